@@ -1,0 +1,1 @@
+//! Rooms built and run.

@@ -1,0 +1,33 @@
+//! Firedoor: an inline LLM gateway that can stop a model incident in milliseconds and prove it.
+//!
+//! This file is the map. A room is a module; a room imports only rooms on lower floors, rooms on
+//! one floor never import each other, and `tests/floors.rs` fails on a breach.
+//!
+//! | Floor | Room | One sentence |
+//! |---|---|---|
+//! | 0 | [`id`] [`clock`] [`stage`] [`fault`] | identity newtypes, injected time, names of the hops, the one error that crosses rooms |
+//! | 1 | [`wire`] | provider bytes to events and back; one folder per dialect; SSE framing |
+//! | 2 | [`table`] | files become an immutable table, or the full list of diagnostics |
+//! | 3 | [`exchange`] | the state machine of one request and its stream: inputs in, outputs out, no I/O |
+//! | 4 | [`control`] | the switchboard: the only holder of the live table, the only place that publishes one |
+//! | 4 | [`telemetry`] | metrics and spans with closed label sets; the ring of recent exchanges |
+//! | 5 | [`proxy`] | the only room with client and provider sockets: accept, drive an exchange, dial, drain |
+//! | 7 | [`admin`] | the HTTP API |
+//! | 8 | [`cli`] [`app`] | arguments in, rooms built and run |
+//!
+//! Floors 0 to 3 have no async, sockets, wall clock, randomness or metrics, so that replay and
+//! property tests run the very code that production runs.
+
+pub mod admin;
+pub mod app;
+pub mod cli;
+pub mod clock;
+pub mod control;
+pub mod exchange;
+pub mod fault;
+pub mod id;
+pub mod proxy;
+pub mod stage;
+pub mod table;
+pub mod telemetry;
+pub mod wire;

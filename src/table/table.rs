@@ -1,0 +1,352 @@
+//! The compiled table: what the hot path reads.
+//!
+//! Built once, never changed, shared by reference count. Whatever may fail has failed before one
+//! of these exists.
+
+use crate::id::{AppName, Epoch, ModelName, ProviderName, RouteName};
+use crate::wire::Dialect;
+use std::collections::HashMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// An index into [`Table::providers`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ProviderIndex(pub u16);
+
+/// An index into [`Table::targets`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TargetIndex(pub u16);
+
+/// An index into [`Table::apps`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AppIndex(pub u16);
+
+/// An index into [`Table::routes`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RouteIndex(pub u16);
+
+/// Routes, providers, apps and limits, compiled.
+#[derive(Debug)]
+pub struct Table {
+    /// Its number; set when it is published.
+    pub epoch: Epoch,
+    /// SHA-256 of the text it was compiled from, in hexadecimal: equal texts are the same table.
+    pub digest: String,
+    /// Where the text came from; `None` for the embedded default.
+    pub source: Option<PathBuf>,
+    /// Listeners, folders, limits of the process. Read once at start; a change needs a restart.
+    pub server: Server,
+    /// The providers.
+    pub providers: Vec<Provider>,
+    /// Every provider and model pair that a route names.
+    pub targets: Vec<Target>,
+    /// The apps.
+    pub apps: Vec<App>,
+    /// App by SHA-256 of its key.
+    pub app_keys: HashMap<[u8; 32], AppIndex>,
+    /// The routes, in the order of the file: the first that matches wins. Behind them stands one
+    /// implicit route per provider, for paths under `/{provider}/`.
+    pub routes: Vec<Route>,
+    /// Provider by name, for `/{provider}/...` paths; gives its implicit route too.
+    pub by_provider_name: HashMap<Arc<str>, (ProviderIndex, RouteIndex)>,
+}
+
+/// The `[server]` part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// The data plane.
+    pub listen: Vec<SocketAddr>,
+    /// The admin plane; `None` if it is off (the unix socket always stands).
+    pub admin: Option<SocketAddr>,
+    /// Where state, tokens and the unix socket live.
+    pub data_dir: PathBuf,
+    /// TLS for the data plane.
+    pub tls: Option<Tls>,
+    /// Data plane threads; `None` for one a core.
+    pub workers: Option<u16>,
+    /// Most open client connections.
+    pub connections_max: u32,
+    /// Most bytes of one request body that is read whole.
+    pub body_bytes_max: usize,
+    /// How long a client may take to send a request head.
+    pub head_timeout: Duration,
+    /// How long a client connection may lie idle between requests, and between pieces of a body.
+    pub client_idle_timeout: Duration,
+    /// How long streams may run on after SIGTERM before they are ended in their dialect.
+    pub drain_timeout: Duration,
+    /// Where OTLP spans go, if anywhere.
+    pub otlp_endpoint: Option<String>,
+}
+
+/// Certificate and key of a listener, as PEM files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// The certificate chain.
+    pub certificate: PathBuf,
+    /// The private key; refused if others may read it.
+    pub key: PathBuf,
+}
+
+/// A value that is never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Arc<str>);
+
+impl Secret {
+    /// Takes the value.
+    pub fn new(value: &str) -> Secret {
+        Secret(Arc::from(value))
+    }
+
+    /// The value, for the one place that sends it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[secret]")
+    }
+}
+
+/// What a provider serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Family {
+    /// OpenAI's API, or one that imitates it: chat, responses, and the rest of `/v1`.
+    Openai,
+    /// Anthropic's API.
+    Anthropic,
+    /// Gemini's API.
+    Gemini,
+    /// A fixed answer of ours, in the dialect of whoever asks.
+    Canned,
+    /// A simulated model of ours, in the dialect of whoever asks.
+    Simulated,
+}
+
+impl Family {
+    /// Whether it answers in `dialect` by itself.
+    pub fn speaks(self, dialect: Dialect) -> bool {
+        match self {
+            Family::Openai => matches!(dialect, Dialect::OpenaiChat | Dialect::OpenaiResponses),
+            Family::Anthropic => dialect == Dialect::Anthropic,
+            Family::Gemini => dialect == Dialect::Gemini,
+            Family::Canned | Family::Simulated => true,
+        }
+    }
+}
+
+/// How a provider takes its credential.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Auth {
+    /// `authorization: Bearer ..`
+    Bearer,
+    /// `x-api-key: ..` (Anthropic)
+    XApiKey,
+    /// `x-goog-api-key: ..` (Gemini)
+    XGoogApiKey,
+    /// `api-key: ..` (Azure)
+    ApiKey,
+}
+
+/// Ways in which a provider departs from its dialect. A closed set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Quirks {
+    /// The model stands in the path as a deployment:
+    /// `{base}/openai/deployments/{model}/chat/completions?api-version=..` (Azure, classic).
+    pub azure_deployments: bool,
+    /// No Responses API: a route must not send one there.
+    pub no_responses: bool,
+    /// The paths of the API do not begin with `/v1` behind the base URL because the base URL
+    /// ends in its own version (`.../v1beta/openai`). On by default when a base URL of the OpenAI
+    /// family has a path.
+    pub versioned_base: bool,
+}
+
+/// A provider row.
+#[derive(Debug)]
+pub struct Provider {
+    /// Its name.
+    pub name: ProviderName,
+    /// What it serves.
+    pub family: Family,
+    /// Where it is; `None` for those that answer in the process.
+    pub base: Option<BaseUrl>,
+    /// Its credential; `None` passes the caller's own through.
+    pub key: Option<Secret>,
+    /// The variable that the file takes the credential from, to name it where one is missing.
+    pub key_variable: Option<String>,
+    /// How it takes a credential.
+    pub auth: Auth,
+    /// Departures from the dialect.
+    pub quirks: Quirks,
+    /// Headers added to every request, such as an API version.
+    pub headers: Vec<(http::HeaderName, http::HeaderValue)>,
+    /// Query parameters added to every request (`api-version=..`), without `?`.
+    pub query: Option<String>,
+    /// The fixed answer of a canned provider.
+    pub answer: Option<Arc<str>>,
+}
+
+/// A parsed base URL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BaseUrl {
+    /// Whether it is `https`.
+    pub tls: bool,
+    /// The host: a name, an IPv4 address, or an IPv6 address without brackets.
+    pub host: Arc<str>,
+    /// The port.
+    pub port: u16,
+    /// The `host` header: the port stands in it only if it is not the scheme's own.
+    pub authority: http::HeaderValue,
+    /// The path, without a slash at the end; empty for none.
+    pub path: Arc<str>,
+}
+
+/// A provider and a model.
+#[derive(Debug)]
+pub struct Target {
+    /// The provider.
+    pub provider: ProviderIndex,
+    /// The model to ask for; `None` for the one that the caller asked for.
+    pub model: Option<ModelName>,
+    /// `provider/model` or `provider`, as headers, labels and records write it.
+    pub name: Arc<str>,
+}
+
+/// An authenticated caller.
+#[derive(Debug)]
+pub struct App {
+    /// Its name.
+    pub name: AppName,
+    /// Its limits.
+    pub limits: Limits,
+}
+
+/// Limits of an app; `None` is no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Requests that may begin in any minute.
+    pub requests_per_minute: Option<u32>,
+    /// Exchanges open at once.
+    pub concurrent: Option<u32>,
+}
+
+/// A route.
+#[derive(Debug)]
+pub struct Route {
+    /// Its name.
+    pub name: RouteName,
+    /// What it takes.
+    pub matcher: Matcher,
+    /// Where it sends, by weight. Never empty.
+    pub targets: Vec<Weighted>,
+    /// Where it sends, in order, when those fail.
+    pub fallback: Vec<TargetIndex>,
+    /// Rule packs by name.
+    pub rules: Vec<Arc<str>>,
+    /// When the same request is tried again.
+    pub retry: RetryPolicy,
+    /// How long things may take.
+    pub timeouts: Timeouts,
+    /// What is recorded.
+    pub capture: Capture,
+}
+
+/// One target of a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Weighted {
+    /// The target.
+    pub target: TargetIndex,
+    /// Its share; at least 1.
+    pub weight: u32,
+}
+
+/// When a request is tried again before its first byte is out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetryPolicy {
+    /// Attempts in all on one target, the first included. At least 1.
+    pub attempts: u8,
+    /// The connection could not be made, or broke before an answer.
+    pub on_connect: bool,
+    /// The provider answered 429.
+    pub on_429: bool,
+    /// The provider answered 500 to 599.
+    pub on_5xx: bool,
+    /// The first byte did not come in time.
+    pub on_first_byte_timeout: bool,
+}
+
+/// How long the parts of an exchange may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// To a provider's socket, TLS included.
+    pub connect: Duration,
+    /// From the request's last byte to the answer's first.
+    pub first_byte: Duration,
+    /// Between two pieces of an answer.
+    pub idle: Duration,
+    /// From the first byte of the request to the last of the answer.
+    pub total: Duration,
+}
+
+/// What is recorded of an exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Capture {
+    /// Everything.
+    Full,
+    /// All but the texts.
+    Metadata,
+    /// Nothing.
+    Off,
+}
+
+/// Which requests a route takes; every part that is given must match.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Matcher {
+    /// Only paths under `/{provider}/` of this provider: an implicit route.
+    pub provider: Option<ProviderIndex>,
+    /// Authenticated app; empty takes any.
+    pub apps: Vec<AppIndex>,
+    /// Declared agent, by pattern; empty takes any.
+    pub agents: Vec<Pattern>,
+    /// Asked-for model, by pattern; empty takes any, also none.
+    pub models: Vec<Pattern>,
+    /// Dialects; empty takes any, also requests of none.
+    pub dialects: Vec<Dialect>,
+    /// Path, by pattern; empty takes any.
+    pub paths: Vec<Pattern>,
+    /// Headers and the pattern that one of their values must match.
+    pub headers: Vec<(http::HeaderName, Pattern)>,
+}
+
+/// Text with `*` for any run of characters. Matching is exact in case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pattern {
+    /// No star: the text itself.
+    Exact(Box<str>),
+    /// The pieces between stars: the first anchors the start, the last the end.
+    Glob(Box<[Box<str>]>),
+}
+
+/// What is known of a request when it is routed.
+#[derive(Clone, Copy, Debug)]
+pub struct Query<'q> {
+    /// The provider of a `/{provider}/` path.
+    pub provider: Option<ProviderIndex>,
+    /// The authenticated app.
+    pub app: Option<AppIndex>,
+    /// The declared agent.
+    pub agent: Option<&'q str>,
+    /// The model asked for.
+    pub model: Option<&'q str>,
+    /// The dialect of the path; `None` for what is passed through.
+    pub dialect: Option<Dialect>,
+    /// The path, without the provider's prefix and the query.
+    pub path: &'q str,
+    /// The request's headers.
+    pub headers: &'q http::HeaderMap,
+}

@@ -1,0 +1,168 @@
+//! The little that all dialects need of JSON beyond `serde_json`: where a value stands in its
+//! frame, the text of a string with its lone surrogates, and escaping.
+//!
+//! A value that `serde_json` lends (`&RawValue`, `&str`) is a slice of the frame, so its place is
+//! its address less the frame's.
+
+use super::event::{Form, Span};
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+
+/// Where `part`, a slice lent from `whole`, stands in it; `None` if it does not lie in it.
+pub fn offset_of(whole: &[u8], part: &str) -> Option<usize> {
+    let start = (part.as_ptr() as usize).checked_sub(whole.as_ptr() as usize)?;
+    (start + part.len() <= whole.len()).then_some(start)
+}
+
+/// The place of a raw value that was lent from `whole`: of a string, what is between its quotes.
+pub fn span_of(whole: &[u8], raw: &RawValue) -> Option<Span> {
+    let text = raw.get();
+    let start = offset_of(whole, text)?;
+    let end = start + text.len();
+    let (start, end, form) = if text.starts_with('"') {
+        (start + 1, end - 1, Form::Quoted)
+    } else {
+        (start, end, Form::Json)
+    };
+    Some(Span { start: u32::try_from(start).ok()?, end: u32::try_from(end).ok()?, form })
+}
+
+/// The text of a raw JSON string; `None` if the value is not a string.
+///
+/// A lone surrogate, which JSON allows and UTF-8 cannot hold, becomes U+FFFD.
+pub fn string(raw: &RawValue) -> Option<Cow<'_, str>> {
+    let inner = raw.get().strip_prefix('"')?.strip_suffix('"')?;
+    Some(unescape(inner))
+}
+
+/// Decodes the inside of a JSON string (RFC 8259, section 7). Lone surrogates become U+FFFD.
+pub fn unescape(inner: &str) -> Cow<'_, str> {
+    let Some(first) = memchr::memchr(b'\\', inner.as_bytes()) else {
+        return Cow::Borrowed(inner);
+    };
+    let mut text = String::with_capacity(inner.len());
+    text.push_str(&inner[..first]);
+    let mut rest = &inner[first..];
+    while let Some(at) = memchr::memchr(b'\\', rest.as_bytes()) {
+        text.push_str(&rest[..at]);
+        let escape = &rest[at + 1..];
+        let Some(letter) = escape.bytes().next() else {
+            return Cow::Owned(text);
+        };
+        let mut used = 1;
+        match letter {
+            b'n' => text.push('\n'),
+            b't' => text.push('\t'),
+            b'r' => text.push('\r'),
+            b'b' => text.push('\u{8}'),
+            b'f' => text.push('\u{c}'),
+            b'u' => {
+                let (decoded, taken) = unicode_escape(escape);
+                text.push(decoded);
+                used = taken;
+            }
+            // `\"`, `\\` and `\/` stand for themselves.
+            _ => {
+                let other = escape.chars().next().unwrap_or('\u{FFFD}');
+                text.push(other);
+                used = other.len_utf8();
+            }
+        }
+        rest = escape.get(used..).unwrap_or("");
+    }
+    text.push_str(rest);
+    Cow::Owned(text)
+}
+
+/// Decodes `uXXXX`, or `uXXXX\uXXXX` for a surrogate pair; gives the character and the length.
+fn unicode_escape(escape: &str) -> (char, usize) {
+    let unit = |from: usize| {
+        escape.get(from..from + 4).and_then(|digits| u32::from_str_radix(digits, 16).ok())
+    };
+    let Some(high) = unit(1) else {
+        return ('\u{FFFD}', 1);
+    };
+    if (0xD800..0xDC00).contains(&high)
+        && escape.get(5..7) == Some("\\u")
+        && let Some(low) = unit(7)
+        && (0xDC00..0xE000).contains(&low)
+    {
+        let scalar = 0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00);
+        return (char::from_u32(scalar).unwrap_or('\u{FFFD}'), 11);
+    }
+    (char::from_u32(high).unwrap_or('\u{FFFD}'), 5)
+}
+
+/// Appends `text` as a JSON string, quotes included.
+pub fn push_string(out: &mut Vec<u8>, text: &str) {
+    out.push(b'"');
+    push_escaped(out, text);
+    out.push(b'"');
+}
+
+/// Appends `text` as the inside of a JSON string.
+pub fn push_escaped(out: &mut Vec<u8>, text: &str) {
+    let bytes = text.as_bytes();
+    let mut clean = 0;
+    for (at, &byte) in bytes.iter().enumerate() {
+        let short = match byte {
+            b'"' => b'"',
+            b'\\' => b'\\',
+            b'\n' => b'n',
+            b'\r' => b'r',
+            b'\t' => b't',
+            0..0x20 => 0,
+            _ => continue,
+        };
+        out.extend_from_slice(&bytes[clean..at]);
+        if short == 0 {
+            const HEX: &[u8; 16] = b"0123456789abcdef";
+            out.extend_from_slice(b"\\u00");
+            out.push(HEX[usize::from(byte >> 4)]);
+            out.push(HEX[usize::from(byte & 0xF)]);
+        } else {
+            out.extend_from_slice(&[b'\\', short]);
+        }
+        clean = at + 1;
+    }
+    out.extend_from_slice(&bytes[clean..]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strings_survive_a_round_trip() {
+        for text in ["", "plain", "q\"b\\n\n\t\r\u{1}", "ünï 🎉", "\u{2028}"] {
+            let mut out = Vec::new();
+            push_string(&mut out, text);
+            let back: String = serde_json::from_slice(&out).unwrap();
+            assert_eq!(back, text);
+            let raw: &RawValue = serde_json::from_slice(&out).unwrap();
+            assert_eq!(string(raw).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn surrogates() {
+        assert_eq!(unescape("\\ud83c\\udf89!"), "🎉!");
+        assert_eq!(unescape("a\\ud83c"), "a\u{FFFD}");
+        assert_eq!(unescape("\\ud83cx"), "\u{FFFD}x");
+        assert_eq!(unescape("\\u00e9\\/\\\""), "é/\"");
+    }
+
+    #[test]
+    fn a_span_is_the_inside_of_the_string() {
+        #[derive(serde::Deserialize)]
+        struct Has<'a> {
+            #[serde(borrow)]
+            a: &'a RawValue,
+        }
+        let frame = br#"data: {"a": "hey"}"#;
+        let has: Has<'_> = serde_json::from_slice(&frame[6..]).unwrap();
+        let span = span_of(frame, has.a).unwrap();
+        assert_eq!(&frame[span.start as usize..span.end as usize], b"hey");
+        assert_eq!(span.form, Form::Quoted);
+    }
+}

@@ -1,0 +1,196 @@
+//! Provider bytes to events and back.
+//!
+//! A dialect is one folder: `request` (a view of what is asked), `stream` (frames to events),
+//! `write` (events to frames), `unary` (whole answers, both ways). Dialects know nothing of each
+//! other: all meet in [`event::Event`]. A provider is a row in the table, never code here.
+//!
+//! What always holds: a frame's bytes are kept beside their meaning, so an unedited frame leaves
+//! as it came; what is not understood is [`event::Event::Opaque`], never dropped; nothing here
+//! panics on any input, and every buffer has a bound.
+
+pub mod anthropic;
+pub mod event;
+pub mod gemini;
+pub mod json;
+pub mod openai_chat;
+pub mod openai_responses;
+pub mod refusal;
+pub mod request;
+pub mod sse;
+
+use event::Event;
+
+/// A wire grammar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Dialect {
+    /// OpenAI Chat Completions, and the many that imitate it.
+    OpenaiChat,
+    /// OpenAI Responses.
+    OpenaiResponses,
+    /// Anthropic Messages.
+    Anthropic,
+    /// Gemini `generateContent`.
+    Gemini,
+}
+
+impl Dialect {
+    /// Every dialect.
+    pub const ALL: [Dialect; 4] =
+        [Dialect::OpenaiChat, Dialect::OpenaiResponses, Dialect::Anthropic, Dialect::Gemini];
+
+    /// The name as files, labels and records write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Dialect::OpenaiChat => "openai-chat",
+            Dialect::OpenaiResponses => "openai-responses",
+            Dialect::Anthropic => "anthropic",
+            Dialect::Gemini => "gemini",
+        }
+    }
+}
+
+/// What takes events as they are decoded.
+///
+/// Events borrow from the frame; a sink that keeps one calls [`Event::into_owned`].
+pub type Sink<'s> = dyn FnMut(Event<'_>) + 's;
+
+/// What is known of an answer when its stream has to be ended by us: the ids that the ending must
+/// repeat so that a client accepts it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tail {
+    /// The answer's id.
+    pub id: Option<Box<str>>,
+    /// The model that the provider reported.
+    pub model: Option<Box<str>>,
+    /// Unix seconds at which the provider says it began.
+    pub created: Option<u64>,
+    /// The next sequence number (Responses).
+    pub sequence: u64,
+}
+
+/// The stream decoder of one answer: frames in, events out.
+#[derive(Debug)]
+pub enum Decoder {
+    /// Chat Completions.
+    OpenaiChat(openai_chat::Decoder),
+    /// Responses.
+    OpenaiResponses(openai_responses::Decoder),
+    /// Anthropic Messages.
+    Anthropic(anthropic::Decoder),
+    /// Gemini.
+    Gemini(gemini::Decoder),
+}
+
+impl Decoder {
+    /// A decoder at the start of a stream.
+    pub fn new(dialect: Dialect) -> Decoder {
+        match dialect {
+            Dialect::OpenaiChat => Decoder::OpenaiChat(openai_chat::Decoder::default()),
+            Dialect::OpenaiResponses => {
+                Decoder::OpenaiResponses(openai_responses::Decoder::default())
+            }
+            Dialect::Anthropic => Decoder::Anthropic(anthropic::Decoder::default()),
+            Dialect::Gemini => Decoder::Gemini(gemini::Decoder::default()),
+        }
+    }
+
+    /// Decodes one frame. Every frame yields at least one event.
+    pub fn frame(&mut self, frame: &sse::Frame<'_>, sink: &mut Sink<'_>) {
+        match self {
+            Decoder::OpenaiChat(decoder) => decoder.frame(frame, sink),
+            Decoder::OpenaiResponses(decoder) => decoder.frame(frame, sink),
+            Decoder::Anthropic(decoder) => decoder.frame(frame, sink),
+            Decoder::Gemini(decoder) => decoder.frame(frame, sink),
+        }
+    }
+
+    /// Whether the answer has said that it is complete, so that the end of the bytes is its end.
+    pub fn is_complete(&self) -> bool {
+        match self {
+            Decoder::OpenaiChat(decoder) => decoder.is_complete(),
+            Decoder::OpenaiResponses(decoder) => decoder.is_complete(),
+            Decoder::Anthropic(decoder) => decoder.is_complete(),
+            Decoder::Gemini(decoder) => decoder.is_complete(),
+        }
+    }
+
+    /// What an ending written by us must repeat.
+    pub fn tail(&self) -> Tail {
+        match self {
+            Decoder::OpenaiChat(decoder) => decoder.tail(),
+            Decoder::OpenaiResponses(decoder) => decoder.tail(),
+            Decoder::Anthropic(decoder) => decoder.tail(),
+            Decoder::Gemini(decoder) => decoder.tail(),
+        }
+    }
+}
+
+/// The stream encoder of one answer: events in, frames out.
+#[derive(Debug)]
+pub enum Encoder {
+    /// Chat Completions.
+    OpenaiChat(openai_chat::Encoder),
+    /// Responses.
+    OpenaiResponses(openai_responses::Encoder),
+    /// Anthropic Messages.
+    Anthropic(anthropic::Encoder),
+    /// Gemini.
+    Gemini(gemini::Encoder),
+}
+
+impl Encoder {
+    /// An encoder into `dialect` of events decoded from `source`; native parts of events are used
+    /// only where the two are the same.
+    pub fn new(dialect: Dialect, source: Dialect) -> Encoder {
+        match dialect {
+            Dialect::OpenaiChat => Encoder::OpenaiChat(openai_chat::Encoder::new(source)),
+            Dialect::OpenaiResponses => {
+                Encoder::OpenaiResponses(openai_responses::Encoder::new(source))
+            }
+            Dialect::Anthropic => Encoder::Anthropic(anthropic::Encoder::new(source)),
+            Dialect::Gemini => Encoder::Gemini(gemini::Encoder::new(source)),
+        }
+    }
+
+    /// Appends the frames that say what `events`, the events of one source frame, said.
+    pub fn frame(&mut self, events: &[Event<'_>], out: &mut Vec<u8>) {
+        match self {
+            Encoder::OpenaiChat(encoder) => encoder.frame(events, out),
+            Encoder::OpenaiResponses(encoder) => encoder.frame(events, out),
+            Encoder::Anthropic(encoder) => encoder.frame(events, out),
+            Encoder::Gemini(encoder) => encoder.frame(events, out),
+        }
+    }
+
+    /// What an ending written by us must repeat.
+    pub fn tail(&self) -> Tail {
+        match self {
+            Encoder::OpenaiChat(encoder) => encoder.tail(),
+            Encoder::OpenaiResponses(encoder) => encoder.tail(),
+            Encoder::Anthropic(encoder) => encoder.tail(),
+            Encoder::Gemini(encoder) => encoder.tail(),
+        }
+    }
+}
+
+/// Decodes a whole answer body into the events that its stream would have given.
+///
+/// A body that is not an answer of the dialect gives one [`Event::Opaque`].
+pub fn decode_unary(dialect: Dialect, body: &[u8], sink: &mut Sink<'_>) {
+    match dialect {
+        Dialect::OpenaiChat => openai_chat::decode_unary(body, sink),
+        Dialect::OpenaiResponses => openai_responses::decode_unary(body, sink),
+        Dialect::Anthropic => anthropic::decode_unary(body, sink),
+        Dialect::Gemini => gemini::decode_unary(body, sink),
+    }
+}
+
+/// Encodes the events of a whole answer, decoded from `source`, as one body.
+pub fn encode_unary(dialect: Dialect, source: Dialect, events: &[Event<'_>]) -> Vec<u8> {
+    match dialect {
+        Dialect::OpenaiChat => openai_chat::encode_unary(source, events),
+        Dialect::OpenaiResponses => openai_responses::encode_unary(source, events),
+        Dialect::Anthropic => anthropic::encode_unary(source, events),
+        Dialect::Gemini => gemini::encode_unary(source, events),
+    }
+}

@@ -1,0 +1,132 @@
+//! What a request asks for, read without copying it.
+//!
+//! [`Place`](Surface) says what a path means; a [`View`] says what a body asks. The body's bytes
+//! stay as they came: a view only points into them.
+
+use super::Dialect;
+use super::event::Span;
+use std::borrow::Cow;
+use std::fmt;
+
+/// What a provider's API path means to us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Surface<'p> {
+    /// One model answer is asked for in a dialect that we read.
+    Answer {
+        /// The grammar of request and answer.
+        dialect: Dialect,
+        /// The model, where the path names it (Gemini).
+        model: Option<&'p str>,
+        /// Whether the path asks for a stream; `None` where the body says.
+        stream: Option<bool>,
+    },
+    /// Anything else that a provider serves: passed through byte for byte.
+    Other,
+}
+
+/// Who a caller says it is, in its body. Hints, never anchors.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hints<'b> {
+    /// Session or conversation.
+    pub session: Option<Cow<'b, str>>,
+    /// Agent or workflow.
+    pub agent: Option<Cow<'b, str>>,
+    /// The end user.
+    pub end_user: Option<Cow<'b, str>>,
+}
+
+/// What a body asks for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct View<'b> {
+    /// The model, where the body names it.
+    pub model: Option<Cow<'b, str>>,
+    /// Where the model's name stands in the body, so that a route may replace it.
+    pub model_span: Option<Span>,
+    /// Whether a stream is asked for, as far as the body says.
+    pub stream: bool,
+    /// Who says it is asking.
+    pub hints: Hints<'b>,
+}
+
+/// Why a body cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BodyError {
+    /// The byte at which it goes wrong, where known.
+    pub at: Option<usize>,
+    /// What is wrong and what was expected, in words for the caller.
+    pub what: Cow<'static, str>,
+}
+
+impl fmt::Display for BodyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.at {
+            Some(at) => write!(f, "{} at byte {at} of the body", self.what),
+            None => f.write_str(&self.what),
+        }
+    }
+}
+
+impl std::error::Error for BodyError {}
+
+/// Reads what `body` asks for in `dialect`.
+///
+/// The whole body is checked to be one JSON object; a member that decides something (`model`,
+/// `stream`) may stand only once, so that no reader behind us can take another one for it.
+///
+/// # Errors
+/// Says what is wrong and where.
+pub fn view(dialect: Dialect, body: &[u8]) -> Result<View<'_>, BodyError> {
+    match dialect {
+        Dialect::OpenaiChat => super::openai_chat::view(body),
+        Dialect::OpenaiResponses => super::openai_responses::view(body),
+        Dialect::Anthropic => super::anthropic::view(body),
+        Dialect::Gemini => super::gemini::view(body),
+    }
+}
+
+/// What `path` (without query, provider prefix taken off) means, of a provider of `family`.
+pub fn surface(path: &str) -> Surface<'_> {
+    let answer = |dialect| Surface::Answer { dialect, model: None, stream: None };
+    match path {
+        "/v1/chat/completions" | "/chat/completions" => answer(Dialect::OpenaiChat),
+        "/v1/responses" | "/responses" => answer(Dialect::OpenaiResponses),
+        "/v1/messages" => answer(Dialect::Anthropic),
+        _ => gemini_surface(path).unwrap_or(Surface::Other),
+    }
+}
+
+/// `/v1beta/models/{model}:generateContent` and `:streamGenerateContent`, also under `/v1/`,
+/// `/v1alpha/`, and Vertex's long form `/v1/projects/../models/{model}:..`.
+fn gemini_surface(path: &str) -> Option<Surface<'_>> {
+    let (head, verb) = path.rsplit_once(':')?;
+    let stream = match verb {
+        "generateContent" => false,
+        "streamGenerateContent" => true,
+        _ => return None,
+    };
+    let (before, model) =
+        head.rsplit_once("/models/").or_else(|| head.rsplit_once("/tunedModels/"))?;
+    (before.starts_with("/v1") && !model.is_empty() && !model.contains('/')).then_some(
+        Surface::Answer { dialect: Dialect::Gemini, model: Some(model), stream: Some(stream) },
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths() {
+        assert!(matches!(
+            surface("/v1beta/models/gemini-2.5-flash:streamGenerateContent"),
+            Surface::Answer {
+                dialect: Dialect::Gemini,
+                model: Some("gemini-2.5-flash"),
+                stream: Some(true)
+            }
+        ));
+        assert_eq!(surface("/v1beta/models/x:countTokens"), Surface::Other);
+        assert_eq!(surface("/v1/messages/count_tokens"), Surface::Other);
+        assert_eq!(surface("/v1/embeddings"), Surface::Other);
+    }
+}
