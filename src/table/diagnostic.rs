@@ -31,3 +31,17 @@ pub struct Diagnostic {
     /// What to do, often the nearest right word.
     pub help: Option<String>,
 }
+
+impl Diagnostic {
+    /// A file that cannot be read at all.
+    pub fn unreadable(file: &std::path::Path, why: &str) -> Diagnostic {
+        Diagnostic {
+            code: "FD0001",
+            severity: Severity::Error,
+            message: format!("cannot read it: {why}"),
+            file: file.to_path_buf(),
+            span: 0..0,
+            help: None,
+        }
+    }
+}

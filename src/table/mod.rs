@@ -10,3 +10,45 @@ pub mod diagnostic;
 pub mod table;
 
 pub use table::*;
+
+use diagnostic::Diagnostic;
+use std::path::PathBuf;
+
+/// The text of a configuration and where it came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// The file; `None` for the embedded default.
+    pub file: Option<PathBuf>,
+    /// Its text.
+    pub text: String,
+}
+
+/// Something outside the file that a string in it refers to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reference<'r> {
+    /// `${NAME}`: an environment variable.
+    Variable(&'r str),
+    /// `${file:PATH}`: the content of a file, without a line end at its end.
+    File(&'r str),
+}
+
+/// Resolves references: `Ok(None)` if there is no such variable or file, `Err` says why it cannot
+/// be read.
+pub type Lookup<'l> = dyn Fn(Reference<'_>) -> Result<Option<String>, String> + 'l;
+
+/// What came of a source.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The table, if there was no error. Its epoch is 0 until it is published.
+    pub table: Option<Table>,
+    /// Every error and warning, in the order of the file.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// The default `routes.toml`, used where there is none.
+pub const EMBEDDED: &str = include_str!("../../routes.toml");
+
+/// Compiles `source`.
+pub fn prepare(_source: &Source, _lookup: &Lookup<'_>) -> Prepared {
+    Prepared { table: None, diagnostics: Vec::new() }
+}

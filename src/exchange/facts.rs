@@ -1,0 +1,110 @@
+//! What is known of an exchange when it is over.
+//!
+//! One of these leaves the data path per exchange; metrics, spans, the event feed and, later, the
+//! record are all made from it, so they cannot disagree.
+
+use crate::id::{AppName, ExchangeId, ProviderName, RouteName};
+use crate::wire::Dialect;
+use crate::wire::event::{Counts, StopReason};
+use crate::wire::refusal::Class;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How an exchange ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// The provider's answer went out whole, with a status below 400.
+    Completed,
+    /// The provider's own error answer (status 400 or more) went out.
+    ProviderError,
+    /// Firedoor answered itself.
+    Refused(Class),
+    /// The stream was under way and was ended by us, in its dialect.
+    Cut(Class),
+    /// The stream was under way and could only be torn down.
+    Torn,
+    /// The client left before the end.
+    ClientGone,
+}
+
+impl Outcome {
+    /// The name as labels and records write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Outcome::Completed => "completed",
+            Outcome::ProviderError => "provider_error",
+            Outcome::Refused(_) => "refused",
+            Outcome::Cut(_) => "cut",
+            Outcome::Torn => "torn",
+            Outcome::ClientGone => "client_gone",
+        }
+    }
+}
+
+/// Who asked, as far as is known. All but the app are hints.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// The authenticated app.
+    pub app: Option<AppName>,
+    /// The declared agent.
+    pub agent: Option<Box<str>>,
+    /// The declared session.
+    pub session: Option<Box<str>>,
+    /// A keyed hash of the declared end user; never the text itself.
+    pub end_user: Option<Box<str>>,
+    /// The W3C trace id, 32 hexadecimal digits, if the caller sent a valid `traceparent`.
+    pub trace: Option<Box<str>>,
+    /// The caller's own request id.
+    pub request: Option<Box<str>>,
+}
+
+/// One exchange, after the fact.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// Its id.
+    pub id: ExchangeId,
+    /// When its head had been read, in milliseconds since the Unix epoch.
+    pub began_unix_ms: u64,
+    /// Who asked.
+    pub identity: Identity,
+    /// Method and path without query, as received; the path is cut to 256 bytes.
+    pub path: Box<str>,
+    /// The dialect; `None` for what was passed through.
+    pub dialect: Option<Dialect>,
+    /// The route that took it.
+    pub route: Option<RouteName>,
+    /// The provider of the last attempt.
+    pub provider: Option<ProviderName>,
+    /// The target of the last attempt.
+    pub target: Option<Arc<str>>,
+    /// The model asked for.
+    pub model_asked: Option<Box<str>>,
+    /// The model that the provider reports.
+    pub model_reported: Option<Box<str>>,
+    /// Whether a stream was asked for.
+    pub is_stream: bool,
+    /// The status that the client got; 0 if it got none.
+    pub status: u16,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Requests sent to providers.
+    pub attempts: u8,
+    /// Bytes of the request body.
+    pub request_bytes: u64,
+    /// Bytes of the answer body written to the client.
+    pub response_bytes: u64,
+    /// From the request's head to the provider's first byte.
+    pub first_byte: Option<Duration>,
+    /// From the request's head to the first text of the answer.
+    pub first_text: Option<Duration>,
+    /// From the request's head to the end.
+    pub total: Duration,
+    /// Text events in the answer.
+    pub text_events: u64,
+    /// Why the model stopped (the last choice's reason).
+    pub stop: Option<StopReason>,
+    /// Tokens.
+    pub usage: Counts,
+    /// What went wrong, in words without secrets.
+    pub fault: Option<String>,
+}
