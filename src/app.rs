@@ -1,1 +1,492 @@
-//! Rooms built and run.
+//! Rooms built and run: from a configuration to a serving process and back to rest.
+//!
+//! Order of a start: table, folders, sockets, workers, then everything that may take longer. Order
+//! of an end: readiness falls, listeners close, streams run on, what is left is cut in its
+//! dialect, and last the admin plane closes.
+
+use crate::admin;
+use crate::control::{Reload, Switchboard};
+use crate::proxy::{self, Gate};
+use crate::table::diagnostic::Diagnostic;
+use crate::table::{Server, Table};
+use crate::telemetry::{self, Lifecycle, Phase, Telemetry};
+use notify::{RecursiveMode, Watcher};
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// How long changes of files are gathered before they are looked at.
+const SETTLE: Duration = Duration::from_millis(50);
+/// How often the file is looked at even if nothing told of a change: some file systems tell
+/// nothing.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// Backlog of a listener that we open.
+const BACKLOG: i32 = 1024;
+
+/// Why a gateway does not start.
+#[derive(Debug)]
+pub enum StartFault {
+    /// The configuration has errors.
+    Configuration(Vec<Diagnostic>),
+    /// Anything else; says what to do.
+    Other(String),
+}
+
+impl fmt::Display for StartFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartFault::Configuration(diagnostics) => {
+                write!(f, "{} errors in the configuration", diagnostics.len())
+            }
+            StartFault::Other(why) => f.write_str(why),
+        }
+    }
+}
+
+impl std::error::Error for StartFault {}
+
+fn other(what: &str, why: impl fmt::Display) -> StartFault {
+    StartFault::Other(format!("{what}: {why}"))
+}
+
+/// What `serve` is told.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// The routes file; `None` for the embedded default.
+    pub config: Option<PathBuf>,
+    /// How log lines look.
+    pub format: telemetry::Format,
+    /// Listen here instead of where the file says.
+    pub listen: Option<SocketAddr>,
+    /// Serve the admin plane here instead of where the file says.
+    pub admin: Option<SocketAddr>,
+    /// Keep state here instead of where the file says.
+    pub data_dir: Option<PathBuf>,
+}
+
+/// Where a running gateway can be reached.
+#[derive(Clone, Debug)]
+pub struct Bound {
+    /// The data plane.
+    pub data: Vec<SocketAddr>,
+    /// The admin plane.
+    pub admin: Option<SocketAddr>,
+    /// The state folder.
+    pub data_dir: PathBuf,
+    /// Warnings about the configuration.
+    pub warnings: Vec<Diagnostic>,
+    /// The routes file.
+    pub config: Option<PathBuf>,
+    /// The first admin token, if this is the first boot.
+    pub first_token: Option<String>,
+    /// From the call to accepting.
+    pub took: Duration,
+}
+
+/// Runs a gateway until SIGTERM or SIGINT; `started` hears once where it listens.
+///
+/// # Errors
+/// Why it does not start.
+pub fn serve(options: &Options, started: impl FnOnce(&Bound)) -> Result<(), StartFault> {
+    let began = Instant::now();
+    // Two providers in one process would make rustls panic; this is the one.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    raise_descriptors();
+    let (board, warnings) =
+        Switchboard::open(options.config.as_deref()).map_err(StartFault::Configuration)?;
+    let table = board.table();
+    let server = effective(&table.server, options);
+    refuse_open_door(&table, &server)?;
+    let folder = admin::Folder::open(&server.data_dir)
+        .map_err(|why| other("the state folder", why))?;
+    let listeners = listeners(&server)?;
+    let tls = match &server.tls {
+        Some(tls) => {
+            Some(proxy::tls::server(tls).map_err(|why| other("[server.tls]", why))?)
+        }
+        None => None,
+    };
+    let telemetry_options = telemetry::Options {
+        format: options.format,
+        filter: None,
+        otlp_endpoint: server.otlp_endpoint.clone(),
+    };
+    let (telemetry, upkeep) =
+        Telemetry::install(&telemetry_options).map_err(|why| other("telemetry", why))?;
+    let workers = worker_count(&server);
+    let gate = Arc::new(
+        Gate::new(Arc::clone(&board), telemetry.clone(), workers)
+            .map_err(|why| StartFault::Other(why.to_owned()))?,
+    );
+    let data: Vec<SocketAddr> =
+        listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+    let threads = spawn_workers(&gate, &listeners, tls.as_ref())?;
+    drop(listeners);
+    let took = began.elapsed();
+
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|why| other("the control runtime", why))?;
+    let life = Lifecycle::default();
+    let outcome = runtime.block_on(async {
+        tokio::spawn(upkeep.run());
+        let admin = start_admin(&gate, &server, &life, &data, &warnings, &folder).await?;
+        let bound = Bound {
+            data,
+            admin: admin.bound,
+            data_dir: server.data_dir.clone(),
+            warnings,
+            config: options.config.clone(),
+            first_token: admin.first_token,
+            took,
+        };
+        write_listen_file(&bound);
+        life.advance(Phase::Ready);
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+        started(&bound);
+        drop(table);
+        run(&gate, &admin.state, &board, &life, server.drain_timeout).await
+    });
+    for thread in threads {
+        let _ = thread.join();
+    }
+    life.advance(Phase::Stopped);
+    runtime.block_on(telemetry.flush(Duration::from_secs(2)));
+    outcome
+}
+
+/// The `[server]` part with what the command line overrides.
+fn effective(server: &Server, options: &Options) -> Server {
+    let mut server = server.clone();
+    if let Some(listen) = options.listen {
+        server.listen = vec![listen];
+    }
+    if let Some(admin) = options.admin {
+        server.admin = Some(admin);
+    }
+    if let Some(data_dir) = &options.data_dir {
+        server.data_dir.clone_from(data_dir);
+    }
+    server
+}
+
+/// Refuses a public data plane that would lend our keys to anybody. The table refuses the file's
+/// own addresses; this covers what the command line and a socket unit override.
+fn refuse_open_door(table: &Table, server: &Server) -> Result<(), StartFault> {
+    let is_public = server.listen.iter().any(|address| !address.ip().is_loopback());
+    let has_key = table.providers.iter().any(|provider| provider.key.is_some());
+    if is_public && has_key && table.apps.is_empty() {
+        return Err(StartFault::Other(
+            "the data plane would be reachable from other machines, providers have keys, and no \
+             app is configured: anybody could spend them. Add an [apps.NAME] with a key_sha256, \
+             or listen on 127.0.0.1"
+                .to_owned(),
+        ));
+    }
+    Ok(())
+}
+
+/// The data plane's sockets: those that the service manager hands over, else our own.
+fn listeners(server: &Server) -> Result<Vec<TcpListener>, StartFault> {
+    let mut handed = listenfd::ListenFd::from_env();
+    let mut found = Vec::new();
+    for index in 0..handed.len() {
+        match handed.take_tcp_listener(index) {
+            Ok(Some(listener)) => found.push(listener),
+            Ok(None) => {}
+            Err(why) => return Err(other("a socket handed over by the service manager", why)),
+        }
+    }
+    if !found.is_empty() {
+        return Ok(found);
+    }
+    server
+        .listen
+        .iter()
+        .map(|address| {
+            bind(*address).map_err(|why| {
+                let hint = if why.kind() == io::ErrorKind::AddrInUse {
+                    "; is another Firedoor running? `firedoor serve --listen 127.0.0.1:0` takes a free port"
+                } else {
+                    ""
+                };
+                StartFault::Other(format!("cannot listen on {address}: {why}{hint}"))
+            })
+        })
+        .collect()
+}
+
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    use socket2::{Domain, Protocol, Socket, Type};
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// One worker a core, unless the file says otherwise.
+fn worker_count(server: &Server) -> usize {
+    match server.workers {
+        Some(workers) => usize::from(workers.max(1)),
+        None => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+    }
+}
+
+fn spawn_workers(
+    gate: &Arc<Gate>,
+    listeners: &[TcpListener],
+    tls: Option<&Arc<rustls::ServerConfig>>,
+) -> Result<Vec<std::thread::JoinHandle<()>>, StartFault> {
+    (0..gate.registries.len())
+        .map(|number| {
+            let own: Vec<TcpListener> = listeners
+                .iter()
+                .map(TcpListener::try_clone)
+                .collect::<io::Result<_>>()
+                .map_err(|why| other("a listener", why))?;
+            let (gate, tls) = (Arc::clone(gate), tls.map(Arc::clone));
+            std::thread::Builder::new()
+                .name(format!("worker-{number}"))
+                .spawn(move || {
+                    if let Err(error) = proxy::listener::run_worker(gate, number, own, tls) {
+                        tracing::error!(%error, "a worker cannot run");
+                    }
+                })
+                .map_err(|why| other("a worker thread", why))
+        })
+        .collect()
+}
+
+/// The admin plane, started.
+struct AdminPlane {
+    state: Arc<admin::State>,
+    bound: Option<SocketAddr>,
+    first_token: Option<String>,
+}
+
+async fn start_admin(
+    gate: &Arc<Gate>,
+    server: &Server,
+    life: &Lifecycle,
+    data: &[SocketAddr],
+    warnings: &[Diagnostic],
+    folder: &admin::Folder,
+) -> Result<AdminPlane, StartFault> {
+    let fault = |why: admin::folder::FolderFault| other("the state folder", why);
+    let opened = admin::Tokens::open(folder).map_err(fault)?;
+    let tcp = match server.admin {
+        Some(address) => Some(
+            tokio::net::TcpListener::bind(address)
+                .await
+                .map_err(|why| other(&format!("cannot serve the admin plane on {address}"), why))?,
+        ),
+        None => None,
+    };
+    let bound = tcp.as_ref().and_then(|listener| listener.local_addr().ok());
+    let unix = folder.listen().map_err(fault)?;
+    let unix_path = folder.join(admin::folder::SOCKET_FILE);
+    unix.set_nonblocking(true).map_err(|why| other("the admin socket", why))?;
+    let unix =
+        tokio::net::UnixListener::from_std(unix).map_err(|why| other("the admin socket", why))?;
+    let mut listeners: Vec<admin::Listener> = data
+        .iter()
+        .map(|address| admin::Listener { plane: "data", address: address.to_string() })
+        .collect();
+    listeners.extend(
+        bound
+            .map(|address| address.to_string())
+            .into_iter()
+            .chain([format!("unix:{}", unix_path.display())])
+            .map(|address| admin::Listener { plane: "admin", address }),
+    );
+    let watched = Arc::clone(gate);
+    let state = admin::State::new(admin::Parts {
+        switchboard: Arc::clone(&gate.board),
+        telemetry: gate.telemetry.clone(),
+        lifecycle: life.clone(),
+        health: Arc::new(move || watched.health.snapshot(watched.clock.now())),
+        tokens: opened.tokens,
+        hosts: Vec::new(),
+        listeners,
+        warnings: warnings.to_vec(),
+    });
+    if let Some(tcp) = tcp {
+        tokio::spawn(admin::serve_tcp(tcp, Arc::clone(&state)));
+    }
+    tokio::spawn(admin::serve_unix(unix, Arc::clone(&state)));
+    Ok(AdminPlane { state, bound, first_token: opened.first })
+}
+
+/// `listen.json`: where this process listens, for tools that find it by its folder.
+fn write_listen_file(bound: &Bound) {
+    let json = serde_json::json!({
+        "pid": std::process::id(),
+        "data": bound.data,
+        "admin": bound.admin,
+    });
+    let path = bound.data_dir.join("listen.json");
+    let temporary = bound.data_dir.join("listen.json.new");
+    let written = std::fs::write(&temporary, format!("{json}\n"))
+        .and_then(|()| std::fs::rename(&temporary, &path));
+    if let Err(error) = written {
+        tracing::warn!(%error, "cannot write {}", path.display());
+    }
+}
+
+/// Reloads, signals and the drain.
+async fn run(
+    gate: &Arc<Gate>,
+    state: &Arc<admin::State>,
+    board: &Arc<Switchboard>,
+    life: &Lifecycle,
+    drain_timeout: Duration,
+) -> Result<(), StartFault> {
+    let handler = |kind| signal(kind).map_err(|why| other("a signal handler", why));
+    let mut hang_up = handler(SignalKind::hangup())?;
+    let mut terminate = handler(SignalKind::terminate())?;
+    let mut interrupt = handler(SignalKind::interrupt())?;
+    let (changed, mut changes) = tokio::sync::mpsc::channel::<()>(1);
+    let _watcher = board.file().and_then(|file| watch(file, changed.clone()));
+    let mut look = tokio::time::interval(LOOK_EVERY);
+    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut seen = board.file().and_then(stamp);
+    let mut watchdog = tokio::time::interval(watchdog_every());
+    loop {
+        tokio::select! {
+            _ = hang_up.recv() => {
+                say_reloading();
+                reload(state, "SIGHUP").await;
+                let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+            }
+            Some(()) = changes.recv() => {
+                tokio::time::sleep(SETTLE).await;
+                while changes.try_recv().is_ok() {}
+                seen = board.file().and_then(stamp);
+                reload(state, "file").await;
+            }
+            _ = look.tick() => {
+                let now = board.file().and_then(stamp);
+                if now != seen {
+                    seen = now;
+                    reload(state, "file").await;
+                }
+            }
+            _ = watchdog.tick() => {
+                let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
+            }
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+        }
+    }
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    drain(gate, life, drain_timeout, &mut terminate, &mut interrupt).await;
+    Ok(())
+}
+
+/// `Type=notify-reload` wants the moment at which the reload began (sd_notify(3)).
+fn say_reloading() {
+    use sd_notify::NotifyState;
+    let told = match NotifyState::monotonic_usec_now() {
+        Ok(now) => sd_notify::notify(&[NotifyState::Reloading, now]),
+        Err(_) => sd_notify::notify(&[NotifyState::Reloading]),
+    };
+    if let Err(error) = told {
+        tracing::debug!(%error, "cannot tell the service manager");
+    }
+}
+
+fn watchdog_every() -> Duration {
+    sd_notify::watchdog_enabled().map_or(Duration::from_secs(3600), |every| every / 2)
+}
+
+/// Waits for open exchanges to end by themselves; a second signal or the deadline cuts them.
+async fn drain(
+    gate: &Arc<Gate>,
+    life: &Lifecycle,
+    timeout: Duration,
+    terminate: &mut tokio::signal::unix::Signal,
+    interrupt: &mut tokio::signal::unix::Signal,
+) {
+    life.advance(Phase::Draining);
+    gate.start_drain();
+    let open = gate.open_exchanges();
+    tracing::info!(open, "draining");
+    let ended = async {
+        while gate.open_exchanges() > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::select! {
+        () = ended => return,
+        () = tokio::time::sleep(timeout) => {}
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    let cut = gate.cut_all();
+    tracing::warn!(cut, "cut the streams that were still open");
+}
+
+/// The state of a file that tells whether it was written: its time and length.
+fn stamp(file: &Path) -> Option<(std::time::SystemTime, u64)> {
+    let meta = std::fs::metadata(file).ok()?;
+    Some((meta.modified().ok()?, meta.len()))
+}
+
+/// Watches the folder of `file`: editors and Kubernetes replace files, so the file itself is not
+/// what to watch.
+fn watch(file: &Path, changed: tokio::sync::mpsc::Sender<()>) -> Option<notify::RecommendedWatcher> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new(".")).to_path_buf();
+    let started = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        if event.is_ok_and(|event| !event.kind.is_access()) {
+            // A full channel means that a look is due anyway.
+            let _ = changed.try_send(());
+        }
+    })
+    .and_then(|mut watcher| {
+        watcher.watch(&folder, RecursiveMode::NonRecursive).map(|()| watcher)
+    });
+    match started {
+        Ok(watcher) => Some(watcher),
+        Err(error) => {
+            tracing::warn!(%error, "cannot watch {}; looking every few seconds", folder.display());
+            None
+        }
+    }
+}
+
+/// One reload, off this thread; a refusal is said where people look first.
+async fn reload(state: &Arc<admin::State>, by: &'static str) {
+    let reloading = Arc::clone(state);
+    let outcome = tokio::task::spawn_blocking(move || reloading.reload()).await;
+    match outcome {
+        Ok(Reload::Published { .. } | Reload::Unchanged { .. }) => {}
+        Ok(Reload::Refused { diagnostics, .. }) => {
+            let first = diagnostics.first().map(|d| format!("{} {}", d.code, d.message));
+            tracing::error!(
+                by,
+                errors = diagnostics.len(),
+                first = first.as_deref().unwrap_or(""),
+                "the new configuration is refused and the old table stays; `firedoor check` shows all errors"
+            );
+        }
+        Err(error) => tracing::error!(%error, "a reload failed"),
+    }
+}
+
+/// Asks for as many descriptors as the machine allows: two a stream.
+fn raise_descriptors() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let _ = setrlimit(Resource::Nofile, raised);
+}

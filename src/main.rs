@@ -1,1 +1,7 @@
-fn main() {}
+//! The `firedoor` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    firedoor::cli::run()
+}

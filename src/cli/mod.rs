@@ -1,1 +1,155 @@
-//! The `cli` room.
+//! The command line: arguments in, one room called, an exit code out.
+//!
+//! Data goes to standard output and notices to standard error. Exit codes: 0 done, 1 failed,
+//! 2 usage, 3 partly applied, 69 no running gateway answers, 78 the configuration is wrong.
+
+mod check;
+mod clients;
+mod config;
+mod demo;
+mod init;
+pub mod mock;
+mod output;
+mod serve;
+mod status;
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// What a command came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Done.
+    Done,
+    /// Failed; the reason was said.
+    Failed,
+    /// The arguments do not fit.
+    Usage,
+    /// No running gateway answers.
+    Unreachable,
+    /// The configuration is wrong.
+    Configuration,
+    /// A child process's own code.
+    Child(u8),
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(match exit {
+            Exit::Done => 0,
+            Exit::Failed => 1,
+            Exit::Usage => 2,
+            Exit::Unreachable => 69,
+            Exit::Configuration => 78,
+            Exit::Child(code) => code,
+        })
+    }
+}
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "firedoor",
+    version,
+    about = "An inline LLM gateway that can stop a model incident in milliseconds and prove it",
+    after_help = "Start here: `firedoor demo` (offline), then `firedoor serve` and `firedoor env openai`.\nExit codes: 0 done, 1 failed, 2 usage, 69 no gateway answers, 78 configuration.",
+    disable_help_subcommand = true
+)]
+struct Cli {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every command takes.
+#[derive(Clone, Debug, Args)]
+pub struct Common {
+    /// The routes file [default: routes.toml here if there is one, else the built-in routes]
+    #[arg(long, short, global = true, value_name = "FILE", env = "FIREDOOR_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// How to print what is asked for
+    #[arg(long, short, global = true, value_enum, value_name = "FORM")]
+    pub output: Option<output::Form>,
+}
+
+impl Common {
+    /// The routes file that counts: the one named, or `routes.toml` of the current folder.
+    pub fn routes_file(&self) -> Option<PathBuf> {
+        let here = PathBuf::from("routes.toml");
+        self.config.clone().or_else(|| here.is_file().then_some(here))
+    }
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the gateway
+    Serve(serve::Serve),
+    /// Everything at once, offline: a simulated provider, a gateway, some traffic
+    Demo(demo::Demo),
+    /// Write a commented routes.toml to start from
+    Init(init::Init),
+    /// Check a configuration and say all that is wrong with it
+    #[command(visible_alias = "validate")]
+    Check(check::Check),
+    /// Explain an error code, such as FD0102
+    Explain(check::Explain),
+    /// Show the configuration that counts, or its schema
+    Config(config::Config),
+    /// One screen about the running gateway
+    Status(status::Status),
+    /// Print the settings that point a client at the gateway
+    Env(clients::Env),
+    /// Run a command with those settings
+    Run(clients::Run),
+    /// Run a simulated provider for tests and trials
+    Mock(mock::Args),
+    /// Print a shell's completions
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Print the version
+    Version,
+}
+
+/// Runs the command that the arguments name.
+pub fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage.into() } else { Exit::Done.into() };
+        }
+    };
+    let common = cli.common;
+    let exit = match cli.command {
+        Command::Serve(command) => command.run(&common),
+        Command::Demo(command) => command.run(&common),
+        Command::Init(command) => command.run(&common),
+        Command::Check(command) => command.run(&common),
+        Command::Explain(command) => command.run(&common),
+        Command::Config(command) => command.run(&common),
+        Command::Status(command) => command.run(&common),
+        Command::Env(command) => command.run(&common),
+        Command::Run(command) => command.run(&common),
+        Command::Mock(command) => mock::run(&command),
+        Command::Completions { shell } => {
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "firedoor", &mut text);
+            output::data(&String::from_utf8_lossy(&text))
+        }
+        Command::Version => version(&common),
+    };
+    exit.into()
+}
+
+fn version(common: &Common) -> Exit {
+    let version = env!("CARGO_PKG_VERSION");
+    if output::is_json(common) {
+        output::json(&serde_json::json!({ "name": "firedoor", "version": version }))
+    } else {
+        output::data(&format!("firedoor {version}\n"))
+    }
+}

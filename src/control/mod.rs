@@ -5,4 +5,4 @@
 
 pub mod switchboard;
 
-pub use switchboard::{Reload, Switchboard};
+pub use switchboard::{Reload, Switchboard, lookup};

@@ -56,13 +56,18 @@ impl Switchboard {
             return Err(prepared.diagnostics);
         };
         first.epoch = Epoch(1);
-        let board = Switchboard {
+        Ok((Switchboard::holding(first, file), prepared.diagnostics))
+    }
+
+    /// Holds `first` without having read a source; a reload reads `file`.
+    pub fn holding(first: Table, file: Option<&Path>) -> Arc<Switchboard> {
+        let epochs = watch::Sender::new(first.epoch);
+        Arc::new(Switchboard {
             live: ArcSwap::from_pointee(first),
             file: file.map(Path::to_path_buf),
             reloading: Mutex::new(None),
-            epochs: watch::Sender::new(Epoch(1)),
-        };
-        Ok((Arc::new(board), prepared.diagnostics))
+            epochs,
+        })
     }
 
     /// The live table, for a look that does not outlive the call. One atomic load.
@@ -139,7 +144,7 @@ fn read(file: Option<&Path>) -> Result<Source, Vec<Diagnostic>> {
 }
 
 /// Environment variables and files, for `${..}` in strings.
-fn lookup(reference: Reference<'_>) -> Result<Option<String>, String> {
+pub fn lookup(reference: Reference<'_>) -> Result<Option<String>, String> {
     match reference {
         Reference::Variable(name) => match std::env::var(name) {
             Ok(value) => Ok(Some(value)),

@@ -54,6 +54,8 @@ pub struct Identity {
     pub end_user: Option<Box<str>>,
     /// The W3C trace id, 32 hexadecimal digits, if the caller sent a valid `traceparent`.
     pub trace: Option<Box<str>>,
+    /// The parent id of that `traceparent`, 16 hexadecimal digits.
+    pub parent_span: Option<Box<str>>,
     /// The caller's own request id.
     pub request: Option<Box<str>>,
 }

@@ -1,3 +1,24 @@
-//! The state machine of one request and its stream: inputs in, outputs out, no I/O.
+//! The decisions of one request and its stream: inputs in, outputs out, no I/O.
+//!
+//! An exchange passes through these in order, each a pure step that the driver in `proxy/` feeds
+//! and whose outcome it performs:
+//!
+//! 1. [`admit`]: a head becomes an admission (surface, provider prefix, app), or a refusal;
+//! 2. [`identity`]: headers and body hints become who is asking;
+//! 3. [`limits`]: the app's use is counted;
+//! 4. [`attempts`] and [`circuit`]: which target is tried when, and when it is over;
+//! 5. [`forward`]: the request as the provider gets it, the answer's head as the client gets it;
+//! 6. [`relay`]: the answer's stream on its way through;
+//! 7. [`facts`]: what is known when it is over.
+//!
+//! [`simulated`] is the answer of a model that needs no provider.
 
+pub mod admit;
+pub mod attempts;
+pub mod circuit;
 pub mod facts;
+pub mod forward;
+pub mod identity;
+pub mod limits;
+pub mod relay;
+pub mod simulated;

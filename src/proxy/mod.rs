@@ -1,1 +1,201 @@
-//! The `proxy` room.
+//! The only room with client and provider sockets: accept, drive an exchange, dial, drain.
+//!
+//! Straight code in the order of the eight hops: `listener` accepts, `http1` and `http2` turn
+//! bytes into requests, `drive` runs one exchange, `upstream` talks to providers, `relay` moves a
+//! stream, `answer` writes what Firedoor says itself. A worker is one thread with one runtime, its
+//! own connections to providers and its own read buffer; workers share the [`Gate`].
+//!
+//! HTTP/1 is our own codec (`h1`) on both sides: a hop through a general library was measured at
+//! more than twice the memory per open stream and several times the latency tail at 500 streams,
+//! and it hides facts of framing that must be refused. HTTP/2 is hyper's.
+
+pub mod answer;
+pub mod client;
+pub mod date;
+pub mod drive;
+pub mod h1;
+pub mod health;
+pub mod http1;
+pub mod http2;
+pub mod listener;
+pub mod local;
+pub mod registry;
+pub mod relay;
+pub mod scratch;
+pub mod stream;
+pub mod tls;
+pub mod upstream;
+
+use crate::clock::Tick;
+use crate::control::Switchboard;
+use crate::exchange::facts::Facts;
+use crate::exchange::limits::AppUse;
+use crate::id::AppName;
+use crate::telemetry::Telemetry;
+use dashmap::DashMap;
+use std::cell::Cell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+use tokio::sync::Notify;
+
+/// The machine's clocks, read here and handed down.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    start: Instant,
+}
+
+impl Clock {
+    /// A clock that starts now.
+    pub fn start() -> Clock {
+        Clock { start: Instant::now() }
+    }
+
+    /// The monotonic time.
+    pub fn now(self) -> Tick {
+        Tick(u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    /// Milliseconds since the Unix epoch.
+    pub fn unix_ms(self) -> u64 {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        now.map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+/// What all workers share.
+#[derive(Debug)]
+pub struct Gate {
+    /// The live table.
+    pub board: Arc<Switchboard>,
+    /// Where facts go.
+    pub telemetry: Telemetry,
+    /// Targets' health and the retry budget.
+    pub health: health::Board,
+    /// The clocks.
+    pub clock: Clock,
+    /// What each app has used.
+    uses: DashMap<AppName, Arc<AppUse>>,
+    /// The key of the hash that stands for an end user.
+    user_key: aws_lc_rs::hmac::Key,
+    draining: AtomicBool,
+    drain: Notify,
+    /// Each worker's open exchanges.
+    pub registries: Vec<Arc<registry::Registry>>,
+}
+
+impl Gate {
+    /// A gate for `workers` workers.
+    ///
+    /// # Errors
+    /// The machine gives no randomness.
+    pub fn new(
+        board: Arc<Switchboard>,
+        telemetry: Telemetry,
+        workers: usize,
+    ) -> Result<Gate, &'static str> {
+        let mut key = [0u8; 32];
+        aws_lc_rs::rand::fill(&mut key).map_err(|_| "the machine gives no randomness")?;
+        Ok(Gate {
+            board,
+            telemetry,
+            health: health::Board::default(),
+            clock: Clock::start(),
+            uses: DashMap::new(),
+            user_key: aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &key),
+            draining: AtomicBool::new(false),
+            drain: Notify::new(),
+            registries: (0..workers).map(|_| Arc::default()).collect(),
+        })
+    }
+
+    /// Whether the gate is on its way out: no new connections, no keep-alive.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// Begins to drain.
+    pub fn start_drain(&self) {
+        self.draining.store(true, Ordering::Release);
+        self.drain.notify_waiters();
+    }
+
+    /// Resolves once the gate drains.
+    pub async fn drain_started(&self) {
+        let waiting = self.drain.notified();
+        tokio::pin!(waiting);
+        waiting.as_mut().enable();
+        if !self.is_draining() {
+            waiting.await;
+        }
+    }
+
+    /// Open exchanges.
+    pub fn open_exchanges(&self) -> usize {
+        self.registries.iter().map(|registry| registry.len()).sum()
+    }
+
+    /// Orders every open exchange to be cut; gives their number.
+    pub fn cut_all(&self) -> usize {
+        self.registries.iter().map(|registry| registry.cut_all()).sum()
+    }
+
+    /// What an app has used.
+    fn used(&self, app: &AppName) -> Arc<AppUse> {
+        if let Some(found) = self.uses.get(app) {
+            return Arc::clone(&found);
+        }
+        Arc::clone(&self.uses.entry(app.clone()).or_default())
+    }
+
+    /// A keyed hash that stands for an end user as long as this process lives.
+    fn hash_user(&self, user: &str) -> Box<str> {
+        let tag = aws_lc_rs::hmac::sign(&self.user_key, user.as_bytes());
+        let mut text = String::with_capacity(16);
+        for byte in &tag.as_ref()[..8] {
+            use std::fmt::Write;
+            let _ = write!(text, "{byte:02x}");
+        }
+        text.into()
+    }
+
+    /// Hands on what is known of an exchange that is over.
+    fn finish(&self, facts: Facts) {
+        self.telemetry.record(facts);
+    }
+}
+
+/// One worker: what its tasks share and no other worker sees.
+#[derive(Debug)]
+pub struct Worker {
+    /// Idle connections to providers.
+    pub pool: upstream::Pool,
+    /// Open exchanges.
+    pub registry: Arc<registry::Registry>,
+}
+
+/// How often a worker closes connections that were idle for too long.
+pub const SWEEP: Duration = Duration::from_secs(10);
+
+thread_local! {
+    static RANDOM: Cell<u64> = Cell::new(seed());
+}
+
+fn seed() -> u64 {
+    let mut bytes = [0u8; 8];
+    // Without randomness the address of a local still tells threads apart; nothing secret hangs on it.
+    let _ = aws_lc_rs::rand::fill(&mut bytes);
+    u64::from_le_bytes(bytes) ^ (std::ptr::from_ref(&bytes) as usize as u64)
+}
+
+/// A number for ids, weights and jitter (SplitMix64); never for secrets.
+pub fn random() -> u64 {
+    RANDOM.with(|state| {
+        let next = state.get().wrapping_add(0x9E37_79B9_7F4A_7C15);
+        state.set(next);
+        let mut mixed = next;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    })
+}

@@ -9,6 +9,7 @@
 //! panics on any input, and every buffer has a bound.
 
 pub mod anthropic;
+pub mod coding;
 pub mod event;
 pub mod gemini;
 pub mod json;

@@ -1,51 +1,46 @@
-//! openai_responses dialect (being written).
-use super::event::Event;
-use super::request::{BodyError, View};
-use super::{Dialect, Sink, Tail, sse};
+//! OpenAI Responses.
+//!
+//! Frames are named objects with a `type` and a `sequence_number`
+//! (<https://platform.openai.com/docs/api-reference/responses-streaming>). The same text comes up
+//! to four times: as deltas, in `*.done`, in the item's end, in the response's end. The first is
+//! an [`Event::Text`](super::event::Event::Text), every further one a
+//! [`Event::Repeat`](super::event::Event::Repeat); none is left unsaid.
+//!
+//! What always holds: decode, encode, decode gives the same events, spans aside. What it cannot
+//! do: only one choice; items of the provider's own (searches, containers) are kept in this
+//! dialect but mean nothing to others. Losses when written from another dialect: further choices,
+//! citations, and blocks that only that dialect knows.
+//!
+//! A channel's `block` is the `output_index`, its `part` the `content_index` or `summary_index`.
+//! Raw reasoning text (`reasoning_text`) and its summary count their parts apart, so the former's
+//! are told by [`REASONING_CONTENT`].
 
-/// Frames to events.
-#[derive(Debug, Default)]
-pub struct Decoder {}
+mod item;
+mod request;
+mod scan;
+mod story;
+mod stream;
+#[cfg(test)]
+mod tests;
+mod texts;
+mod unary;
+mod write;
 
-impl Decoder {
-    /// See [`super::Decoder::frame`].
-    pub fn frame(&mut self, _frame: &sse::Frame<'_>, _sink: &mut Sink<'_>) {}
-    /// See [`super::Decoder::is_complete`].
-    pub fn is_complete(&self) -> bool {
-        false
-    }
-    /// See [`super::Decoder::tail`].
-    pub fn tail(&self) -> Tail {
-        Tail::default()
-    }
-}
+pub use request::view;
+pub use story::HELD_TEXT_BYTES_MAX;
+pub use stream::Decoder;
+pub use unary::{decode_unary, encode_unary};
+pub use write::Encoder;
 
-/// Events to frames.
-#[derive(Debug)]
-pub struct Encoder {}
+/// Added to the `content_index` of raw reasoning text to give its channel's `part`.
+pub const REASONING_CONTENT: u16 = 0x8000;
 
-impl Encoder {
-    /// See [`super::Encoder::new`].
-    pub fn new(_source: Dialect) -> Encoder {
-        Encoder {}
-    }
-    /// See [`super::Encoder::frame`].
-    pub fn frame(&mut self, _events: &[Event<'_>], _out: &mut Vec<u8>) {}
-    /// See [`super::Encoder::tail`].
-    pub fn tail(&self) -> Tail {
-        Tail::default()
-    }
-}
+/// The key under which a whole body's skeleton stands.
+const BODY: &str = "response";
 
-/// See [`super::decode_unary`].
-pub fn decode_unary(_body: &[u8], _sink: &mut Sink<'_>) {}
-
-/// See [`super::encode_unary`].
-pub fn encode_unary(_source: Dialect, _events: &[Event<'_>]) -> Vec<u8> {
-    Vec::new()
-}
-
-/// See [`super::request::view`].
-pub fn view(_body: &[u8]) -> Result<View<'_>, BodyError> {
-    Ok(View::default())
-}
+/// What stands in a skeleton for a text that an event carries.
+const MARK_TEXT: &str = "t";
+/// What stands in a skeleton for a second copy of a text.
+const MARK_REPEAT: &str = "r";
+/// What stands in a skeleton for log probabilities.
+const MARK_LOGPROBS: &str = "l";

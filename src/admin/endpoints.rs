@@ -1,0 +1,141 @@
+//! The table of routes, and the router that is made from it.
+
+use super::guard;
+use super::problem::Problem;
+use super::state::State;
+use super::tokens::Role;
+use super::{events, read, reload};
+use axum::Router;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::{MethodFilter, MethodRouter, on};
+use std::sync::Arc;
+
+/// Who may call a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Anyone: orchestrators that ask whether the process lives.
+    Open,
+    /// Who holds a token of this role or one above it.
+    Role(Role),
+}
+
+/// How a caller came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    /// By the admin listener: a token is needed.
+    Tcp,
+    /// By the unix socket: the file's mode has let the caller in, as an admin.
+    Unix,
+}
+
+/// What the API does; all it does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Operation {
+    Health,
+    Ready,
+    Metrics,
+    Status,
+    Routes,
+    Providers,
+    Exchanges,
+    Exchange,
+    Events,
+    Reload,
+    Openapi,
+}
+
+/// A method of the API; nothing is changed but by POST.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verb {
+    /// Reads. Answers HEAD as well.
+    Get,
+    /// Changes.
+    Post,
+}
+
+impl Verb {
+    /// The name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Verb::Get => "GET",
+            Verb::Post => "POST",
+        }
+    }
+}
+
+/// A row of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Endpoint {
+    /// The method.
+    pub verb: Verb,
+    /// The path, with `{names}` for its variable parts.
+    pub path: &'static str,
+    /// Who may call it.
+    pub access: Access,
+    operation: Operation,
+}
+
+const fn row(verb: Verb, path: &'static str, access: Access, operation: Operation) -> Endpoint {
+    Endpoint { verb, path, access, operation }
+}
+
+const VIEWER: Access = Access::Role(Role::Viewer);
+const AUTHOR: Access = Access::Role(Role::Author);
+
+/// Every route of the admin plane.
+pub const ENDPOINTS: [Endpoint; 11] = [
+    row(Verb::Get, "/healthz", Access::Open, Operation::Health),
+    row(Verb::Get, "/readyz", Access::Open, Operation::Ready),
+    row(Verb::Get, "/metrics", VIEWER, Operation::Metrics),
+    row(Verb::Get, "/api/v1/status", VIEWER, Operation::Status),
+    row(Verb::Get, "/api/v1/routes", VIEWER, Operation::Routes),
+    row(Verb::Get, "/api/v1/providers", VIEWER, Operation::Providers),
+    row(Verb::Get, "/api/v1/exchanges", VIEWER, Operation::Exchanges),
+    row(Verb::Get, "/api/v1/exchanges/{id}", VIEWER, Operation::Exchange),
+    row(Verb::Get, "/api/v1/events", VIEWER, Operation::Events),
+    row(Verb::Post, "/api/v1/reload", AUTHOR, Operation::Reload),
+    row(Verb::Get, "/api/v1/openapi.json", VIEWER, Operation::Openapi),
+];
+
+/// What each handler is given.
+#[derive(Clone)]
+pub(super) struct Desk {
+    pub(super) state: Arc<State>,
+    pub(super) door: Door,
+}
+
+/// The router for callers who come by `door`.
+pub fn router(state: Arc<State>, door: Door) -> Router {
+    let desk = Desk { state, door };
+    let mut router = Router::new();
+    for endpoint in ENDPOINTS {
+        let authorise = from_fn_with_state((desk.clone(), endpoint.access), guard::authorise);
+        router = router.route(endpoint.path, handler(endpoint).route_layer(authorise));
+    }
+    router
+        .fallback(|| async { Problem::not_found("There is no such path.") })
+        .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
+        .layer(from_fn_with_state(desk.clone(), guard::admit))
+        .layer(from_fn(guard::finish))
+        .with_state(desk)
+}
+
+fn handler(endpoint: Endpoint) -> MethodRouter<Desk> {
+    let method = match endpoint.verb {
+        Verb::Get => MethodFilter::GET,
+        Verb::Post => MethodFilter::POST,
+    };
+    match endpoint.operation {
+        Operation::Health => on(method, read::health),
+        Operation::Ready => on(method, read::ready),
+        Operation::Metrics => on(method, read::metrics),
+        Operation::Status => on(method, read::status),
+        Operation::Routes => on(method, read::routes),
+        Operation::Providers => on(method, read::providers),
+        Operation::Exchanges => on(method, read::exchanges),
+        Operation::Exchange => on(method, read::exchange),
+        Operation::Events => on(method, events::events),
+        Operation::Reload => on(method, reload::reload),
+        Operation::Openapi => on(method, read::openapi),
+    }
+}

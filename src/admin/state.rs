@@ -1,0 +1,155 @@
+//! What the handlers share.
+
+use crate::control::{Reload, Switchboard};
+use crate::id::Epoch;
+use crate::table::diagnostic::Diagnostic;
+use crate::telemetry::{HealthSource, Lifecycle, ReloadOutcome, Telemetry};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::sync::Semaphore;
+
+use super::tokens::Tokens;
+
+/// How many clients may follow the events at once.
+const READERS_MAX: usize = 64;
+
+/// A listener of the process, as the status shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// `data` or `admin`.
+    pub plane: &'static str,
+    /// `127.0.0.1:4800` or `unix:/...`.
+    pub address: String,
+}
+
+/// What [`State`] is made of.
+pub struct Parts {
+    /// The live table.
+    pub switchboard: Arc<Switchboard>,
+    /// Metrics and the feed.
+    pub telemetry: Telemetry,
+    /// Where the process is in its life; the admin plane ends with it.
+    pub lifecycle: Lifecycle,
+    /// Takes a picture of the targets' health.
+    pub health: HealthSource,
+    /// Who may do what.
+    pub tokens: Tokens,
+    /// Host names besides `localhost` and IP literals under which the API may be called.
+    pub hosts: Vec<String>,
+    /// What listens.
+    pub listeners: Vec<Listener>,
+    /// What the first table's file should mend.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// What the handlers share.
+pub struct State {
+    pub(super) switchboard: Arc<Switchboard>,
+    pub(super) telemetry: Telemetry,
+    pub(super) lifecycle: Lifecycle,
+    pub(super) health: HealthSource,
+    pub(super) tokens: Tokens,
+    pub(super) hosts: Vec<String>,
+    pub(super) listeners: Vec<Listener>,
+    pub(super) readers: Arc<Semaphore>,
+    started: Instant,
+    pub(super) started_unix_ms: u64,
+    history: Mutex<History>,
+    /// Held over a whole reload, so that a condition on the epoch cannot be overtaken.
+    reloading: Mutex<()>,
+}
+
+/// What reloads have left behind.
+#[derive(Clone, Debug, Default)]
+pub(super) struct History {
+    /// What the live table's file should mend.
+    pub(super) warnings: Vec<Diagnostic>,
+    /// The last reload, and when it was in milliseconds since the Unix epoch.
+    pub(super) last: Option<(u64, Reload)>,
+}
+
+/// The live table is another than the caller knew; its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Superseded(pub Epoch);
+
+impl State {
+    /// Takes its parts.
+    pub fn new(parts: Parts) -> Arc<State> {
+        parts.telemetry.meters().epoch(parts.switchboard.peek().epoch.0);
+        Arc::new(State {
+            switchboard: parts.switchboard,
+            telemetry: parts.telemetry,
+            lifecycle: parts.lifecycle,
+            health: parts.health,
+            tokens: parts.tokens,
+            hosts: parts.hosts,
+            listeners: parts.listeners,
+            readers: Arc::new(Semaphore::new(READERS_MAX)),
+            started: Instant::now(),
+            started_unix_ms: unix_ms(),
+            history: Mutex::new(History { warnings: parts.warnings, last: None }),
+            reloading: Mutex::new(()),
+        })
+    }
+
+    /// Reloads the table, reads the tokens again, and keeps and counts what came of it. File
+    /// changes and signals should take this path too, so that the status tells of them.
+    ///
+    /// Blocks on the disk and on the compiler.
+    pub fn reload(&self) -> Reload {
+        match self.reload_if(None) {
+            Ok(reload) => reload,
+            // Nothing was asked for, so nothing can be superseded; the live table is unchanged.
+            Err(Superseded(epoch)) => Reload::Unchanged { epoch },
+        }
+    }
+
+    /// [`reload`](State::reload), if the live table is `expected`.
+    ///
+    /// # Errors
+    /// The number of the live table if it is another; nothing was read.
+    pub fn reload_if(&self, expected: Option<Epoch>) -> Result<Reload, Superseded> {
+        let _reloading = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
+        let live = self.switchboard.peek().epoch;
+        if expected.is_some_and(|expected| expected != live) {
+            return Err(Superseded(live));
+        }
+        if let Err(fault) = self.tokens.refresh() {
+            tracing::warn!(fault = fault.to_string(), "the tokens stay as they were");
+        }
+        let reload = self.switchboard.reload();
+        let (outcome, epoch) = match &reload {
+            Reload::Published { epoch, .. } => (ReloadOutcome::Published, *epoch),
+            Reload::Unchanged { epoch } => (ReloadOutcome::Unchanged, *epoch),
+            Reload::Refused { epoch, .. } => (ReloadOutcome::Refused, *epoch),
+        };
+        self.telemetry.meters().reloaded(outcome, epoch.0);
+        tracing::info!(outcome = outcome.name(), epoch = epoch.0, "reload");
+        let mut history = self.history_lock();
+        if let Reload::Published { warnings, .. } = &reload {
+            history.warnings.clone_from(warnings);
+        }
+        history.last = Some((unix_ms(), reload.clone()));
+        Ok(reload)
+    }
+
+    pub(super) fn history(&self) -> History {
+        self.history_lock().clone()
+    }
+
+    /// How long the process has been up.
+    pub(super) fn uptime(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    fn history_lock(&self) -> MutexGuard<'_, History> {
+        // Its values are replaced whole.
+        self.history.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Now, in milliseconds since the Unix epoch.
+pub(super) fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

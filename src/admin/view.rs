@@ -1,0 +1,269 @@
+//! The API's JSON, made by hand from the rooms' own types. Nothing here holds a credential, a
+//! prompt or an answer.
+
+use crate::control::Reload;
+use crate::exchange::facts::{Facts, Outcome};
+use crate::id::{AppName, ExchangeId, ProviderName, RouteName};
+use crate::table::diagnostic::{Diagnostic, Severity};
+use crate::table::{
+    Auth, Capture, Family, Matcher, Pattern, Provider, RetryPolicy, Route, Table, Timeouts,
+};
+use crate::telemetry::{Sequence, TargetHealth};
+use crate::wire::Dialect;
+use crate::wire::event::StopReason;
+use crate::wire::refusal::Class;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// RFC 3339 in UTC.
+pub(super) fn moment(unix_ms: u64) -> Value {
+    let moment = i64::try_from(unix_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
+    moment.map_or(Value::Null, |moment| json!(moment.to_string()))
+}
+
+fn ms(time: Duration) -> Value {
+    json!(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
+}
+
+fn fractional_ms(time: Duration) -> Value {
+    json!(time.as_secs_f64() * 1_000.0)
+}
+
+/// A finished exchange.
+pub(super) fn exchange(sequence: Option<Sequence>, facts: &Facts) -> Value {
+    let who = &facts.identity;
+    let class = match facts.outcome {
+        Outcome::Refused(class) | Outcome::Cut(class) => Some(Class::name(class)),
+        Outcome::Completed | Outcome::ProviderError | Outcome::Torn | Outcome::ClientGone => None,
+    };
+    let mut value = json!({
+        "id": facts.id.to_string(),
+        "began": moment(facts.began_unix_ms),
+        "app": who.app.as_ref().map(AppName::as_str),
+        "agent": who.agent,
+        "session": who.session,
+        "end_user": who.end_user,
+        "trace": who.trace,
+        "request": who.request,
+        "path": facts.path,
+        "dialect": facts.dialect.map(Dialect::name),
+        "route": facts.route.as_ref().map(RouteName::as_str),
+        "provider": facts.provider.as_ref().map(ProviderName::as_str),
+        "target": facts.target.as_deref(),
+        "model_asked": facts.model_asked,
+        "model_reported": facts.model_reported,
+        "stream": facts.is_stream,
+        "status": facts.status,
+        "outcome": facts.outcome.name(),
+        "class": class,
+        "attempts": facts.attempts,
+        "request_bytes": facts.request_bytes,
+        "response_bytes": facts.response_bytes,
+        "first_byte_ms": facts.first_byte.map(fractional_ms),
+        "first_text_ms": facts.first_text.map(fractional_ms),
+        "total_ms": fractional_ms(facts.total),
+        "text_events": facts.text_events,
+        "stop": facts.stop.map(stop),
+        "usage": {
+            "input": facts.usage.input,
+            "output": facts.usage.output,
+            "cache_read": facts.usage.cache_read,
+            "cache_write": facts.usage.cache_write,
+            "reasoning": facts.usage.reasoning,
+        },
+        "fault": facts.fault,
+    });
+    if let (Some(sequence), Some(object)) = (sequence, value.as_object_mut()) {
+        object.insert("sequence".to_owned(), json!(sequence.0));
+    }
+    value
+}
+
+fn stop(reason: StopReason) -> &'static str {
+    match reason {
+        StopReason::EndTurn => "end_turn",
+        StopReason::MaxTokens => "max_tokens",
+        StopReason::StopSequence => "stop_sequence",
+        StopReason::ToolUse => "tool_use",
+        StopReason::ContentFilter => "content_filter",
+        StopReason::Refusal => "refusal",
+        StopReason::Pause => "pause",
+        StopReason::Error => "error",
+        StopReason::Other => "other",
+    }
+}
+
+/// The id in `text`, in the one form that we write.
+pub(super) fn exchange_id(text: &str) -> Option<ExchangeId> {
+    let digits = text.strip_prefix("x_")?;
+    let is_ours = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    let valid = digits.len() == 32 && digits.bytes().all(is_ours);
+    valid.then(|| u128::from_str_radix(digits, 16).ok()).flatten().map(ExchangeId)
+}
+
+/// Findings about a file.
+pub(super) fn diagnostics(list: &[Diagnostic]) -> Value {
+    let one = |finding: &Diagnostic| {
+        json!({
+            "code": finding.code,
+            "severity": match finding.severity {
+                Severity::Error => "error",
+                Severity::Warning => "warning",
+            },
+            "message": finding.message,
+            "file": finding.file.display().to_string(),
+            "span": { "start": finding.span.start, "end": finding.span.end },
+            "help": finding.help,
+        })
+    };
+    list.iter().map(one).collect()
+}
+
+/// What a reload came to.
+pub(super) fn reload(reload: &Reload) -> Value {
+    match reload {
+        Reload::Published { epoch, warnings } => json!({
+            "outcome": "published",
+            "epoch": epoch.0,
+            "warnings": diagnostics(warnings),
+        }),
+        Reload::Unchanged { epoch } => json!({ "outcome": "unchanged", "epoch": epoch.0 }),
+        Reload::Refused { epoch, diagnostics: list } => json!({
+            "outcome": "refused",
+            "epoch": epoch.0,
+            "diagnostics": diagnostics(list),
+        }),
+    }
+}
+
+/// A target's health.
+pub(super) fn target(health: &TargetHealth) -> Value {
+    json!({
+        "target": &*health.target,
+        "state": health.state.name(),
+        "errors_in_row": health.errors_in_row,
+        "attempts": health.attempts,
+        "errors": health.errors,
+        "last_error": health.last_error,
+        "last_error_at": health.last_error_unix_ms.map(moment),
+        "opens_again_in_ms": health.opens_again_in.map(ms),
+    })
+}
+
+/// A route of `table`.
+pub(super) fn route(table: &Table, route: &Route) -> Value {
+    let name = |index: usize| table.targets.get(index).map(|target| &*target.name);
+    let weighted = route.targets.iter().map(|weighted| {
+        json!({ "target": name(usize::from(weighted.target.0)), "weight": weighted.weight })
+    });
+    json!({
+        "name": route.name.as_str(),
+        "match": matcher(table, &route.matcher),
+        "targets": weighted.collect::<Value>(),
+        "fallback": route.fallback.iter().map(|t| name(usize::from(t.0))).collect::<Vec<_>>(),
+        "rules": route.rules.iter().map(|rule| &**rule).collect::<Vec<_>>(),
+        "retry": retry(route.retry),
+        "timeouts": timeouts(route.timeouts),
+        "capture": match route.capture {
+            Capture::Full => "full",
+            Capture::Metadata => "metadata",
+            Capture::Off => "off",
+        },
+    })
+}
+
+fn matcher(table: &Table, matcher: &Matcher) -> Value {
+    let apps = matcher.apps.iter().filter_map(|app| table.apps.get(usize::from(app.0)));
+    let provider = matcher.provider.and_then(|index| table.providers.get(usize::from(index.0)));
+    let patterns = |list: &[Pattern]| list.iter().map(pattern).collect::<Vec<_>>();
+    // The values of headers may be secrets of the caller's; their names are enough.
+    let headers = matcher.headers.iter().map(|(name, _)| name.as_str());
+    json!({
+        "provider": provider.map(|provider| provider.name.as_str()),
+        "apps": apps.map(|app| app.name.as_str()).collect::<Vec<_>>(),
+        "agents": patterns(&matcher.agents),
+        "models": patterns(&matcher.models),
+        "dialects": matcher.dialects.iter().map(|dialect| dialect.name()).collect::<Vec<_>>(),
+        "paths": patterns(&matcher.paths),
+        "headers": headers.collect::<Vec<_>>(),
+    })
+}
+
+fn pattern(pattern: &Pattern) -> String {
+    match pattern {
+        Pattern::Exact(text) => text.to_string(),
+        Pattern::Glob(pieces) => pieces.join("*"),
+    }
+}
+
+fn retry(policy: RetryPolicy) -> Value {
+    let on = [
+        ("connect", policy.on_connect),
+        ("429", policy.on_429),
+        ("5xx", policy.on_5xx),
+        ("first_byte_timeout", policy.on_first_byte_timeout),
+    ];
+    let on: Vec<&str> = on.iter().filter(|(_, is_on)| *is_on).map(|(name, _)| *name).collect();
+    json!({ "attempts": policy.attempts, "on": on })
+}
+
+fn timeouts(timeouts: Timeouts) -> Value {
+    json!({
+        "connect_ms": ms(timeouts.connect),
+        "first_byte_ms": ms(timeouts.first_byte),
+        "idle_ms": ms(timeouts.idle),
+        "total_ms": ms(timeouts.total),
+    })
+}
+
+/// A provider: whether it has a credential, never the credential, and no values of headers or of
+/// the query, which may hold one.
+pub(super) fn provider(provider: &Provider) -> Value {
+    let base = provider.base.as_ref().map(|base| {
+        let scheme = if base.tls { "https" } else { "http" };
+        let authority = base.authority.to_str().unwrap_or(&base.host);
+        format!("{scheme}://{authority}{}", base.path)
+    });
+    json!({
+        "name": provider.name.as_str(),
+        "family": match provider.family {
+            Family::Openai => "openai",
+            Family::Anthropic => "anthropic",
+            Family::Gemini => "gemini",
+            Family::Canned => "canned",
+            Family::Simulated => "simulated",
+        },
+        "base_url": base,
+        "credential": if provider.key.is_some() { "own" } else { "callers" },
+        "credential_variable": provider.key_variable,
+        "auth": match provider.auth {
+            Auth::Bearer => "bearer",
+            Auth::XApiKey => "x-api-key",
+            Auth::XGoogApiKey => "x-goog-api-key",
+            Auth::ApiKey => "api-key",
+        },
+        "headers": provider.headers.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_read_in_one_form_only() {
+        let id = ExchangeId(0xabc);
+        assert_eq!(exchange_id(&id.to_string()), Some(id));
+        let upper = id.to_string().to_uppercase();
+        for text in ["", "x_", "x_1", &upper, "x_+0000000000000000000000000000abc", "../status"] {
+            assert_eq!(exchange_id(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn moments_are_rfc_3339() {
+        assert_eq!(moment(1_700_000_000_123), json!("2023-11-14T22:13:20.123Z"));
+        assert_eq!(moment(u64::MAX), Value::Null);
+    }
+}

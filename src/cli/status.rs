@@ -1,0 +1,138 @@
+//! `firedoor status`: one screen about the running gateway.
+
+use super::{Common, Exit, output};
+use crate::admin::client::{Address, Client};
+use crate::table::{self, Source};
+use serde_json::Value;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+/// One screen about the running gateway
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Finds the gateway by its state folder (the unix socket there), or by FIREDOOR_ADMIN\n(unix:PATH or http://HOST:PORT) and FIREDOOR_TOKEN.")]
+pub struct Status {}
+
+impl Status {
+    #[expect(clippy::unused_self, reason = "every command has the same shape")]
+    pub(super) fn run(&self, common: &Common) -> Exit {
+        match ask(common, "/api/v1/status") {
+            Ok(status) if output::is_json(common) => output::json(&status),
+            Ok(status) => output::data(&screen(&status)),
+            Err(exit) => exit,
+        }
+    }
+}
+
+/// Asks the running gateway; says why where there is no answer.
+pub(super) fn ask(common: &Common, path: &str) -> Result<Value, Exit> {
+    let address = address(common)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let Ok(runtime) = runtime else {
+        output::notice("firedoor: cannot start a runtime");
+        return Err(Exit::Failed);
+    };
+    match runtime.block_on(Client::new(address.clone()).get(path)) {
+        Ok(answer) if answer.is_success() => Ok(answer.json()),
+        Ok(answer) => {
+            let problem = answer.json();
+            let detail = problem["detail"].as_str().or(problem["title"].as_str()).unwrap_or("");
+            output::notice(&format!("firedoor: the gateway answered {}: {detail}", answer.status));
+            Err(Exit::Failed)
+        }
+        Err(fault) => {
+            let place = match &address {
+                Address::Unix(path) => path.display().to_string(),
+                Address::Http { base, .. } => base.to_string(),
+            };
+            output::notice(&format!(
+                "firedoor: no gateway answers at {place}: {fault}\n  start one with `firedoor serve`, name its file with --config, or set FIREDOOR_ADMIN and FIREDOOR_TOKEN"
+            ));
+            Err(Exit::Unreachable)
+        }
+    }
+}
+
+/// Where the gateway's API is: the environment, else the socket in the state folder.
+fn address(common: &Common) -> Result<Address, Exit> {
+    if let Ok(text) = std::env::var("FIREDOOR_ADMIN") {
+        let token = std::env::var("FIREDOOR_TOKEN").ok();
+        return Address::parse(&text, token.as_deref()).map_err(|fault| {
+            output::notice(&format!("firedoor: FIREDOOR_ADMIN: {fault}"));
+            Exit::Usage
+        });
+    }
+    Ok(Address::Unix(data_dir(common)?.join(crate::admin::folder::SOCKET_FILE)))
+}
+
+/// The state folder that the configuration names.
+fn data_dir(common: &Common) -> Result<PathBuf, Exit> {
+    if let Some(folder) = std::env::var_os("FIREDOOR_DATA_DIR") {
+        return Ok(folder.into());
+    }
+    let file = common.routes_file();
+    let text = match &file {
+        None => table::EMBEDDED.to_owned(),
+        Some(file) => std::fs::read_to_string(file).map_err(|error| {
+            output::notice(&format!("firedoor: cannot read {}: {error}", file.display()));
+            Exit::Configuration
+        })?,
+    };
+    let source = Source { file, text };
+    match table::prepare(&source, &crate::control::lookup).table {
+        Some(table) => Ok(table.server.data_dir),
+        // A broken file does not hide a running gateway: the default place is tried.
+        None => Ok(source
+            .file
+            .as_deref()
+            .and_then(Path::parent)
+            .unwrap_or(Path::new("."))
+            .join("firedoor-data")),
+    }
+}
+
+fn screen(status: &Value) -> String {
+    let text = |value: &Value| match value {
+        Value::String(text) => text.clone(),
+        Value::Null => "-".to_owned(),
+        other => other.to_string(),
+    };
+    let mut out = String::new();
+    let _ = writeln!(
+        out,
+        "firedoor {}  {}  up {} s  table {}",
+        text(&status["version"]),
+        text(&status["phase"]),
+        text(&status["uptime_s"]),
+        text(&status["epoch"])
+    );
+    let _ = writeln!(
+        out,
+        "exchanges {} done, {} open; connections {}",
+        text(&status["exchanges"]["total"]),
+        text(&status["exchanges"]["open"]),
+        text(&status["connections"]["open"])
+    );
+    for listener in status["listeners"].as_array().into_iter().flatten() {
+        let _ =
+            writeln!(out, "  {:<6} {}", text(&listener["plane"]), text(&listener["address"]));
+    }
+    let _ = writeln!(out, "routes from {}", text(&status["config"]["file"]));
+    for target in status["targets"].as_array().into_iter().flatten() {
+        let _ = writeln!(
+            out,
+            "  {:<40} {:<9} {} attempts, {} errors{}",
+            text(&target["target"]),
+            text(&target["state"]),
+            text(&target["attempts"]),
+            text(&target["errors"]),
+            match &target["last_error"] {
+                Value::Null => String::new(),
+                last => format!(", last: {}", text(last)),
+            }
+        );
+    }
+    if status["last_reload"]["outcome"] == "refused" {
+        let _ = writeln!(out, "the last reload was refused: `firedoor check` shows why");
+    }
+    out
+}

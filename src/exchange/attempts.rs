@@ -1,0 +1,164 @@
+//! Which target is tried when, and when it is over.
+//!
+//! Until the first byte of an answer is committed, any target of the chain may take over: one of
+//! the route's targets by weight, the other targets, then the fallbacks in order. The same target
+//! is tried again only as the route's retry policy says and only while the retry budget, which the
+//! caller keeps, has something left; taking over by another target is not a retry of the same
+//! mistake, but it draws on the budget too, so that a full outage cannot multiply traffic.
+
+use crate::table::{RetryPolicy, Route, Table, TargetIndex};
+use crate::wire::Dialect;
+use smallvec::SmallVec;
+use std::time::Duration;
+
+/// The first pause before the same target is tried again; it doubles each time.
+const BACKOFF_FIRST: Duration = Duration::from_millis(50);
+/// The longest pause.
+const BACKOFF_MAX: Duration = Duration::from_secs(2);
+
+/// Why an attempt came to nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Failure {
+    /// No connection, or it broke before an answer began.
+    Connect,
+    /// The provider answered 429.
+    TooMany,
+    /// The provider answered this status, 500 to 599.
+    Status(u16),
+    /// The answer did not begin in time.
+    FirstByteTimeout,
+    /// The answer began and cannot be used: bad framing, an empty stream, an error at once.
+    Unusable,
+    /// The target's circuit is open; nothing was sent.
+    CircuitOpen,
+}
+
+impl Failure {
+    /// The name as labels write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Failure::Connect => "connect",
+            Failure::TooMany => "429",
+            Failure::Status(_) => "5xx",
+            Failure::FirstByteTimeout => "first_byte_timeout",
+            Failure::Unusable => "unusable",
+            Failure::CircuitOpen => "circuit_open",
+        }
+    }
+
+    /// Whether the policy lets this failure be tried again or taken over.
+    fn may_go_on(self, policy: &RetryPolicy) -> bool {
+        match self {
+            Failure::Connect | Failure::Unusable => policy.on_connect,
+            Failure::TooMany => policy.on_429,
+            Failure::Status(_) => policy.on_5xx,
+            Failure::FirstByteTimeout => policy.on_first_byte_timeout,
+            Failure::CircuitOpen => true,
+        }
+    }
+}
+
+/// What to do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Try this target, after this pause.
+    Try {
+        /// The target.
+        target: TargetIndex,
+        /// How long to wait first.
+        pause: Duration,
+        /// Whether it costs a unit of the retry budget.
+        costs_budget: bool,
+    },
+    /// Nothing is left.
+    GiveUp,
+}
+
+/// The order of targets for one exchange, and how far it has come.
+#[derive(Debug)]
+pub struct Attempts {
+    chain: SmallVec<[TargetIndex; 4]>,
+    at: usize,
+    tries_here: u8,
+    policy: RetryPolicy,
+}
+
+impl Attempts {
+    /// The chain for a request in `dialect`; targets that do not speak it are left out.
+    ///
+    /// `pick` is any number; the same number gives the same choice among the weights.
+    pub fn new(table: &Table, route: &Route, dialect: Option<Dialect>, pick: u64) -> Attempts {
+        let speaks = |target: TargetIndex| {
+            let provider = &table.providers[usize::from(table.targets[usize::from(target.0)].provider.0)];
+            dialect.is_none_or(|dialect| {
+                provider.family.speaks(dialect)
+                    && !(provider.quirks.no_responses && dialect == Dialect::OpenaiResponses)
+            })
+        };
+        let mut chain = SmallVec::new();
+        let usable = || route.targets.iter().filter(|weighted| speaks(weighted.target));
+        let sum: u64 = usable().map(|weighted| u64::from(weighted.weight)).sum();
+        if sum > 0 {
+            let mut left = pick % sum;
+            let first = usable().find(|weighted| {
+                let weight = u64::from(weighted.weight);
+                let here = left < weight;
+                left = left.saturating_sub(weight);
+                here
+            });
+            chain.extend(first.map(|weighted| weighted.target));
+        }
+        for target in usable().map(|weighted| weighted.target) {
+            if !chain.contains(&target) {
+                chain.push(target);
+            }
+        }
+        for &target in route.fallback.iter().filter(|&&target| speaks(target)) {
+            if !chain.contains(&target) {
+                chain.push(target);
+            }
+        }
+        Attempts { chain, at: 0, tries_here: 0, policy: route.retry }
+    }
+
+    /// The first target; `None` if no target speaks the dialect.
+    pub fn first(&mut self) -> Option<TargetIndex> {
+        self.tries_here = 1;
+        self.chain.first().copied()
+    }
+
+    /// What to do after `failure`, with `has_budget` units of retry left or not.
+    ///
+    /// `jitter` is any number; it spreads the pause between half of it and all of it.
+    pub fn after(&mut self, failure: Failure, has_budget: bool, jitter: u64) -> Next {
+        if !failure.may_go_on(&self.policy) || (!has_budget && failure != Failure::CircuitOpen) {
+            return Next::GiveUp;
+        }
+        let again = failure != Failure::CircuitOpen && self.tries_here < self.policy.attempts;
+        if again && let Some(&target) = self.chain.get(self.at) {
+            let exponent = u32::from(self.tries_here.saturating_sub(1)).min(16);
+            self.tries_here += 1;
+            let full = BACKOFF_FIRST.saturating_mul(1 << exponent).min(BACKOFF_MAX);
+            let pause = full / 2 + full.mul_f64((jitter % 1024) as f64 / 2048.0);
+            return Next::Try { target, pause, costs_budget: true };
+        }
+        self.at += 1;
+        self.tries_here = 1;
+        match self.chain.get(self.at) {
+            Some(&target) => Next::Try {
+                target,
+                pause: Duration::ZERO,
+                costs_budget: failure != Failure::CircuitOpen,
+            },
+            None => Next::GiveUp,
+        }
+    }
+
+    /// Whether something would be tried after `failure`: asked before an answer that could still
+    /// be passed on as it is (a 429, a 503) is thrown away.
+    pub fn would_go_on(&self, failure: Failure, has_budget: bool) -> bool {
+        failure.may_go_on(&self.policy)
+            && has_budget
+            && (self.tries_here < self.policy.attempts || self.at + 1 < self.chain.len())
+    }
+}

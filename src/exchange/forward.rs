@@ -1,0 +1,188 @@
+//! The request as the provider gets it, and the answer's head as the client gets it.
+//!
+//! Everything is passed on that is not a hop's own affair, ours, or a credential: bodies byte for
+//! byte but for a replaced model name; the caller's credential only where the provider has none
+//! configured.
+
+use super::admit::{Admission, Asked, CREDENTIALS, KeyAt};
+use crate::table::{Auth, Provider, Table, Target};
+use crate::wire::event::Span;
+use crate::wire::json::push_escaped;
+use crate::wire::refusal::{Class, Refusal};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+
+/// Headers in the order in which they are written.
+pub type Headers = Vec<(HeaderName, HeaderValue)>;
+
+/// Which headers of a request or an answer belong to one hop only (RFC 9110, section 7.6.1), the
+/// ones that `connection` names aside.
+pub fn is_hop_by_hop(name: &HeaderName) -> bool {
+    [
+        header::CONNECTION,
+        header::PROXY_AUTHENTICATE,
+        header::PROXY_AUTHORIZATION,
+        header::TE,
+        header::TRAILER,
+        header::TRANSFER_ENCODING,
+        header::UPGRADE,
+    ]
+    .contains(name)
+        || matches!(name.as_str(), "keep-alive" | "proxy-connection" | "http2-settings")
+}
+
+/// Whether `connection` names this header, which makes it the hop's own.
+fn is_named_by_connection(headers: &HeaderMap, name: &HeaderName) -> bool {
+    headers.get_all(header::CONNECTION).iter().any(|value| {
+        value
+            .to_str()
+            .is_ok_and(|list| list.split(',').any(|part| part.trim().eq_ignore_ascii_case(name.as_str())))
+    })
+}
+
+/// Path and query at the provider.
+pub fn path_and_query(
+    provider: &Provider,
+    admission: &Admission,
+    asked: &Asked<'_>,
+    model: Option<&str>,
+) -> String {
+    let mut path = provider.upstream_path(admission.path(asked.path), model);
+    let mut separator = '?';
+    let mut push = |path: &mut String, pair: &str| {
+        path.push(separator);
+        path.push_str(pair);
+        separator = '&';
+    };
+    for pair in asked.query.unwrap_or("").split('&').filter(|pair| !pair.is_empty()) {
+        let is_credential = pair.starts_with("key=");
+        if is_credential && (admission.key_at == KeyAt::Query || provider.key.is_some()) {
+            continue;
+        }
+        push(&mut path, pair);
+    }
+    if let Some(query) = &provider.query {
+        push(&mut path, query);
+    }
+    path
+}
+
+/// The headers that go to the provider, `host` and body framing aside.
+///
+/// # Errors
+/// The request carries no credential that could be sent on and the provider has none; the refusal
+/// says which variable to set.
+pub fn request_headers(
+    provider: &Provider,
+    admission: &Admission,
+    asked: &Asked<'_>,
+    is_stream: bool,
+) -> Result<Headers, Refusal> {
+    let mut headers = Headers::with_capacity(asked.headers.len() + 4);
+    let has_connection = asked.headers.contains_key(header::CONNECTION);
+    let mut has_credential = asked.query.is_some_and(|query| query.contains("key="));
+    for (name, value) in asked.headers {
+        let is_credential = CREDENTIALS.contains(name);
+        if is_credential {
+            if provider.key.is_some() || admission.key_at == KeyAt::Standard {
+                continue;
+            }
+            has_credential = true;
+        }
+        let is_ours = name.as_str().starts_with("x-firedoor-");
+        let is_negotiated = *name == header::ACCEPT_ENCODING && is_stream;
+        let is_dropped = *name == header::HOST
+            || *name == header::CONTENT_LENGTH
+            || *name == header::EXPECT
+            || name.as_str() == "baggage"
+            || is_hop_by_hop(name)
+            || (has_connection && is_named_by_connection(asked.headers, name));
+        if !is_ours && !is_negotiated && !is_dropped {
+            headers.push((name.clone(), value.clone()));
+        }
+    }
+    if is_stream {
+        // A stream that may have to be ended in its dialect must not be compressed.
+        headers.push((header::ACCEPT_ENCODING, HeaderValue::from_static("identity")));
+    }
+    match &provider.key {
+        Some(key) => headers.push(credential(provider.auth, key.reveal())?),
+        None if !has_credential && (provider.key_variable.is_some() || admission.key_at != KeyAt::Nowhere) => {
+            return Err(no_credential(provider));
+        }
+        None => {}
+    }
+    for (name, value) in &provider.headers {
+        headers.retain(|(other, _)| other != name);
+        headers.push((name.clone(), value.clone()));
+    }
+    Ok(headers)
+}
+
+fn no_credential(provider: &Provider) -> Refusal {
+    let variable = provider.key_variable.as_deref().unwrap_or("its api_key");
+    Refusal::new(
+        Class::Unauthenticated,
+        format!(
+            "provider `{name}` has no key and the request brings none: set {variable}, or send your own in the header in which your SDK sends it (with an app key in `x-firedoor-key`)",
+            name = provider.name
+        ),
+    )
+}
+
+fn credential(auth: Auth, key: &str) -> Result<(HeaderName, HeaderValue), Refusal> {
+    let (name, text) = match auth {
+        Auth::Bearer => (header::AUTHORIZATION, format!("Bearer {key}")),
+        Auth::XApiKey => (HeaderName::from_static("x-api-key"), key.to_owned()),
+        Auth::XGoogApiKey => (HeaderName::from_static("x-goog-api-key"), key.to_owned()),
+        Auth::ApiKey => (HeaderName::from_static("api-key"), key.to_owned()),
+    };
+    let mut value = HeaderValue::from_str(&text).map_err(|_| {
+        Refusal::new(Class::Internal, "the provider's key holds characters that no header can carry")
+    })?;
+    value.set_sensitive(true);
+    Ok((name, value))
+}
+
+/// The body with `model` in place of the name at `span`; the same bytes where nothing changes.
+pub fn body(body: &Bytes, span: Option<Span>, asked: Option<&str>, model: Option<&str>) -> Bytes {
+    let (Some(span), Some(model)) = (span, model) else { return body.clone() };
+    let range = span.start as usize..span.end as usize;
+    if asked == Some(model) || body.get(range.clone()).is_none() {
+        return body.clone();
+    }
+    let mut edited = Vec::with_capacity(body.len() + model.len());
+    edited.extend_from_slice(&body[..range.start]);
+    push_escaped(&mut edited, model);
+    edited.extend_from_slice(&body[range.end..]);
+    edited.into()
+}
+
+/// The headers of a provider's answer that go to the client, body framing aside.
+pub fn response_headers(upstream: &HeaderMap) -> Headers {
+    let mut headers = Headers::with_capacity(upstream.len() + 8);
+    let has_connection = upstream.contains_key(header::CONNECTION);
+    for (name, value) in upstream {
+        let is_ours = name.as_str().starts_with("x-firedoor-");
+        let is_dropped = *name == header::CONTENT_LENGTH
+            || *name == header::DATE
+            || is_hop_by_hop(name)
+            || (has_connection && is_named_by_connection(upstream, name));
+        if name.as_str() == "x-request-id" {
+            headers.push((HeaderName::from_static("x-firedoor-upstream-request-id"), value.clone()));
+        } else if !is_ours && !is_dropped {
+            headers.push((name.clone(), value.clone()));
+        }
+    }
+    headers
+}
+
+/// The model to ask a target for.
+pub fn model<'m>(target: &'m Target, asked: Option<&'m str>) -> Option<&'m str> {
+    target.model.as_ref().map(crate::id::ModelName::as_str).or(asked)
+}
+
+/// The provider of a target.
+pub fn provider<'t>(table: &'t Table, target: &Target) -> &'t Provider {
+    &table.providers[usize::from(target.provider.0)]
+}

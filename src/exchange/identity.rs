@@ -1,0 +1,234 @@
+//! Who is asking, read from headers and body hints in one fixed order.
+//!
+//! The authenticated app is the anchor; everything else is the caller's word, cut to a bound and
+//! used for grouping, never for trust. The end user is hashed before it is kept.
+
+use super::facts::Identity;
+use crate::wire::request::Hints;
+use http::HeaderMap;
+use std::borrow::Cow;
+
+/// The longest session, agent or request id that is kept, in bytes. Longer ones are cut.
+pub const ID_BYTES_MAX: usize = 200;
+
+/// Session headers, the first that is there wins.
+const SESSION: [&str; 6] = [
+    "x-firedoor-session",
+    "x-session-id",
+    "session-id",
+    "x-claude-code-session-id",
+    "helicone-session-id",
+    "x-portkey-trace-id",
+];
+
+/// Baggage members (W3C Baggage) that name a session or an agent.
+const BAGGAGE_SESSION: [&str; 2] = ["session.id", "gen_ai.conversation.id"];
+const BAGGAGE_AGENT: [&str; 2] = ["gen_ai.agent.id", "gen_ai.agent.name"];
+
+/// The headers that say something of identity, found in one pass: a request has few headers, and
+/// looking a dozen names up costs more than looking at each header once.
+#[derive(Default)]
+struct Declared<'h> {
+    session: Option<(usize, &'h str)>,
+    agent: Option<&'h str>,
+    originator: Option<&'h str>,
+    user_agent: Option<&'h str>,
+    baggage: Option<&'h str>,
+    traceparent: Option<&'h str>,
+    request: Option<&'h str>,
+    client_request: Option<&'h str>,
+}
+
+impl<'h> Declared<'h> {
+    fn read(headers: &'h HeaderMap) -> Declared<'h> {
+        let mut found = Declared::default();
+        for (name, value) in headers {
+            let name = name.as_str();
+            let place = match name {
+                "x-firedoor-agent" => &mut found.agent,
+                "originator" => &mut found.originator,
+                "user-agent" => &mut found.user_agent,
+                "baggage" => &mut found.baggage,
+                "traceparent" => &mut found.traceparent,
+                "x-request-id" => &mut found.request,
+                "x-client-request-id" => &mut found.client_request,
+                _ => {
+                    let rank = SESSION.iter().position(|session| *session == name);
+                    if let (Some(rank), Some(text)) = (rank, of(value))
+                        && found.session.is_none_or(|(best, _)| rank < best)
+                    {
+                        found.session = Some((rank, text));
+                    }
+                    continue;
+                }
+            };
+            if place.is_none() {
+                *place = of(value);
+            }
+        }
+        found
+    }
+}
+
+/// Reads the declared identity: headers first, then the body's hints, then what can be inferred.
+///
+/// `hash` turns an end user into a keyed hash; the key is the caller's affair.
+pub fn read(headers: &HeaderMap, hints: &Hints<'_>, hash: impl Fn(&str) -> Box<str>) -> Identity {
+    let declared = Declared::read(headers);
+    let baggage = declared.baggage.unwrap_or("");
+    let parent = declared.traceparent.and_then(trace_parent);
+    let trace = parent.map(|(trace, _)| trace);
+    let session = declared
+        .session
+        .map(|(_, session)| session)
+        .or(hints.session.as_deref())
+        .map(Cow::Borrowed)
+        .or_else(|| member(baggage, &BAGGAGE_SESSION))
+        .or(trace.map(Cow::Borrowed));
+    let agent = declared
+        .agent
+        .map(Cow::Borrowed)
+        .or_else(|| member(baggage, &BAGGAGE_AGENT))
+        .or_else(|| hints.agent.as_deref().map(Cow::Borrowed))
+        .or_else(|| declared.originator.map(Cow::Borrowed))
+        .or_else(|| declared.user_agent.and_then(product).map(Cow::Borrowed));
+    Identity {
+        app: None,
+        agent: agent.map(|agent| cut(&agent)),
+        session: session.map(|session| cut(&session)),
+        end_user: hints.end_user.as_deref().map(hash),
+        trace: trace.map(Box::from),
+        parent_span: parent.map(|(_, span)| span.into()),
+        request: declared.request.or(declared.client_request).map(cut),
+    }
+}
+
+/// The text of a value, if it is not blank.
+fn of(value: &http::HeaderValue) -> Option<&str> {
+    value.to_str().ok().map(str::trim).filter(|text| !text.is_empty())
+}
+
+/// A header's text, if it has one and it is not blank.
+pub fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    headers.get(name).and_then(of)
+}
+
+/// Trace and parent id of a `traceparent` (W3C Trace Context, section 3.2): hexadecimal digits in
+/// lower case, neither all zeros.
+fn trace_parent(parent: &str) -> Option<(&str, &str)> {
+    let mut parts = parent.split('-');
+    let (version, trace, span) = (parts.next()?, parts.next()?, parts.next()?);
+    let is_id = |id: &str, length: usize| {
+        id.len() == length
+            && id.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+            && id.bytes().any(|b| b != b'0')
+    };
+    (version.len() == 2 && is_id(trace, 32) && is_id(span, 16)).then_some((trace, span))
+}
+
+/// The first of `names` among the members of a baggage header, percent-decoded.
+fn member<'b>(baggage: &'b str, names: &[&str]) -> Option<Cow<'b, str>> {
+    names.iter().find_map(|name| {
+        baggage.split(',').find_map(|entry| {
+            let (key, value) = entry.split(';').next()?.split_once('=')?;
+            let value = value.trim();
+            (key.trim() == *name && !value.is_empty()).then(|| percent_decode(value))
+        })
+    })
+}
+
+/// Decodes `%xx`; what is not UTF-8 afterwards is left as it was.
+pub fn percent_decode(text: &str) -> Cow<'_, str> {
+    if !text.contains('%') {
+        return Cow::Borrowed(text);
+    }
+    let bytes = text.as_bytes();
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let pair = text.get(at + 1..at + 3).and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        match pair {
+            Some(byte) if bytes[at] == b'%' => {
+                decoded.push(byte);
+                at += 3;
+            }
+            Some(_) | None => {
+                decoded.push(bytes[at]);
+                at += 1;
+            }
+        }
+    }
+    String::from_utf8(decoded).map_or(Cow::Borrowed(text), Cow::Owned)
+}
+
+/// The product token of a user agent: `OpenAI/Python 1.2` and `claude-cli/2.1 (x)` give `OpenAI/Python`
+/// and `claude-cli`.
+fn product(agent: &str) -> Option<&str> {
+    let first = agent.split([' ', '(']).next()?;
+    let name = match first.split_once('/') {
+        Some((name, version)) if version.starts_with(|c: char| c.is_ascii_digit()) => name,
+        _ => first,
+    };
+    (!name.is_empty()).then_some(name)
+}
+
+/// At most [`ID_BYTES_MAX`] bytes of `text`, control characters left out.
+fn cut(text: &str) -> Box<str> {
+    let mut end = text.len().min(ID_BYTES_MAX);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    let kept = &text[..end];
+    if kept.chars().any(char::is_control) {
+        kept.chars().filter(|c| !c.is_control()).collect::<String>().into()
+    } else {
+        kept.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        pairs
+            .iter()
+            .map(|(name, value)| {
+                (http::HeaderName::from_static(name), http::HeaderValue::from_str(value).unwrap())
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_first_of_the_order_wins() {
+        let hints = Hints { session: Some("body".into()), ..Hints::default() };
+        let hash = |_: &str| Box::from("h");
+        let map = headers(&[("session-id", "codex"), ("x-firedoor-session", "mine")]);
+        assert_eq!(read(&map, &hints, hash).session.as_deref(), Some("mine"));
+        let map = headers(&[("baggage", "a=b, session.id=s%201;p=1")]);
+        assert_eq!(read(&map, &hints, hash).session.as_deref(), Some("body"));
+        assert_eq!(read(&map, &Hints::default(), hash).session.as_deref(), Some("s 1"));
+        let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        let found = read(&headers(&[("traceparent", trace)]), &Hints::default(), hash);
+        assert_eq!(found.session.as_deref(), Some("0af7651916cd43dd8448eb211c80319c"));
+    }
+
+    #[test]
+    fn agents_from_user_agents() {
+        for (agent, expected) in [
+            ("claude-cli/2.1.197 (external, cli)", "claude-cli"),
+            ("OpenAI/Python 3.54.0", "OpenAI/Python"),
+            ("curl/8.0", "curl"),
+        ] {
+            let found = read(&headers(&[("user-agent", agent)]), &Hints::default(), |_| "".into());
+            assert_eq!(found.agent.as_deref(), Some(expected));
+        }
+    }
+
+    #[test]
+    fn long_and_hostile_ids_are_cut() {
+        let long = format!("{}é", "x".repeat(ID_BYTES_MAX - 1));
+        assert_eq!(cut(&long).len(), ID_BYTES_MAX - 1);
+        assert_eq!(&*cut("a\u{1b}[31mb"), "a[31mb");
+    }
+}

@@ -1,0 +1,95 @@
+//! What Firedoor says itself: refusals, fixed and simulated answers, the root.
+//!
+//! Every answer of ours carries the exchange's id, so that a person who sees it can find it.
+
+use super::client::{Client, Framing};
+use crate::exchange::forward::Headers;
+use crate::id::ExchangeText;
+use crate::wire::Dialect;
+use crate::wire::refusal::{Class, Refusal};
+use http::{HeaderName, HeaderValue, StatusCode, header};
+
+/// Seconds after which a client may try again when no target can take a request.
+const RETRY_AFTER_SECONDS: &str = "2";
+
+/// Our own header names.
+pub mod name {
+    use http::HeaderName;
+
+    /// The exchange's id.
+    pub const EXCHANGE: HeaderName = HeaderName::from_static("x-firedoor-exchange");
+    /// The route that took it.
+    pub const ROUTE: HeaderName = HeaderName::from_static("x-firedoor-route");
+    /// The target that answered.
+    pub const TARGET: HeaderName = HeaderName::from_static("x-firedoor-target");
+    /// Requests sent to providers, this one included.
+    pub const ATTEMPT: HeaderName = HeaderName::from_static("x-firedoor-attempt");
+    /// What kind of containment a refusal is.
+    pub const ACTION: HeaderName = HeaderName::from_static("x-firedoor-action");
+    /// The lever, rule or incident behind a refusal.
+    pub const ID: HeaderName = HeaderName::from_static("x-firedoor-id");
+    /// Read by the OpenAI and Anthropic SDKs.
+    pub const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+    /// The caller's own request id, or ours.
+    pub const REQUEST: HeaderName = HeaderName::from_static("x-request-id");
+}
+
+/// A header value from text of ours; empty if it holds what no header can carry.
+pub fn value(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static(""))
+}
+
+/// Queues a whole refusal.
+pub fn refuse<C: Client>(
+    client: &mut C,
+    refusal: &Refusal,
+    dialect: Dialect,
+    id: &ExchangeText,
+    request: Option<&str>,
+) -> StatusCode {
+    let status =
+        StatusCode::from_u16(refusal.class.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let body = refusal.body(dialect, id.as_str());
+    let headers = refusal_headers(refusal, id, request);
+    client.head(status, &headers, Framing::Length(body.len() as u64));
+    client.data(&body);
+    client.finish();
+    status
+}
+
+fn refusal_headers(refusal: &Refusal, id: &ExchangeText, request: Option<&str>) -> Headers {
+    let mut headers = Headers::with_capacity(9);
+    headers.push((header::CONTENT_TYPE, HeaderValue::from_static("application/json")));
+    headers.push((header::CACHE_CONTROL, HeaderValue::from_static("no-store")));
+    headers.push((name::EXCHANGE, value(id.as_str())));
+    headers.push((name::REQUEST, value(request.unwrap_or(id.as_str()))));
+    if !refusal.class.is_transient() {
+        headers.push((name::SHOULD_RETRY, HeaderValue::from_static("false")));
+    }
+    if refusal.class == Class::Unavailable {
+        headers.push((header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS)));
+    }
+    if let Some(action) = refusal.class.action() {
+        headers.push((name::ACTION, HeaderValue::from_static(action)));
+        let reference = refusal.reference.as_deref().unwrap_or(id.as_str());
+        headers.push((name::ID, value(reference)));
+    }
+    headers
+}
+
+/// Queues the answer to a request for the root.
+pub fn root<C: Client>(client: &mut C, id: &ExchangeText) -> StatusCode {
+    let body = concat!(
+        "{\"service\":\"firedoor\",\"version\":\"",
+        env!("CARGO_PKG_VERSION"),
+        "\",\"try\":\"POST /v1/chat/completions with model firedoor-sim\"}\n"
+    );
+    let headers: [(HeaderName, HeaderValue); 2] = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
+        (name::EXCHANGE, value(id.as_str())),
+    ];
+    client.head(StatusCode::OK, &headers, Framing::Length(body.len() as u64));
+    client.data(body.as_bytes());
+    client.finish();
+    StatusCode::OK
+}

@@ -1,0 +1,99 @@
+//! The facts of an exchange in the making: handed on once, whatever happens.
+
+use super::Received;
+use crate::clock::Tick;
+use crate::exchange::facts::{Facts, Outcome};
+use crate::exchange::relay::Seen;
+use crate::id::ExchangeId;
+use crate::proxy::Gate;
+use http::Method;
+use std::time::Duration;
+
+/// The facts of an exchange in the making; handed on when dropped.
+pub(super) struct Book<'g> {
+    gate: &'g Gate,
+    pub(super) facts: Option<Facts>,
+    pub(super) began: Tick,
+}
+
+impl<'g> Book<'g> {
+    pub(super) fn open(gate: &'g Gate, request: &Received, id: ExchangeId, unix_ms: u64) -> Book<'g> {
+        let facts = blank(id, unix_ms, cut_path(&request.method, request.target.path()));
+        Book { gate, facts: Some(facts), began: request.began }
+    }
+
+    pub(super) fn note(&mut self, change: impl FnOnce(&mut Facts)) {
+        if let Some(facts) = &mut self.facts {
+            change(facts);
+        }
+    }
+
+    pub(super) fn learn(&mut self, seen: &Seen) {
+        let began = self.began;
+        self.note(|facts| {
+            facts.model_reported.clone_from(&seen.model);
+            facts.usage = seen.usage;
+            facts.stop = seen.stop;
+            facts.text_events = seen.text_events;
+            facts.first_text = seen.first_text.map(|at| at.since(began));
+            if let Some(error) = &seen.error {
+                facts.fault = Some(error.to_string());
+            }
+        });
+    }
+}
+
+impl Drop for Book<'_> {
+    fn drop(&mut self) {
+        if let Some(mut facts) = self.facts.take() {
+            facts.total = self.gate.clock.now().since(self.began);
+            if std::thread::panicking() {
+                facts.outcome = Outcome::Torn;
+                facts.fault = Some("a panic ended this exchange".to_owned());
+            }
+            self.gate.finish(facts);
+        }
+    }
+}
+
+/// Facts of an exchange of which nothing is known yet.
+pub(super) fn blank(id: ExchangeId, unix_ms: u64, path: Box<str>) -> Facts {
+    Facts {
+        id,
+        began_unix_ms: unix_ms,
+        identity: crate::exchange::facts::Identity::default(),
+        path,
+        dialect: None,
+        route: None,
+        provider: None,
+        target: None,
+        model_asked: None,
+        model_reported: None,
+        is_stream: false,
+        status: 0,
+        outcome: Outcome::ClientGone,
+        attempts: 0,
+        request_bytes: 0,
+        response_bytes: 0,
+        first_byte: None,
+        first_text: None,
+        total: Duration::ZERO,
+        text_events: 0,
+        stop: None,
+        usage: crate::wire::event::Counts::default(),
+        fault: None,
+    }
+}
+
+fn cut_path(method: &Method, path: &str) -> Box<str> {
+    let mut end = path.len().min(256);
+    while !path.is_char_boundary(end) {
+        end -= 1;
+    }
+    let mut text = String::with_capacity(method.as_str().len() + 1 + end);
+    text.push_str(method.as_str());
+    text.push(' ');
+    text.push_str(&path[..end]);
+    text.into()
+}
+

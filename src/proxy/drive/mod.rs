@@ -1,0 +1,510 @@
+//! Runs one exchange from head to end, in straight lines.
+//!
+//! The table is pinned once. Whatever happens, one set of facts leaves: [`Book`] hands them on
+//! when it is dropped, so a client that vanishes, or a panic, is on record too. Until the first
+//! byte of an answer is queued any target of the route may take over; after it, only an ending is
+//! possible.
+
+mod book;
+mod pass;
+mod read;
+mod send;
+
+use super::client::Client;
+use super::registry::Seat;
+use super::upstream::{self, Origin};
+use super::{Gate, Worker, answer, h1, local, random};
+use crate::clock::Tick;
+use crate::exchange::admit::{Admission, Asked, admit, path_for_people};
+use crate::exchange::attempts::{Attempts, Failure, Next};
+use crate::exchange::facts::Outcome;
+use crate::exchange::forward;
+use crate::exchange::identity;
+use crate::exchange::limits::{Met, Open};
+use crate::id::{ExchangeId, ExchangeText};
+use crate::table::{Family, Limits, Provider, Query, Route, Table, Target, TargetIndex};
+use crate::wire::Dialect;
+use crate::wire::event::Span;
+use crate::wire::refusal::{Class, Refusal};
+use book::{Book, blank};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+use tokio::time::{Instant, sleep_until};
+
+/// How much larger than it came a compressed body may be.
+const RATIO_MAX: u32 = 200;
+
+/// A request as its connection hands it over.
+#[derive(Debug)]
+pub struct Received {
+    /// The method.
+    pub method: Method,
+    /// Path and query, checked and in canonical form.
+    pub target: h1::Target,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The length of the body, if it is known.
+    pub body_bytes: Option<u64>,
+    /// The protocols that the client would rather speak.
+    pub upgrade: Option<HeaderValue>,
+    /// When the head had been read.
+    pub began: Tick,
+}
+
+/// What the connection does after an exchange.
+#[derive(Debug)]
+pub enum After {
+    /// An answer was queued and sent, or torn.
+    Answered,
+    /// The client has gone.
+    Gone,
+    /// The provider switched protocols: the two are to be connected; these bytes come first.
+    Tunnel(upstream::Stream, Vec<u8>),
+}
+
+/// Why an exchange ends before an answer of a provider.
+enum Stop {
+    Refuse(Refusal),
+    Gone,
+}
+
+impl From<Refusal> for Stop {
+    fn from(refusal: Refusal) -> Stop {
+        Stop::Refuse(refusal)
+    }
+}
+
+/// Runs one exchange.
+pub async fn drive<C: Client>(
+    gate: &Gate,
+    worker: &Arc<Worker>,
+    request: Received,
+    client: &mut C,
+) -> After {
+    let unix_ms = gate.clock.unix_ms();
+    let id = ExchangeId::new(unix_ms, u128::from(random()) << 64 | u128::from(random()));
+    let id_text = id.text();
+    let _open = gate.telemetry.meters().open_exchanges().hold();
+    let mut book = Book::open(gate, &request, id, unix_ms);
+    let asked = Asked {
+        method: &request.method,
+        path: request.target.path(),
+        query: request.target.query(),
+        headers: &request.headers,
+    };
+    if asked.path == "/" && matches!(*asked.method, Method::GET | Method::HEAD) {
+        let status = answer::root(client, &id_text);
+        book.note(|facts| {
+            facts.outcome = Outcome::Completed;
+            facts.status = status.as_u16();
+        });
+        return flush_answer(client).await;
+    }
+    let table = gate.board.table();
+    let (speaks, refusal) = match admit(&table, &asked) {
+        Err((speaks, refusal)) => (speaks, refusal),
+        Ok(admission) => {
+            let speaks = admission.speaks;
+            let exchange = Exchange {
+                gate,
+                worker,
+                table: &table,
+                request: &request,
+                asked,
+                admission: &admission,
+                id: &id_text,
+                seat: worker.registry.enter(),
+            };
+            match exchange.run(client, &mut book).await {
+                Ok(after) => return after,
+                Err(Stop::Gone) => return After::Gone,
+                Err(Stop::Refuse(refusal)) => (speaks, refusal),
+            }
+        }
+    };
+    let own = book.facts.as_ref().and_then(|facts| facts.identity.request.clone());
+    let status = answer::refuse(client, &refusal, speaks, &id_text, own.as_deref());
+    book.note(|facts| {
+        facts.outcome = Outcome::Refused(refusal.class);
+        facts.status = status.as_u16();
+        facts.fault = Some(refusal.message.to_string());
+    });
+    drop(book);
+    flush_answer(client).await
+}
+
+/// Queues the answer to a head that could not be read at all; the connection closes behind it.
+///
+/// There is no dialect yet to answer in, so the body is a line of text; the exchange is on record
+/// like any other.
+pub fn reject(gate: &Gate, out: &mut Vec<u8>, status: StatusCode, why: &str) {
+    let unix_ms = gate.clock.unix_ms();
+    let id = ExchangeId::new(unix_ms, u128::from(random()) << 64 | u128::from(random()));
+    let mut facts = blank(id, unix_ms, "(unreadable head)".into());
+    facts.outcome = Outcome::Refused(Class::BadRequest);
+    facts.status = status.as_u16();
+    facts.fault = Some(why.to_owned());
+    gate.finish(facts);
+    let body = format!("{why} (ref {id})\n");
+    let date = super::date::now();
+    let start = h1::ResponseStart {
+        version: h1::Version::Http11,
+        status,
+        body: h1::ResponseLength::Framed(h1::BodyLength::Length(body.len() as u64)),
+        connection: h1::Connection::Close,
+        date: Some(&date),
+    };
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8")),
+        (answer::name::EXCHANGE, answer::value(id.text().as_str())),
+        (answer::name::SHOULD_RETRY, HeaderValue::from_static("false")),
+    ];
+    h1::write_response_head(out, &start, headers.iter().map(|(name, value)| (name, value)));
+    out.extend_from_slice(body.as_bytes());
+}
+
+async fn flush_answer<C: Client>(client: &mut C) -> After {
+    let sent = tokio::time::timeout(Duration::from_secs(10), poll_fn(|cx| client.poll_flush(cx)));
+    match sent.await {
+        Ok(Ok(())) => After::Answered,
+        Ok(Err(_)) | Err(_) => After::Gone,
+    }
+}
+
+/// One admitted exchange and all that it needs.
+struct Exchange<'e> {
+    gate: &'e Gate,
+    worker: &'e Arc<Worker>,
+    table: &'e Table,
+    request: &'e Received,
+    asked: Asked<'e>,
+    admission: &'e Admission,
+    id: &'e ExchangeText,
+    seat: Seat,
+}
+
+/// What is asked for, once the body is read.
+struct Wanted {
+    model: Option<Box<str>>,
+    model_span: Option<Span>,
+    is_stream: bool,
+    body: Body,
+}
+
+/// The request's body.
+enum Body {
+    /// Read whole, as it came; `plain` is its content where it came compressed.
+    Whole { raw: Bytes, plain: Option<Bytes> },
+    /// Still at the client: it goes to the provider piece by piece, once.
+    Streamed,
+}
+
+/// How an attempt at one target ended without an answer to the client.
+struct Failed {
+    failure: Failure,
+    refusal: Refusal,
+}
+
+/// What an attempt came to.
+enum Attempted {
+    Done(After),
+    Failed(Failed),
+    Stop(Stop),
+}
+
+/// What ended a wait early.
+enum Interrupt {
+    Gone,
+    Cut,
+    Late,
+}
+
+impl Exchange<'_> {
+    async fn run<C: Client>(&self, client: &mut C, book: &mut Book<'_>) -> Result<After, Stop> {
+        let admission = self.admission;
+        if self.request.upgrade.is_some() && admission.dialect.is_some() {
+            let message = "this path does not switch protocols; send the request without `upgrade`";
+            return Err(Refusal::new(Class::BadRequest, message).into());
+        }
+        book.note(|facts| facts.dialect = admission.dialect);
+        let total_max = Duration::from_secs(24 * 3600);
+        let body = self.read_body(client, Instant::now() + total_max).await?;
+        let wanted = self.read_view(body, book)?;
+        let _open = self.count_app(book)?;
+        let route = self.route(&wanted, book)?;
+        let until = Instant::now() + route.timeouts.total;
+        self.gate.health.request_began();
+        self.attempt_all(client, book, &wanted, route, until).await
+    }
+
+
+
+
+
+    /// Counts the request against its app's limits.
+    fn count_app(&self, _book: &mut Book<'_>) -> Result<Option<Open>, Refusal> {
+        let Some(app) = self.admission.app else { return Ok(None) };
+        let app = &self.table.apps[usize::from(app.0)];
+        if app.limits == Limits::default() {
+            return Ok(None);
+        }
+        let used = self.gate.used(&app.name);
+        used.begin(&app.limits, self.gate.clock.now()).map(Some).map_err(|met| {
+            let what = match met {
+                Met::RequestsPerMinute(most) => format!("{most} requests a minute"),
+                Met::Concurrent(most) => format!("{most} requests at once"),
+            };
+            Refusal::new(
+                Class::Limited,
+                format!("Limited by firedoor: app `{}` may make {what}", app.name),
+            )
+        })
+    }
+
+    /// Hop 4: the route.
+    fn route(&self, wanted: &Wanted, book: &mut Book<'_>) -> Result<&Route, Refusal> {
+        let admission = self.admission;
+        let query = Query {
+            provider: admission.provider.map(|(provider, _)| provider),
+            app: admission.app,
+            agent: book.facts.as_ref().and_then(|facts| facts.identity.agent.as_deref()),
+            model: wanted.model.as_deref(),
+            dialect: admission.dialect,
+            path: admission.path(self.asked.path),
+            headers: self.asked.headers,
+        };
+        let index = match admission.provider {
+            Some((_, route)) => Some(route),
+            None => self.table.route(&query),
+        };
+        let Some(index) = index else {
+            return Err(self.not_found(wanted.model.as_deref()));
+        };
+        let route = &self.table.routes[usize::from(index.0)];
+        let name = route.name.clone();
+        book.note(|facts| facts.route = Some(name));
+        Ok(route)
+    }
+
+    /// Nothing here serves this: says what is served.
+    fn not_found(&self, model: Option<&str>) -> Refusal {
+        let served = self.table.served_models(self.admission.dialect);
+        let listed = if served.is_empty() { "nothing".to_owned() } else { served.join(", ") };
+        let message = match (self.admission.dialect, model) {
+            (Some(dialect), Some(model)) => format!(
+                "no route takes model `{}` in {}; served here: {listed}",
+                path_for_people(model),
+                dialect.name()
+            ),
+            (Some(_) | None, _) => format!(
+                "no route takes {} {}; served here: {listed}",
+                self.asked.method,
+                path_for_people(self.asked.path)
+            ),
+        };
+        Refusal::new(Class::NotFound, message)
+    }
+
+    /// Hops 6 to 8, for one target after another.
+    async fn attempt_all<C: Client>(
+        &self,
+        client: &mut C,
+        book: &mut Book<'_>,
+        wanted: &Wanted,
+        route: &Route,
+        until: Instant,
+    ) -> Result<After, Stop> {
+        let health = &self.gate.health;
+        let mut attempts = Attempts::new(self.table, route, self.admission.dialect, random());
+        let Some(mut target) = attempts.first() else {
+            let dialect = self.admission.dialect.map_or("this path", Dialect::name);
+            let message = format!("no target of route `{}` speaks {dialect}", route.name);
+            return Err(Refusal::new(Class::NotFound, message).into());
+        };
+        loop {
+            let attempted = self
+                .attempt(client, book, wanted, route, until, target, &attempts)
+                .await;
+            let failed = match attempted {
+                Attempted::Done(after) => return Ok(after),
+                Attempted::Stop(stop) => return Err(stop),
+                Attempted::Failed(failed) => failed,
+            };
+            let has_budget = health.has_budget() && matches!(wanted.body, Body::Whole { .. });
+            match attempts.after(failed.failure, has_budget, random()) {
+                Next::GiveUp => return Err(failed.refusal.into()),
+                Next::Try { target: next, pause, costs_budget } => {
+                    if costs_budget {
+                        health.pay_retry();
+                    }
+                    let pause_until = until.min(Instant::now() + pause);
+                    if !pause.is_zero() {
+                        self.pause(client, pause_until).await?;
+                    }
+                    target = next;
+                }
+            }
+        }
+    }
+
+    /// Waits, unless the client leaves or the exchange is cut.
+    async fn pause<C: Client>(&self, client: &mut C, until: Instant) -> Result<(), Stop> {
+        match self.race(client, until, std::future::pending::<()>()).await {
+            Ok(()) | Err(Interrupt::Late) => Ok(()),
+            Err(Interrupt::Gone) => Err(Stop::Gone),
+            Err(Interrupt::Cut) => Err(shutting_down().into()),
+        }
+    }
+
+    /// One attempt at one target.
+    #[expect(clippy::too_many_arguments, reason = "the state of one attempt, all of it used once")]
+    async fn attempt<C: Client>(
+        &self,
+        client: &mut C,
+        book: &mut Book<'_>,
+        wanted: &Wanted,
+        route: &Route,
+        until: Instant,
+        index: TargetIndex,
+        attempts: &Attempts,
+    ) -> Attempted {
+        let target = &self.table.targets[usize::from(index.0)];
+        let provider = forward::provider(self.table, target);
+        book.note(|facts| {
+            facts.provider = Some(provider.name.clone());
+            facts.target = Some(Arc::clone(&target.name));
+        });
+        let (Some(base), Family::Openai | Family::Anthropic | Family::Gemini) =
+            (&provider.base, provider.family)
+        else {
+            return self.answer_locally(client, book, wanted, provider, target).await;
+        };
+        let health = self.gate.health.target(&target.name);
+        if !health.admit(self.gate.clock.now()) {
+            let message = format!("provider `{}` keeps failing and is left alone for a moment", provider.name);
+            return Attempted::Failed(Failed {
+                failure: Failure::CircuitOpen,
+                refusal: Refusal::new(Class::Unavailable, message),
+            });
+        }
+        let prepared = match self.prepare(wanted, provider, target, &base.authority) {
+            Ok(prepared) => prepared,
+            Err(refusal) => return Attempted::Stop(refusal.into()),
+        };
+        book.note(|facts| facts.attempts = facts.attempts.saturating_add(1));
+        let origin = Origin::from(base);
+        let sent = self.send(client, &origin, &prepared, wanted, route, until).await;
+        let (head, answer) = match sent {
+            Ok(answered) => answered,
+            Err(Attempted::Failed(failed)) => {
+                health.failed(failed.failure, self.gate.clock.now(), self.gate.clock.unix_ms());
+                return Attempted::Failed(failed);
+            }
+            Err(other) => return other,
+        };
+        let failure = match head.status.as_u16() {
+            429 => Some(Failure::TooMany),
+            status @ 500..=599 => Some(Failure::Status(status)),
+            _ => None,
+        };
+        match failure {
+            Some(failure) => {
+                health.failed(failure, self.gate.clock.now(), self.gate.clock.unix_ms());
+                let has_budget =
+                    self.gate.health.has_budget() && matches!(wanted.body, Body::Whole { .. });
+                if attempts.would_go_on(failure, has_budget) {
+                    let message =
+                        format!("provider `{}` answered {}", provider.name, head.status.as_u16());
+                    let refusal = Refusal::new(Class::BadGateway, message);
+                    return Attempted::Failed(Failed { failure, refusal });
+                }
+            }
+            None => health.succeeded(),
+        }
+        let attempted = self.pass_on(client, book, route, until, target, head, answer, origin).await;
+        if let Attempted::Failed(failed) = &attempted {
+            health.failed(failed.failure, self.gate.clock.now(), self.gate.clock.unix_ms());
+        }
+        attempted
+    }
+
+    async fn answer_locally<C: Client>(
+        &self,
+        client: &mut C,
+        book: &mut Book<'_>,
+        wanted: &Wanted,
+        provider: &Provider,
+        target: &Target,
+    ) -> Attempted {
+        let Some(dialect) = self.admission.dialect else {
+            let message = format!("provider `{}` serves answers only, not this path", provider.name);
+            return Attempted::Stop(Refusal::new(Class::NotFound, message).into());
+        };
+        let request = local::Request {
+            dialect,
+            is_stream: wanted.is_stream,
+            model: forward::model(target, wanted.model.as_deref()).unwrap_or(""),
+            prompt: match &wanted.body {
+                Body::Whole { raw, plain } => plain.as_ref().unwrap_or(raw),
+                Body::Streamed => &[],
+            },
+            headers: self.answer_headers(book, target),
+            id: self.id.as_str(),
+            unix_ms: self.gate.clock.unix_ms(),
+            spec: identity::text(self.asked.headers, "x-mock"),
+        };
+        let done = local::answer(self.gate, &self.seat, client, provider, request).await;
+        match done {
+            Ok(local::Done { end, counted, seen }) => {
+                book.learn(&seen);
+                Attempted::Done(self.close_book(book, StatusCode::OK, end, counted))
+            }
+            Err(refusal) => Attempted::Stop(refusal.into()),
+        }
+    }
+
+
+
+
+
+
+
+
+
+
+
+
+    /// Waits for `work`, the client's leaving, an order to cut, or the deadline.
+    async fn race<C: Client, T>(
+        &self,
+        client: &mut C,
+        until: Instant,
+        work: impl Future<Output = T>,
+    ) -> Result<T, Interrupt> {
+        let mut work = pin!(work);
+        let mut timer = pin!(sleep_until(until));
+        poll_fn(|cx| {
+            if let Poll::Ready(done) = work.as_mut().poll(cx) {
+                return Poll::Ready(Ok(done));
+            }
+            if client.poll_gone(cx).is_ready() {
+                return Poll::Ready(Err(Interrupt::Gone));
+            }
+            if self.seat.poll_cut(cx).is_ready() {
+                return Poll::Ready(Err(Interrupt::Cut));
+            }
+            timer.as_mut().poll(cx).map(|()| Err(Interrupt::Late))
+        })
+        .await
+    }
+}
+
+fn shutting_down() -> Refusal {
+    Refusal::new(Class::Unavailable, "Firedoor is shutting down")
+}
+

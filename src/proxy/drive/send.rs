@@ -1,0 +1,230 @@
+//! Hop 6: the request on its way to a provider, up to the head of the answer.
+
+use super::{Attempted, Body, Exchange, Failed, Interrupt, Stop, Wanted, shutting_down};
+use crate::exchange::attempts::Failure;
+use crate::exchange::forward;
+use crate::proxy::client::{BodyFault, Client};
+use crate::proxy::h1;
+use crate::proxy::upstream::{self, Answer, Origin, UpstreamFault};
+use crate::table::{Provider, Route, Target};
+use crate::wire::refusal::{Class, Refusal};
+use bytes::Bytes;
+use http::uri::PathAndQuery;
+use http::{HeaderValue, Method, header};
+use std::future::poll_fn;
+use tokio::time::Instant;
+
+impl Exchange<'_> {
+    /// The head of our request to a provider, and its body.
+    pub(super) fn prepare(
+        &self,
+        wanted: &Wanted,
+        provider: &Provider,
+        target: &Target,
+        authority: &HeaderValue,
+    ) -> Result<Prepared, Refusal> {
+        let model = forward::model(target, wanted.model.as_deref());
+        let mut headers = forward::request_headers(
+            provider,
+            self.admission,
+            &self.asked,
+            wanted.is_stream,
+        )?;
+        let path = forward::path_and_query(provider, self.admission, &self.asked, model);
+        let (body, framing) = match &wanted.body {
+            Body::Whole { raw, plain } => {
+                let asked = wanted.model.as_deref();
+                let body = match plain {
+                    // A name inside a compressed body cannot be replaced: the content goes instead.
+                    Some(plain) if wanted.model_span.is_some() && model != asked => {
+                        headers.retain(|(name, _)| *name != header::CONTENT_ENCODING);
+                        forward::body(plain, wanted.model_span, asked, model)
+                    }
+                    Some(_) => raw.clone(),
+                    None => forward::body(raw, wanted.model_span, asked, model),
+                };
+                let length = body.len() as u64;
+                let has_body = length > 0 || self.request.body_bytes.is_none_or(|bytes| bytes > 0)
+                    || !matches!(*self.asked.method, Method::GET | Method::HEAD | Method::DELETE);
+                let framing =
+                    if has_body { h1::BodyLength::Length(length) } else { h1::BodyLength::None };
+                (body, framing)
+            }
+            Body::Streamed => {
+                let framing = match self.request.body_bytes {
+                    Some(0) => h1::BodyLength::None,
+                    Some(length) => h1::BodyLength::Length(length),
+                    None => h1::BodyLength::Chunked,
+                };
+                (Bytes::new(), framing)
+            }
+        };
+        let mut head = Vec::with_capacity(1024);
+        let target = PathAndQuery::from_maybe_shared(Bytes::from(path)).map_err(|_| {
+            Refusal::new(Class::BadRequest, "the path cannot be sent to the provider")
+        })?;
+        let connection = match &self.request.upgrade {
+            Some(protocol) => h1::Connection::Upgrade(protocol),
+            None => h1::Connection::KeepAlive,
+        };
+        let start = h1::RequestStart {
+            method: self.asked.method,
+            target: &target,
+            host: authority,
+            body: framing,
+            connection,
+        };
+        h1::write_request_head(&mut head, &start, headers.iter().map(|(name, value)| (name, value)));
+        Ok(Prepared { head, body, is_chunked: framing == h1::BodyLength::Chunked })
+    }
+
+    /// Hop 6: sends the request on a warm or a new connection and reads the answer's head.
+    ///
+    /// A kept connection that the provider closed while our request was on its way is no failure
+    /// of the provider: such a request goes out once more on a new connection.
+    pub(super) async fn send<C: Client>(
+        &self,
+        client: &mut C,
+        origin: &Origin,
+        prepared: &Prepared,
+        wanted: &Wanted,
+        route: &Route,
+        until: Instant,
+    ) -> Result<(h1::ResponseHead, Answer), Attempted> {
+        let mut kept = self.worker.pool.take(origin);
+        loop {
+            let was_kept = kept.is_some();
+            let io = match kept.take() {
+                Some(io) => io,
+                None => self.dial(client, origin, route, until).await?,
+            };
+            let deadline = until.min(Instant::now() + route.timeouts.first_byte);
+            let asked = match wanted.body {
+                Body::Whole { .. } => {
+                    self.race(client, deadline, ask(io, prepared, self.asked.method)).await
+                }
+                Body::Streamed => self.ask_streaming(client, io, prepared, route, until).await,
+            };
+            let failed = |failure, class, message: String| {
+                Attempted::Failed(Failed { failure, refusal: Refusal::new(class, message) })
+            };
+            match asked {
+                Ok(Ok(answered)) => return Ok(answered),
+                Ok(Err(UpstreamFault::Broken(_)))
+                    if was_kept && matches!(wanted.body, Body::Whole { .. }) => {}
+                Ok(Err(fault @ (UpstreamFault::Broken(_) | UpstreamFault::Connect(_)))) => {
+                    return Err(failed(Failure::Connect, Class::BadGateway, fault.message()));
+                }
+                Ok(Err(fault @ UpstreamFault::Malformed(_))) => {
+                    return Err(failed(Failure::Unusable, Class::BadGateway, fault.message()));
+                }
+                Err(Interrupt::Gone) => return Err(Attempted::Stop(Stop::Gone)),
+                Err(Interrupt::Cut) => return Err(Attempted::Stop(shutting_down().into())),
+                Err(Interrupt::Late) => {
+                    let message = "the provider did not begin to answer in time".to_owned();
+                    return Err(failed(Failure::FirstByteTimeout, Class::Timeout, message));
+                }
+            }
+        }
+    }
+
+    pub(super) async fn dial<C: Client>(
+        &self,
+        client: &mut C,
+        origin: &Origin,
+        route: &Route,
+        until: Instant,
+    ) -> Result<upstream::Stream, Attempted> {
+        let deadline = until.min(Instant::now() + route.timeouts.connect);
+        // Boxed: dialing is rare and its future large, and it would stand in every open stream.
+        let dialed = self.race(client, deadline, Box::pin(upstream::dial(origin))).await;
+        let failed = |message: String| {
+            Attempted::Failed(Failed {
+                failure: Failure::Connect,
+                refusal: Refusal::new(Class::Unavailable, message),
+            })
+        };
+        match dialed {
+            Ok(Ok(io)) => Ok(io),
+            Ok(Err(fault)) => Err(failed(fault.message())),
+            Err(Interrupt::Gone) => Err(Attempted::Stop(Stop::Gone)),
+            Err(Interrupt::Cut) => Err(Attempted::Stop(shutting_down().into())),
+            Err(Interrupt::Late) => {
+                Err(failed("could not connect to the provider in time".to_owned()))
+            }
+        }
+    }
+
+    /// Sends a body that is still at the client, piece by piece, then reads the answer's head.
+    pub(super) async fn ask_streaming<C: Client>(
+        &self,
+        client: &mut C,
+        mut io: upstream::Stream,
+        prepared: &Prepared,
+        route: &Route,
+        until: Instant,
+    ) -> Result<Result<(h1::ResponseHead, Answer), UpstreamFault>, Interrupt> {
+        let idle = self.table.server.client_idle_timeout;
+        let mut is_open = upstream::write_all(&mut io, &prepared.head).await.is_ok();
+        let has_body = self.request.body_bytes != Some(0) && self.request.upgrade.is_none();
+        let mut piece = Vec::new();
+        let mut framed = Vec::new();
+        let mut done = !has_body;
+        while !done && is_open {
+            piece.clear();
+            let read = poll_fn(|cx| client.poll_body(cx, &mut piece));
+            done = match tokio::time::timeout_at(until.min(Instant::now() + idle), read).await {
+                Ok(Ok(done)) => done,
+                Ok(Err(BodyFault::Gone | BodyFault::Malformed(_))) => return Err(Interrupt::Gone),
+                Err(_) => return Err(Interrupt::Late),
+            };
+            framed.clear();
+            if prepared.is_chunked {
+                if !piece.is_empty() {
+                    h1::write_chunk(&mut framed, &piece);
+                }
+                if done {
+                    h1::write_last_chunk(&mut framed, []);
+                }
+            } else {
+                framed.extend_from_slice(&piece);
+            }
+            let write = upstream::write_all(&mut io, &framed);
+            is_open = matches!(
+                tokio::time::timeout_at(until.min(Instant::now() + idle), write).await,
+                Ok(Ok(()))
+            );
+        }
+        let deadline = until.min(Instant::now() + route.timeouts.first_byte);
+        if done {
+            self.race(client, deadline, upstream::receive(io, self.asked.method)).await
+        } else {
+            // The provider stopped taking the body: it may have said why.
+            let received = upstream::receive(io, self.asked.method);
+            tokio::time::timeout_at(deadline, received).await.map_err(|_| Interrupt::Late)
+        }
+    }
+
+}
+
+/// A request to a provider, ready to be sent.
+pub(super) struct Prepared {
+    head: Vec<u8>,
+    body: Bytes,
+    is_chunked: bool,
+}
+
+/// Sends a whole request and reads the answer's head.
+async fn ask(
+    mut io: upstream::Stream,
+    prepared: &Prepared,
+    method: &Method,
+) -> Result<(h1::ResponseHead, Answer), UpstreamFault> {
+    // A provider may refuse and close before it has read everything; then its answer counts.
+    let sent = upstream::send(&mut io, &prepared.head, &prepared.body).await;
+    match (upstream::receive(io, method).await, sent) {
+        (Err(UpstreamFault::Broken(_)), Err(error)) => Err(UpstreamFault::Broken(error)),
+        (received, _) => received,
+    }
+}
+

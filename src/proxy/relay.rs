@@ -1,0 +1,320 @@
+//! Moves an answer from a provider to a client: one wake-up, one read, one write.
+//!
+//! Everything that is readable is read before anything is written, so that frames that are behind
+//! leave together. The provider is not read while the client has [`BACKLOG_MAX`] unsent. A silent
+//! stream costs one timer, set again only when it fires. The client's end of the connection is
+//! watched all the while, and so is an order to cut.
+
+use super::client::{BACKLOG_MAX, Client, Framing};
+use super::registry::Seat;
+use super::upstream::{Answer, Piece};
+use super::{Clock, Gate};
+use crate::clock::Tick;
+use crate::exchange::forward::Headers;
+use crate::exchange::relay::Relay;
+use crate::wire::refusal::{Class, Refusal};
+use http::StatusCode;
+use std::cell::RefCell;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::time::{Instant, sleep_until};
+
+/// How long an ending may take to reach a client that does not read.
+const ENDING_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// The head of an answer, ready to be queued once the first event allows it.
+#[derive(Debug)]
+pub struct Head {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: Headers,
+    /// How the body's end is told.
+    pub framing: Framing,
+}
+
+/// Bounds of the waits.
+#[derive(Clone, Copy, Debug)]
+pub struct Waits {
+    /// Between two pieces of the answer.
+    pub idle: Duration,
+    /// When the exchange must be over.
+    pub total: Instant,
+}
+
+/// How a relay ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The provider's answer went out whole.
+    Whole,
+    /// Nothing went out, and the answer cannot be used: another target may take over.
+    Unusable(Refusal),
+    /// It was ended by us in its dialect.
+    Cut(Refusal),
+    /// It could only be torn down.
+    Torn(Refusal),
+    /// The client left.
+    Gone,
+}
+
+/// What moves, and what was counted.
+#[derive(Debug)]
+pub struct Move<'m> {
+    /// The answer.
+    pub answer: &'m mut Answer,
+    /// Its meaning; `None` for what is passed through unread.
+    pub relay: Option<&'m mut Relay>,
+    /// The head, until it is queued.
+    pub head: Option<Head>,
+    /// What came before the head was queued: comments and keep-alives.
+    pub early: Vec<u8>,
+    /// The exchange's id, for an ending.
+    pub id: &'m str,
+    /// Body bytes queued for the client.
+    pub sent: u64,
+    /// When the first byte of the body came.
+    pub first_byte: Option<Tick>,
+}
+
+/// Buffers of one pass, the same for every exchange of a worker.
+#[derive(Default)]
+struct Buffers {
+    body: Vec<u8>,
+    out: Vec<u8>,
+}
+
+thread_local! {
+    static BUFFERS: RefCell<Buffers> = RefCell::default();
+}
+
+/// Bytes that may come before the first event; more of them are passed on.
+const EARLY_BYTES_MAX: usize = 64 * 1024;
+
+/// What a buffer may keep of its memory between passes.
+const KEEP_BYTES: usize = 256 * 1024;
+
+/// Runs the relay to its end.
+pub async fn run<C: Client>(
+    gate: &Gate,
+    seat: &Seat,
+    client: &mut C,
+    waits: Waits,
+    mut moving: Move<'_>,
+) -> (End, Counted) {
+    let end = {
+        let mut last = Instant::now();
+        let mut timer = pin!(sleep_until((last + waits.idle).min(waits.total)));
+        poll_fn(|cx| {
+            let step = moving.step(cx, gate.clock, client, &mut last);
+            if let Poll::Ready(end) = step {
+                return Poll::Ready(end);
+            }
+            if client.poll_gone(cx).is_ready() {
+                return Poll::Ready(End::Gone);
+            }
+            if seat.poll_cut(cx).is_ready() {
+                let refusal = Refusal::new(Class::Unavailable, "Firedoor is shutting down");
+                return Poll::Ready(moving.end_by_us(client, refusal));
+            }
+            while timer.as_mut().poll(cx).is_ready() {
+                let now = Instant::now();
+                let due = (last + waits.idle).min(waits.total);
+                if now >= due {
+                    let what = if now >= waits.total {
+                        "the exchange took longer than its route allows"
+                    } else if client.backlog() > 0 {
+                        return Poll::Ready(End::Gone);
+                    } else {
+                        "the provider sent nothing for longer than the route allows"
+                    };
+                    return Poll::Ready(moving.end_by_us(client, Refusal::new(Class::Timeout, what)));
+                }
+                timer.as_mut().reset(due);
+            }
+            Poll::Pending
+        })
+        .await
+    };
+    let end = match end {
+        End::Whole | End::Cut(_) | End::Torn(_) => flush(client, waits.total, end).await,
+        End::Unusable(_) | End::Gone => end,
+    };
+    (end, Counted { sent: moving.sent, first_byte: moving.first_byte })
+}
+
+/// What was counted.
+#[derive(Clone, Copy, Debug)]
+pub struct Counted {
+    /// Body bytes queued for the client.
+    pub sent: u64,
+    /// When the first byte of the body came.
+    pub first_byte: Option<Tick>,
+}
+
+/// Sends what is queued; an ending of ours does not wait long for a client that does not read.
+async fn flush<C: Client>(client: &mut C, total: Instant, end: End) -> End {
+    let until = match end {
+        End::Whole => total,
+        End::Cut(_) | End::Torn(_) | End::Unusable(_) | End::Gone => {
+            Instant::now() + ENDING_TIME_MAX
+        }
+    };
+    match tokio::time::timeout_at(until, poll_fn(|cx| client.poll_flush(cx))).await {
+        Ok(Ok(())) => end,
+        Ok(Err(_)) => End::Gone,
+        Err(_) => {
+            client.tear();
+            match end {
+                End::Cut(refusal) | End::Torn(refusal) | End::Unusable(refusal) => {
+                    End::Torn(refusal)
+                }
+                End::Whole | End::Gone => End::Gone,
+            }
+        }
+    }
+}
+
+impl Move<'_> {
+    /// One pass: reads all that is there, then writes once.
+    fn step<C: Client>(
+        &mut self,
+        cx: &mut Context<'_>,
+        clock: Clock,
+        client: &mut C,
+        last: &mut Instant,
+    ) -> Poll<End> {
+        BUFFERS.with_borrow_mut(|buffers| {
+            loop {
+                let mut ended = None;
+                while client.backlog() < BACKLOG_MAX {
+                    buffers.body.clear();
+                    match self.answer.poll_body(cx, &mut buffers.body) {
+                        Poll::Pending => break,
+                        Poll::Ready(Ok(piece)) => {
+                            *last = Instant::now();
+                            let now = clock.now();
+                            if !buffers.body.is_empty() {
+                                self.first_byte.get_or_insert(now);
+                            }
+                            ended = self.take(client, buffers, now, piece == Piece::End);
+                        }
+                        Poll::Ready(Err(fault)) => {
+                            let refusal = Refusal::new(Class::BadGateway, fault.message());
+                            ended = Some(self.end_by_us(client, refusal));
+                        }
+                    }
+                    if ended.is_some() {
+                        break;
+                    }
+                }
+                if buffers.body.capacity() > KEEP_BYTES {
+                    buffers.body = Vec::new();
+                }
+                if buffers.out.capacity() > KEEP_BYTES {
+                    buffers.out = Vec::new();
+                }
+                if let Some(end) = ended {
+                    return Poll::Ready(end);
+                }
+                let was_full = client.backlog() >= BACKLOG_MAX;
+                if client.backlog() == 0 {
+                    return Poll::Pending;
+                }
+                match client.poll_flush(cx) {
+                    Poll::Ready(Err(_)) => return Poll::Ready(End::Gone),
+                    Poll::Ready(Ok(())) => {
+                        *last = Instant::now();
+                        if !was_full {
+                            return Poll::Pending;
+                        }
+                    }
+                    Poll::Pending if was_full && client.backlog() < BACKLOG_MAX => {
+                        *last = Instant::now();
+                    }
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+        })
+    }
+
+    /// Passes on what one read gave.
+    fn take<C: Client>(
+        &mut self,
+        client: &mut C,
+        buffers: &mut Buffers,
+        now: Tick,
+        is_last: bool,
+    ) -> Option<End> {
+        let Buffers { body, out } = buffers;
+        let Some(relay) = &mut self.relay else {
+            self.commit(client);
+            client.data(body);
+            self.sent += body.len() as u64;
+            if is_last {
+                client.finish();
+            }
+            return is_last.then_some(End::Whole);
+        };
+        out.clear();
+        let passed = relay.bytes(body, now, out);
+        let ended = match passed {
+            Ok(()) if is_last => relay.end(now, out),
+            other => other,
+        };
+        if self.head.is_some() {
+            self.early.extend_from_slice(out);
+            // A body in which the decoder sees nothing at all is passed on as it is.
+            let is_enough = self.early.len() > EARLY_BYTES_MAX || (is_last && ended.is_ok());
+            if relay.seen.began || is_enough {
+                self.commit(client);
+            }
+        } else {
+            client.data(out);
+            self.sent += out.len() as u64;
+        }
+        match ended {
+            Err(broken) => {
+                let refusal = Refusal::new(Class::BadGateway, broken.message());
+                Some(self.end_by_us(client, refusal))
+            }
+            Ok(()) if is_last => {
+                client.finish();
+                Some(End::Whole)
+            }
+            Ok(()) => None,
+        }
+    }
+
+    /// Queues the head, if it is not yet.
+    fn commit<C: Client>(&mut self, client: &mut C) {
+        if let Some(head) = self.head.take() {
+            client.head(head.status, &head.headers, head.framing);
+            let early = std::mem::take(&mut self.early);
+            client.data(&early);
+            self.sent += early.len() as u64;
+        }
+    }
+
+    /// Ends the answer on our side, in its dialect if that can be done.
+    fn end_by_us<C: Client>(&mut self, client: &mut C, refusal: Refusal) -> End {
+        if self.head.is_some() {
+            return End::Unusable(refusal);
+        }
+        match &mut self.relay {
+            Some(relay) if relay.can_end_in_dialect() => {
+                let mut ending = Vec::new();
+                relay.cut(&refusal, self.id, &mut ending);
+                client.data(&ending);
+                self.sent += ending.len() as u64;
+                client.finish();
+                End::Cut(refusal)
+            }
+            Some(_) | None => {
+                client.tear();
+                End::Torn(refusal)
+            }
+        }
+    }
+}

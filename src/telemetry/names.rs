@@ -1,0 +1,172 @@
+//! The name, labels and meaning of every metric, in one table.
+//!
+//! `docs/metrics.md` is checked against [`ALL`], so that a metric cannot appear or be renamed
+//! unseen. Label values come from closed sets: names that the routes file gives, and enums of
+//! ours. What a client writes (a model, an agent, a path) never becomes a label.
+
+/// What kind of number it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Only grows while the process runs.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// Counts by bucket.
+    Histogram,
+}
+
+impl Kind {
+    /// The name that Prometheus gives it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+            Kind::Histogram => "histogram",
+        }
+    }
+}
+
+/// One metric.
+#[derive(Clone, Copy, Debug)]
+pub struct Metric {
+    /// Its name as Prometheus shows it; the unit stands at its end.
+    pub name: &'static str,
+    /// What kind of number it is.
+    pub kind: Kind,
+    /// Its labels, in order.
+    pub labels: &'static [&'static str],
+    /// What it counts.
+    pub about: &'static str,
+}
+
+macro_rules! metrics {
+    ($($name:ident = $kind:ident $text:literal [$($label:literal),*] $about:literal;)*) => {
+        $(
+            #[doc = $about]
+            pub const $name: Metric = Metric {
+                name: $text,
+                kind: Kind::$kind,
+                labels: &[$($label),*],
+                about: $about,
+            };
+        )*
+
+        /// Every metric, in the order of the documentation.
+        pub const ALL: &[Metric] = &[$($name),*];
+    };
+}
+
+metrics! {
+    EXCHANGES = Counter "firedoor_exchanges_total" ["route", "target", "dialect", "outcome", "status"]
+        "Finished exchanges.";
+    EXCHANGE_SECONDS = Histogram "firedoor_exchange_seconds" ["route", "target"]
+        "From the head of a request to the end of its answer.";
+    FIRST_BYTE_SECONDS = Histogram "firedoor_first_byte_seconds" ["route", "target"]
+        "From the head of a request to the provider's first byte.";
+    FIRST_TEXT_SECONDS = Histogram "firedoor_first_text_seconds" ["route", "target"]
+        "From the head of a request to the first text of its answer.";
+    TOKENS = Counter "firedoor_tokens_total" ["type", "target"]
+        "Tokens, as providers count them.";
+    REQUEST_BYTES = Counter "firedoor_request_bytes_total" ["route"]
+        "Bytes of request bodies.";
+    RESPONSE_BYTES = Counter "firedoor_response_bytes_total" ["route"]
+        "Bytes of answer bodies written to clients.";
+    ATTEMPTS = Counter "firedoor_attempts_total" ["target"]
+        "Requests sent to providers, counted at the target of the last attempt.";
+    RETRIES = Counter "firedoor_retries_total" ["route"]
+        "Attempts after the first of their exchange.";
+    REFUSALS = Counter "firedoor_refusals_total" ["class"]
+        "Exchanges that Firedoor answered itself.";
+    CUTS = Counter "firedoor_cuts_total" ["class"]
+        "Streams that Firedoor ended in their dialect.";
+    APP_EXCHANGES = Counter "firedoor_app_exchanges_total" ["app", "outcome"]
+        "Finished exchanges of authenticated apps.";
+    APP_TOKENS = Counter "firedoor_app_tokens_total" ["app", "type"]
+        "Input and output tokens of authenticated apps.";
+    OPEN_EXCHANGES = Gauge "firedoor_open_exchanges" []
+        "Exchanges under way.";
+    OPEN_CONNECTIONS = Gauge "firedoor_open_connections" []
+        "Open client connections.";
+    CONNECTIONS_SHED = Counter "firedoor_connections_shed_total" []
+        "Client connections closed unserved because connections_max were open.";
+    UPSTREAM_CONNECTIONS = Gauge "firedoor_upstream_connections" ["state"]
+        "Connections to providers.";
+    CIRCUIT_STATE = Gauge "firedoor_circuit_state" ["target"]
+        "0 closed, 1 half open, 2 open.";
+    RELOADS = Counter "firedoor_reloads_total" ["outcome"]
+        "Attempts to load the routes file again.";
+    RELOAD_FAILED = Gauge "firedoor_config_reload_failed" []
+        "1 if the last reload was refused and the table before it is still live.";
+    TABLE_EPOCH = Gauge "firedoor_table_epoch" []
+        "The number of the live table.";
+    LABEL_SETS = Gauge "firedoor_label_sets" []
+        "Label sets of firedoor_exchanges_total and the app counters that are kept apart.";
+    LABEL_OVERFLOW = Counter "firedoor_label_overflow_total" []
+        "Exchanges counted under `other` because the bound on label sets was met.";
+    SPANS_EXPORTED = Counter "firedoor_spans_exported_total" []
+        "Spans that the collector accepted.";
+    SPANS_DROPPED = Counter "firedoor_spans_dropped_total" ["reason"]
+        "Spans that were given up.";
+    LOG_LINES_DROPPED = Counter "firedoor_log_lines_dropped_total" []
+        "Log lines given up because stderr did not take them in time.";
+    BUILD_INFO = Gauge "firedoor_build_info" ["version"]
+        "Always 1; the label says what runs.";
+    PROCESS_CPU = Counter "process_cpu_seconds_total" []
+        "User and system CPU time of the process.";
+    PROCESS_MEMORY = Gauge "process_resident_memory_bytes" []
+        "Resident memory of the process.";
+    PROCESS_VIRTUAL = Gauge "process_virtual_memory_bytes" []
+        "Virtual memory of the process.";
+    PROCESS_FILES = Gauge "process_open_fds" []
+        "Open file descriptors.";
+    PROCESS_FILES_MAX = Gauge "process_max_fds" []
+        "The most file descriptors that the process may open.";
+    PROCESS_THREADS = Gauge "process_threads" []
+        "Threads of the process.";
+    PROCESS_START = Gauge "process_start_time_seconds" []
+        "When the process began, in seconds since the Unix epoch.";
+}
+
+/// Upper bounds of the buckets of every histogram of seconds: 10 ms doubled up to about 11 minutes,
+/// as the OpenTelemetry GenAI conventions advise, and three below for refusals.
+pub const SECONDS: &[f64] = &[
+    0.001, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48,
+    40.96, 81.92, 163.84, 327.68, 655.36,
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_told_apart_and_say_their_kind() {
+        let mut seen = std::collections::HashSet::new();
+        for metric in ALL {
+            assert!(seen.insert(metric.name), "{} stands twice", metric.name);
+            assert_eq!(metric.kind == Kind::Counter, metric.name.ends_with("_total"), "{metric:?}");
+            assert!(metric.about.ends_with('.'), "{metric:?}");
+        }
+    }
+
+    #[test]
+    fn the_documentation_lists_exactly_these() {
+        let doc = include_str!("../../docs/metrics.md");
+        let rows: Vec<&str> = doc.lines().filter(|line| line.starts_with("| `")).collect();
+        let expected: Vec<String> = ALL
+            .iter()
+            .map(|metric| {
+                let labels: Vec<String> =
+                    metric.labels.iter().map(|label| format!("`{label}`")).collect();
+                format!(
+                    "| `{}` | {} | {} | {} |",
+                    metric.name,
+                    metric.kind.name(),
+                    labels.join(", "),
+                    metric.about
+                )
+                .replace("|  |", "| |")
+            })
+            .collect();
+        assert_eq!(rows, expected, "docs/metrics.md should read:\n{}", expected.join("\n"));
+    }
+}
