@@ -135,6 +135,7 @@ pub fn serve(options: &Options, started: impl FnOnce(&Bound)) -> Result<(), Star
     let life = Lifecycle::default();
     let outcome = runtime.block_on(async {
         tokio::spawn(upkeep.run());
+        tokio::spawn(proxy::probe::run(Arc::clone(&gate)));
         let admin = start_admin(&gate, &server, &life, &data, &warnings, &folder).await?;
         let bound = Bound {
             data,
@@ -405,7 +406,7 @@ fn say_reloading() {
 }
 
 fn watchdog_every() -> Duration {
-    sd_notify::watchdog_enabled().map_or(Duration::from_secs(3600), |every| every / 2)
+    sd_notify::watchdog_enabled().map_or(Duration::from_hours(1), |every| every / 2)
 }
 
 /// Waits for open exchanges to end by themselves; a second signal or the deadline cuts them.

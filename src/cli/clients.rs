@@ -5,6 +5,7 @@
 
 use super::{Common, Exit, output};
 use crate::table::{self, Source};
+use std::fmt::Write;
 use std::process::Command;
 
 /// A client that is known to us.
@@ -123,7 +124,7 @@ impl Env {
         }
         let mut text = String::new();
         for (name, value) in settings {
-            text.push_str(&format!("export {name}='{value}'\n"));
+            let _ = writeln!(text, "export {name}='{value}'");
         }
         if self.client == Client::Codex {
             output::notice(

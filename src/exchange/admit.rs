@@ -3,7 +3,7 @@
 //! Authentication and dispatch read the same parsed path; nothing here looks at `Host`. What
 //! cannot be admitted is refused in the dialect of its path.
 
-use crate::table::{AppIndex, Family, ProviderIndex, RouteIndex, Table};
+use crate::table::{AppIndex, Family, ProviderIndex, Table};
 use crate::wire::Dialect;
 use crate::wire::refusal::{Class, Refusal};
 use crate::wire::request::{Surface, surface};
@@ -46,8 +46,8 @@ pub struct Admission {
     pub model: Option<Box<str>>,
     /// Whether the path asks for a stream.
     pub stream: Option<bool>,
-    /// The provider that the path names, and its implicit route.
-    pub provider: Option<(ProviderIndex, RouteIndex)>,
+    /// The provider that the path names.
+    pub provider: Option<ProviderIndex>,
     /// Bytes of the path that are the provider's prefix.
     pub prefix_bytes: usize,
     /// The authenticated app.
@@ -84,7 +84,7 @@ pub fn admit(table: &Table, asked: &Asked<'_>) -> Result<Admission, (Dialect, Re
         None => (None, 0),
     };
     let path = asked.path.get(prefix_bytes..).unwrap_or("/");
-    let family = provider.map(|(index, _)| table.providers[usize::from(index.0)].family);
+    let family = provider.map(|index: ProviderIndex| table.providers[usize::from(index.0)].family);
     let speaks = error_dialect(path, asked.headers, family);
     let (dialect, model, stream) = match surface(path) {
         Surface::Answer { dialect, .. }
@@ -108,11 +108,11 @@ pub fn admit(table: &Table, asked: &Asked<'_>) -> Result<Admission, (Dialect, Re
 }
 
 /// The provider whose name is the first segment of the path, and the length of that prefix.
-fn prefix(table: &Table, path: &str) -> Option<((ProviderIndex, RouteIndex), usize)> {
+fn prefix(table: &Table, path: &str) -> Option<(ProviderIndex, usize)> {
     let rest = path.strip_prefix('/')?;
     let name = &rest[..rest.find('/').unwrap_or(rest.len())];
-    let found = table.by_provider_name.get(name)?;
-    Some((*found, 1 + name.len()))
+    let (provider, _) = table.by_provider_name.get(name)?;
+    Some((*provider, 1 + name.len()))
 }
 
 /// The dialect in which to speak of errors on a path that has none of its own.

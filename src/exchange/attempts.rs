@@ -47,7 +47,7 @@ impl Failure {
     }
 
     /// Whether the policy lets this failure be tried again or taken over.
-    fn may_go_on(self, policy: &RetryPolicy) -> bool {
+    fn may_go_on(self, policy: RetryPolicy) -> bool {
         match self {
             Failure::Connect | Failure::Unusable => policy.on_connect,
             Failure::TooMany => policy.on_429,
@@ -89,11 +89,9 @@ impl Attempts {
     /// `pick` is any number; the same number gives the same choice among the weights.
     pub fn new(table: &Table, route: &Route, dialect: Option<Dialect>, pick: u64) -> Attempts {
         let speaks = |target: TargetIndex| {
-            let provider = &table.providers[usize::from(table.targets[usize::from(target.0)].provider.0)];
-            dialect.is_none_or(|dialect| {
-                provider.family.speaks(dialect)
-                    && !(provider.quirks.no_responses && dialect == Dialect::OpenaiResponses)
-            })
+            let target = &table.targets[usize::from(target.0)];
+            let provider = &table.providers[usize::from(target.provider.0)];
+            dialect.is_none_or(|dialect| provider.speaks(dialect))
         };
         let mut chain = SmallVec::new();
         let usable = || route.targets.iter().filter(|weighted| speaks(weighted.target));
@@ -131,7 +129,7 @@ impl Attempts {
     ///
     /// `jitter` is any number; it spreads the pause between half of it and all of it.
     pub fn after(&mut self, failure: Failure, has_budget: bool, jitter: u64) -> Next {
-        if !failure.may_go_on(&self.policy) || (!has_budget && failure != Failure::CircuitOpen) {
+        if !failure.may_go_on(self.policy) || (!has_budget && failure != Failure::CircuitOpen) {
             return Next::GiveUp;
         }
         let again = failure != Failure::CircuitOpen && self.tries_here < self.policy.attempts;
@@ -157,8 +155,75 @@ impl Attempts {
     /// Whether something would be tried after `failure`: asked before an answer that could still
     /// be passed on as it is (a 429, a 503) is thrown away.
     pub fn would_go_on(&self, failure: Failure, has_budget: bool) -> bool {
-        failure.may_go_on(&self.policy)
+        failure.may_go_on(self.policy)
             && has_budget
             && (self.tries_here < self.policy.attempts || self.at + 1 < self.chain.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POLICY: RetryPolicy = RetryPolicy {
+        attempts: 2,
+        on_connect: true,
+        on_429: true,
+        on_5xx: true,
+        on_first_byte_timeout: true,
+    };
+
+    fn chain(targets: &[u16]) -> Attempts {
+        let chain = targets.iter().map(|&target| TargetIndex(target)).collect();
+        Attempts { chain, at: 0, tries_here: 0, policy: POLICY }
+    }
+
+    /// The targets that are tried when every attempt fails with `failure`.
+    fn tried(mut attempts: Attempts, failure: Failure, budget: usize) -> Vec<u16> {
+        let mut budget = budget;
+        let mut tried = vec![attempts.first().unwrap().0];
+        while let Next::Try { target, costs_budget, .. } = attempts.after(failure, budget > 0, 7) {
+            tried.push(target.0);
+            budget -= usize::from(costs_budget).min(budget);
+        }
+        tried
+    }
+
+    #[test]
+    fn every_target_is_tried_as_often_as_the_policy_says() {
+        assert_eq!(tried(chain(&[3, 1]), Failure::Connect, 9), [3, 3, 1, 1]);
+        assert_eq!(tried(chain(&[3, 1]), Failure::Status(503), 9), [3, 3, 1, 1]);
+        assert_eq!(tried(chain(&[3, 1]), Failure::CircuitOpen, 0), [3, 1], "nothing was sent");
+    }
+
+    #[test]
+    fn an_outage_cannot_multiply_traffic() {
+        assert_eq!(tried(chain(&[3, 1]), Failure::Connect, 1), [3, 3]);
+        assert_eq!(tried(chain(&[3, 1]), Failure::Connect, 0), [3]);
+    }
+
+    #[test]
+    fn what_the_policy_leaves_out_ends_it() {
+        let mut attempts = chain(&[3, 1]);
+        attempts.policy.on_429 = false;
+        attempts.first();
+        assert!(!attempts.would_go_on(Failure::TooMany, true));
+        assert_eq!(attempts.after(Failure::TooMany, true, 0), Next::GiveUp);
+    }
+
+    #[test]
+    fn pauses_grow_and_are_bounded() {
+        let mut attempts = chain(&[3]);
+        attempts.policy.attempts = 20;
+        attempts.first();
+        let mut last = Duration::ZERO;
+        for _ in 0..19 {
+            let Next::Try { pause, .. } = attempts.after(Failure::Connect, true, 1023) else {
+                panic!("there are attempts left")
+            };
+            assert!(pause >= last && pause <= BACKOFF_MAX);
+            last = pause;
+        }
+        assert_eq!(attempts.after(Failure::Connect, true, 0), Next::GiveUp);
     }
 }

@@ -12,7 +12,7 @@ pub const FAILURES_MAX: u32 = 5;
 /// How long it stays open the first time.
 const OPEN_FIRST: Duration = Duration::from_secs(2);
 /// How long it stays open at most.
-const OPEN_MAX: Duration = Duration::from_secs(60);
+const OPEN_MAX: Duration = Duration::from_mins(1);
 /// How long a half-open probe may be under way before another one is let through.
 const PROBE_MAX: Duration = Duration::from_secs(30);
 
@@ -66,12 +66,11 @@ impl Circuit {
                 self.state = State::HalfOpen { since: now };
                 true
             }
-            State::Open { .. } => false,
             State::HalfOpen { since } if now.since(since) > PROBE_MAX => {
                 self.state = State::HalfOpen { since: now };
                 true
             }
-            State::HalfOpen { .. } => false,
+            State::Open { .. } | State::HalfOpen { .. } => false,
         }
     }
 

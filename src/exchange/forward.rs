@@ -5,15 +5,21 @@
 //! configured.
 
 use super::admit::{Admission, Asked, CREDENTIALS, KeyAt};
-use crate::table::{Auth, Provider, Table, Target};
+use crate::table::{Provider, Table, Target};
 use crate::wire::event::Span;
 use crate::wire::json::push_escaped;
 use crate::wire::refusal::{Class, Refusal};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
+use smallvec::SmallVec;
+
+static IDENTITY: HeaderValue = HeaderValue::from_static("identity");
 
 /// Headers in the order in which they are written.
 pub type Headers = Vec<(HeaderName, HeaderValue)>;
+
+/// Headers that are still the request's or the table's own.
+pub type Borrowed<'h> = SmallVec<[(&'h HeaderName, &'h HeaderValue); 24]>;
 
 /// Which headers of a request or an answer belong to one hop only (RFC 9110, section 7.6.1), the
 /// ones that `connection` names aside.
@@ -72,13 +78,13 @@ pub fn path_and_query(
 /// # Errors
 /// The request carries no credential that could be sent on and the provider has none; the refusal
 /// says which variable to set.
-pub fn request_headers(
-    provider: &Provider,
+pub fn request_headers<'h>(
+    provider: &'h Provider,
     admission: &Admission,
-    asked: &Asked<'_>,
+    asked: &Asked<'h>,
     is_stream: bool,
-) -> Result<Headers, Refusal> {
-    let mut headers = Headers::with_capacity(asked.headers.len() + 4);
+) -> Result<Borrowed<'h>, Refusal> {
+    let mut headers = Borrowed::new();
     let has_connection = asked.headers.contains_key(header::CONNECTION);
     let mut has_credential = asked.query.is_some_and(|query| query.contains("key="));
     for (name, value) in asked.headers {
@@ -98,23 +104,22 @@ pub fn request_headers(
             || is_hop_by_hop(name)
             || (has_connection && is_named_by_connection(asked.headers, name));
         if !is_ours && !is_negotiated && !is_dropped {
-            headers.push((name.clone(), value.clone()));
+            headers.push((name, value));
         }
     }
     if is_stream {
         // A stream that may have to be ended in its dialect must not be compressed.
-        headers.push((header::ACCEPT_ENCODING, HeaderValue::from_static("identity")));
+        headers.push((&header::ACCEPT_ENCODING, &IDENTITY));
     }
-    match &provider.key {
-        Some(key) => headers.push(credential(provider.auth, key.reveal())?),
-        None if !has_credential && (provider.key_variable.is_some() || admission.key_at != KeyAt::Nowhere) => {
-            return Err(no_credential(provider));
-        }
+    let needs_one = provider.key_variable.is_some() || admission.key_at != KeyAt::Nowhere;
+    match &provider.credential {
+        Some((name, value)) => headers.push((name, value)),
+        None if !has_credential && needs_one => return Err(no_credential(provider)),
         None => {}
     }
     for (name, value) in &provider.headers {
-        headers.retain(|(other, _)| other != name);
-        headers.push((name.clone(), value.clone()));
+        headers.retain(|(other, _)| *other != name);
+        headers.push((name, value));
     }
     Ok(headers)
 }
@@ -128,20 +133,6 @@ fn no_credential(provider: &Provider) -> Refusal {
             name = provider.name
         ),
     )
-}
-
-fn credential(auth: Auth, key: &str) -> Result<(HeaderName, HeaderValue), Refusal> {
-    let (name, text) = match auth {
-        Auth::Bearer => (header::AUTHORIZATION, format!("Bearer {key}")),
-        Auth::XApiKey => (HeaderName::from_static("x-api-key"), key.to_owned()),
-        Auth::XGoogApiKey => (HeaderName::from_static("x-goog-api-key"), key.to_owned()),
-        Auth::ApiKey => (HeaderName::from_static("api-key"), key.to_owned()),
-    };
-    let mut value = HeaderValue::from_str(&text).map_err(|_| {
-        Refusal::new(Class::Internal, "the provider's key holds characters that no header can carry")
-    })?;
-    value.set_sensitive(true);
-    Ok((name, value))
 }
 
 /// The body with `model` in place of the name at `span`; the same bytes where nothing changes.
@@ -158,23 +149,25 @@ pub fn body(body: &Bytes, span: Option<Span>, asked: Option<&str>, model: Option
     edited.into()
 }
 
-/// The headers of a provider's answer that go to the client, body framing aside.
-pub fn response_headers(upstream: &HeaderMap) -> Headers {
-    let mut headers = Headers::with_capacity(upstream.len() + 8);
-    let has_connection = upstream.contains_key(header::CONNECTION);
+/// Moves those headers of a provider's answer that go to the client, body framing aside.
+pub fn move_response_headers(upstream: HeaderMap, headers: &mut Headers) {
+    let named = upstream.get(header::CONNECTION).is_some().then(|| upstream.clone());
+    let mut last: Option<HeaderName> = None;
     for (name, value) in upstream {
+        // A repeated header comes without its name.
+        let Some(name) = name.or_else(|| last.clone()) else { continue };
+        last = Some(name.clone());
         let is_ours = name.as_str().starts_with("x-firedoor-");
-        let is_dropped = *name == header::CONTENT_LENGTH
-            || *name == header::DATE
-            || is_hop_by_hop(name)
-            || (has_connection && is_named_by_connection(upstream, name));
+        let is_dropped = name == header::CONTENT_LENGTH
+            || name == header::DATE
+            || is_hop_by_hop(&name)
+            || named.as_ref().is_some_and(|all| is_named_by_connection(all, &name));
         if name.as_str() == "x-request-id" {
-            headers.push((HeaderName::from_static("x-firedoor-upstream-request-id"), value.clone()));
+            headers.push((HeaderName::from_static("x-firedoor-upstream-request-id"), value));
         } else if !is_ours && !is_dropped {
-            headers.push((name.clone(), value.clone()));
+            headers.push((name, value));
         }
     }
-    headers
 }
 
 /// The model to ask a target for.

@@ -106,9 +106,11 @@ impl Target {
         self.lock().circuit.admit(now)
     }
 
-    /// Whether the circuit is open: the target is worth a probe.
-    pub fn is_open(&self) -> bool {
-        matches!(self.lock().circuit.state(), State::Open { .. })
+    /// Whether the circuit is open because no connection could be made.
+    pub fn is_unreachable(&self) -> bool {
+        let known = self.lock();
+        matches!(known.circuit.state(), State::Open { .. })
+            && known.last_failure == Some(Failure::Connect)
     }
 
     /// The target answered.

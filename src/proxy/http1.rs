@@ -245,6 +245,7 @@ async fn tunnel(mut client: Connection, mut upstream: Stream, surplus: &[u8]) {
 }
 
 /// One exchange's turn on a connection.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts of one request")]
 struct Turn<'c> {
     connection: &'c mut Connection,
     body: BodyReader,

@@ -5,12 +5,12 @@
 //! may leave, and an order may cut it.
 
 use super::Gate;
-use super::client::{Client, Framing};
+use super::client::{BACKLOG_MAX, Client, Framing};
 use super::registry::Seat;
 use super::relay::{Counted, End};
 use crate::exchange::forward::Headers;
 use crate::exchange::relay::Seen;
-use crate::exchange::simulated::{self, Context as Asked, Script};
+use crate::exchange::simulated::{self, Frames, Script};
 use crate::table::{Family, Provider};
 use crate::wire::event::Event;
 use crate::wire::refusal::{Class, Refusal};
@@ -43,7 +43,7 @@ pub struct Request<'r> {
     /// Now.
     pub unix_ms: u64,
     /// A script from a header.
-    pub spec: Option<&'r str>,
+    pub script: Option<&'r [u8]>,
 }
 
 /// How it went.
@@ -69,23 +69,31 @@ pub async fn answer<C: Client>(
     request: Request<'_>,
 ) -> Result<Done, Refusal> {
     let script = match (provider.family, &provider.answer) {
-        (Family::Simulated, _) => Script::find(request.spec, request.prompt)
+        (Family::Simulated, _) => Script::default()
+            .for_request(request.prompt, request.script)
             .map_err(|why| Refusal::new(Class::BadRequest, why.to_string()))?,
         (Family::Canned | Family::Openai | Family::Anthropic | Family::Gemini, answer) => {
-            Script::fixed(answer.as_deref().unwrap_or(""))
+            Script::saying(answer.as_deref().unwrap_or(""))
         }
     };
-    let context = Asked {
-        model: request.model,
-        id: request.id,
-        unix_seconds: request.unix_ms / 1000,
-        prompt_bytes: request.prompt.len(),
+    // Chat streams tell token counts only to who asks for them.
+    let tells_usage = request.dialect != Dialect::OpenaiChat
+        || !request.is_stream
+        || memchr::memmem::find(request.prompt, b"\"include_usage\"").is_some();
+    let context = simulated::Context {
+        model: request.model.to_owned(),
+        id: request.id.to_owned(),
+        created: request.unix_ms / 1000,
+        prompt_bytes: request.prompt.len() as u64,
+        usage: tells_usage,
     };
-    let frames = simulated::events(&script, &context);
+    let (first_wait, pace) = (script.first_wait, script.between_wait);
+    let frames = Frames::new(script, context);
     let now = gate.clock.now();
     let mut seen = Seen::default();
-    for event in frames.iter().flatten() {
-        seen.see(event, now);
+    if !first_wait.is_zero() && !matches!(pause(seat, client, first_wait).await, Woken::OnTime) {
+        let counted = Counted { sent: 0, first_byte: None };
+        return Ok(Done { end: End::Gone, counted, seen });
     }
     let mut headers = request.headers;
     let content_type =
@@ -93,10 +101,13 @@ pub async fn answer<C: Client>(
     headers.push((header::CONTENT_TYPE, HeaderValue::from_static(content_type)));
     headers.push((header::CACHE_CONTROL, HeaderValue::from_static("no-store")));
     let (end, sent) = if request.is_stream {
-        let pace = if provider.family == Family::Simulated { script.pace() } else { Duration::ZERO };
-        stream(seat, client, request.dialect, &headers, &frames, pace, request.id).await
+        let paced = Paced { seat, dialect: request.dialect, id: request.id, pace };
+        paced.stream(gate, client, &headers, frames, &mut seen).await
     } else {
-        let events: Vec<Event<'_>> = frames.into_iter().flatten().collect();
+        let events: Vec<Event<'_>> = frames.flatten().collect();
+        for event in &events {
+            seen.see(event, now);
+        }
         let body = encode_unary(request.dialect, Dialect::OpenaiChat, &events);
         client.head(StatusCode::OK, &headers, Framing::Length(body.len() as u64));
         client.data(&body);
@@ -106,44 +117,59 @@ pub async fn answer<C: Client>(
     Ok(Done { end, counted: Counted { sent, first_byte: Some(now) }, seen })
 }
 
-async fn stream<C: Client>(
-    seat: &Seat,
-    client: &mut C,
+/// A stream of ours and how it is paced.
+struct Paced<'p> {
+    seat: &'p Seat,
     dialect: Dialect,
-    headers: &Headers,
-    frames: &[Vec<Event<'static>>],
+    id: &'p str,
     pace: Duration,
-    id: &str,
-) -> (End, u64) {
-    let mut encoder = Encoder::new(dialect, Dialect::OpenaiChat);
-    let mut sent = 0;
-    let mut out = Vec::new();
-    client.head(StatusCode::OK, headers, Framing::Stream);
-    for (number, frame) in frames.iter().enumerate() {
-        if number > 0 && !pace.is_zero() {
-            match pause(seat, client, pace).await {
-                Woken::OnTime => {}
-                Woken::Gone => return (End::Gone, sent),
-                Woken::Cut => {
-                    let refusal = Refusal::new(Class::Unavailable, "Firedoor is shutting down");
-                    let ending = refusal.frames(dialect, &encoder.tail(), id);
-                    client.data(&ending);
-                    client.finish();
-                    let _ = flush(client).await;
-                    return (End::Cut(refusal), sent + ending.len() as u64);
+}
+
+impl Paced<'_> {
+    async fn stream<C: Client>(
+        &self,
+        gate: &Gate,
+        client: &mut C,
+        headers: &Headers,
+        frames: Frames,
+        seen: &mut Seen,
+    ) -> (End, u64) {
+        let mut encoder = Encoder::new(self.dialect, Dialect::OpenaiChat);
+        let mut sent = 0;
+        let mut out = Vec::new();
+        client.head(StatusCode::OK, headers, Framing::Stream);
+        for (number, events) in frames.enumerate() {
+            if number > 0 && !self.pace.is_zero() {
+                match pause(self.seat, client, self.pace).await {
+                    Woken::OnTime => {}
+                    Woken::Gone => return (End::Gone, sent),
+                    Woken::Cut => {
+                        let refusal =
+                            Refusal::new(Class::Unavailable, "Firedoor is shutting down");
+                        let ending = refusal.frames(self.dialect, &encoder.tail(), self.id);
+                        client.data(&ending);
+                        client.finish();
+                        let _ = flush(client).await;
+                        return (End::Cut(refusal), sent + ending.len() as u64);
+                    }
                 }
             }
+            let now = gate.clock.now();
+            for event in &events {
+                seen.see(event, now);
+            }
+            out.clear();
+            encoder.frame(&events, &mut out);
+            client.data(&out);
+            sent += out.len() as u64;
+            let is_behind = client.backlog() >= BACKLOG_MAX;
+            if (is_behind || !self.pace.is_zero()) && flush(client).await == End::Gone {
+                return (End::Gone, sent);
+            }
         }
-        out.clear();
-        encoder.frame(frame, &mut out);
-        client.data(&out);
-        sent += out.len() as u64;
-        if flush(client).await == End::Gone {
-            return (End::Gone, sent);
-        }
+        client.finish();
+        (flush(client).await, sent)
     }
-    client.finish();
-    (flush(client).await, sent)
 }
 
 enum Woken {

@@ -19,6 +19,7 @@ pub mod http1;
 pub mod http2;
 pub mod listener;
 pub mod local;
+pub mod probe;
 pub mod registry;
 pub mod relay;
 pub mod scratch;

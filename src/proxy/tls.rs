@@ -67,7 +67,8 @@ fn refuse_readable_key(key: &Path) -> Result<(), String> {
         .map_err(|error| format!("key {}: {error}", key.display()))?
         .permissions()
         .mode();
-    if mode & 0o077 == 0 {
+    let open_to_others = mode & 0o077;
+    if open_to_others == 0 {
         return Ok(());
     }
     Err(format!(

@@ -5,10 +5,19 @@
 //! strings that the hot path would have to interpret: names are resolved to indices, patterns are
 //! compiled, header values are ready to be copied.
 
+pub mod codes;
+mod compile;
 pub mod diagnostic;
+mod file;
+mod interpolate;
+mod matcher;
+mod provider;
+mod reader;
 #[expect(clippy::module_inception, reason = "the room is named after its one product")]
 pub mod table;
+mod value;
 
+pub use provider::is_plain_path;
 pub use table::*;
 
 use diagnostic::Diagnostic;
@@ -48,7 +57,13 @@ pub struct Prepared {
 /// The default `routes.toml`, used where there is none.
 pub const EMBEDDED: &str = include_str!("../../routes.toml");
 
-/// Compiles `source`.
-pub fn prepare(_source: &Source, _lookup: &Lookup<'_>) -> Prepared {
-    Prepared { table: None, diagnostics: Vec::new() }
+/// The name under which messages speak of [`EMBEDDED`].
+pub const EMBEDDED_NAME: &str = "<built-in routes.toml>";
+
+/// The JSON Schema (draft 7) of a routes file, for editors.
+pub const SCHEMA: &str = include_str!("schema.json");
+
+/// Compiles `source`. All errors are reported at once; there is a table exactly if there is none.
+pub fn prepare(source: &Source, lookup: &Lookup<'_>) -> Prepared {
+    compile::compile(source, lookup)
 }

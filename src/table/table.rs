@@ -33,7 +33,8 @@ pub struct RouteIndex(pub u16);
 pub struct Table {
     /// Its number; set when it is published.
     pub epoch: Epoch,
-    /// SHA-256 of the text it was compiled from, in hexadecimal: equal texts are the same table.
+    /// SHA-256 of the text it was compiled from and of what its references stood for, in
+    /// hexadecimal: equal digests are the same table. A rotated secret is another one.
     pub digest: String,
     /// Where the text came from; `None` for the embedded default.
     pub source: Option<PathBuf>,
@@ -152,6 +153,22 @@ pub enum Auth {
     ApiKey,
 }
 
+impl Auth {
+    /// The header that carries `key`; `None` if the key holds what no header can carry.
+    pub fn header(self, key: &str) -> Option<(http::HeaderName, http::HeaderValue)> {
+        use http::{HeaderName, HeaderValue, header};
+        let (name, text) = match self {
+            Auth::Bearer => (header::AUTHORIZATION, format!("Bearer {key}")),
+            Auth::XApiKey => (HeaderName::from_static("x-api-key"), key.to_owned()),
+            Auth::XGoogApiKey => (HeaderName::from_static("x-goog-api-key"), key.to_owned()),
+            Auth::ApiKey => (HeaderName::from_static("api-key"), key.to_owned()),
+        };
+        let mut value = HeaderValue::from_str(&text).ok()?;
+        value.set_sensitive(true);
+        Some((name, value))
+    }
+}
+
 /// Ways in which a provider departs from its dialect. A closed set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Quirks {
@@ -177,6 +194,8 @@ pub struct Provider {
     pub base: Option<BaseUrl>,
     /// Its credential; `None` passes the caller's own through.
     pub key: Option<Secret>,
+    /// The credential as the header that carries it, marked sensitive.
+    pub credential: Option<(http::HeaderName, http::HeaderValue)>,
     /// The variable that the file takes the credential from, to name it where one is missing.
     pub key_variable: Option<String>,
     /// How it takes a credential.
@@ -307,7 +326,8 @@ pub enum Capture {
 /// Which requests a route takes; every part that is given must match.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Matcher {
-    /// Only paths under `/{provider}/` of this provider: an implicit route.
+    /// Only paths under `/{provider}/` of this provider; `None` takes only paths at the root, so
+    /// that naming a provider in the path always reaches that provider.
     pub provider: Option<ProviderIndex>,
     /// Authenticated app; empty takes any.
     pub apps: Vec<AppIndex>,
@@ -350,5 +370,3 @@ pub struct Query<'q> {
     /// The request's headers.
     pub headers: &'q http::HeaderMap,
 }
-impl Table { pub fn route(&self, _q: &Query<'_>) -> Option<RouteIndex> { None } pub fn app_by_key(&self, _k: &str) -> Option<AppIndex> { None } pub fn served_models(&self, _d: Option<Dialect>) -> Vec<String> { vec![] } }
-impl Provider { pub fn upstream_path(&self, p: &str, _m: Option<&str>) -> String { p.to_owned() } }

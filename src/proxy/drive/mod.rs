@@ -19,7 +19,6 @@ use crate::exchange::admit::{Admission, Asked, admit, path_for_people};
 use crate::exchange::attempts::{Attempts, Failure, Next};
 use crate::exchange::facts::Outcome;
 use crate::exchange::forward;
-use crate::exchange::identity;
 use crate::exchange::limits::{Met, Open};
 use crate::id::{ExchangeId, ExchangeText};
 use crate::table::{Family, Limits, Provider, Query, Route, Table, Target, TargetIndex};
@@ -35,6 +34,9 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
+
+/// How long a request's body may take in all; each piece of it has the client's idle timeout.
+const BODY_TIME_MAX: Duration = Duration::from_mins(10);
 
 /// How much larger than it came a compressed body may be.
 const RATIO_MAX: u32 = 200;
@@ -232,8 +234,7 @@ impl Exchange<'_> {
             return Err(Refusal::new(Class::BadRequest, message).into());
         }
         book.note(|facts| facts.dialect = admission.dialect);
-        let total_max = Duration::from_secs(24 * 3600);
-        let body = self.read_body(client, Instant::now() + total_max).await?;
+        let body = self.read_body(client, Instant::now() + BODY_TIME_MAX).await?;
         let wanted = self.read_view(body, book)?;
         let _open = self.count_app(book)?;
         let route = self.route(&wanted, book)?;
@@ -270,7 +271,7 @@ impl Exchange<'_> {
     fn route(&self, wanted: &Wanted, book: &mut Book<'_>) -> Result<&Route, Refusal> {
         let admission = self.admission;
         let query = Query {
-            provider: admission.provider.map(|(provider, _)| provider),
+            provider: admission.provider,
             app: admission.app,
             agent: book.facts.as_ref().and_then(|facts| facts.identity.agent.as_deref()),
             model: wanted.model.as_deref(),
@@ -278,11 +279,7 @@ impl Exchange<'_> {
             path: admission.path(self.asked.path),
             headers: self.asked.headers,
         };
-        let index = match admission.provider {
-            Some((_, route)) => Some(route),
-            None => self.table.route(&query),
-        };
-        let Some(index) = index else {
+        let Some(index) = self.table.route(&query) else {
             return Err(self.not_found(wanted.model.as_deref()));
         };
         let route = &self.table.routes[usize::from(index.0)];
@@ -293,7 +290,7 @@ impl Exchange<'_> {
 
     /// Nothing here serves this: says what is served.
     fn not_found(&self, model: Option<&str>) -> Refusal {
-        let served = self.table.served_models(self.admission.dialect);
+        let served = self.table.served_models(self.admission.speaks);
         let listed = if served.is_empty() { "nothing".to_owned() } else { served.join(", ") };
         let message = match (self.admission.dialect, model) {
             (Some(dialect), Some(model)) => format!(
@@ -456,13 +453,13 @@ impl Exchange<'_> {
             headers: self.answer_headers(book, target),
             id: self.id.as_str(),
             unix_ms: self.gate.clock.unix_ms(),
-            spec: identity::text(self.asked.headers, "x-mock"),
+            script: self.asked.headers.get("x-mock").map(HeaderValue::as_bytes),
         };
         let done = local::answer(self.gate, &self.seat, client, provider, request).await;
         match done {
             Ok(local::Done { end, counted, seen }) => {
                 book.learn(&seen);
-                Attempted::Done(self.close_book(book, StatusCode::OK, end, counted))
+                Attempted::Done(Self::close_book(book, StatusCode::OK, end, counted))
             }
             Err(refusal) => Attempted::Stop(refusal.into()),
         }

@@ -39,10 +39,10 @@ impl Exchange<'_> {
     ) -> Attempted {
         let status = upstream.status;
         let mut headers = self.answer_headers(book, target);
-        let from_upstream = forward::response_headers(&upstream.headers);
-        headers.extend(from_upstream);
         if status == StatusCode::SWITCHING_PROTOCOLS {
-            return self.switch(client, book, status, &mut headers, &upstream.headers, answer);
+            let protocol = upstream.upgrade.clone();
+            forward::move_response_headers(upstream.headers, &mut headers);
+            return self.switch(client, book, status, &mut headers, protocol, answer);
         }
         let waits = Waits { idle: route.timeouts.idle, total: until };
         let is_events = upstream
@@ -59,6 +59,8 @@ impl Exchange<'_> {
             (Some(dialect), Some(coding)) if streams => Some(Relay::new(dialect, coding)),
             _ => None,
         };
+        let head_length = head_framing(&upstream.headers);
+        forward::move_response_headers(upstream.headers, &mut headers);
         if let (Some(dialect), None) = (dialect, &relay) {
             let whole = self
                 .hold_whole(client, book, dialect, coding, waits, status, headers, &mut answer)
@@ -69,7 +71,7 @@ impl Exchange<'_> {
             return whole;
         }
         let framing = match upstream.body {
-            _ if self.asked.method == Method::HEAD => head_framing(&upstream.headers),
+            _ if self.asked.method == Method::HEAD => head_length,
             ResponseLength::Framed(BodyLength::Length(length)) if relay.is_none() => {
                 Framing::Length(length)
             }
@@ -96,7 +98,7 @@ impl Exchange<'_> {
         if end == End::Whole {
             self.keep(origin, answer);
         }
-        Attempted::Done(self.close_book(book, status, end, counted))
+        Attempted::Done(Self::close_book(book, status, end, counted))
     }
 
     /// Holds an answer that is no stream until it is whole, then sends it.
@@ -170,7 +172,7 @@ impl Exchange<'_> {
         drop(body);
         let flushed = tokio::time::timeout_at(waits.total, poll_fn(|cx| client.poll_flush(cx))).await;
         let end = if matches!(flushed, Ok(Ok(()))) { End::Whole } else { End::Gone };
-        Attempted::Done(self.close_book(book, status, end, counted))
+        Attempted::Done(Self::close_book(book, status, end, counted))
     }
 
     /// An answer too large to be held: what came so far goes out, and the rest as it comes.
@@ -195,7 +197,7 @@ impl Exchange<'_> {
             first_byte: None,
         };
         let (end, counted) = relay::run(self.gate, &self.seat, client, waits, moving).await;
-        Attempted::Done(self.close_book(book, status, end, counted))
+        Attempted::Done(Self::close_book(book, status, end, counted))
     }
 
     /// The provider switches protocols: the head goes out and the two are connected.
@@ -205,16 +207,14 @@ impl Exchange<'_> {
         book: &mut Book<'_>,
         status: StatusCode,
         headers: &mut forward::Headers,
-        upstream: &HeaderMap,
+        protocol: Option<HeaderValue>,
         answer: Answer,
     ) -> Attempted {
         if self.request.upgrade.is_none() {
             let message = "the provider switched protocols, which nobody asked it to";
             return Attempted::Stop(Refusal::new(Class::BadGateway, message).into());
         }
-        if let Some(upgrade) = upstream.get(header::UPGRADE) {
-            headers.push((header::UPGRADE, upgrade.clone()));
-        }
+        headers.extend(protocol.map(|protocol| (header::UPGRADE, protocol)));
         client.head(status, headers, Framing::Empty);
         book.note(|facts| {
             facts.status = status.as_u16();
@@ -249,7 +249,6 @@ impl Exchange<'_> {
 
     /// Writes down how an answer ended, and says what the connection does next.
     pub(super) fn close_book(
-        &self,
         book: &mut Book<'_>,
         status: StatusCode,
         end: End,

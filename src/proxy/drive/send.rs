@@ -37,7 +37,7 @@ impl Exchange<'_> {
                 let body = match plain {
                     // A name inside a compressed body cannot be replaced: the content goes instead.
                     Some(plain) if wanted.model_span.is_some() && model != asked => {
-                        headers.retain(|(name, _)| *name != header::CONTENT_ENCODING);
+                        headers.retain(|(name, _)| **name != header::CONTENT_ENCODING);
                         forward::body(plain, wanted.model_span, asked, model)
                     }
                     Some(_) => raw.clone(),
@@ -74,7 +74,7 @@ impl Exchange<'_> {
             body: framing,
             connection,
         };
-        h1::write_request_head(&mut head, &start, headers.iter().map(|(name, value)| (name, value)));
+        h1::write_request_head(&mut head, &start, headers);
         Ok(Prepared { head, body, is_chunked: framing == h1::BodyLength::Chunked })
     }
 

@@ -1,51 +1,36 @@
-//! gemini dialect (being written).
-use super::event::Event;
-use super::request::{BodyError, View};
-use super::{Dialect, Sink, Tail, sse};
+//! Gemini `generateContent` and `streamGenerateContent`, as the Gemini API and Vertex speak it
+//! (<https://ai.google.dev/api/generate-content>).
+//!
+//! Every frame of a stream is a whole response object with the pieces that are new; a body is one
+//! such object, or an array of them where a stream was asked for without `alt=sse`. The parts of a
+//! candidate are numbered into blocks: a new block begins when the kind of part changes and at
+//! every function call.
+//!
+//! What is not plain text or a plain call stays verbatim in an [`Extra`](super::event::Event::Extra)
+//! and each string in it follows as a [`Repeat`](super::event::Event::Repeat) of its own channel
+//! part, `1..`, so that no text leaves unjudged. Members of a `functionCall` besides `id`, `name`
+//! and `args` have the key `functionCall.<member>`. The strings of `partialArgs` follow as
+//! [`Text`](super::event::Event::Text), because one value may come in several pieces: one channel
+//! part for each JSON path. The encoder puts the texts that it is given back in place of the
+//! strings of the verbatim value; where they do not match in number, it leaves the value out.
+//!
+//! Losses towards other dialects: verbatim parts, signatures, and calls whose arguments come as
+//! `partialArgs` (a caller has to ask for those by `streamFunctionCallArguments`). Losses from
+//! other dialects: tools that the provider runs, citations, signatures.
 
-/// Frames to events.
-#[derive(Debug, Default)]
-pub struct Decoder {}
+mod foreign;
+mod grammar;
+mod object;
+mod request;
+mod stream;
+mod unary;
+mod write;
 
-impl Decoder {
-    /// See [`super::Decoder::frame`].
-    pub fn frame(&mut self, _frame: &sse::Frame<'_>, _sink: &mut Sink<'_>) {}
-    /// See [`super::Decoder::is_complete`].
-    pub fn is_complete(&self) -> bool {
-        false
-    }
-    /// See [`super::Decoder::tail`].
-    pub fn tail(&self) -> Tail {
-        Tail::default()
-    }
-}
+#[cfg(test)]
+mod tests;
 
-/// Events to frames.
-#[derive(Debug)]
-pub struct Encoder {}
-
-impl Encoder {
-    /// See [`super::Encoder::new`].
-    pub fn new(_source: Dialect) -> Encoder {
-        Encoder {}
-    }
-    /// See [`super::Encoder::frame`].
-    pub fn frame(&mut self, _events: &[Event<'_>], _out: &mut Vec<u8>) {}
-    /// See [`super::Encoder::tail`].
-    pub fn tail(&self) -> Tail {
-        Tail::default()
-    }
-}
-
-/// See [`super::decode_unary`].
-pub fn decode_unary(_body: &[u8], _sink: &mut Sink<'_>) {}
-
-/// See [`super::encode_unary`].
-pub fn encode_unary(_source: Dialect, _events: &[Event<'_>]) -> Vec<u8> {
-    Vec::new()
-}
-
-/// See [`super::request::view`].
-pub fn view(_body: &[u8]) -> Result<View<'_>, BodyError> {
-    Ok(View::default())
-}
+pub use foreign::{ARGUMENTS_BYTES_MAX, CALLS_MAX};
+pub use request::view;
+pub use stream::Decoder;
+pub use unary::{decode_unary, encode_unary};
+pub use write::Encoder;

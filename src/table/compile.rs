@@ -1,0 +1,466 @@
+//! A read file becomes a table: names are resolved to indices, and what only the whole file can
+//! tell is checked.
+//!
+//! Order: read, link, check, build. Nothing is built while there is an error, and building cannot
+//! fail in a way that a file could cause.
+
+use super::file::{self, File, Link, RoutePart, TargetPart};
+use super::reader::{Reader, listed, nearest, shown};
+use super::{
+    AppIndex, Capture, Family, Lookup, Matcher, Prepared, Provider, ProviderIndex, RetryPolicy,
+    Route, RouteIndex, Source, Table, Target, TargetIndex, Timeouts, Weighted, codes,
+};
+use crate::id::{Epoch, ModelName, RouteName};
+use crate::table::diagnostic::Severity;
+use crate::wire::Dialect;
+use aws_lc_rs::digest;
+use std::collections::{HashMap, HashSet};
+use std::fmt::Write as _;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+use toml::de::DeTable;
+
+/// Most bytes of a routes file.
+const TEXT_BYTES_MAX: usize = 4 << 20;
+/// Most different targets of a table; indices are 16 bits.
+const TARGETS_MAX: usize = 1 << 15;
+
+/// What implicit routes do: a caller that names a provider in the path wants that provider as if
+/// nothing stood between, and its own client has timeouts and retries. Bounds stay, wide ones.
+const IMPLICIT_RETRY: RetryPolicy = RetryPolicy {
+    attempts: 2,
+    on_connect: true,
+    on_429: false,
+    on_5xx: false,
+    on_first_byte_timeout: false,
+};
+const IMPLICIT_TIMEOUTS: Timeouts = Timeouts {
+    connect: Duration::from_secs(5),
+    first_byte: Duration::from_secs(600),
+    idle: Duration::from_secs(300),
+    total: Duration::from_secs(3600),
+};
+
+/// Reads, links, checks and builds.
+pub(super) fn compile(source: &Source, lookup: &Lookup<'_>) -> Prepared {
+    let mut reader = Reader::new(source.file.as_deref(), &source.text, lookup);
+    if source.text.len() > TEXT_BYTES_MAX {
+        let message = format!("the file is larger than {} MiB", TEXT_BYTES_MAX >> 20);
+        reader.report(codes::TOO_LARGE, 0..0, message, None);
+        return Prepared { table: None, diagnostics: reader.finish().0 };
+    }
+    let (root, mistakes) = DeTable::parse_recoverable(&source.text);
+    for mistake in &mistakes {
+        syntax(&mut reader, mistake);
+    }
+    let file = file::read(&mut reader, &root);
+    let linked = link(&mut reader, &file);
+    check(&mut reader, &file, &linked);
+    keep_sure(&mut reader, &source.text);
+
+    let (diagnostics, taken) = reader.finish();
+    let is_right = diagnostics.iter().all(|found| found.severity == Severity::Warning);
+    let digest = digest_of(&source.text, &taken);
+    let table = if is_right { build(file, linked, digest, source) } else { None };
+    Prepared { table, diagnostics }
+}
+
+fn syntax(reader: &mut Reader<'_>, mistake: &toml::de::Error) {
+    let span = mistake.span().unwrap_or(0..0);
+    let words = mistake.message();
+    if words == "duplicate key" {
+        let help = "a key stands once; a `[table]` too";
+        reader.report(
+            codes::DUPLICATE_KEY,
+            span,
+            "this key is set for the second time",
+            Some(help.to_owned()),
+        );
+    } else {
+        reader.report(codes::SYNTAX, span, format!("this is not TOML: {words}"), None);
+    }
+}
+
+/// Behind a mistake of grammar the parser guesses what was meant. Only complaints that do not rest
+/// on a guess stay: those about what is there, on other lines.
+fn keep_sure(reader: &mut Reader<'_>, text: &str) {
+    let line = |span: &Range<usize>| text[..span.start].bytes().filter(|&b| b == b'\n').count();
+    let broken: HashSet<usize> = reader
+        .found()
+        .iter()
+        .filter(|found| found.code == codes::SYNTAX)
+        .map(|found| line(&found.span))
+        .collect();
+    if broken.is_empty() {
+        return;
+    }
+    reader.retain(|found| match found.code {
+        codes::SYNTAX | codes::DUPLICATE_KEY => true,
+        codes::MISSING_KEY | codes::EMPTY | codes::NOT_HERE => false,
+        other => other < codes::UNKNOWN_PROVIDER && !broken.contains(&line(&found.span)),
+    });
+}
+
+/// SHA-256 over the text and what its references stood for, each with its length in front, so that
+/// a changed secret is a changed table.
+fn digest_of(text: &str, taken: &[String]) -> String {
+    let mut context = digest::Context::new(&digest::SHA256);
+    for piece in std::iter::once(text).chain(taken.iter().map(String::as_str)) {
+        context.update(&(piece.len() as u64).to_be_bytes());
+        context.update(piece.as_bytes());
+    }
+    let mut out = String::with_capacity(64);
+    for byte in context.finish().as_ref() {
+        let _ = write!(out, "{byte:02x}");
+    }
+    out
+}
+
+/// What the names of the file stand for.
+#[derive(Debug, Default)]
+struct Linked {
+    /// In the order of the file's routes.
+    routes: Vec<LinkedRoute>,
+    targets: Vec<Target>,
+}
+
+#[derive(Debug, Default)]
+struct LinkedRoute {
+    matcher: Matcher,
+    targets: Vec<Weighted>,
+    fallback: Vec<TargetIndex>,
+}
+
+/// Gives every provider and model pair one number.
+#[derive(Default)]
+struct Targets {
+    list: Vec<Target>,
+    by_pair: HashMap<(u16, Option<ModelName>), TargetIndex>,
+}
+
+impl Targets {
+    fn number(&mut self, provider: u16, name: &str, model: Option<&ModelName>) -> TargetIndex {
+        *self.by_pair.entry((provider, model.cloned())).or_insert_with(|| {
+            let text = model.map_or_else(|| name.to_owned(), |model| format!("{name}/{model}"));
+            self.list.push(Target {
+                provider: ProviderIndex(provider),
+                model: model.cloned(),
+                name: Arc::from(text),
+            });
+            TargetIndex((self.list.len() - 1) as u16)
+        })
+    }
+}
+
+fn link(reader: &mut Reader<'_>, file: &File) -> Linked {
+    let providers: HashMap<&str, u16> = file.providers.iter().map(|p| &*p.name).zip(0..).collect();
+    let apps: HashMap<&str, u16> = file.apps.iter().map(|app| &*app.name).zip(0..).collect();
+    let mut targets = Targets::default();
+    let mut routes = Vec::with_capacity(file.routes.len());
+    for part in &file.routes {
+        let mut number = |reader: &mut Reader<'_>, part: &TargetPart| {
+            let provider = &part.provider;
+            let found = resolve(reader, codes::UNKNOWN_PROVIDER, provider, "provider", &providers)?;
+            if targets.list.len() == TARGETS_MAX {
+                let message = format!("more than {TARGETS_MAX} different targets");
+                reader.report(codes::TOO_MANY, part.span.clone(), message, None);
+                return None;
+            }
+            Some(targets.number(found, &provider.name, part.model.as_ref()))
+        };
+        let mut linked = LinkedRoute::default();
+        for part in &part.targets {
+            if let Some(target) = number(reader, part) {
+                linked.targets.push(Weighted { target, weight: part.weight });
+            }
+        }
+        linked.fallback = part.fallback.iter().filter_map(|part| number(reader, part)).collect();
+        linked.matcher = matcher(reader, part, &providers, &apps);
+        for rule in &part.rules {
+            reader.report(
+                codes::UNKNOWN_PACK,
+                rule.span.clone(),
+                format!("there is no pack `{}`", shown(&rule.raw)),
+                Some("packs come in a later version: leave `rules` empty or out".to_owned()),
+            );
+        }
+        routes.push(linked);
+    }
+    // Every provider is a target of its own implicit route.
+    for (provider, part) in (0..).zip(&file.providers) {
+        targets.number(provider, &part.name, None);
+    }
+    Linked { routes, targets: targets.list }
+}
+
+fn matcher(
+    reader: &mut Reader<'_>,
+    part: &RoutePart,
+    providers: &HashMap<&str, u16>,
+    apps: &HashMap<&str, u16>,
+) -> Matcher {
+    let provider = part.provider.as_ref().and_then(|link| {
+        resolve(reader, codes::UNKNOWN_PROVIDER, link, "provider", providers).map(ProviderIndex)
+    });
+    let apps = part
+        .apps
+        .iter()
+        .filter_map(|link| resolve(reader, codes::UNKNOWN_APP, link, "app", apps).map(AppIndex));
+    Matcher {
+        provider,
+        apps: apps.collect(),
+        agents: part.agents.clone(),
+        models: part.models.clone(),
+        dialects: part.dialects.iter().map(|(dialect, _)| *dialect).collect(),
+        paths: part.paths.clone(),
+        headers: part.headers.clone(),
+    }
+}
+
+/// The number of what `link` names, or the complaint that it is not there.
+fn resolve(
+    reader: &mut Reader<'_>,
+    code: &'static str,
+    link: &Link,
+    what: &str,
+    names: &HashMap<&str, u16>,
+) -> Option<u16> {
+    let found = names.get(link.name.as_str()).copied();
+    if found.is_none() {
+        let mut known: Vec<&str> = names.keys().copied().collect();
+        known.sort_unstable();
+        let help = match nearest(&link.name, known.iter().copied()) {
+            Some(right) => format!("did you mean `{right}`?"),
+            None if known.is_empty() => format!("the file has no {what}"),
+            None => format!("known: {}", listed(known)),
+        };
+        let message = format!("there is no {what} `{}`", shown(&link.raw));
+        reader.report(code, link.span.clone(), message, Some(help));
+    }
+    found
+}
+
+/// What only the whole file can tell.
+fn check(reader: &mut Reader<'_>, file: &File, linked: &Linked) {
+    check_keys(reader, file);
+    check_gate(reader, file);
+    for part in &file.providers {
+        if let Some(provider) = &part.value {
+            check_clear_text(reader, provider, part.span.clone());
+        }
+    }
+    if file.providers.is_empty() {
+        reader.report(
+            codes::NOTHING_SERVED,
+            0..0,
+            "the file has no provider, so every request is refused",
+            Some("add a `[providers.NAME]`; docs/providers.md has rows to copy".to_owned()),
+        );
+    }
+    let mut names: HashSet<&str> = HashSet::new();
+    for (at, part) in file.routes.iter().enumerate() {
+        if let Some(name) = &part.name
+            && !names.insert(&name.value)
+        {
+            let message = format!("two routes are called `{}`", shown(&name.raw));
+            reader.report(codes::DUPLICATE, name.span.clone(), message, None);
+        }
+        check_dialects(reader, file, part);
+        check_reach(reader, file, linked, at);
+    }
+}
+
+/// One key is one app's.
+fn check_keys(reader: &mut Reader<'_>, file: &File) {
+    let mut owners: HashMap<[u8; 32], &str> = HashMap::new();
+    for part in &file.apps {
+        for (hash, span) in part.value.iter().flat_map(|app| &app.keys) {
+            if let Some(owner) = owners.insert(*hash, &part.name) {
+                let message = format!("app `{}` has this key already", shown(owner));
+                let help = "give each app its own keys: the key says who is asking";
+                reader.report(codes::SHARED_KEY, span.clone(), message, Some(help.to_owned()));
+            }
+        }
+    }
+}
+
+/// A gate that the network can reach never lends its own credentials to strangers.
+fn check_gate(reader: &mut Reader<'_>, file: &File) {
+    let keyed = file
+        .providers
+        .iter()
+        .find(|part| part.value.as_ref().is_some_and(|provider| provider.key.is_some()));
+    let Some(keyed) = keyed.filter(|_| file.apps.is_empty()) else { return };
+    for span in &file.open_listeners {
+        reader.report(
+            codes::OPEN_GATE,
+            span.clone(),
+            format!(
+                "the network can reach this listener, no app is named, and provider `{}` has a \
+                 credential: whoever connects would spend it",
+                keyed.name
+            ),
+            Some(
+                "add an `[apps.NAME]` with `key_sha256`, or listen on `127.0.0.1`, or take \
+                 `api_key` away so that callers bring their own"
+                    .to_owned(),
+            ),
+        );
+    }
+}
+
+/// A credential in the clear, to somewhere that is not near.
+fn check_clear_text(reader: &mut Reader<'_>, provider: &Provider, span: Range<usize>) {
+    let Some(base) = provider.base.as_ref().filter(|base| !base.tls) else { return };
+    let is_near = match base.host.parse::<std::net::IpAddr>().map(|ip| ip.to_canonical()) {
+        Ok(std::net::IpAddr::V4(ip)) => ip.is_loopback() || ip.is_private() || ip.is_link_local(),
+        Ok(std::net::IpAddr::V6(ip)) => {
+            ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local()
+        }
+        // A name without a dot, or under one of these, is of the own network.
+        Err(_) => {
+            !base.host.contains('.')
+                || [".local", ".internal", ".localhost", ".svc", ".lan"]
+                    .iter()
+                    .any(|ending| base.host.ends_with(ending))
+        }
+    };
+    if !is_near && provider.key.is_some() {
+        reader.report(
+            codes::CLEAR_TEXT,
+            span,
+            "the credential of this provider leaves in the clear",
+            Some("write `https://` in its `base_url`".to_owned()),
+        );
+    }
+}
+
+/// Which dialects the targets of a route speak, against those that it takes.
+fn check_dialects(reader: &mut Reader<'_>, file: &File, part: &RoutePart) {
+    let provider = |target: &TargetPart| {
+        let named = file.providers.iter().find(|one| one.name == target.provider.name);
+        named.and_then(|named| named.value.as_ref())
+    };
+    let speakers: Option<Vec<&Provider>> = part.targets.iter().map(&provider).collect();
+    // A target that could not be read has been complained of, and might speak anything.
+    let Some(speakers) = speakers.filter(|all| !all.is_empty()) else { return };
+    let is_spoken = |dialect| speakers.iter().any(|provider| provider.speaks(dialect));
+    for (dialect, span) in &part.dialects {
+        if !is_spoken(*dialect) {
+            reader.report(
+                codes::NOT_SPOKEN,
+                span.clone(),
+                format!("no target of this route speaks `{}`", dialect.name()),
+                Some("name a provider of that dialect in `targets`, or take it away here".into()),
+            );
+        }
+    }
+    let taken = |dialect: &Dialect| {
+        part.dialects.is_empty() || part.dialects.iter().any(|(one, _)| one == dialect)
+    };
+    let wanted: Vec<Dialect> =
+        Dialect::ALL.into_iter().filter(taken).filter(|dialect| is_spoken(*dialect)).collect();
+    for target in part.targets.iter().chain(&part.fallback) {
+        let Some(provider) = provider(target) else { continue };
+        let missing: Vec<&str> = wanted
+            .iter()
+            .filter(|dialect| !provider.speaks(**dialect))
+            .map(|dialect| dialect.name())
+            .collect();
+        if !missing.is_empty() {
+            reader.report(
+                codes::SKIPPED_TARGET,
+                target.span.clone(),
+                format!(
+                    "provider `{}` does not speak {}: it is skipped for such requests",
+                    provider.name,
+                    listed(missing)
+                ),
+                Some("requests are not translated between dialects yet; `canned` and `simulated` speak all".into()),
+            );
+        }
+    }
+}
+
+/// A route that stands behind one which takes all that it takes.
+fn check_reach(reader: &mut Reader<'_>, file: &File, linked: &Linked, at: usize) {
+    let matcher = &linked.routes[at].matcher;
+    let before = linked.routes[..at].iter().position(|one| one.matcher.covers(matcher));
+    // A matcher with a broken part may look wider than it is meant.
+    let has_errors = reader.found().iter().any(|found| found.severity == Severity::Error);
+    let Some(before) = before.filter(|_| !has_errors) else { return };
+    let name = file.routes[before].name.as_ref().map_or("", |name| &*name.raw);
+    let span =
+        file.routes[at].name.as_ref().map_or(file.routes[at].span.clone(), |n| n.span.clone());
+    reader.report(
+        codes::UNREACHABLE_ROUTE,
+        span,
+        format!("this route is never reached: `{}` before it takes all that it takes", shown(name)),
+        Some("the first route that matches wins: put the narrower one first".to_owned()),
+    );
+}
+
+/// `None` only where a part is missing, which has been reported as an error by then.
+fn build(file: File, linked: Linked, digest: String, source: &Source) -> Option<Table> {
+    let providers: Vec<Provider> =
+        file.providers.into_iter().map(|part| part.value).collect::<Option<_>>()?;
+    let mut apps = Vec::with_capacity(file.apps.len());
+    let mut app_keys = HashMap::new();
+    for (index, part) in (0..).zip(file.apps) {
+        let part = part.value?;
+        app_keys.extend(part.keys.into_iter().map(|(hash, _)| (hash, AppIndex(index))));
+        apps.push(part.app);
+    }
+    let mut routes = Vec::with_capacity(file.routes.len() + providers.len());
+    for (part, linked) in file.routes.into_iter().zip(linked.routes) {
+        routes.push(Route {
+            name: RouteName::new(&part.name?.value),
+            matcher: linked.matcher,
+            targets: linked.targets,
+            fallback: linked.fallback,
+            rules: Vec::new(),
+            retry: part.retry,
+            timeouts: part.timeouts,
+            capture: part.capture,
+        });
+    }
+    let mut by_provider_name = HashMap::new();
+    for (index, provider) in (0..).zip(&providers) {
+        let target = linked
+            .targets
+            .iter()
+            .position(|target| target.provider == ProviderIndex(index) && target.model.is_none())?;
+        let route = RouteIndex(routes.len() as u16);
+        by_provider_name.insert(provider.name.shared(), (ProviderIndex(index), route));
+        routes.push(implicit(provider, ProviderIndex(index), TargetIndex(target as u16)));
+    }
+    Some(Table {
+        epoch: Epoch(0),
+        digest,
+        source: source.file.clone(),
+        server: file.server,
+        providers,
+        targets: linked.targets,
+        apps,
+        app_keys,
+        routes,
+        by_provider_name,
+    })
+}
+
+/// The route of everything under `/{provider}/` that no written route takes. Its name is that path:
+/// no written route can have it.
+fn implicit(provider: &Provider, index: ProviderIndex, target: TargetIndex) -> Route {
+    let is_ours = matches!(provider.family, Family::Canned | Family::Simulated);
+    Route {
+        name: RouteName::new(&format!("/{}/", provider.name)),
+        matcher: Matcher { provider: Some(index), ..Matcher::default() },
+        targets: vec![Weighted { target, weight: 1 }],
+        fallback: Vec::new(),
+        rules: Vec::new(),
+        retry: RetryPolicy { attempts: if is_ours { 1 } else { 2 }, ..IMPLICIT_RETRY },
+        timeouts: IMPLICIT_TIMEOUTS,
+        capture: Capture::Full,
+    }
+}

@@ -1,0 +1,286 @@
+//! `[providers.NAME]`.
+
+use super::parsed;
+use crate::id::ProviderName;
+use crate::table::reader::{Reader, Section, Text, Value, shown};
+use crate::table::{Auth, Family, Provider, Quirks, Secret, codes, value};
+use std::ops::Range;
+use std::sync::Arc;
+use toml::Spanned;
+
+const FAMILIES: &[(&str, Family)] = &[
+    ("openai", Family::Openai),
+    ("anthropic", Family::Anthropic),
+    ("gemini", Family::Gemini),
+    ("canned", Family::Canned),
+    ("simulated", Family::Simulated),
+];
+const AUTHS: &[(&str, Auth)] = &[
+    ("bearer", Auth::Bearer),
+    ("x-api-key", Auth::XApiKey),
+    ("x-goog-api-key", Auth::XGoogApiKey),
+    ("api-key", Auth::ApiKey),
+];
+#[derive(Clone, Copy)]
+enum Quirk {
+    AzureDeployments,
+    NoResponses,
+    VersionedBase,
+}
+const QUIRKS: &[(&str, Quirk)] = &[
+    ("azure-deployments", Quirk::AzureDeployments),
+    ("no-responses", Quirk::NoResponses),
+    ("versioned-base", Quirk::VersionedBase),
+];
+
+/// One provider row.
+pub(super) fn provider(
+    reader: &mut Reader<'_>,
+    name: &str,
+    section: &Section<'_, '_>,
+) -> Option<Provider> {
+    let family = reader
+        .required(section, "dialect", "dialect = \"openai\"")
+        .and_then(|value| reader.text(value, "dialect"))
+        .and_then(|text| family(reader, &text));
+    let base = section
+        .get("base_url")
+        .and_then(|value| reader.text(value, "base_url"))
+        .and_then(|text| parsed(reader, codes::BAD_URL, &text, "base_url", value::base_url));
+    let credential = section.get("api_key").and_then(|value| credential(reader, value));
+    let auth = section.get("auth").and_then(|value| reader.text(value, "auth"));
+    let auth = auth.and_then(|text| reader.word(&text, "auth", AUTHS));
+    let mut quirks = quirks(reader, section.get("quirks"));
+    let headers = headers(reader, section.get("headers"));
+    let query = section
+        .get("query")
+        .and_then(|value| reader.text(value, "query"))
+        .filter(|text| parsed(reader, codes::BAD_QUERY, text, "query", value::query).is_some())
+        .map(|text| text.value);
+    let answer = section.get("answer").and_then(|value| reader.text(value, "answer"));
+
+    let family = family?;
+    check_fit(reader, section, family);
+    let auth = auth.unwrap_or(match family {
+        Family::Openai if quirks.azure_deployments => Auth::ApiKey,
+        Family::Openai | Family::Canned | Family::Simulated => Auth::Bearer,
+        Family::Anthropic => Auth::XApiKey,
+        Family::Gemini => Auth::XGoogApiKey,
+    });
+    if let Some(base) = &base {
+        quirks.versioned_base |= family == Family::Openai && !base.path.is_empty();
+        check_version(reader, section, family, &base.path);
+    }
+    let (key, key_variable) = credential.unwrap_or((None, None));
+    let credential = key.as_ref().and_then(|key| auth.header(key.reveal()));
+    Some(Provider {
+        credential,
+        name: ProviderName::new(name),
+        family,
+        base,
+        key,
+        key_variable,
+        auth,
+        quirks,
+        headers,
+        query,
+        answer: answer.map(|text| Arc::from(text.value)),
+    })
+}
+
+/// Brands that people write where the dialect belongs.
+const BRANDS: [&str; 15] = [
+    "azure",
+    "ollama",
+    "vllm",
+    "llama.cpp",
+    "lmstudio",
+    "mistral",
+    "deepseek",
+    "groq",
+    "openrouter",
+    "xai",
+    "together",
+    "fireworks",
+    "perplexity",
+    "cerebras",
+    "openai-chat",
+];
+
+fn family(reader: &mut Reader<'_>, text: &Text) -> Option<Family> {
+    if BRANDS.contains(&text.value.to_lowercase().as_str()) {
+        reader.report(
+            codes::UNKNOWN_WORD,
+            text.span.clone(),
+            format!("`dialect` knows no \"{}\": it is what a provider speaks", shown(&text.raw)),
+            Some(
+                "write `dialect = \"openai\"` and its `base_url`; docs/providers.md has the rows"
+                    .to_owned(),
+            ),
+        );
+        return None;
+    }
+    reader.word(text, "dialect", FAMILIES)
+}
+
+/// The credential, and the variable that it comes from. Empty means that there is none.
+fn credential(
+    reader: &mut Reader<'_>,
+    value: &Value<'_>,
+) -> Option<(Option<Secret>, Option<String>)> {
+    let text = reader.text_or_empty(value, "api_key")?;
+    let variable = text.references.iter().find(|name| !name.starts_with("file:")).cloned();
+    if text.value.is_empty() {
+        return Some((None, variable));
+    }
+    let mut refuse = |message: &str, help: &str| {
+        let span = text.span.clone();
+        reader.report(codes::BAD_CREDENTIAL, span, message, Some(help.to_owned()));
+    };
+    if text.value.to_ascii_lowercase().starts_with("bearer ") {
+        refuse("`api_key` is written without `Bearer`", "how it is sent is `auth`'s to say");
+        return None;
+    }
+    if !text.value.bytes().all(|byte| byte.is_ascii_graphic()) {
+        refuse(
+            "`api_key` has spaces, line ends, or other characters that a header cannot carry",
+            "look at the variable or file that it comes from",
+        );
+        return None;
+    }
+    if text.references.is_empty() {
+        reader.report(
+            codes::LITERAL_CREDENTIAL,
+            text.span.clone(),
+            "the credential itself stands in the file",
+            Some("take it from a variable: `api_key = \"${NAME}\"`, or `${file:/path}`".to_owned()),
+        );
+    }
+    Some((Some(Secret::new(&text.value)), variable))
+}
+
+fn quirks(reader: &mut Reader<'_>, value: Option<&Value<'_>>) -> Quirks {
+    let mut quirks = Quirks::default();
+    let items = value.and_then(|value| reader.array(value, "quirks")).unwrap_or_default();
+    for item in items {
+        let Some(text) = reader.text(item, "quirks") else { continue };
+        match reader.word(&text, "quirks", QUIRKS) {
+            Some(Quirk::AzureDeployments) => quirks.azure_deployments = true,
+            Some(Quirk::NoResponses) => quirks.no_responses = true,
+            Some(Quirk::VersionedBase) => quirks.versioned_base = true,
+            None => {}
+        }
+    }
+    quirks
+}
+
+fn headers(
+    reader: &mut Reader<'_>,
+    value: Option<&Value<'_>>,
+) -> Vec<(http::HeaderName, http::HeaderValue)> {
+    let mut headers: Vec<(http::HeaderName, http::HeaderValue)> = Vec::new();
+    let Some(section) = value.and_then(|value| reader.open(value, "headers")) else {
+        return headers;
+    };
+    for (key, span, value) in section.entries() {
+        let Some(name) = header_name(reader, key, &span) else { continue };
+        if let Some(wrong) = value::forbidden_header(&name) {
+            reader.report(codes::BAD_HEADER, span, wrong.message, wrong.help);
+            continue;
+        }
+        if headers.iter().any(|(other, _)| *other == name) {
+            reader.report(codes::DUPLICATE, span, format!("header `{name}` is set twice"), None);
+            continue;
+        }
+        let Some(text) = reader.text(value, key) else { continue };
+        let Ok(mut value) = http::HeaderValue::from_str(&text.value) else {
+            let message = format!("the value of `{name}` has characters that no header can carry");
+            reader.report(codes::BAD_HEADER, text.span, message, None);
+            continue;
+        };
+        // What comes from outside the file may be secret: never shown by debug output.
+        value.set_sensitive(!text.references.is_empty());
+        headers.push((name, value));
+    }
+    headers
+}
+
+/// A header's name, or the complaint.
+pub(super) fn header_name(
+    reader: &mut Reader<'_>,
+    key: &str,
+    span: &Range<usize>,
+) -> Option<http::HeaderName> {
+    match value::header_name(key) {
+        Ok(name) => Some(name),
+        Err(wrong) => {
+            reader.report(codes::BAD_HEADER, span.clone(), wrong.message, wrong.help);
+            None
+        }
+    }
+}
+
+/// Keys that mean nothing in this family, and keys that it needs.
+fn check_fit(reader: &mut Reader<'_>, section: &Section<'_, '_>, family: Family) {
+    let idle: &[&str] = match family {
+        Family::Openai => &["answer"],
+        Family::Anthropic | Family::Gemini => &["answer", "quirks"],
+        Family::Canned => &["base_url", "api_key", "auth", "quirks", "headers", "query"],
+        Family::Simulated => {
+            &["base_url", "api_key", "auth", "quirks", "headers", "query", "answer"]
+        }
+    };
+    for key in idle.iter().filter(|key| section.get(key).is_some()) {
+        let dialect = family_name(family);
+        reader.report(
+            codes::NOT_HERE,
+            section.key_span(key),
+            format!("`{key}` means nothing where the dialect is `{dialect}`"),
+            Some("take it away".to_owned()),
+        );
+    }
+    match family {
+        Family::Openai => {
+            reader.required(section, "base_url", "base_url = \"https://api.openai.com/v1\"");
+        }
+        Family::Anthropic => {
+            reader.required(section, "base_url", "base_url = \"https://api.anthropic.com\"");
+        }
+        Family::Gemini => {
+            let example = "base_url = \"https://generativelanguage.googleapis.com\"";
+            reader.required(section, "base_url", example);
+        }
+        Family::Canned => {
+            reader.required(section, "answer", "answer = \"The assistant is paused.\"");
+        }
+        Family::Simulated => {}
+    }
+}
+
+fn family_name(family: Family) -> &'static str {
+    FAMILIES.iter().find(|(_, one)| *one == family).map_or("", |(name, _)| name)
+}
+
+/// A base URL that repeats the version with which every path of the dialect begins.
+fn check_version(
+    reader: &mut Reader<'_>,
+    section: &Section<'_, '_>,
+    family: Family,
+    base_path: &str,
+) {
+    let versions: &[&str] = match family {
+        Family::Anthropic => &["/v1"],
+        Family::Gemini => &["/v1", "/v1beta", "/v1alpha"],
+        Family::Openai | Family::Canned | Family::Simulated => &[],
+    };
+    let Some(version) = versions.iter().find(|version| base_path.ends_with(**version)) else {
+        return;
+    };
+    let span = section.get("base_url").map_or_else(|| section.span.clone(), Spanned::span);
+    reader.report(
+        codes::DOUBLED_VERSION,
+        span,
+        format!("every path of this dialect begins with its version, so `{version}` comes twice"),
+        Some(format!("leave `{version}` off the end")),
+    );
+}
