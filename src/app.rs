@@ -101,13 +101,11 @@ pub fn serve(options: &Options, started: impl FnOnce(&Bound)) -> Result<(), Star
     let table = board.table();
     let server = effective(&table.server, options);
     refuse_open_door(&table, &server)?;
-    let folder = admin::Folder::open(&server.data_dir)
-        .map_err(|why| other("the state folder", why))?;
+    let folder =
+        admin::Folder::open(&server.data_dir).map_err(|why| other("the state folder", why))?;
     let listeners = listeners(&server)?;
     let tls = match &server.tls {
-        Some(tls) => {
-            Some(proxy::tls::server(tls).map_err(|why| other("[server.tls]", why))?)
-        }
+        Some(tls) => Some(proxy::tls::server(tls).map_err(|why| other("[server.tls]", why))?),
         None => None,
     };
     let telemetry_options = telemetry::Options {
@@ -284,14 +282,13 @@ async fn start_admin(
 ) -> Result<AdminPlane, StartFault> {
     let fault = |why: admin::folder::FolderFault| other("the state folder", why);
     let opened = admin::Tokens::open(folder).map_err(fault)?;
-    let tcp = match server.admin {
-        Some(address) => Some(
-            tokio::net::TcpListener::bind(address)
-                .await
-                .map_err(|why| other(&format!("cannot serve the admin plane on {address}"), why))?,
-        ),
-        None => None,
-    };
+    let tcp =
+        match server.admin {
+            Some(address) => Some(tokio::net::TcpListener::bind(address).await.map_err(|why| {
+                other(&format!("cannot serve the admin plane on {address}"), why)
+            })?),
+            None => None,
+        };
     let bound = tcp.as_ref().and_then(|listener| listener.local_addr().ok());
     let unix = folder.listen().map_err(fault)?;
     let unix_path = folder.join(admin::folder::SOCKET_FILE);
@@ -444,7 +441,10 @@ fn stamp(file: &Path) -> Option<(std::time::SystemTime, u64)> {
 
 /// Watches the folder of `file`: editors and Kubernetes replace files, so the file itself is not
 /// what to watch.
-fn watch(file: &Path, changed: tokio::sync::mpsc::Sender<()>) -> Option<notify::RecommendedWatcher> {
+fn watch(
+    file: &Path,
+    changed: tokio::sync::mpsc::Sender<()>,
+) -> Option<notify::RecommendedWatcher> {
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new(".")).to_path_buf();
     let started = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
@@ -453,9 +453,7 @@ fn watch(file: &Path, changed: tokio::sync::mpsc::Sender<()>) -> Option<notify::
             let _ = changed.try_send(());
         }
     })
-    .and_then(|mut watcher| {
-        watcher.watch(&folder, RecursiveMode::NonRecursive).map(|()| watcher)
-    });
+    .and_then(|mut watcher| watcher.watch(&folder, RecursiveMode::NonRecursive).map(|()| watcher));
     match started {
         Ok(watcher) => Some(watcher),
         Err(error) => {

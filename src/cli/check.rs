@@ -15,7 +15,9 @@ const ONLINE_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// Check a configuration and say all that is wrong with it
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Exit codes: 0 good, 78 the file has errors, 1 a provider cannot be reached (--online).\nLearn more about a code: firedoor explain FD0102")]
+#[command(
+    after_help = "Exit codes: 0 good, 78 the file has errors, 1 a provider cannot be reached (--online).\nLearn more about a code: firedoor explain FD0102"
+)]
 pub struct Check {
     /// Warnings fail too
     #[arg(long)]
@@ -129,10 +131,8 @@ fn online(table: &Table) -> Exit {
     let mut exit = Exit::Done;
     for provider in &table.providers {
         let Some(base) = &provider.base else { continue };
-        let dialed = runtime.block_on(tokio::time::timeout(
-            ONLINE_TIME_MAX,
-            dial(&Origin::from(base)),
-        ));
+        let dialed =
+            runtime.block_on(tokio::time::timeout(ONLINE_TIME_MAX, dial(&Origin::from(base))));
         let outcome = match dialed {
             Ok(Ok(_)) => "ok".to_owned(),
             Ok(Err(fault)) => {

@@ -116,10 +116,8 @@ impl Env {
         };
         let settings = self.client.settings(&base);
         if common.output == Some(output::Form::Json) {
-            let map: serde_json::Map<String, serde_json::Value> = settings
-                .into_iter()
-                .map(|(name, value)| (name.to_owned(), value.into()))
-                .collect();
+            let map: serde_json::Map<String, serde_json::Value> =
+                settings.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
             return output::json(&map.into());
         }
         let mut text = String::new();

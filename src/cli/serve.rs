@@ -9,7 +9,9 @@ use std::path::PathBuf;
 
 /// Run the gateway
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Without a file the built-in routes serve OpenAI, Anthropic and Gemini with the caller's own\ncredentials, and the simulated model `firedoor-sim`, which needs none.\nSIGHUP or a change of the file reloads; a file with errors never replaces a good table.\nSIGTERM drains; a second one cuts what is left.")]
+#[command(
+    after_help = "Without a file the built-in routes serve OpenAI, Anthropic and Gemini with the caller's own\ncredentials, and the simulated model `firedoor-sim`, which needs none.\nSIGHUP or a change of the file reloads; a file with errors never replaces a good table.\nSIGTERM drains; a second one cuts what is left."
+)]
 pub struct Serve {
     /// Listen here instead of where the file says
     #[arg(long, value_name = "ADDRESS")]

@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 
 /// One screen about the running gateway
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Finds the gateway by its state folder (the unix socket there), or by FIREDOOR_ADMIN\n(unix:PATH or http://HOST:PORT) and FIREDOOR_TOKEN.")]
+#[command(
+    after_help = "Finds the gateway by its state folder (the unix socket there), or by FIREDOOR_ADMIN\n(unix:PATH or http://HOST:PORT) and FIREDOOR_TOKEN."
+)]
 pub struct Status {}
 
 impl Status {
@@ -102,21 +104,21 @@ fn screen(status: &Value) -> String {
         "firedoor {}  {}  up {} s  table {}",
         text(&status["version"]),
         text(&status["phase"]),
-        text(&status["uptime_s"]),
+        status["uptime_s"].as_f64().unwrap_or(0.0) as u64,
         text(&status["epoch"])
     );
     let _ = writeln!(
         out,
         "exchanges {} done, {} open; connections {}",
-        text(&status["exchanges"]["total"]),
-        text(&status["exchanges"]["open"]),
-        text(&status["connections"]["open"])
+        text(&status["exchanges_total"]),
+        text(&status["open_exchanges"]),
+        text(&status["open_connections"])
     );
     for listener in status["listeners"].as_array().into_iter().flatten() {
-        let _ =
-            writeln!(out, "  {:<6} {}", text(&listener["plane"]), text(&listener["address"]));
+        let _ = writeln!(out, "  {:<6} {}", text(&listener["plane"]), text(&listener["address"]));
     }
-    let _ = writeln!(out, "routes from {}", text(&status["config"]["file"]));
+    let config = status["config"].as_str().unwrap_or("the built-in file");
+    let _ = writeln!(out, "routes from {config}");
     for target in status["targets"].as_array().into_iter().flatten() {
         let _ = writeln!(
             out,

@@ -87,15 +87,12 @@ pub fn admit(table: &Table, asked: &Asked<'_>) -> Result<Admission, (Dialect, Re
     let family = provider.map(|index: ProviderIndex| table.providers[usize::from(index.0)].family);
     let speaks = error_dialect(path, asked.headers, family);
     let (dialect, model, stream) = match surface(path) {
-        Surface::Answer { dialect, .. }
-            if family.is_some_and(|family| !family.speaks(dialect)) =>
-        {
+        Surface::Answer { dialect, .. } if family.is_some_and(|family| !family.speaks(dialect)) => {
             (None, None, None)
         }
         Surface::Answer { dialect, model, stream } => {
             if asked.method != Method::POST {
-                let message =
-                    format!("{} takes POST, not {}", path_for_people(path), asked.method);
+                let message = format!("{} takes POST, not {}", path_for_people(path), asked.method);
                 return Err((dialect, Refusal::new(Class::BadRequest, message)));
             }
             (Some(dialect), model.map(Box::from), stream)
@@ -153,7 +150,10 @@ fn authenticate(table: &Table, asked: &Asked<'_>) -> Result<(Option<AppIndex>, K
         }
     }
     let in_query = asked.query.and_then(|query| {
-        query.split('&').find_map(|pair| pair.strip_prefix("key=")).and_then(|key| table.app_by_key(key))
+        query
+            .split('&')
+            .find_map(|pair| pair.strip_prefix("key="))
+            .and_then(|key| table.app_by_key(key))
     });
     match in_query {
         Some(app) => Ok((Some(app), KeyAt::Query)),

@@ -40,9 +40,9 @@ pub fn is_hop_by_hop(name: &HeaderName) -> bool {
 /// Whether `connection` names this header, which makes it the hop's own.
 fn is_named_by_connection(headers: &HeaderMap, name: &HeaderName) -> bool {
     headers.get_all(header::CONNECTION).iter().any(|value| {
-        value
-            .to_str()
-            .is_ok_and(|list| list.split(',').any(|part| part.trim().eq_ignore_ascii_case(name.as_str())))
+        value.to_str().is_ok_and(|list| {
+            list.split(',').any(|part| part.trim().eq_ignore_ascii_case(name.as_str()))
+        })
     })
 }
 

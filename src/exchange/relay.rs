@@ -12,7 +12,7 @@ use crate::wire::sse::{FRAME_BYTES_MAX, Frame, Splitter};
 use crate::wire::{Decoder, Dialect, decode_unary};
 
 /// The most decoded bytes of a compressed body that are looked at.
-const INSPECT_BYTES_MAX: usize = 64 << 20;
+const INSPECT_BYTES_MAX: u64 = 64 << 20;
 /// The largest ratio of decoded to encoded bytes.
 const INSPECT_RATIO_MAX: u32 = 200;
 
@@ -132,9 +132,9 @@ impl Relay {
     pub fn new(dialect: Dialect, coding: Coding) -> Relay {
         let inflater = match coding {
             Coding::Identity => None,
-            Coding::Gzip | Coding::Deflate | Coding::Brotli | Coding::Zstd => Some(Box::new(
-                Inflater::new(coding, INSPECT_BYTES_MAX, INSPECT_RATIO_MAX),
-            )),
+            Coding::Gzip | Coding::Deflate | Coding::Brotli | Coding::Zstd => {
+                Some(Box::new(Inflater::new(coding, INSPECT_BYTES_MAX, INSPECT_RATIO_MAX)))
+            }
         };
         Relay {
             dialect,

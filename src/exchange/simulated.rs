@@ -16,7 +16,7 @@ mod words;
 pub use script::{Call, Fault, KEYS, Say, Script, ScriptError};
 pub use words::{STAMP_BYTES, stamp};
 
-use crate::wire::event::{Block, Channel, Counts, Event, Kind, StopReason, ToolFlavour};
+use crate::wire::event::{Block, Channel, Counts, Event, Kind, Place, StopReason, ToolFlavour};
 use std::borrow::Cow;
 
 /// Stands in the text that [`Fault::InvalidUtf8`] strikes; whoever writes the bytes puts invalid
@@ -81,9 +81,8 @@ impl Frames {
     pub fn new(script: Script, context: Context) -> Frames {
         let text = match &script.say {
             Say::Text(text) => Cow::Owned(text.to_string()),
-            Say::Words(_) => Cow::Borrowed(""),
             Say::Friendly if script.calls.is_empty() => Cow::Owned(friendly(context.prompt_bytes)),
-            Say::Friendly => Cow::Borrowed(""),
+            Say::Words(_) | Say::Friendly => Cow::Borrowed(""),
         };
         Frames {
             script,
@@ -122,11 +121,18 @@ impl Frames {
         match self.step {
             Step::Start => {
                 self.step = Step::Reasoning { from: 0 };
-                vec![Event::Start {
-                    id: Cow::Owned(self.context.id.clone()),
-                    model: Cow::Owned(self.context.model.clone()),
-                    created: Some(self.context.created),
-                }]
+                vec![
+                    Event::Start {
+                        id: Cow::Owned(self.context.id.clone()),
+                        model: Cow::Owned(self.context.model.clone()),
+                        created: Some(self.context.created),
+                    },
+                    Event::Extra {
+                        place: Place::Delta(0),
+                        key: Cow::Borrowed("role"),
+                        json: Cow::Borrowed("\"assistant\""),
+                    },
+                ]
             }
             Step::Reasoning { from } => match words::piece_end(&self.script.reasoning, from) {
                 Some(end) => {

@@ -44,12 +44,7 @@ pub trait Client: Send {
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()>;
 
     /// Queues the head of the answer. Called once, before any data.
-    fn head(
-        &mut self,
-        status: StatusCode,
-        headers: &[(HeaderName, HeaderValue)],
-        framing: Framing,
-    );
+    fn head(&mut self, status: StatusCode, headers: &[(HeaderName, HeaderValue)], framing: Framing);
 
     /// Queues bytes of the answer's body.
     fn data(&mut self, payload: &[u8]);

@@ -10,7 +10,8 @@ thread_local! {
 
 /// The value for this second.
 pub fn now() -> HeaderValue {
-    let second = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    let second =
+        SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs());
     LAST.with_borrow_mut(|(at, value)| {
         if *at != second {
             *at = second;

@@ -45,8 +45,7 @@ struct Connection {
 
 /// Serves a connection until it closes.
 pub async fn serve(gate: &Arc<Gate>, worker: &Arc<Worker>, io: Stream) -> Handover {
-    let mut connection =
-        Connection { io, inbound: Vec::new(), out: Vec::new(), out_at: 0 };
+    let mut connection = Connection { io, inbound: Vec::new(), out: Vec::new(), out_at: 0 };
     let limits = h1::Limits::default();
     let mut is_first = true;
     loop {

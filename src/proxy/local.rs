@@ -104,7 +104,7 @@ pub async fn answer<C: Client>(
         let paced = Paced { seat, dialect: request.dialect, id: request.id, pace };
         paced.stream(gate, client, &headers, frames, &mut seen).await
     } else {
-        let events: Vec<Event<'_>> = frames.flatten().collect();
+        let events = joined(frames.flatten());
         for event in &events {
             seen.see(event, now);
         }
@@ -144,8 +144,7 @@ impl Paced<'_> {
                     Woken::OnTime => {}
                     Woken::Gone => return (End::Gone, sent),
                     Woken::Cut => {
-                        let refusal =
-                            Refusal::new(Class::Unavailable, "Firedoor is shutting down");
+                        let refusal = Refusal::new(Class::Unavailable, "Firedoor is shutting down");
                         let ending = refusal.frames(self.dialect, &encoder.tail(), self.id);
                         client.data(&ending);
                         client.finish();
@@ -170,6 +169,24 @@ impl Paced<'_> {
         client.finish();
         (flush(client).await, sent)
     }
+}
+
+/// The events of a whole answer: texts that follow each other on one channel are one text.
+fn joined(events: impl Iterator<Item = Event<'static>>) -> Vec<Event<'static>> {
+    let mut joined: Vec<Event<'static>> = Vec::new();
+    for event in events {
+        if let (
+            Some(Event::Text { channel: last, text: known, .. }),
+            Event::Text { channel, text, .. },
+        ) = (joined.last_mut(), &event)
+            && last == channel
+        {
+            known.to_mut().push_str(text);
+        } else {
+            joined.push(event);
+        }
+    }
+    joined
 }
 
 enum Woken {

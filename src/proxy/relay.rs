@@ -129,7 +129,9 @@ pub async fn run<C: Client>(
                     } else {
                         "the provider sent nothing for longer than the route allows"
                     };
-                    return Poll::Ready(moving.end_by_us(client, Refusal::new(Class::Timeout, what)));
+                    return Poll::Ready(
+                        moving.end_by_us(client, Refusal::new(Class::Timeout, what)),
+                    );
                 }
                 timer.as_mut().reset(due);
             }

@@ -1,7 +1,7 @@
 //! What is wrong with a file, where, and what was probably meant.
 //!
 //! A diagnostic has a stable code that `firedoor explain` knows. All that can be found are
-//! reported at once. This file also writes them: for people ([`render`]), for tools ([`json`]),
+//! reported at once. This file also writes them: for people ([`render`]), for tools ([`json()`]),
 //! for code review ([`sarif`]).
 //!
 //! What always holds: only the lines that a diagnostic is about are shown, and what looks like a
@@ -143,7 +143,8 @@ pub fn summary(diagnostics: &[Diagnostic]) -> String {
         let comma = if out.is_empty() { "" } else { ", " };
         let _ = write!(out, "{comma}{warnings} warning{}", plural(warnings));
     }
-    if let Some(first) = diagnostics.first() {
+    let worst = diagnostics.iter().find(|found| found.severity == Severity::Error);
+    if let Some(first) = worst.or(diagnostics.first()) {
         let _ = write!(out, "; `firedoor explain {}` says more", first.code);
     }
     out

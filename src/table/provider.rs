@@ -188,6 +188,7 @@ mod tests {
         let base = value::base_url(base).unwrap();
         let versioned_base = quirks.versioned_base || !base.path.is_empty();
         Provider {
+            credential: None,
             name: ProviderName::new("p"),
             family,
             base: Some(base),

@@ -13,11 +13,14 @@ pub mod coding;
 pub mod event;
 pub mod gemini;
 pub mod json;
+mod members;
 pub mod openai_chat;
 pub mod openai_responses;
 pub mod refusal;
 pub mod request;
 pub mod sse;
+mod template;
+mod view;
 
 use event::Event;
 

@@ -15,7 +15,7 @@ const TOKEN_BYTES_MAX: u64 = 64 << 10;
 /// The most bytes of a whole answer of words.
 const ANSWER_BYTES_MAX: u64 = 64 << 20;
 /// The longest wait.
-const WAIT_MAX: Duration = Duration::from_secs(600);
+const WAIT_MAX: Duration = Duration::from_mins(10);
 /// The most calls in one answer.
 const CALLS_MAX: usize = 64;
 /// The longest directive.
@@ -386,10 +386,13 @@ fn decoded(key: &str, value: &str) -> Result<String, ScriptError> {
     String::from_utf8(bytes).or_else(|_| wrong(format!("`{key}` does not decode to UTF-8")))
 }
 
-/// The last directive of a prompt: which one it is, its keys, and what stands behind it.
+/// A directive in a prompt: which one it is, from 1; its keys; what stands behind it.
+type Directive<'p> = (u32, &'p str, &'p [u8]);
+
+/// The last directive of a prompt.
 ///
 /// `mock:` is a directive only where a key and an equals sign follow, so that prose may say it.
-fn last_directive(prompt: &[u8]) -> Result<Option<(u32, &str, &[u8])>, ScriptError> {
+fn last_directive(prompt: &[u8]) -> Result<Option<Directive<'_>>, ScriptError> {
     const MARK: &[u8] = b"mock:";
     let mut count = 0;
     let mut last = None;

@@ -204,6 +204,10 @@ fn one_text_is_marked_to_be_made_invalid() {
     }
 }
 
+fn encoded(text: &str) -> String {
+    text.bytes().map(|byte| format!("%{byte:02x}")).collect::<Vec<String>>().concat()
+}
+
 proptest! {
     #[test]
     fn no_prompt_panics(prompt in proptest::collection::vec(any::<u8>(), 0..200)) {
@@ -214,8 +218,7 @@ proptest! {
 
     #[test]
     fn texts_come_out_whole(text in "\\PC{0,200}", reasoning in "[a-z \n]{0,80}") {
-        let encode = |text: &str| text.bytes().map(|b| format!("%{b:02x}")).collect::<String>();
-        let script = script(&format!("text={},reasoning={}", encode(&text), encode(&reasoning)));
+        let script = script(&format!("text={},reasoning={}", encoded(&text), encoded(&reasoning)));
         let frames = events(&script, &context());
         prop_assert_eq!(text_of(&frames, Kind::Answer), text);
         prop_assert_eq!(text_of(&frames, Kind::Reasoning), reasoning);
@@ -223,8 +226,7 @@ proptest! {
 
     #[test]
     fn arguments_come_out_whole(arguments in "\\PC{0,100}") {
-        let encoded: String = arguments.bytes().map(|b| format!("%{b:02X}")).collect();
-        let frames = events(&script(&format!("tool=t:{encoded}")), &context());
+        let frames = events(&script(&format!("tool=t:{}", encoded(&arguments))), &context());
         prop_assert_eq!(text_of(&frames, Kind::ToolArguments), arguments);
     }
 }

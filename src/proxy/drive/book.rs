@@ -17,7 +17,12 @@ pub(super) struct Book<'g> {
 }
 
 impl<'g> Book<'g> {
-    pub(super) fn open(gate: &'g Gate, request: &Received, id: ExchangeId, unix_ms: u64) -> Book<'g> {
+    pub(super) fn open(
+        gate: &'g Gate,
+        request: &Received,
+        id: ExchangeId,
+        unix_ms: u64,
+    ) -> Book<'g> {
         let facts = blank(id, unix_ms, cut_path(&request.method, request.target.path()));
         Book { gate, facts: Some(facts), began: request.began }
     }
@@ -96,4 +101,3 @@ fn cut_path(method: &Method, path: &str) -> Box<str> {
     text.push_str(&path[..end]);
     text.into()
 }
-

@@ -243,10 +243,6 @@ impl Exchange<'_> {
         self.attempt_all(client, book, &wanted, route, until).await
     }
 
-
-
-
-
     /// Counts the request against its app's limits.
     fn count_app(&self, _book: &mut Book<'_>) -> Result<Option<Open>, Refusal> {
         let Some(app) = self.admission.app else { return Ok(None) };
@@ -324,9 +320,8 @@ impl Exchange<'_> {
             return Err(Refusal::new(Class::NotFound, message).into());
         };
         loop {
-            let attempted = self
-                .attempt(client, book, wanted, route, until, target, &attempts)
-                .await;
+            let attempted =
+                self.attempt(client, book, wanted, route, until, target, &attempts).await;
             let failed = match attempted {
                 Attempted::Done(after) => return Ok(after),
                 Attempted::Stop(stop) => return Err(stop),
@@ -383,7 +378,10 @@ impl Exchange<'_> {
         };
         let health = self.gate.health.target(&target.name);
         if !health.admit(self.gate.clock.now()) {
-            let message = format!("provider `{}` keeps failing and is left alone for a moment", provider.name);
+            let message = format!(
+                "provider `{}` keeps failing and is left alone for a moment",
+                provider.name
+            );
             return Attempted::Failed(Failed {
                 failure: Failure::CircuitOpen,
                 refusal: Refusal::new(Class::Unavailable, message),
@@ -423,7 +421,8 @@ impl Exchange<'_> {
             }
             None => health.succeeded(),
         }
-        let attempted = self.pass_on(client, book, route, until, target, head, answer, origin).await;
+        let attempted =
+            self.pass_on(client, book, route, until, target, head, answer, origin).await;
         if let Attempted::Failed(failed) = &attempted {
             health.failed(failed.failure, self.gate.clock.now(), self.gate.clock.unix_ms());
         }
@@ -439,7 +438,8 @@ impl Exchange<'_> {
         target: &Target,
     ) -> Attempted {
         let Some(dialect) = self.admission.dialect else {
-            let message = format!("provider `{}` serves answers only, not this path", provider.name);
+            let message =
+                format!("provider `{}` serves answers only, not this path", provider.name);
             return Attempted::Stop(Refusal::new(Class::NotFound, message).into());
         };
         let request = local::Request {
@@ -464,17 +464,6 @@ impl Exchange<'_> {
             Err(refusal) => Attempted::Stop(refusal.into()),
         }
     }
-
-
-
-
-
-
-
-
-
-
-
 
     /// Waits for `work`, the client's leaving, an order to cut, or the deadline.
     async fn race<C: Client, T>(
@@ -504,4 +493,3 @@ impl Exchange<'_> {
 fn shutting_down() -> Refusal {
     Refusal::new(Class::Unavailable, "Firedoor is shutting down")
 }
-

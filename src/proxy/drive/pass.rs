@@ -6,11 +6,11 @@ use crate::exchange::attempts::Failure;
 use crate::exchange::facts::Outcome;
 use crate::exchange::forward;
 use crate::exchange::relay::{Relay, Seen};
+use crate::proxy::answer;
 use crate::proxy::client::{Client, Framing};
 use crate::proxy::h1::{self, BodyLength, ResponseLength};
 use crate::proxy::relay::{self, Counted, End, Head, Move, Waits};
 use crate::proxy::upstream::{self, Answer, Origin};
-use crate::proxy::answer;
 use crate::table::{Route, Target};
 use crate::wire::Dialect;
 use crate::wire::coding::{Coding, Inflater};
@@ -149,9 +149,9 @@ impl Exchange<'_> {
             Some(Coding::Identity) => seen.whole(dialect, &body, now),
             Some(coding @ (Coding::Gzip | Coding::Deflate | Coding::Brotli | Coding::Zstd)) => {
                 let mut plain = Vec::new();
-                let mut inflater = Inflater::new(coding, HOLD_BYTES_MAX, super::RATIO_MAX);
+                let mut inflater = Inflater::new(coding, HOLD_BYTES_MAX as u64, super::RATIO_MAX);
                 if let Err(error) = inflater.push(&body, &mut plain)
-                    && error.is_too_large()
+                    && error.is_limit()
                 {
                     let message = format!("the provider's answer cannot be read: {error}");
                     return Attempted::Stop(Refusal::new(Class::BadGateway, message).into());
@@ -170,7 +170,8 @@ impl Exchange<'_> {
         client.finish();
         let counted = Counted { sent: body.len() as u64, first_byte };
         drop(body);
-        let flushed = tokio::time::timeout_at(waits.total, poll_fn(|cx| client.poll_flush(cx))).await;
+        let flushed =
+            tokio::time::timeout_at(waits.total, poll_fn(|cx| client.poll_flush(cx))).await;
         let end = if matches!(flushed, Ok(Ok(()))) { End::Whole } else { End::Gone };
         Attempted::Done(Self::close_book(book, status, end, counted))
     }
@@ -278,7 +279,6 @@ impl Exchange<'_> {
         });
         after
     }
-
 }
 
 /// The content coding of an answer; `None` for one that we cannot read.

@@ -18,11 +18,16 @@ const WHOLE_BYTES_MAX: u64 = 1 << 20;
 
 impl Exchange<'_> {
     /// Hop 3, first half: the body's bytes.
-    pub(super) async fn read_body<C: Client>(&self, client: &mut C, until: Instant) -> Result<Body, Stop> {
+    pub(super) async fn read_body<C: Client>(
+        &self,
+        client: &mut C,
+        until: Instant,
+    ) -> Result<Body, Stop> {
         let limit = self.table.server.body_bytes_max as u64;
         let known = self.request.body_bytes;
         if self.admission.dialect.is_none()
-            && (self.request.upgrade.is_some() || known.is_none_or(|length| length > WHOLE_BYTES_MAX))
+            && (self.request.upgrade.is_some()
+                || known.is_none_or(|length| length > WHOLE_BYTES_MAX))
         {
             return Ok(Body::Streamed);
         }
@@ -33,7 +38,8 @@ impl Exchange<'_> {
         if known.is_some_and(|length| length > limit) {
             return Err(too_large());
         }
-        let mut raw = Vec::with_capacity(usize::try_from(known.unwrap_or(0)).unwrap_or(0).min(1 << 20));
+        let mut raw =
+            Vec::with_capacity(usize::try_from(known.unwrap_or(0)).unwrap_or(0).min(1 << 20));
         if known != Some(0) {
             let idle = self.table.server.client_idle_timeout;
             loop {
@@ -73,23 +79,21 @@ impl Exchange<'_> {
             return Ok(None);
         }
         let bad = |why: String| Refusal::new(Class::BadRequest, format!("content-encoding: {why}"));
-        let coding = Coding::parse(coding.to_str().unwrap_or("?")).map_err(|e| bad(e.to_string()))?;
+        let coding =
+            Coding::parse(coding.to_str().unwrap_or("?")).map_err(|e| bad(e.to_string()))?;
         if coding == Coding::Identity {
             return Ok(None);
         }
         let mut inflater =
-            Inflater::new(coding, self.table.server.body_bytes_max, super::RATIO_MAX);
+            Inflater::new(coding, self.table.server.body_bytes_max as u64, super::RATIO_MAX);
         let mut plain = Vec::new();
-        inflater
-            .push(raw, &mut plain)
-            .and_then(|()| inflater.finish(&mut plain))
-            .map_err(|error| {
-                if error.is_too_large() {
-                    Refusal::new(Class::TooLarge, error.to_string())
-                } else {
-                    bad(error.to_string())
-                }
-            })?;
+        inflater.push(raw, &mut plain).and_then(|()| inflater.finish()).map_err(|error| {
+            if error.is_limit() {
+                Refusal::new(Class::TooLarge, error.to_string())
+            } else {
+                bad(error.to_string())
+            }
+        })?;
         Ok(Some(plain.into()))
     }
 
@@ -141,5 +145,4 @@ impl Exchange<'_> {
         let seen = view(Dialect::OpenaiChat, text).unwrap_or_default();
         View { stream: false, hints: Hints::default(), ..seen }
     }
-
 }

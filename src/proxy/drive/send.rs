@@ -24,12 +24,8 @@ impl Exchange<'_> {
         authority: &HeaderValue,
     ) -> Result<Prepared, Refusal> {
         let model = forward::model(target, wanted.model.as_deref());
-        let mut headers = forward::request_headers(
-            provider,
-            self.admission,
-            &self.asked,
-            wanted.is_stream,
-        )?;
+        let mut headers =
+            forward::request_headers(provider, self.admission, &self.asked, wanted.is_stream)?;
         let path = forward::path_and_query(provider, self.admission, &self.asked, model);
         let (body, framing) = match &wanted.body {
             Body::Whole { raw, plain } => {
@@ -44,7 +40,8 @@ impl Exchange<'_> {
                     None => forward::body(raw, wanted.model_span, asked, model),
                 };
                 let length = body.len() as u64;
-                let has_body = length > 0 || self.request.body_bytes.is_none_or(|bytes| bytes > 0)
+                let has_body = length > 0
+                    || self.request.body_bytes.is_none_or(|bytes| bytes > 0)
                     || !matches!(*self.asked.method, Method::GET | Method::HEAD | Method::DELETE);
                 let framing =
                     if has_body { h1::BodyLength::Length(length) } else { h1::BodyLength::None };
@@ -204,7 +201,6 @@ impl Exchange<'_> {
             tokio::time::timeout_at(deadline, received).await.map_err(|_| Interrupt::Late)
         }
     }
-
 }
 
 /// A request to a provider, ready to be sent.
@@ -227,4 +223,3 @@ async fn ask(
         (received, _) => received,
     }
 }
-

@@ -1,51 +1,33 @@
-//! openai_chat dialect (being written).
-use super::event::Event;
-use super::request::{BodyError, View};
-use super::{Dialect, Sink, Tail, sse};
+//! OpenAI Chat Completions, and the many providers that imitate it.
+//!
+//! A chunk is read member by member, in one canonical order whatever order it came in: start,
+//! error, choices (delta, then the rest of the choice, then its stop), usage, then members of the
+//! chunk that are not known. Every unknown member is kept. A chunk in which a name stands twice is
+//! opaque, because another reader could take the other one.
+//!
+//! Channels: `choice` is the choice's index; `block` is 0 for texts, `1 + index` for a tool call
+//! and [`LEGACY_CALL`] for a `function_call`; `part` tells apart the names under which providers
+//! send reasoning.
 
-/// Frames to events.
-#[derive(Debug, Default)]
-pub struct Decoder {}
+mod read;
+mod request;
+mod stream;
+#[cfg(test)]
+mod tests;
+mod unary;
+mod write;
 
-impl Decoder {
-    /// See [`super::Decoder::frame`].
-    pub fn frame(&mut self, _frame: &sse::Frame<'_>, _sink: &mut Sink<'_>) {}
-    /// See [`super::Decoder::is_complete`].
-    pub fn is_complete(&self) -> bool {
-        false
-    }
-    /// See [`super::Decoder::tail`].
-    pub fn tail(&self) -> Tail {
-        Tail::default()
-    }
-}
+pub use request::view;
+pub use stream::Decoder;
+pub use unary::{decode_unary, encode_unary};
+pub use write::Encoder;
 
-/// Events to frames.
-#[derive(Debug)]
-pub struct Encoder {}
+/// The block of a call that comes as the old `function_call` member.
+pub const LEGACY_CALL: u16 = u16::MAX;
 
-impl Encoder {
-    /// See [`super::Encoder::new`].
-    pub fn new(_source: Dialect) -> Encoder {
-        Encoder {}
-    }
-    /// See [`super::Encoder::frame`].
-    pub fn frame(&mut self, _events: &[Event<'_>], _out: &mut Vec<u8>) {}
-    /// See [`super::Encoder::tail`].
-    pub fn tail(&self) -> Tail {
-        Tail::default()
-    }
-}
-
-/// See [`super::decode_unary`].
-pub fn decode_unary(_body: &[u8], _sink: &mut Sink<'_>) {}
-
-/// See [`super::encode_unary`].
-pub fn encode_unary(_source: Dialect, _events: &[Event<'_>]) -> Vec<u8> {
-    Vec::new()
-}
-
-/// See [`super::request::view`].
-pub fn view(_body: &[u8]) -> Result<View<'_>, BodyError> {
-    Ok(View::default())
-}
+/// The members of a delta that carry reasoning; their place is the channel's `part`.
+const REASONING: [&str; 3] = ["reasoning_content", "reasoning", "reasoning_text"];
+/// The `part` of reasoning that stands only in `reasoning_details`.
+const REASONING_DETAILS_PART: u16 = 8;
+/// The `part` of texts inside a `content` array.
+const CONTENT_PARTS_PART: u16 = 8;

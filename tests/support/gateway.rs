@@ -1,0 +1,86 @@
+//! The gateway as a process of its own.
+
+use super::{Process, wait_for};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+/// `firedoor serve` on free ports, with a configuration and a data folder of its own.
+pub struct Gateway {
+    /// The process.
+    pub process: Process,
+    /// Where applications connect.
+    pub data: SocketAddr,
+    /// Where operators connect.
+    pub admin: SocketAddr,
+    folder: tempfile::TempDir,
+}
+
+impl Gateway {
+    /// Starts the gateway with `routes` as its configuration and waits until it listens.
+    ///
+    /// Addresses and `data_dir` are put into `[server]`, which `routes` may leave out.
+    pub fn start(routes: &str) -> Gateway {
+        Gateway::start_with(routes, &[])
+    }
+
+    /// The same, with environment variables.
+    pub fn start_with(routes: &str, variables: &[(&str, &str)]) -> Gateway {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("routes.toml");
+        std::fs::write(&config, completed(routes, folder.path())).unwrap();
+        let arguments = ["serve", "--config", config.to_str().unwrap()];
+        let mut process = Process::firedoor(&arguments, variables);
+        let listen = folder.path().join("data").join("listen.json");
+        let (data, admin) = wait_for("listen.json", || {
+            if let Some(status) = process.ended() {
+                panic!("the gateway ended at once ({status}): {}", process.stderr.text());
+            }
+            addresses(&listen)
+        });
+        Gateway { process, data, admin, folder }
+    }
+
+    /// Its configuration file.
+    pub fn config(&self) -> PathBuf {
+        self.folder.path().join("routes.toml")
+    }
+
+    /// Its data folder.
+    pub fn data_dir(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// Replaces the configuration file in one step; the caller says when to read it.
+    pub fn write_config(&self, routes: &str) {
+        let next = self.folder.path().join("routes.toml.next");
+        std::fs::write(&next, completed(routes, self.folder.path())).unwrap();
+        std::fs::rename(next, self.config()).unwrap();
+    }
+
+    /// The first admin's token.
+    pub fn admin_token(&self) -> String {
+        let file = self.data_dir().join("admin.token");
+        wait_for("the admin's token", || std::fs::read_to_string(&file).ok()).trim().to_owned()
+    }
+}
+
+/// The addresses in `listen.json`; `None` while it is not there or not whole.
+fn addresses(file: &Path) -> Option<(SocketAddr, SocketAddr)> {
+    let text = std::fs::read_to_string(file).ok()?;
+    let value: serde_json::Value = serde_json::from_str(&text).ok()?;
+    let address = |name: &str| value[name].as_str()?.parse().ok();
+    Some((address("data")?, address("admin")?))
+}
+
+/// `routes` with free ports and a data folder under `folder`.
+fn completed(routes: &str, folder: &Path) -> String {
+    let server = format!(
+        "[server]\nlisten = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\ndata_dir = {:?}\n",
+        folder.join("data")
+    );
+    if routes.contains("[server]\n") {
+        routes.replacen("[server]\n", &server, 1)
+    } else {
+        format!("{server}\n{routes}")
+    }
+}
