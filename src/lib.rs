@@ -13,7 +13,8 @@
 //! | 4 | [`telemetry`] | metrics and spans with closed label sets; the ring of recent exchanges |
 //! | 5 | [`proxy`] | the only room with client and provider sockets: accept, drive an exchange, dial, drain |
 //! | 7 | [`admin`] | the HTTP API |
-//! | 8 | [`cli`] [`app`] | arguments in, rooms built and run |
+//! | 8 | [`app`] | rooms built and run, from a configuration to a serving process and back |
+//! | 9 | [`cli`] | arguments in, one room called, an exit code out |
 //!
 //! Floors 0 to 3 have no async, sockets, wall clock, randomness or metrics, so that replay and
 //! property tests run the very code that production runs.

@@ -13,7 +13,8 @@ const FLOORS: &[(u8, &[&str])] = &[
     (5, &["proxy"]),
     (6, &["replay", "watch", "incident"]),
     (7, &["admin"]),
-    (8, &["cli", "app"]),
+    (8, &["app"]),
+    (9, &["cli"]),
 ];
 
 /// Rooms that decide: no sockets, clocks, randomness, async or metrics.

@@ -1,5 +1,11 @@
 //! Simulated models' answers in every dialect, read back by the dialect's own decoder.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::naive_bytecount,
+    reason = "the helpers of a test fail as the test does, and its bodies are short"
+)]
+
 mod support;
 
 use firedoor::wire::event::{Block, Event, Kind, StopReason};
@@ -147,7 +153,8 @@ fn parallel_calls() {
         assert_eq!(names, ["find", "now"], "{dialect:?}: {}", answer.text());
         let arguments: serde_json::Value = serde_json::from_str(&calls[0].2).unwrap();
         assert_eq!(arguments["days"][1], 2);
-        assert_eq!(calls[1].2, "{}");
+        // No arguments at all mean the same to some dialects.
+        assert!(matches!(calls[1].2.as_str(), "{}" | ""), "{dialect:?}: {}", answer.text());
     });
 }
 
@@ -159,7 +166,9 @@ fn an_error_inside_the_stream() {
         let events = events(dialect, true, &answer.body);
         let is_error = |event: &Event<'_>| matches!(event, Event::Error { .. });
         assert!(events.iter().any(is_error), "{dialect:?}: {}", answer.text());
-        assert!(!events.iter().any(|event| matches!(event, Event::End)), "{dialect:?}");
+        let stops_well =
+            |event: &Event<'_>| matches!(event, Event::Stop { reason: StopReason::EndTurn, .. });
+        assert!(!events.iter().any(stops_well), "{dialect:?}: {}", answer.text());
     }
 }
 
@@ -196,23 +205,22 @@ fn gemini_streams_an_array_to_who_does_not_ask_for_frames() {
 #[test]
 fn tokens_come_at_their_pace_and_stamped() {
     let server = MockServer::start();
-    let (path, body) = request(Dialect::OpenaiChat, "mock:tokens=5,itl_ms=20,stamp=1;", true);
-    let began = Instant::now();
+    let (path, body) = request(Dialect::OpenaiChat, "mock:tokens=5,itl_ms=50,stamp=1;", true);
     let mut client = Client::connect(server.address);
     client.request("POST", path, &[], body.as_bytes());
     client.head();
-    let first = client.chunk().unwrap().unwrap();
-    let first_at = began.elapsed();
-    let mut all = first;
+    let mut all = client.chunk().unwrap().unwrap();
+    let began = Instant::now();
     while let Some(chunk) = client.chunk().unwrap() {
         all.extend(chunk);
     }
-    assert!(began.elapsed() - first_at >= Duration::from_millis(60));
+    assert!(began.elapsed() >= Duration::from_millis(150));
     let stamps = text(&events(Dialect::OpenaiChat, true, &all), Kind::Answer);
     let stamps: Vec<u64> =
         stamps.split_whitespace().map(|word| u64::from_str_radix(word, 16).unwrap()).collect();
     assert_eq!(stamps.len(), 5);
-    assert!(stamps.is_sorted() && stamps[4] - stamps[0] >= 60_000_000, "{stamps:?}");
+    // A token stamped before its wait instead of behind it would make this 150 ms.
+    assert!(stamps.is_sorted() && stamps[4] - stamps[0] >= 160_000_000, "{stamps:?}");
 }
 
 #[test]

@@ -134,7 +134,7 @@ pub fn run() -> ExitCode {
         Command::Status(command) => command.run(&common),
         Command::Env(command) => command.run(&common),
         Command::Run(command) => command.run(&common),
-        Command::Mock(command) => simulate(command),
+        Command::Mock(command) => mock::run(&command),
         Command::Completions { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "firedoor", &mut text);
@@ -143,25 +143,6 @@ pub fn run() -> ExitCode {
         Command::Version => version(&common),
     };
     exit.into()
-}
-
-/// Runs the simulated provider until it is killed.
-fn simulate(command: mock::Args) -> Exit {
-    let ran = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .and_then(|runtime| runtime.block_on(mock::run(command)));
-    match ran {
-        Ok(()) => Exit::Done,
-        Err(error) => {
-            output::notice(&format!("firedoor: {error}"));
-            if error.kind() == std::io::ErrorKind::InvalidInput {
-                Exit::Usage
-            } else {
-                Exit::Failed
-            }
-        }
-    }
 }
 
 fn version(common: &Common) -> Exit {

@@ -121,18 +121,17 @@ impl Frames {
         match self.step {
             Step::Start => {
                 self.step = Step::Reasoning { from: 0 };
-                vec![
-                    Event::Start {
-                        id: Cow::Owned(self.context.id.clone()),
-                        model: Cow::Owned(self.context.model.clone()),
-                        created: Some(self.context.created),
-                    },
-                    Event::Extra {
-                        place: Place::Delta(0),
-                        key: Cow::Borrowed("role"),
-                        json: Cow::Borrowed("\"assistant\""),
-                    },
-                ]
+                let start = Event::Start {
+                    id: Cow::Owned(self.context.id.clone()),
+                    model: Cow::Owned(self.context.model.clone()),
+                    created: Some(self.context.created),
+                };
+                let role = Event::Extra {
+                    place: Place::Delta(0),
+                    key: Cow::Borrowed("role"),
+                    json: Cow::Borrowed("\"assistant\""),
+                };
+                vec![start, role]
             }
             Step::Reasoning { from } => match words::piece_end(&self.script.reasoning, from) {
                 Some(end) => {

@@ -69,9 +69,14 @@ pub async fn answer<C: Client>(
     request: Request<'_>,
 ) -> Result<Done, Refusal> {
     let script = match (provider.family, &provider.answer) {
-        (Family::Simulated, _) => Script::default()
-            .for_request(request.prompt, request.script)
-            .map_err(|why| Refusal::new(Class::BadRequest, why.to_string()))?,
+        (Family::Simulated, _) => {
+            let mut script = Script::default()
+                .for_request(request.prompt, request.script)
+                .map_err(|why| Refusal::new(Class::BadRequest, why.to_string()))?;
+            // Failures of a transport take a transport: `firedoor mock` performs them.
+            (script.fault, script.status) = (None, None);
+            script
+        }
         (Family::Canned | Family::Openai | Family::Anthropic | Family::Gemini, answer) => {
             Script::saying(answer.as_deref().unwrap_or(""))
         }
@@ -79,7 +84,7 @@ pub async fn answer<C: Client>(
     // Chat streams tell token counts only to who asks for them.
     let tells_usage = request.dialect != Dialect::OpenaiChat
         || !request.is_stream
-        || memchr::memmem::find(request.prompt, b"\"include_usage\"").is_some();
+        || asks_for_usage(request.prompt);
     let context = simulated::Context {
         model: request.model.to_owned(),
         id: request.id.to_owned(),
@@ -115,6 +120,15 @@ pub async fn answer<C: Client>(
         (flush(client).await, body.len() as u64)
     };
     Ok(Done { end, counted: Counted { sent, first_byte: Some(now) }, seen })
+}
+
+/// Whether a Chat request has `"include_usage": true`.
+fn asks_for_usage(prompt: &[u8]) -> bool {
+    const NAME: &[u8] = b"\"include_usage\"";
+    memchr::memmem::find_iter(prompt, NAME).any(|at| {
+        let rest = prompt[at + NAME.len()..].trim_ascii_start();
+        rest.strip_prefix(b":").is_some_and(|rest| rest.trim_ascii_start().starts_with(b"true"))
+    })
 }
 
 /// A stream of ours and how it is paced.

@@ -37,9 +37,9 @@ const IMPLICIT_RETRY: RetryPolicy = RetryPolicy {
 };
 const IMPLICIT_TIMEOUTS: Timeouts = Timeouts {
     connect: Duration::from_secs(5),
-    first_byte: Duration::from_secs(600),
-    idle: Duration::from_secs(300),
-    total: Duration::from_secs(3600),
+    first_byte: Duration::from_mins(10),
+    idle: Duration::from_mins(5),
+    total: Duration::from_hours(1),
 };
 
 /// Reads, links, checks and builds.
@@ -78,7 +78,12 @@ fn syntax(reader: &mut Reader<'_>, mistake: &toml::de::Error) {
             Some(help.to_owned()),
         );
     } else {
-        reader.report(codes::SYNTAX, span, format!("this is not TOML: {words}"), None);
+        // The parser's word for text without quotes is what the text happens to begin like.
+        let is_bare = ["invalid float", "invalid integer", "string values must be quoted"]
+            .iter()
+            .any(|start| words.starts_with(start));
+        let help = is_bare.then(|| "text stands in quotes".to_owned());
+        reader.report(codes::SYNTAX, span, format!("this is not TOML: {words}"), help);
     }
 }
 
@@ -96,7 +101,7 @@ fn keep_sure(reader: &mut Reader<'_>, text: &str) {
         return;
     }
     reader.retain(|found| match found.code {
-        codes::SYNTAX | codes::DUPLICATE_KEY => true,
+        codes::SYNTAX | codes::DUPLICATE_KEY | codes::TOO_MANY => true,
         codes::MISSING_KEY | codes::EMPTY | codes::NOT_HERE => false,
         other => other < codes::UNKNOWN_PROVIDER && !broken.contains(&line(&found.span)),
     });
@@ -258,6 +263,8 @@ fn check(reader: &mut Reader<'_>, file: &File, linked: &Linked) {
             Some("add a `[providers.NAME]`; docs/providers.md has rows to copy".to_owned()),
         );
     }
+    let providers: HashMap<&str, Option<&Provider>> =
+        file.providers.iter().map(|part| (&*part.name, part.value.as_ref())).collect();
     let mut names: HashSet<&str> = HashSet::new();
     for (at, part) in file.routes.iter().enumerate() {
         if let Some(name) = &part.name
@@ -266,7 +273,7 @@ fn check(reader: &mut Reader<'_>, file: &File, linked: &Linked) {
             let message = format!("two routes are called `{}`", shown(&name.raw));
             reader.report(codes::DUPLICATE, name.span.clone(), message, None);
         }
-        check_dialects(reader, file, part);
+        check_dialects(reader, &providers, part);
         check_reach(reader, file, linked, at);
     }
 }
@@ -337,11 +344,13 @@ fn check_clear_text(reader: &mut Reader<'_>, provider: &Provider, span: Range<us
 }
 
 /// Which dialects the targets of a route speak, against those that it takes.
-fn check_dialects(reader: &mut Reader<'_>, file: &File, part: &RoutePart) {
-    let provider = |target: &TargetPart| {
-        let named = file.providers.iter().find(|one| one.name == target.provider.name);
-        named.and_then(|named| named.value.as_ref())
-    };
+fn check_dialects(
+    reader: &mut Reader<'_>,
+    providers: &HashMap<&str, Option<&Provider>>,
+    part: &RoutePart,
+) {
+    let provider =
+        |target: &TargetPart| providers.get(target.provider.name.as_str()).copied().flatten();
     let speakers: Option<Vec<&Provider>> = part.targets.iter().map(&provider).collect();
     // A target that could not be read has been complained of, and might speak anything.
     let Some(speakers) = speakers.filter(|all| !all.is_empty()) else { return };
@@ -425,15 +434,17 @@ fn build(file: File, linked: Linked, digest: String, source: &Source) -> Option<
             capture: part.capture,
         });
     }
+    let whole: HashMap<ProviderIndex, u16> = (0..)
+        .zip(&linked.targets)
+        .filter(|(_, target)| target.model.is_none())
+        .map(|(at, target)| (target.provider, at))
+        .collect();
     let mut by_provider_name = HashMap::new();
     for (index, provider) in (0..).zip(&providers) {
-        let target = linked
-            .targets
-            .iter()
-            .position(|target| target.provider == ProviderIndex(index) && target.model.is_none())?;
+        let target = *whole.get(&ProviderIndex(index))?;
         let route = RouteIndex(routes.len() as u16);
         by_provider_name.insert(provider.name.shared(), (ProviderIndex(index), route));
-        routes.push(implicit(provider, ProviderIndex(index), TargetIndex(target as u16)));
+        routes.push(implicit(provider, ProviderIndex(index), TargetIndex(target)));
     }
     Some(Table {
         epoch: Epoch(0),

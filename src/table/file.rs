@@ -181,7 +181,9 @@ fn parsed<T>(
         Ok(value) => Some(value),
         Err(wrong) => {
             let message = format!("`{what}`: {}", wrong.message);
-            reader.report(code, text.span.clone(), message, wrong.help);
+            // Help may repeat the value, and one from outside the file is not to be shown.
+            let help = wrong.help.filter(|_| text.references.is_empty());
+            reader.report(code, text.span.clone(), message, help);
             None
         }
     }
@@ -240,7 +242,7 @@ fn server(reader: &mut Reader<'_>, value: Option<&Value<'_>>) -> (Server, Vec<Ra
             let found = parsed(reader, codes::BAD_ADDRESS, &text, "listen", value::address);
             let Some(address) = found else { continue };
             if address.port() != 0 && listen.iter().any(|(other, _)| *other == address) {
-                let message = format!("`listen` names {address} twice");
+                let message = "`listen` names this address twice";
                 reader.report(codes::DUPLICATE, text.span, message, None);
             } else {
                 listen.push((address, text.span));
@@ -263,7 +265,7 @@ fn server(reader: &mut Reader<'_>, value: Option<&Value<'_>>) -> (Server, Vec<Ra
             reader.report(
                 codes::DUPLICATE,
                 text.span,
-                format!("`admin` and `listen` both name {address}"),
+                "`admin` and `listen` name the same address",
                 Some("give each its own port".to_owned()),
             );
         }

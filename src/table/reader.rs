@@ -11,6 +11,9 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+/// Most complaints about one file; one more says that there are more.
+const COMPLAINTS_MAX: usize = 1000;
+
 /// A value of the file with its place.
 pub(super) type Value<'i> = Spanned<DeValue<'i>>;
 
@@ -89,10 +92,15 @@ impl<'r> Reader<'r> {
         message: impl Into<String>,
         help: Option<String>,
     ) {
+        let (code, message, help) = match self.found.len() {
+            0..COMPLAINTS_MAX => (code, message.into(), help),
+            COMPLAINTS_MAX => (codes::TOO_MANY, "there is more than is listed".to_owned(), None),
+            _ => return,
+        };
         self.found.push(Diagnostic {
             code,
             severity: codes::severity(code),
-            message: message.into(),
+            message,
             file: self.name.clone(),
             span: clamp(self.text, &span),
             help,
@@ -343,7 +351,7 @@ impl<'r> Reader<'r> {
         if found.is_none() {
             let names = words.iter().map(|(word, _)| *word);
             let known = format!("known words: {}", listed(names.clone()));
-            let help = match nearest(&text.value, names) {
+            let help = match nearest(&text.raw, names) {
                 Some(right) => format!("did you mean \"{right}\"? {known}"),
                 None => known,
             };

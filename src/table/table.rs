@@ -285,6 +285,7 @@ pub struct Weighted {
 }
 
 /// When a request is tried again before its first byte is out.
+#[expect(clippy::struct_excessive_bools, reason = "a set of reasons, each there or not")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetryPolicy {
     /// Attempts in all on one target, the first included. At least 1.

@@ -70,6 +70,14 @@ impl<'b> Top<'b> {
         Ok(view)
     }
 
+    /// Checks that a member, where it is given, is an array.
+    pub(super) fn array(&self, name: &str, what: &'static str) -> Result<(), BodyError> {
+        match self.get(name) {
+            Some(raw) if !raw.get().starts_with('[') => Err(self.wrong(raw, what)),
+            Some(_) | None => Ok(()),
+        }
+    }
+
     /// A complaint about a member.
     pub(super) fn wrong(&self, raw: &RawValue, what: &'static str) -> BodyError {
         BodyError { at: json::offset_of(self.body, raw.get()), what: Cow::Borrowed(what) }

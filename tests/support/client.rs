@@ -250,7 +250,7 @@ impl Client {
 
     fn read_more(&mut self) -> Result<(), End> {
         let deadline = Instant::now() + self.patience;
-        let mut buffer = [0; 64 << 10];
+        let mut buffer = vec![0; 64 << 10];
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {

@@ -35,7 +35,7 @@ impl Gateway {
             if let Some(status) = process.ended() {
                 panic!("the gateway ended at once ({status}): {}", process.stderr.text());
             }
-            addresses(&listen)
+            addresses(&listen, process.id())
         });
         Gateway { process, data, admin, folder }
     }
@@ -64,19 +64,23 @@ impl Gateway {
     }
 }
 
-/// The addresses in `listen.json`; `None` while it is not there or not whole.
-fn addresses(file: &Path) -> Option<(SocketAddr, SocketAddr)> {
+/// The first addresses in `listen.json`; `None` while the process `id` has not written it.
+fn addresses(file: &Path, id: u32) -> Option<(SocketAddr, SocketAddr)> {
     let text = std::fs::read_to_string(file).ok()?;
     let value: serde_json::Value = serde_json::from_str(&text).ok()?;
-    let address = |name: &str| value[name].as_str()?.parse().ok();
-    Some((address("data")?, address("admin")?))
+    let address = |name: &str| {
+        let named = &value[name];
+        named.as_str().or_else(|| named[0].as_str())?.parse().ok()
+    };
+    (value["pid"] == id).then_some((address("data")?, address("admin")?))
 }
 
 /// `routes` with free ports and a data folder under `folder`.
 fn completed(routes: &str, folder: &Path) -> String {
+    let data = folder.join("data");
     let server = format!(
-        "[server]\nlisten = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\ndata_dir = {:?}\n",
-        folder.join("data")
+        "[server]\nlisten = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\ndata_dir = '{}'\n",
+        data.display()
     );
     if routes.contains("[server]\n") {
         routes.replacen("[server]\n", &server, 1)

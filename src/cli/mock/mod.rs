@@ -17,11 +17,12 @@ mod play;
 mod route;
 mod tape;
 
-use crate::exchange::simulated::Script;
+use super::{Exit, output};
+use crate::exchange::simulated::{Script, ScriptError};
 use ledger::Ledger;
 use peer::{Broken, Peer};
 use play::Ending;
-use std::io::{self, Write};
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -30,22 +31,22 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-/// Run a simulated provider: all dialects, plain HTTP, scripted answers and faults.
+/// Run a simulated provider: all dialects, plain HTTP, scripted answers and faults
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// Where to listen; port 0 takes a free one. The address is the first line of stdout.
+    /// Where to listen; port 0 takes a free one. The address is the first line of stdout
     #[arg(long, default_value = "127.0.0.1:4810", value_name = "ADDR")]
     pub listen: SocketAddr,
-    /// What answers do unless the prompt says otherwise, such as `tokens=200,itl_ms=10`.
+    /// What answers do unless the prompt says otherwise, such as `tokens=200,itl_ms=10`
     #[arg(long, default_value = "", value_name = "SCRIPT")]
     pub spec: String,
-    /// Wait before the first byte of each answer, in milliseconds.
+    /// Wait before the first byte of each answer, in milliseconds
     #[arg(long, value_name = "MS")]
     pub ttft_ms: Option<u32>,
-    /// Wait between two pieces of text, in milliseconds.
+    /// Wait between two pieces of text, in milliseconds
     #[arg(long, value_name = "MS")]
     pub itl_ms: Option<u32>,
-    /// A folder of recorded bodies; a request with `x-tape: NAME` gets that one.
+    /// A folder of recorded bodies; a request with `x-tape: NAME` gets that one
     #[arg(long, value_name = "FOLDER")]
     pub tape: Option<PathBuf>,
 }
@@ -63,14 +64,13 @@ impl Args {
     /// The behaviour that the arguments ask for.
     ///
     /// # Errors
-    /// What is wrong with `--spec`, as invalid input.
-    pub fn options(&self) -> io::Result<Options> {
-        let invalid = |error| io::Error::new(io::ErrorKind::InvalidInput, error);
-        let mut script = Script::default().with(&self.spec).map_err(invalid)?;
+    /// What is wrong with `--spec`.
+    pub fn options(&self) -> Result<Options, ScriptError> {
+        let mut script = Script::default().with(&self.spec)?;
         let waits = [("ttft_ms", self.ttft_ms), ("itl_ms", self.itl_ms)];
         for (key, value) in waits {
             if let Some(value) = value {
-                script = script.with(&format!("{key}={value}")).map_err(invalid)?;
+                script = script.with(&format!("{key}={value}"))?;
             }
         }
         Ok(Options { script, tape: self.tape.clone() })
@@ -78,16 +78,30 @@ impl Args {
 }
 
 /// Runs the subcommand: binds, prints the address on stdout, serves until it is killed.
-///
-/// # Errors
-/// A wrong script, or an address that cannot be bound.
-pub async fn run(args: Args) -> io::Result<()> {
-    let options = args.options()?;
-    let listener = TcpListener::bind(args.listen).await?;
-    let mut stdout = io::stdout();
-    writeln!(stdout, "{}", listener.local_addr()?)?;
-    stdout.flush()?;
-    serve(listener, options).await
+pub fn run(args: &Args) -> Exit {
+    let options = match args.options() {
+        Ok(options) => options,
+        Err(error) => {
+            output::notice(&format!("firedoor mock: {error}"));
+            return Exit::Usage;
+        }
+    };
+    match listen(args.listen, options) {
+        Ok(()) => Exit::Done,
+        Err(error) => {
+            output::notice(&format!("firedoor mock: {}: {error}", args.listen));
+            Exit::Failed
+        }
+    }
+}
+
+fn listen(address: SocketAddr, options: Options) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let listener = TcpListener::bind(address).await?;
+        output::data(&format!("{}\n", listener.local_addr()?));
+        serve(listener, options).await
+    })
 }
 
 /// Serves on `listener` for ever; dropping the future closes every connection.

@@ -6,10 +6,10 @@
 
 use super::peer::{Gone, Peer};
 use crate::exchange::simulated::{Fault, Frames, INVALID_MARK, stamp};
-use crate::wire::Encoder;
 use crate::wire::event::Event;
+use crate::wire::{Dialect, Encoder};
 use std::collections::VecDeque;
-use std::sync::LazyLock;
+use std::iter::Peekable;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -38,10 +38,18 @@ pub(super) enum Ending {
 pub(super) enum Pieces {
     /// Bytes that are there, each piece paced.
     Ready(VecDeque<Vec<u8>>),
-    /// The frames of a model's answer, encoded as they are due.
-    Frames(Box<(Frames, Encoder)>),
+    /// The frames of a model's answer, encoded when they are due.
+    Frames(Box<Encoding>),
     /// The same as a JSON array, as Gemini streams without `alt=sse`.
-    Array { frames: Box<(Frames, Encoder)>, is_open: bool },
+    Array { frames: Box<Encoding>, is_open: bool },
+}
+
+/// A model's answer on its way into a dialect.
+#[derive(Debug)]
+pub(super) struct Encoding {
+    frames: Peekable<Frames>,
+    has_stamps: bool,
+    encoder: Encoder,
 }
 
 /// When pieces are due.
@@ -73,7 +81,6 @@ pub(super) struct Play {
 /// One piece.
 struct Piece {
     bytes: Vec<u8>,
-    is_paced: bool,
     is_last: bool,
 }
 
@@ -114,7 +121,14 @@ async fn perform(peer: &mut Peer, mut play: Play) -> Result<Ending, Gone> {
     }
     let mut has_struck = false;
     let (mut index, mut paced) = (0u32, 0u32);
-    while let Some(mut piece) = play.pieces.next() {
+    while let Some(is_paced) = play.pieces.is_next_paced() {
+        if is_paced {
+            if paced > 0 && !play.pace.between_wait.is_zero() {
+                peer.pause(start + play.pace.between_wait * paced).await?;
+            }
+            paced += 1;
+        }
+        let Some(mut piece) = play.pieces.next() else { break };
         if let Some(fault) = play.fault
             && !has_struck
             && (index >= play.at || piece.is_last)
@@ -138,17 +152,11 @@ async fn perform(peer: &mut Peer, mut play: Play) -> Result<Ending, Gone> {
                 Blow::End => piece.is_last = true,
             }
         }
-        if piece.is_paced {
-            if paced > 0 && !play.pace.between_wait.is_zero() {
-                peer.pause(start + play.pace.between_wait * paced).await?;
-            }
-            paced += 1;
-        }
         push_framed(&mut out, &piece.bytes, framing);
         if piece.is_last {
             break;
         }
-        if piece.is_paced && paced.is_multiple_of(play.pace.batch.max(1)) {
+        if is_paced && paced.is_multiple_of(play.pace.batch.max(1)) {
             peer.send(&out).await?;
             out.clear();
             if play.pace.between_wait.is_zero() && paced.is_multiple_of(64) {
@@ -338,15 +346,23 @@ impl Pieces {
         Pieces::Ready(VecDeque::from([body]))
     }
 
+    /// Whether the next piece has a time at which it is due; `None` if there is none.
+    fn is_next_paced(&mut self) -> Option<bool> {
+        match self {
+            Pieces::Ready(pieces) => (!pieces.is_empty()).then_some(true),
+            Pieces::Frames(frames) | Pieces::Array { frames, .. } => frames.is_next_text(),
+        }
+    }
+
     fn next(&mut self) -> Option<Piece> {
         match self {
             Pieces::Ready(pieces) => {
                 let bytes = pieces.pop_front()?;
-                Some(Piece { bytes, is_paced: true, is_last: pieces.is_empty() })
+                Some(Piece { bytes, is_last: pieces.is_empty() })
             }
-            Pieces::Frames(frames) => frame(&mut frames.0, &mut frames.1),
+            Pieces::Frames(frames) => frames.next(),
             Pieces::Array { frames, is_open } => {
-                let mut piece = frame(&mut frames.0, &mut frames.1)?;
+                let mut piece = frames.next()?;
                 piece.bytes = array_part(&piece.bytes, is_open, piece.is_last);
                 Some(piece)
             }
@@ -354,18 +370,33 @@ impl Pieces {
     }
 }
 
-/// The bytes of a model's next frame.
-fn frame(frames: &mut Frames, encoder: &mut Encoder) -> Option<Piece> {
-    let mut events = frames.next()?;
-    if frames.script().stamp {
-        stamp(&mut events, monotonic_nanos());
+impl Encoding {
+    /// An answer into `dialect`, at its start.
+    pub(super) fn new(dialect: Dialect, frames: Frames) -> Box<Encoding> {
+        Box::new(Encoding {
+            has_stamps: frames.script().stamp,
+            frames: frames.peekable(),
+            encoder: Encoder::new(dialect, Dialect::OpenaiChat),
+        })
     }
-    let is_paced = events.iter().any(|event| matches!(event, Event::Text { .. }));
-    let is_last = events.iter().any(|event| matches!(event, Event::End | Event::Error { .. }));
-    let mut bytes = Vec::with_capacity(256);
-    encoder.frame(&events, &mut bytes);
-    make_invalid(&mut bytes);
-    Some(Piece { bytes, is_paced, is_last })
+
+    fn is_next_text(&mut self) -> Option<bool> {
+        let events = self.frames.peek()?;
+        Some(events.iter().any(|event| matches!(event, Event::Text { .. })))
+    }
+
+    /// The bytes of the next frame, stamped now.
+    fn next(&mut self) -> Option<Piece> {
+        let mut events = self.frames.next()?;
+        if self.has_stamps {
+            stamp(&mut events, monotonic_nanos());
+        }
+        let is_last = events.iter().any(|event| matches!(event, Event::End | Event::Error { .. }));
+        let mut bytes = Vec::with_capacity(256);
+        self.encoder.frame(&events, &mut bytes);
+        make_invalid(&mut bytes);
+        Some(Piece { bytes, is_last })
+    }
 }
 
 /// The objects of SSE frames as the next part of a JSON array.
@@ -388,23 +419,9 @@ fn array_part(frames: &[u8], is_open: &mut bool, is_last: bool) -> Vec<u8> {
 /// read it. The standard library keeps the number to itself but for its `Debug` form; where that
 /// cannot be read, the count begins with the process.
 fn monotonic_nanos() -> u64 {
-    static ANCHOR: LazyLock<(std::time::Instant, u64)> = LazyLock::new(|| {
-        let now = std::time::Instant::now();
-        (now, nanos_of(&format!("{now:?}")).unwrap_or(0))
-    });
-    let (anchor, nanos) = *ANCHOR;
-    nanos + u64::try_from(anchor.elapsed().as_nanos()).unwrap_or(u64::MAX >> 1)
-}
-
-/// Reads `Instant { tv_sec: 1, tv_nsec: 2 }`.
-fn nanos_of(debug: &str) -> Option<u64> {
-    let field = |name: &str| -> Option<u64> {
-        let rest = debug.split(name).nth(1)?;
-        let digits = rest.trim_start_matches([':', ' ']);
-        let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
-        digits[..end].parse().ok()
-    };
-    field("tv_sec")?.checked_mul(1_000_000_000)?.checked_add(field("tv_nsec")?)
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    let (seconds, nanos) = (u64::try_from(now.tv_sec), u64::try_from(now.tv_nsec));
+    seconds.unwrap_or(0) * 1_000_000_000 + nanos.unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -420,14 +437,6 @@ mod tests {
         let value: serde_json::Value = serde_json::from_slice(&all).unwrap();
         assert_eq!(value.as_array().unwrap().len(), 3);
         assert_eq!(array_part(b"", &mut false, true), b"[]");
-    }
-
-    #[test]
-    fn the_clock_is_the_machines() {
-        assert_eq!(nanos_of("Instant { tv_sec: 3, tv_nsec: 7 }"), Some(3_000_000_007));
-        assert_eq!(nanos_of("Instant(3s)"), None);
-        let early = monotonic_nanos();
-        assert!(monotonic_nanos() >= early && early > 0);
     }
 
     #[test]

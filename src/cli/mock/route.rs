@@ -4,13 +4,13 @@ use super::Server;
 use super::fixed;
 use super::ledger;
 use super::peer::Request;
-use super::play::{Pace, Pieces, Play};
+use super::play::{Encoding, Pace, Pieces, Play};
 use super::tape;
 use crate::exchange::simulated::{Context, Frames, Script};
 use crate::wire::event::Event;
 use crate::wire::refusal::{Class, Refusal};
 use crate::wire::request::{Surface, surface, view};
-use crate::wire::{Dialect, Encoder, encode_unary};
+use crate::wire::{Dialect, encode_unary};
 use std::borrow::Cow;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -181,7 +181,7 @@ fn failed(play: Play, dialect: Dialect, status: u16, script: &Script) -> Play {
 }
 
 fn streamed(play: Play, request: &Request, dialect: Dialect, frames: Frames) -> Play {
-    let frames = Box::new((frames, Encoder::new(dialect, Dialect::OpenaiChat)));
+    let frames = Encoding::new(dialect, frames);
     let query = request.target.split_once('?').map_or("", |(_, query)| query);
     let is_array = dialect == Dialect::Gemini && !query.split('&').any(|part| part == "alt=sse");
     let (content_type, pieces) = if is_array {

@@ -28,7 +28,7 @@ fn a_prompt_without_a_directive_gets_a_friendly_answer() {
     let frames = events(&script, &context());
     let text = text_of(&frames, Kind::Answer);
     assert!(text.contains("simulated") && text.contains("100 bytes"), "{text}");
-    assert!(matches!(&frames[0][..], [Event::Start { created: Some(7), .. }]));
+    assert!(matches!(&frames[0][..], [Event::Start { created: Some(7), .. }, Event::Extra { .. }]));
     assert!(matches!(&frames[frames.len() - 1][..], [Event::End]));
     assert!(matches!(&frames[frames.len() - 2][..], [Event::Usage { .. }]));
     let Event::Stop { reason, native, .. } = &frames[frames.len() - 3][0] else { panic!() };

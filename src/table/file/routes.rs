@@ -50,7 +50,7 @@ const TIMEOUTS_DEFAULT: Timeouts = Timeouts {
     connect: Duration::from_secs(2),
     first_byte: Duration::from_secs(20),
     idle: Duration::from_secs(30),
-    total: Duration::from_secs(600),
+    total: Duration::from_mins(10),
 };
 
 /// One route; `None` if it is not even a table.

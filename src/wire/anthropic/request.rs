@@ -1,15 +1,10 @@
 //! A request body to a view of what it asks.
-//!
-//! One pass over the bytes checks that they are one JSON object and finds what decides; nothing
-//! is built, and what does not concern us is skipped where it stands.
 
-use super::members::{Members, Name};
-use crate::wire::json;
+use crate::wire::members::Members;
 use crate::wire::request::{BodyError, Hints, View};
-use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
+use crate::wire::view::Top;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
-use std::fmt;
 
 /// Reads what a `/v1/messages` body asks for.
 ///
@@ -17,103 +12,11 @@ use std::fmt;
 /// If the body is not one JSON object in UTF-8 and nothing else, if `model`, `stream` or
 /// `messages` stands twice, or if one of them has a type that the API does not take.
 pub fn view(body: &[u8]) -> Result<View<'_>, BodyError> {
-    let text = std::str::from_utf8(body).map_err(|error| BodyError {
-        at: Some(error.valid_up_to()),
-        what: Cow::Borrowed("the body is not UTF-8"),
-    })?;
-    let asked: Asked<'_> = serde_json::from_str(text).map_err(|error| fault(text, &error))?;
-    let mut view = View { stream: asked.stream, ..View::default() };
-    if let Some(raw) = asked.model {
-        view.model = json::string(raw);
-        view.model_span = json::span_of(body, raw);
-    }
-    if let Some(raw) = asked.metadata {
-        view.hints = hints(raw);
-    }
+    let top = Top::read(body, &["model", "stream", "messages"], &["metadata"])?;
+    top.array("messages", "`messages` must be an array")?;
+    let mut view = top.view()?;
+    view.hints = top.get("metadata").map(hints).unwrap_or_default();
     Ok(view)
-}
-
-/// The members that concern us, unread where they need a place.
-#[derive(Default)]
-struct Asked<'a> {
-    model: Option<&'a RawValue>,
-    stream: bool,
-    metadata: Option<&'a RawValue>,
-}
-
-impl<'de> Deserialize<'de> for Asked<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Body;
-        impl<'de> Visitor<'de> for Body {
-            type Value = Asked<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a JSON object as the body")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Asked<'de>, A::Error> {
-                let mut asked = Asked::default();
-                let (mut has_stream, mut has_messages) = (false, false);
-                while let Some(Name(key)) = map.next_key()? {
-                    match &*key {
-                        "model" => {
-                            let raw: &RawValue = map.next_value()?;
-                            once(asked.model.replace(raw).is_some(), "model")?;
-                            if !raw.get().starts_with('"') {
-                                return Err(A::Error::custom("`model` must be a string"));
-                            }
-                        }
-                        "stream" => {
-                            once(std::mem::replace(&mut has_stream, true), "stream")?;
-                            let raw: &RawValue = map.next_value()?;
-                            asked.stream = match raw.get() {
-                                "true" => true,
-                                "false" | "null" => false,
-                                _ => {
-                                    return Err(A::Error::custom("`stream` must be true or false"));
-                                }
-                            };
-                        }
-                        "messages" => {
-                            once(std::mem::replace(&mut has_messages, true), "messages")?;
-                            let raw: &RawValue = map.next_value()?;
-                            if !raw.get().starts_with('[') {
-                                return Err(A::Error::custom("`messages` must be an array"));
-                            }
-                        }
-                        "metadata" => asked.metadata = Some(map.next_value()?),
-                        _ => {
-                            map.next_value::<IgnoredAny>()?;
-                        }
-                    }
-                }
-                Ok(asked)
-            }
-        }
-        deserializer.deserialize_map(Body)
-    }
-}
-
-fn once<E: Error>(was_there: bool, name: &str) -> Result<(), E> {
-    if was_there { Err(E::custom(format_args!("`{name}` stands twice"))) } else { Ok(()) }
-}
-
-/// Puts a parser's error into words, with the byte that it stopped at.
-fn fault(text: &str, error: &serde_json::Error) -> BodyError {
-    // The parser counts lines from 1 and, in a line, bytes from 1; its words end in that place.
-    let lines_before = error.line().saturating_sub(1);
-    let line_start = memchr::memchr_iter(b'\n', text.as_bytes())
-        .nth(lines_before.wrapping_sub(1))
-        .map_or(0, |end| end + 1);
-    let at = line_start + error.column().saturating_sub(1);
-    let words = error.to_string();
-    let what = words.rsplit_once(" at line ").map_or(&*words, |(what, _)| what);
-    let what = if error.is_data() {
-        what.to_owned()
-    } else {
-        format!("the body is not one JSON object: {what}")
-    };
-    BodyError { at: Some(at.min(text.len())), what: Cow::Owned(what) }
 }
 
 /// Who the `metadata` says is asking. Whatever is not as expected there is no hint.
@@ -195,7 +98,7 @@ mod tests {
         assert_eq!(refused(r#"{"model":7}"#).what, "`model` must be a string");
         assert_eq!(refused(r#"{"stream":"yes"}"#).what, "`stream` must be true or false");
         assert_eq!(refused(r#"{"messages":{}}"#).what, "`messages` must be an array");
-        assert!(refused("[]").what.contains("expected a JSON object as the body"));
+        assert!(refused("[]").what.contains("must be one JSON object"));
         assert!(refused("").what.contains("EOF"));
         let trailing = refused("{}\n {}");
         assert!(trailing.what.contains("trailing characters"), "{trailing}");

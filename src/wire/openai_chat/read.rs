@@ -22,7 +22,6 @@ struct Call {
     choice: u16,
     index: u16,
     id: Box<str>,
-    name: Box<str>,
 }
 
 /// Where texts stand: the raw bytes that spans refer to.
@@ -210,7 +209,7 @@ fn one_call<'a>(
     outer.drop_default("type", "null");
     inner.drop_default("name", "null");
     let here = channel(choice, block, 0, Kind::ToolArguments);
-    if calls.is_new(choice, block, &id, &name) {
+    if calls.is_new(choice, block, &id) {
         sink(Event::Open { channel: here, block: Block::Tool { id, name, flavour } });
     }
     for key in ["arguments", "input"] {
@@ -241,18 +240,12 @@ impl Calls {
     }
 
     /// Whether this is the first piece of a call; remembers it.
-    fn is_new(&mut self, choice: u16, block: u16, id: &str, name: &str) -> bool {
+    fn is_new(&mut self, choice: u16, block: u16, id: &str) -> bool {
         let known = self.open.iter().any(|call| call.choice == choice && call.index == block);
         if !known && self.open.len() < CALLS_MAX {
-            let (id, name) = (id.into(), name.into());
-            self.open.push(Call { choice, index: block, id, name });
+            self.open.push(Call { choice, index: block, id: id.into() });
         }
         !known
-    }
-
-    /// The name of a call.
-    pub(super) fn is_empty(&self) -> bool {
-        self.open.iter().all(|call| call.name.is_empty())
     }
 }
 

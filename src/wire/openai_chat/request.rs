@@ -10,11 +10,7 @@ pub fn view(body: &[u8]) -> Result<View<'_>, BodyError> {
         &["model", "stream", "messages"],
         &["metadata", "prompt_cache_key", "safety_identifier", "user"],
     )?;
-    if let Some(raw) = top.get("messages")
-        && !raw.get().starts_with('[')
-    {
-        return Err(top.wrong(raw, "`messages` must be an array"));
-    }
+    top.array("messages", "`messages` must be an array")?;
     let mut view = top.view()?;
     view.hints = Hints {
         session: top.hint_in("metadata", "session_id").or_else(|| top.hint("prompt_cache_key")),

@@ -24,7 +24,7 @@ pub fn decode_unary(body: &[u8], sink: &mut Sink<'_>) {
 
 /// See [`crate::wire::encode_unary`].
 pub fn encode_unary(source: Dialect, events: &[Event<'_>]) -> Vec<u8> {
-    let mut encoder = Encoder::new(source);
+    let mut encoder = Encoder::whole(source);
     for event in events {
         if let Event::Opaque { dialect: Dialect::OpenaiChat, data, .. } = event {
             return data.to_vec();

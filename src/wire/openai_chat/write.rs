@@ -21,7 +21,8 @@ pub struct Encoder {
     id: Box<str>,
     model: Box<str>,
     created: Option<u64>,
-    began: bool,
+    /// Whether one object tells the whole answer: texts are joined, and nothing begins anew.
+    is_whole: bool,
     /// Calls of a foreign source, in the order in which they opened.
     calls: Vec<(u16, u16)>,
     draft: Draft,
@@ -68,10 +69,15 @@ impl Encoder {
             id: Box::default(),
             model: Box::default(),
             created: None,
-            began: false,
+            is_whole: false,
             calls: Vec::new(),
             draft: Draft::default(),
         }
+    }
+
+    /// An encoder of one whole answer.
+    pub(super) fn whole(source: Dialect) -> Encoder {
+        Encoder { is_whole: true, ..Encoder::new(source) }
     }
 
     /// See [`crate::wire::Encoder::frame`].
@@ -126,7 +132,6 @@ impl Encoder {
                 if !native {
                     let role = ("role".to_owned(), "\"assistant\"".to_owned());
                     self.draft.choice(0).delta_extras.push(role);
-                    self.began = true;
                 }
                 true
             }
@@ -195,7 +200,10 @@ impl Encoder {
         let is_late = !choice.calls.is_empty()
             || !choice.delta_extras.iter().all(|(key, _)| stands_before_texts(key))
             || choice.stop.is_some();
-        if native && (is_late || choice.texts.iter().any(|(known, _)| *known == key)) {
+        if native
+            && !self.is_whole
+            && (is_late || choice.texts.iter().any(|(known, _)| *known == key))
+        {
             return false;
         }
         match choice.texts.iter_mut().find(|(known, _)| *known == key) {
@@ -248,7 +256,11 @@ impl Encoder {
             return false;
         }
         match choice.calls.iter_mut().find(|call| call.index == index) {
-            Some(call) if native && (!call.arguments.is_empty() || !call.extras.is_empty()) => {
+            Some(call)
+                if native
+                    && !self.is_whole
+                    && (!call.arguments.is_empty() || !call.extras.is_empty()) =>
+            {
                 false
             }
             Some(call) => {
