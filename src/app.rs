@@ -100,10 +100,10 @@ pub fn serve(options: &Options, started: impl FnOnce(&Bound)) -> Result<(), Star
         Switchboard::open(options.config.as_deref()).map_err(StartFault::Configuration)?;
     let table = board.table();
     let server = effective(&table.server, options);
-    refuse_open_door(&table, &server)?;
     let folder =
         admin::Folder::open(&server.data_dir).map_err(|why| other("the state folder", why))?;
     let listeners = listeners(&server)?;
+    refuse_open_door(&table, &listeners)?;
     let tls = match &server.tls {
         Some(tls) => Some(proxy::tls::server(tls).map_err(|why| other("[server.tls]", why))?),
         None => None,
@@ -175,9 +175,12 @@ fn effective(server: &Server, options: &Options) -> Server {
 }
 
 /// Refuses a public data plane that would lend our keys to anybody. The table refuses the file's
-/// own addresses; this covers what the command line and a socket unit override.
-fn refuse_open_door(table: &Table, server: &Server) -> Result<(), StartFault> {
-    let is_public = server.listen.iter().any(|address| !address.ip().is_loopback());
+/// own addresses; this looks at the sockets themselves, wherever they came from.
+fn refuse_open_door(table: &Table, listeners: &[TcpListener]) -> Result<(), StartFault> {
+    // A socket whose address cannot be told is taken for a public one.
+    let is_public = listeners
+        .iter()
+        .any(|listener| !listener.local_addr().is_ok_and(|address| address.ip().is_loopback()));
     let has_key = table.providers.iter().any(|provider| provider.key.is_some());
     if is_public && has_key && table.apps.is_empty() {
         return Err(StartFault::Other(

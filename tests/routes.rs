@@ -687,7 +687,7 @@ fn too_much_is_refused_and_said() {
     };
     assert_eq!(codes_of(&format!("{OPENAI}{}", routes(4096))), [""; 0]);
     assert_eq!(codes_of(&format!("{OPENAI}{}", routes(4097))), [codes::TOO_MANY]);
-    let many: String = (0..5000).map(|at| format!("k{at} = {at}\n")).collect();
+    let many = (0..5000).map(|at| format!("k{at} = {at}\n")).collect::<Vec<_>>().concat();
     for text in [many, "= \n".repeat(5000)] {
         let found = codes_of(&text);
         assert!(found.len() <= 1001 && found.contains(&codes::TOO_MANY), "{}", found.len());

@@ -2,7 +2,7 @@
 //!
 //! Served on a listener of its own and on a unix socket in the data folder. One table
 //! ([`endpoints`]) gives every route its method and the role it takes; the router is made from it,
-//! so a route without an entry does not exist. Order on each request: [`guard`] checks the host
+//! so a route without an entry does not exist. Order on each request: `guard` checks the host
 //! and the origin, the matched route's own row decides on the token, then the handler runs. What
 //! goes wrong is told as `application/problem+json` (RFC 9457).
 //!

@@ -19,6 +19,8 @@ const ONLINE_TIME_MAX: Duration = Duration::from_secs(5);
     after_help = "Exit codes: 0 good, 78 the file has errors, 1 a provider cannot be reached (--online).\nLearn more about a code: firedoor explain FD0102"
 )]
 pub struct Check {
+    /// The routes file, instead of --config
+    file: Option<std::path::PathBuf>,
     /// Warnings fail too
     #[arg(long)]
     strict: bool,
@@ -88,7 +90,11 @@ fn colour() -> Colour {
 
 impl Check {
     pub(super) fn run(&self, common: &Common) -> Exit {
-        let (source, prepared) = prepared(common);
+        let mut common = common.clone();
+        if self.file.is_some() {
+            common.config.clone_from(&self.file);
+        }
+        let (source, prepared) = prepared(&common);
         let found = &prepared.diagnostics;
         let said = match self.format {
             Format::Human => {
@@ -110,16 +116,22 @@ impl Check {
         }
         if self.format == Format::Human {
             let name = source.file.as_deref().unwrap_or(Path::new(table::EMBEDDED_NAME));
+            let routes =
+                table.routes.iter().filter(|route| route.matcher.provider.is_none()).count();
             output::notice(&format!(
-                "{}: good; {} providers, {} routes, {} apps",
+                "{}: good; {}, {}, {}",
                 name.display(),
-                table.providers.len(),
-                table.routes.iter().filter(|route| route.matcher.provider.is_none()).count(),
-                table.apps.len()
+                counted(table.providers.len(), "provider"),
+                counted(routes, "route"),
+                counted(table.apps.len(), "app")
             ));
         }
         if self.online { online(&table) } else { said }
     }
+}
+
+fn counted(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
 /// Connects to every provider, and says who could not be reached.

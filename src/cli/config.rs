@@ -24,15 +24,12 @@ impl Config {
         match self.what {
             What::Schema => output::data(table::SCHEMA),
             What::Show => {
-                let (source, prepared) = check::prepared(common);
-                match prepared.table {
-                    Some(table) => output::json(&effective(&table)),
-                    None => {
-                        drop(source);
-                        check::report(&prepared.diagnostics);
-                        Exit::Configuration
-                    }
+                let (_, prepared) = check::prepared(common);
+                if let Some(table) = prepared.table {
+                    return output::json(&effective(&table));
                 }
+                check::report(&prepared.diagnostics);
+                Exit::Configuration
             }
         }
     }

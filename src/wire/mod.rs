@@ -73,6 +73,7 @@ pub struct Tail {
 }
 
 /// The stream decoder of one answer: frames in, events out.
+#[expect(clippy::large_enum_variant, reason = "one a stream, made in place and never moved")]
 #[derive(Debug)]
 pub enum Decoder {
     /// Chat Completions.
@@ -130,6 +131,7 @@ impl Decoder {
 }
 
 /// The stream encoder of one answer: events in, frames out.
+#[expect(clippy::large_enum_variant, reason = "one a stream, made in place and never moved")]
 #[derive(Debug)]
 pub enum Encoder {
     /// Chat Completions.

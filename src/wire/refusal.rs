@@ -87,7 +87,15 @@ impl Class {
             Class::Killed => Some("kill"),
             Class::Blocked => Some("block"),
             Class::Limited => Some("budget"),
-            _ => None,
+            Class::BadRequest
+            | Class::Unauthenticated
+            | Class::Forbidden
+            | Class::NotFound
+            | Class::TooLarge
+            | Class::Unavailable
+            | Class::BadGateway
+            | Class::Timeout
+            | Class::Internal => None,
         }
     }
 

@@ -1,60 +1,178 @@
-//! The pass path: frames of one channel differ only in their text.
+//! The short way through a stream whose frames differ only in their text.
 //!
-//! The bytes of the last frame before and after its text are kept. A new frame that begins and
-//! ends with them, and has neither a quote nor a backslash between, says its text on the same
-//! channel: an equal beginning leaves a JSON reader in the same state, and without a quote inside
-//! the closing quote is the same one. No frame needs to be parsed for that.
+//! Providers send thousands of frames that are equal but for the characters between two quotes.
+//! A template keeps the bytes before and after the text of a frame that was decoded in full; a
+//! frame that begins and ends with them, and has neither quote nor backslash nor control character
+//! between, says the same with that text, and no JSON is parsed.
+//!
+//! Why this is sound: equal bytes up to the opening quote leave a JSON parser in the same state;
+//! without quote, backslash or control character the string ends at the same closing quote; from
+//! there on the bytes are equal again. Event names and line ends are part of the bytes compared.
+//! What a frame says also depends on what its decoder remembers, so the decoder learns only frames
+//! that would say the same again, and learns or [clears](Template::clear) at every frame that it
+//! decodes in full.
 
-use super::event::{Channel, Form, Span};
+use super::Sink;
+use super::event::{Channel, Event, Form, Place, Span};
+use super::sse::Frame;
+use smallvec::SmallVec;
+use std::borrow::Cow;
 
-/// The most bytes that are kept; frames with longer surroundings are parsed each time.
-const TEMPLATE_BYTES_MAX: usize = 1024;
+/// The most bytes of a frame, its text aside, that are kept.
+pub const TEMPLATE_BYTES_MAX: usize = 1024;
 
-/// What the last frame looked like around its text; empty if it taught nothing.
+/// The most unknown members that a templated frame may have.
+const EXTRAS_MAX: usize = 6;
+
+/// The bytes around the text of the last frame, and what that frame said.
 #[derive(Debug, Default)]
-pub(super) struct Template {
-    /// Beginning and end, one after the other.
-    bytes: Vec<u8>,
+pub struct Template {
+    known: Option<Known>,
+    notes: Notes,
+}
+
+#[derive(Debug)]
+struct Known {
+    /// Bytes before and behind the text; their sum is at most [`TEMPLATE_BYTES_MAX`].
+    bytes: Box<[u8]>,
     before: usize,
-    channel: Option<Channel>,
+    channel: Channel,
+    /// The unknown members of the frame; the text stands between the first `lead` and the rest.
+    extras: Vec<Extra>,
+    lead: usize,
+}
+
+/// An unknown member.
+#[derive(Debug)]
+struct Extra {
+    place: Place,
+    key: Box<str>,
+    json: Box<str>,
+}
+
+impl Extra {
+    fn event(&self) -> Event<'_> {
+        Event::Extra {
+            place: self.place,
+            key: Cow::Borrowed(&self.key),
+            json: Cow::Borrowed(&self.json),
+        }
+    }
+}
+
+/// What one frame said, noted while it was decoded in full.
+#[derive(Debug, Default)]
+struct Notes {
+    text: Option<(Channel, Span)>,
+    extras: SmallVec<[Extra; 2]>,
+    lead: usize,
+    is_plain: bool,
 }
 
 impl Template {
-    /// The text of `raw`, if it is a frame like the last one.
-    pub(super) fn matches<'a>(&self, raw: &'a [u8]) -> Option<(Channel, &'a str, Span)> {
-        let channel = self.channel?;
-        let (before, after) = self.bytes.split_at(self.before);
-        let inner = raw.strip_prefix(before)?.strip_suffix(after)?;
-        // Control bytes are not allowed in a JSON string, and a line end would begin a new line.
-        let is_plain = inner.iter().all(|&byte| byte != b'"' && byte != b'\\' && byte >= 0x20);
-        if !is_plain || inner.is_empty() {
-            return None;
+    /// Tells what `frame` says if it is like the last one; otherwise `false`, and nothing told.
+    #[inline]
+    pub fn tell(&self, frame: &Frame<'_>, sink: &mut Sink<'_>) -> bool {
+        let Some(known) = &self.known else { return false };
+        let raw = frame.raw;
+        let (before, behind) = known.bytes.split_at(known.before);
+        if raw.len() <= known.bytes.len() || !raw.starts_with(before) || !raw.ends_with(behind) {
+            return false;
         }
-        let text = std::str::from_utf8(inner).ok()?;
-        let start = u32::try_from(self.before).ok()?;
-        let end = start + u32::try_from(inner.len()).ok()?;
-        Some((channel, text, Span { start, end, form: Form::Quoted }))
-    }
-
-    /// Remembers a frame that said nothing but one text at `span`.
-    pub(super) fn learn(&mut self, raw: &[u8], channel: Channel, span: Span) {
-        let (start, end) = (span.start as usize, span.end as usize);
-        let (Some(before), Some(after)) = (raw.get(..start), raw.get(end..)) else {
-            return self.forget();
+        let end = raw.len() - behind.len();
+        let inner = &raw[known.before..end];
+        let is_special = |byte: &u8| *byte < 0x20 || *byte == b'"' || *byte == b'\\';
+        if inner.iter().fold(false, |found, byte| found | is_special(byte)) {
+            return false;
+        }
+        let Ok(text) = std::str::from_utf8(inner) else { return false };
+        let (Ok(start), Ok(end)) = (u32::try_from(known.before), u32::try_from(end)) else {
+            return false;
         };
-        if before.len() + after.len() > TEMPLATE_BYTES_MAX {
-            return self.forget();
+        let (lead, rest) = known.extras.split_at(known.lead);
+        for extra in lead {
+            sink(extra.event());
         }
-        self.bytes.clear();
-        self.bytes.reserve_exact(before.len() + after.len());
-        self.bytes.extend_from_slice(before);
-        self.bytes.extend_from_slice(after);
-        self.before = start;
-        self.channel = Some(channel);
+        let span = Some(Span { start, end, form: Form::Quoted });
+        sink(Event::Text { channel: known.channel, text: Cow::Borrowed(text), span });
+        for extra in rest {
+            sink(extra.event());
+        }
+        true
     }
 
-    /// Remembers nothing.
-    pub(super) fn forget(&mut self) {
-        self.channel = None;
+    /// Begins the full decoding of a frame.
+    pub fn begin(&mut self) {
+        self.known = None;
+        self.notes.text = None;
+        self.notes.extras.clear();
+        self.notes.lead = 0;
+        self.notes.is_plain = true;
+    }
+
+    /// Notes an event of the frame being decoded in full.
+    pub fn note(&mut self, event: &Event<'_>) {
+        let notes = &mut self.notes;
+        match event {
+            Event::Text { channel, span: Some(span), .. }
+                if span.form == Form::Quoted && notes.text.is_none() =>
+            {
+                notes.text = Some((*channel, *span));
+                notes.lead = notes.extras.len();
+            }
+            Event::Extra { place, key, json }
+                if notes.is_plain
+                    && notes.extras.len() < EXTRAS_MAX
+                    && json.len() <= TEMPLATE_BYTES_MAX =>
+            {
+                let (key, json) = (Box::from(&**key), Box::from(&**json));
+                notes.extras.push(Extra { place: *place, key, json });
+            }
+            Event::Extra { .. }
+            | Event::Start { .. }
+            | Event::Open { .. }
+            | Event::Text { .. }
+            | Event::Repeat { .. }
+            | Event::Signature { .. }
+            | Event::Close { .. }
+            | Event::Stop { .. }
+            | Event::Usage { .. }
+            | Event::Error { .. }
+            | Event::Ping
+            | Event::Opaque { .. }
+            | Event::End => notes.is_plain = false,
+        }
+    }
+
+    /// Ends the full decoding of `frame`: keeps it as the template if all that was noted is one
+    /// text and unknown members, and, as the decoder says, the same bytes would say it again.
+    pub fn learn(&mut self, frame: &Frame<'_>, is_steady: bool) {
+        let notes = &mut self.notes;
+        let Some((channel, span)) = notes.text.filter(|_| is_steady && notes.is_plain) else {
+            return;
+        };
+        let (start, end) = (span.start as usize, span.end as usize);
+        let (Some(before), Some(behind)) = (frame.raw.get(..start), frame.raw.get(end..)) else {
+            return;
+        };
+        // An empty text says nothing at all in some dialects, so it is never the model of others.
+        if start >= end || before.len() + behind.len() > TEMPLATE_BYTES_MAX {
+            return;
+        }
+        self.known = Some(Known {
+            bytes: [before, behind].concat().into_boxed_slice(),
+            before: start,
+            channel,
+            lead: notes.lead,
+            extras: notes.extras.drain(..).collect(),
+        });
+    }
+}
+
+#[cfg(test)]
+impl Template {
+    /// Forgets the template, so that the next frame is read in full.
+    pub fn clear(&mut self) {
+        self.known = None;
     }
 }

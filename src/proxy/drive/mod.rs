@@ -1,6 +1,6 @@
 //! Runs one exchange from head to end, in straight lines.
 //!
-//! The table is pinned once. Whatever happens, one set of facts leaves: [`Book`] hands them on
+//! The table is pinned once. Whatever happens, one set of facts leaves: `Book` hands them on
 //! when it is dropped, so a client that vanishes, or a panic, is on record too. Until the first
 //! byte of an answer is queued any target of the route may take over; after it, only an ending is
 //! possible.
@@ -37,6 +37,10 @@ use tokio::time::{Instant, sleep_until};
 
 /// How long a request's body may take in all; each piece of it has the client's idle timeout.
 const BODY_TIME_MAX: Duration = Duration::from_mins(10);
+
+/// The paths of answers, for who asks for another one.
+const PATHS: &str =
+    "/v1/chat/completions, /v1/responses, /v1/messages, /v1beta/models/{model}:generateContent";
 
 /// How much larger than it came a compressed body may be.
 const RATIO_MAX: u32 = 200;
@@ -287,15 +291,19 @@ impl Exchange<'_> {
     /// Nothing here serves this: says what is served.
     fn not_found(&self, model: Option<&str>) -> Refusal {
         let served = self.table.served_models(self.admission.speaks);
-        let listed = if served.is_empty() { "nothing".to_owned() } else { served.join(", ") };
+        let models: Vec<&str> = served
+            .iter()
+            .map(|model| if model == "*" { "any other model" } else { model.as_str() })
+            .collect();
+        let models = if models.is_empty() { "none".to_owned() } else { models.join(", ") };
         let message = match (self.admission.dialect, model) {
             (Some(dialect), Some(model)) => format!(
-                "no route takes model `{}` in {}; served here: {listed}",
+                "no route takes model `{}` in {}; models served here: {models}",
                 path_for_people(model),
                 dialect.name()
             ),
             (Some(_) | None, _) => format!(
-                "no route takes {} {}; served here: {listed}",
+                "no route takes {} {}; served here: {PATHS} (models: {models}), and every provider's own paths under /{{provider}}/",
                 self.asked.method,
                 path_for_people(self.asked.path)
             ),

@@ -242,7 +242,10 @@ impl Exchange<'_> {
             }
             let request = facts.identity.request.as_deref().unwrap_or(self.id.as_str());
             headers.push((answer::name::REQUEST, answer::value(request)));
-            headers.push((answer::name::ATTEMPT, HeaderValue::from(u16::from(facts.attempts))));
+            if facts.attempts > 0 {
+                let attempts = HeaderValue::from(u16::from(facts.attempts));
+                headers.push((answer::name::ATTEMPT, attempts));
+            }
         }
         headers.push((answer::name::TARGET, answer::value(&target.name)));
         headers

@@ -1,19 +1,33 @@
-//! OpenAI Chat Completions, and the many providers that imitate it.
+//! OpenAI Chat Completions, and the many that imitate it.
 //!
-//! A chunk is read member by member, in one canonical order whatever order it came in: start,
-//! error, choices (delta, then the rest of the choice, then its stop), usage, then members of the
-//! chunk that are not known. Every unknown member is kept. A chunk in which a name stands twice is
-//! opaque, because another reader could take the other one.
+//! A stream is frames of `chat.completion.chunk` and `[DONE]`; a whole answer is one
+//! `chat.completion`. Both are the same object but for `delta` and `message`, so both are read by
+//! `answer` and written by `write`. What always holds:
 //!
-//! Channels: `choice` is the choice's index; `block` is 0 for texts, `1 + index` for a tool call
-//! and [`LEGACY_CALL`] for a `function_call`; `part` tells apart the names under which providers
-//! send reasoning.
+//! - every frame yields at least one event; a frame that says nothing is a [`Event::Ping`], one
+//!   that is not understood whole is kept whole as [`Event::Opaque`];
+//! - a member that is not known is told as [`Event::Extra`]; `null` in a known member says nothing;
+//! - what was decoded, encoded for the same dialect and decoded again says the same.
+//!
+//! Channels: answer, refusal and `reasoning_content` run on block 0, part 0; `reasoning` on part 1;
+//! the entries of `reasoning_details` on parts 2 + 2 x index (`text`) and one more (`summary`).
+//! Providers that send several of these send the same text several times; each copy is a channel
+//! of its own, so that each is judged. A call runs on block 1 + its index, a legacy
+//! `function_call` on the last block there is.
+//!
+//! Source: OpenAI API reference, "Chat" and "Chat streaming", and recorded traffic of imitators.
 
-mod read;
+mod answer;
+mod body;
+mod body_call;
+mod calls;
+mod chunk;
+mod counts;
+mod foreign;
+mod members;
 mod request;
+mod slots;
 mod stream;
-#[cfg(test)]
-mod tests;
 mod unary;
 mod write;
 
@@ -22,12 +36,51 @@ pub use stream::Decoder;
 pub use unary::{decode_unary, encode_unary};
 pub use write::Encoder;
 
-/// The block of a call that comes as the old `function_call` member.
-pub const LEGACY_CALL: u16 = u16::MAX;
+use super::event::{Event, StopReason};
+use super::json;
+use members::{is_object, members_loosely, some};
+use serde_json::value::RawValue;
+use std::borrow::Cow;
 
-/// The members of a delta that carry reasoning; their place is the channel's `part`.
-const REASONING: [&str; 3] = ["reasoning_content", "reasoning", "reasoning_text"];
-/// The `part` of reasoning that stands only in `reasoning_details`.
-const REASONING_DETAILS_PART: u16 = 8;
-/// The `part` of texts inside a `content` array.
-const CONTENT_PARTS_PART: u16 = 8;
+/// What a `finish_reason` means.
+fn stop_reason(native: &str) -> StopReason {
+    match native {
+        "stop" | "eos" | "end_turn" => StopReason::EndTurn,
+        "length" | "max_tokens" | "model_length" => StopReason::MaxTokens,
+        "stop_sequence" => StopReason::StopSequence,
+        "tool_calls" | "function_call" | "tool_use" => StopReason::ToolUse,
+        "content_filter" => StopReason::ContentFilter,
+        "refusal" => StopReason::Refusal,
+        "error" => StopReason::Error,
+        _ => StopReason::Other,
+    }
+}
+
+/// The event of an `error` value: an object with message, type and code; of imitators also a string.
+fn error_event(raw: &RawValue) -> Event<'_> {
+    let native = Cow::Borrowed(raw.get());
+    let plain = |raw: &RawValue| json::string(raw).map(|text| Cow::Owned(text.into_owned()));
+    if !is_object(raw) {
+        let message = plain(raw).unwrap_or(Cow::Borrowed(""));
+        return Event::Error { code: Cow::Borrowed(""), message, native };
+    }
+    let found = members_loosely(raw.get()).map(|found| found.0).unwrap_or_default();
+    let value = |name: &str| {
+        let value = found.iter().find(|(key, _)| key == name).map(|(_, value)| *value);
+        some(value).map(|value| plain(value).unwrap_or_else(|| Cow::Owned(value.get().to_owned())))
+    };
+    let code = value("code").or_else(|| value("type")).unwrap_or_default();
+    let message = value("message").unwrap_or_default();
+    Event::Error { code, message, native }
+}
+
+/// Whether an object without choices is itself what others put under `error` (Mistral, Doubleword).
+fn is_flat_error(text: &str) -> bool {
+    let Ok(found) = members_loosely(text) else { return false };
+    let has = |name: &str| found.0.iter().any(|(key, _)| key == name);
+    let says_so = found.0.iter().any(|(key, value)| key == "object" && value.get() == "\"error\"");
+    !has("choices") && !has("error") && has("message") && (says_so || has("code") || has("type"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,47 +1,78 @@
-//! Whole answers, both ways.
+//! Whole answers, both ways: the same events as the answer's stream would give.
 
-use super::read::Raw;
-use super::stream::{Chunk, Decoder};
-use super::write::Encoder;
+use super::answer::Answer;
+use super::chunk::Shape;
+use super::foreign::Translator;
+use super::write::Facts;
+use super::{body::Object, error_event, is_flat_error};
 use crate::wire::event::Event;
-use crate::wire::members::Members;
 use crate::wire::{Dialect, Sink};
+use serde_json::value::RawValue;
 use std::borrow::Cow;
 
 /// See [`crate::wire::decode_unary`].
+///
+/// An answer ends with [`Event::End`], as its stream would; an error body is one [`Event::Error`]
+/// (and the unknown members beside it) and no end.
 pub fn decode_unary(body: &[u8], sink: &mut Sink<'_>) {
-    let text = std::str::from_utf8(body).ok();
-    let whole = text.and_then(Members::parse).and_then(|members| Chunk::read(members, "message"));
-    match whole {
-        Some(whole) if whole.is_answer() => Decoder::default().chunk(Raw(body), whole, sink),
-        Some(_) | None => sink(Event::Opaque {
-            dialect: Dialect::OpenaiChat,
-            name: Cow::Borrowed(""),
-            data: Cow::Borrowed(body),
-        }),
+    let mut is_error = false;
+    let mut events = 0usize;
+    let told = std::str::from_utf8(body).ok().filter(|text| {
+        let mut answer = Answer::new(Shape::Whole);
+        let mut noting = |event: Event<'_>| {
+            is_error |= matches!(event, Event::Error { .. });
+            events += 1;
+            sink(event);
+        };
+        if answer.object(body, text, &mut noting).is_ok() {
+            return true;
+        }
+        match serde_json::from_str::<&RawValue>(text.trim()) {
+            Ok(raw) if is_flat_error(text) => {
+                noting(error_event(raw));
+                true
+            }
+            Ok(_) | Err(_) => false,
+        }
+    });
+    if told.is_none() {
+        let data = Cow::Borrowed(body);
+        sink(Event::Opaque { dialect: Dialect::OpenaiChat, name: Cow::Borrowed(""), data });
+    } else if !is_error {
+        sink(Event::End);
+    } else if events == 0 {
+        sink(Event::Ping);
     }
 }
 
 /// See [`crate::wire::encode_unary`].
 pub fn encode_unary(source: Dialect, events: &[Event<'_>]) -> Vec<u8> {
-    let mut encoder = Encoder::whole(source);
+    let mut facts = Facts::new(Shape::Whole);
+    let translated;
+    let events = if source == Dialect::OpenaiChat {
+        events
+    } else {
+        let mut translator = Translator::default();
+        let mut told = Vec::new();
+        for event in events {
+            translator.translate(event, &mut told);
+        }
+        // A whole answer without an end mark still has its counts.
+        translator.finish(&mut told);
+        translated = told;
+        &translated
+    };
+    let mut object = Object::default();
     for event in events {
-        if let Event::Opaque { dialect: Dialect::OpenaiChat, data, .. } = event {
-            return data.to_vec();
-        }
-        // What cannot stand twice in one object is told once.
-        encoder.put(event);
-    }
-    let mut draft = encoder.take();
-    if source != Dialect::OpenaiChat {
-        for choice in &mut draft.choices {
-            let says = choice.texts.iter().any(|(key, _)| *key == "content");
-            if !says {
-                choice.delta_extras.push(("content".to_owned(), "null".to_owned()));
+        match event {
+            Event::Opaque { dialect: Dialect::OpenaiChat, data, .. } if events.len() == 1 => {
+                return data.to_vec();
             }
+            Event::Opaque { .. } | Event::Ping | Event::End => {}
+            other => object.merge(other, &mut facts),
         }
     }
-    let mut data = Vec::with_capacity(512);
-    encoder.push(&draft, "chat.completion", "message", &mut data);
-    data
+    let mut out = Vec::with_capacity(512);
+    object.write(&mut facts, &mut out);
+    out
 }

@@ -1,0 +1,455 @@
+//! Every recorded stream and body, through every dialect that reads it.
+//!
+//! A dialect is one row of [`ROWS`]. For each of its recordings: frames put end to end are the
+//! bytes; every frame yields an event; what was decoded, encoded and decoded again says the same,
+//! and no member is lost on the way; the events do not depend on how the bytes were cut; damaged
+//! bytes never panic; and another dialect's encoder keeps the text of the answer.
+//!
+//! *The same* means equal events once spans and [`Event::Ping`] are taken away and consecutive
+//! texts of one channel are joined: an encoder has its own framing and its own keep-alives, but
+//! may neither reorder nor change what is said.
+//!
+//! Recordings lie under `FIREDOOR_DATA`, or `../shared/data` beside this package.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
+
+use firedoor::wire::event::{Channel, Event, Kind};
+use firedoor::wire::{Decoder, Dialect, Encoder, decode_unary, encode_unary, sse};
+use proptest::prelude::*;
+use proptest::sample::Index;
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+/// One dialect and its recordings.
+struct Row {
+    dialect: Dialect,
+    /// Folders under `wire/`.
+    folders: &'static [&'static str],
+    /// Known members that may be left out where they say nothing: `null`, an empty text or list.
+    unsaid: &'static [&'static str],
+    /// Known members that are written in another place, or that another event says.
+    moved: &'static [&'static str],
+}
+
+const ROWS: &[Row] = &[
+    Row {
+        dialect: Dialect::OpenaiChat,
+        folders: &["openai-chat", "azure-openai-chat", "writer-chat"],
+        unsaid: &[
+            ".system_fingerprint",
+            ".service_tier",
+            ".choices[].logprobs",
+            ".choices[].delta.content",
+            ".choices[].delta.refusal",
+            ".choices[].delta.reasoning",
+            ".choices[].delta.reasoning_content",
+            ".choices[].delta.tool_calls",
+            ".choices[].delta.function_call",
+            ".choices[].message.content",
+            ".choices[].message.refusal",
+            ".choices[].message.reasoning",
+            ".choices[].message.reasoning_content",
+            ".choices[].message.tool_calls",
+            ".choices[].message.tool_calls[].index",
+            ".choices[].message.function_call",
+        ],
+        moved: &[
+            // In a whole answer the place in the list is the index.
+            ".choices[].message.tool_calls[].index",
+            // An error body without `error` gets one.
+            ".code",
+            ".message",
+            ".type",
+        ],
+    },
+    Row {
+        dialect: Dialect::OpenaiResponses,
+        folders: &["openai-responses", "azure-openai-responses"],
+        unsaid: &[],
+        // Random padding against traffic analysis: it says nothing.
+        moved: &[".obfuscation"],
+    },
+    Row {
+        dialect: Dialect::Anthropic,
+        folders: &["anthropic-messages"],
+        unsaid: &[],
+        // Arguments that come whole are told like arguments that come in pieces.
+        moved: &[".content_block.input", ".content_block.input.url"],
+    },
+    Row {
+        dialect: Dialect::Gemini,
+        folders: &["gemini-generatecontent"],
+        unsaid: &[],
+        // A candidate that says nothing need not have a place to say it.
+        moved: &[".candidates[].content", ".candidates[].content.role"],
+    },
+];
+
+/// Byte-by-byte cutting is tried up to this size, cutting at every place up to the second.
+const BYTE_WISE_MAX: usize = 256 << 10;
+const EVERY_CUT_MAX: usize = 900;
+
+/// Random cuttings and damages tried of each recording.
+const CUTTINGS: u32 = 3;
+const DAMAGES: u32 = 6;
+
+struct Recording {
+    path: PathBuf,
+    bytes: Vec<u8>,
+    is_stream: bool,
+}
+
+fn built() -> impl Iterator<Item = &'static Row> {
+    ROWS.iter()
+}
+
+fn recordings(row: &Row) -> Vec<Recording> {
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
+    let root = std::env::var_os("FIREDOOR_DATA").map_or(beside, PathBuf::from).join("wire");
+    let mut found = Vec::new();
+    for folder in row.folders {
+        let folder = root.join(folder);
+        let entries = std::fs::read_dir(&folder).unwrap_or_else(|error| {
+            panic!("{}: {error}: set FIREDOOR_DATA to the recordings", folder.display())
+        });
+        for entry in entries {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap();
+            let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or("");
+            let is_stream = ending == "sse";
+            let is_body = matches!(ending, "json" | "txt") && !name.ends_with(".meta.json");
+            if is_stream || is_body {
+                let bytes = std::fs::read(&path).unwrap();
+                found.push(Recording { path, bytes, is_stream });
+            }
+        }
+    }
+    found.sort_by(|one, other| one.path.cmp(&other.path));
+    assert!(!found.is_empty(), "no recordings of {}", row.dialect.name());
+    found
+}
+
+/// The frames of bytes that arrive in pieces; a rest that no blank line ended is the last one.
+fn frames<'p>(pieces: impl IntoIterator<Item = &'p [u8]>) -> Vec<Vec<u8>> {
+    let (mut held, mut frames) = (Vec::new(), Vec::new());
+    let mut splitter = sse::Splitter::default();
+    for piece in pieces {
+        held.extend_from_slice(piece);
+        while let Some(end) = splitter.next(&held) {
+            frames.push(held.drain(..end).collect());
+        }
+    }
+    if !held.is_empty() {
+        frames.push(held);
+    }
+    frames
+}
+
+/// The events of each frame.
+fn decode_frames(dialect: Dialect, frames: &[Vec<u8>]) -> Vec<Vec<Event<'static>>> {
+    let mut decoder = Decoder::new(dialect);
+    let mut told = Vec::with_capacity(frames.len());
+    for raw in frames {
+        let mut events = Vec::new();
+        decoder.frame(&sse::Frame::parse(raw), &mut |event| events.push(event.into_owned()));
+        assert!(!events.is_empty(), "no event of {:?}", String::from_utf8_lossy(raw));
+        told.push(events);
+    }
+    told
+}
+
+fn decode(recording: &Recording, dialect: Dialect) -> Vec<Vec<Event<'static>>> {
+    if recording.is_stream {
+        decode_frames(dialect, &frames([&recording.bytes[..]]))
+    } else {
+        vec![decode_body(dialect, &recording.bytes)]
+    }
+}
+
+fn decode_body(dialect: Dialect, body: &[u8]) -> Vec<Event<'static>> {
+    let mut events = Vec::new();
+    decode_unary(dialect, body, &mut |event| events.push(event.into_owned()));
+    assert!(!events.is_empty(), "no event of {:?}", String::from_utf8_lossy(body));
+    events
+}
+
+fn encode(
+    recording: &Recording,
+    dialect: Dialect,
+    source: Dialect,
+    told: &[Vec<Event<'static>>],
+) -> Vec<u8> {
+    if !recording.is_stream {
+        return encode_unary(dialect, source, &told.concat());
+    }
+    let mut encoder = Encoder::new(dialect, source);
+    let mut out = Vec::new();
+    for events in told {
+        encoder.frame(events, &mut out);
+    }
+    out
+}
+
+/// Without spans and pings, consecutive texts of one channel joined.
+fn said(told: &[Vec<Event<'static>>]) -> Vec<Event<'static>> {
+    let mut out: Vec<Event<'static>> = Vec::new();
+    for event in told.iter().flatten().filter(|event| **event != Event::Ping) {
+        if let Event::Text { channel, text, .. } = event
+            && let Some(Event::Text { channel: last, text: before, .. }) = out.last_mut()
+            && last == channel
+        {
+            before.to_mut().push_str(text);
+            continue;
+        }
+        out.push(event.clone().without_span());
+    }
+    out
+}
+
+/// The first place where two runs of events differ, for a message that can be read.
+fn assert_said(one: &[Event<'static>], other: &[Event<'static>], path: &Path) {
+    for at in 0..one.len().max(other.len()) {
+        let (one, other) = (one.get(at), other.get(at));
+        assert_eq!(one, other, "{}: event {at}", path.display());
+    }
+}
+
+#[test]
+fn frames_put_end_to_end_are_the_bytes() {
+    for row in built() {
+        for recording in recordings(row).iter().filter(|recording| recording.is_stream) {
+            let joined = frames([&recording.bytes[..]]).concat();
+            assert!(joined == recording.bytes, "{}", recording.path.display());
+        }
+    }
+}
+
+#[test]
+fn encoded_and_decoded_again_says_the_same() {
+    let mut line = String::from("wire:");
+    for row in ROWS {
+        let (mut streams, mut bodies, mut events, mut opaque) = (0, 0, 0, 0);
+        for recording in recordings(row) {
+            let told = decode(&recording, row.dialect);
+            let wire = encode(&recording, row.dialect, row.dialect, &told);
+            let again = Recording { bytes: wire, path: recording.path.clone(), ..recording };
+            let told_again = decode(&again, row.dialect);
+            assert_said(&said(&told), &said(&told_again), &recording.path);
+            events += told.iter().map(Vec::len).sum::<usize>();
+            let is_opaque = |event: &&Event<'_>| matches!(event, Event::Opaque { .. });
+            opaque += told.iter().flatten().filter(is_opaque).count();
+            streams += usize::from(recording.is_stream);
+            bodies += usize::from(!recording.is_stream);
+        }
+        write!(
+            line,
+            " {} {streams} streams, {bodies} bodies, {events} events ({opaque} opaque);",
+            row.dialect.name()
+        )
+        .unwrap();
+    }
+    line.push('\n');
+    // Written past the test harness, which would keep it from a reader of a green run.
+    std::io::stderr().write_all(line.as_bytes()).unwrap();
+}
+
+/// The paths of all members in the JSON of a recording, list places left open, and whether any of
+/// them says something.
+fn paths(recording: &Recording) -> BTreeMap<String, bool> {
+    fn walk(value: &Value, path: &str, found: &mut BTreeMap<String, bool>) {
+        match value {
+            Value::Object(members) => {
+                for (name, value) in members {
+                    let path = format!("{path}.{name}");
+                    walk(value, &path, found);
+                    *found.entry(path).or_default() |= says_something(value);
+                }
+            }
+            Value::Array(items) => {
+                for item in items {
+                    walk(item, &format!("{path}[]"), found);
+                }
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+    let mut found = BTreeMap::new();
+    if recording.is_stream {
+        for raw in frames([&recording.bytes[..]]) {
+            if let Ok(value) = serde_json::from_slice(&sse::Frame::parse(&raw).data) {
+                walk(&value, "", &mut found);
+            }
+        }
+    } else if let Ok(value) = serde_json::from_slice(&recording.bytes) {
+        walk(&value, "", &mut found);
+    }
+    found
+}
+
+fn says_something(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::String(text) => !text.is_empty(),
+        Value::Array(items) => !items.is_empty(),
+        Value::Object(members) => !members.is_empty(),
+        Value::Bool(_) | Value::Number(_) => true,
+    }
+}
+
+#[test]
+fn no_member_is_lost() {
+    let mut lost = BTreeSet::new();
+    for row in built() {
+        for recording in recordings(row) {
+            let told = decode(&recording, row.dialect);
+            let wire = encode(&recording, row.dialect, row.dialect, &told);
+            let path = recording.path.clone();
+            let before = paths(&recording);
+            let after = paths(&Recording { bytes: wire, ..recording });
+            for (member, says) in before {
+                let is_kept = after.get(&member).is_some_and(|says_after| *says_after >= says);
+                let is_excused =
+                    row.moved.contains(&&*member) || (!says && row.unsaid.contains(&&*member));
+                if !is_kept && !is_excused {
+                    lost.insert(format!("{member} (says something: {says}) of {}", path.display()));
+                }
+            }
+        }
+    }
+    assert!(lost.is_empty(), "{} lost:\n{}", lost.len(), Vec::from_iter(lost).join("\n"));
+}
+
+fn runner(cases: u32) -> TestRunner {
+    let config = Config { cases, failure_persistence: None, ..Config::default() };
+    TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha))
+}
+
+#[test]
+fn events_do_not_depend_on_how_bytes_were_cut() {
+    for row in built() {
+        let mut runner = runner(CUTTINGS);
+        for recording in recordings(row).iter().filter(|recording| recording.is_stream) {
+            let bytes = &recording.bytes[..];
+            let whole = frames([bytes]);
+            let expected = decode_frames(row.dialect, &whole);
+            let check = |cut: Vec<Vec<u8>>| {
+                let told = decode_frames(row.dialect, &cut);
+                assert!(told == expected, "{}", recording.path.display());
+            };
+            if bytes.len() <= BYTE_WISE_MAX {
+                check(frames(bytes.chunks(1)));
+            }
+            if bytes.len() <= EVERY_CUT_MAX {
+                (1..bytes.len()).for_each(|at| check(frames([&bytes[..at], &bytes[at..]])));
+            }
+            let cuts = prop::collection::vec(any::<Index>(), 1..40);
+            runner
+                .run(&cuts, |cuts| {
+                    let mut cuts: Vec<usize> =
+                        cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect();
+                    cuts.push(bytes.len());
+                    cuts.sort_unstable();
+                    let mut from = 0;
+                    let pieces = cuts.into_iter().map(|cut| {
+                        let piece = &bytes[from..cut];
+                        from = cut;
+                        piece
+                    });
+                    check(frames(pieces));
+                    Ok(())
+                })
+                .unwrap();
+        }
+    }
+}
+
+#[test]
+fn damaged_bytes_never_panic() {
+    for row in built() {
+        let mut runner = runner(DAMAGES);
+        for mut recording in recordings(row) {
+            // The start and the end of a long recording hold all that is special about it.
+            if recording.bytes.len() > 24 << 10 {
+                let tail = recording.bytes.split_off(recording.bytes.len() - (8 << 10));
+                recording.bytes.truncate(16 << 10);
+                recording.bytes.extend_from_slice(&tail);
+            }
+            let damage = (any::<Index>(), any::<u8>(), 0usize..40);
+            let strategy = prop::collection::vec(damage, 1..6);
+            runner
+                .run(&strategy, |damages| {
+                    let mut bytes = recording.bytes.clone();
+                    for (at, byte, length) in damages {
+                        let at = at.index(bytes.len() + 1);
+                        match byte % 4 {
+                            0 => bytes.truncate(at),
+                            1 => drop(bytes.drain(at..(at + length).min(bytes.len()))),
+                            2 => {
+                                let copy = bytes[at..(at + length).min(bytes.len())].to_vec();
+                                bytes.splice(at..at, copy);
+                            }
+                            _ => bytes.insert(at, byte),
+                        }
+                    }
+                    let damaged = Recording { bytes, path: recording.path.clone(), ..recording };
+                    let told = decode(&damaged, row.dialect);
+                    for target in built() {
+                        drop(encode(&damaged, target.dialect, row.dialect, &told));
+                    }
+                    Ok(())
+                })
+                .unwrap();
+        }
+    }
+}
+
+/// The text of the first choice's answer.
+fn answer(told: &[Vec<Event<'static>>]) -> String {
+    let mut answer = String::new();
+    for event in told.iter().flatten() {
+        // A dialect without a place for refusals tells one as its answer.
+        if let Event::Text {
+            channel: Channel { choice: 0, kind: Kind::Answer | Kind::Refusal, .. },
+            text,
+            ..
+        } = event
+        {
+            answer += text;
+        }
+    }
+    answer
+}
+
+/// Canned and simulated answers are told as a Chat stream's events to every dialect.
+#[test]
+fn a_chat_answer_is_the_same_in_every_dialect() {
+    for row in built().filter(|row| row.dialect == Dialect::OpenaiChat) {
+        for recording in recordings(row) {
+            let told = decode(&recording, row.dialect);
+            for target in built().filter(|target| target.dialect != row.dialect) {
+                let wire = encode(&recording, target.dialect, row.dialect, &told);
+                let there = Recording { bytes: wire, path: recording.path.clone(), ..recording };
+                let told_there = decode(&there, target.dialect);
+                let is_opaque = |event: &Event<'_>| matches!(event, Event::Opaque { .. });
+                assert!(
+                    !told_there.iter().flatten().any(is_opaque)
+                        || told.iter().flatten().any(is_opaque),
+                    "{} as {}",
+                    recording.path.display(),
+                    target.dialect.name()
+                );
+                assert_eq!(
+                    answer(&told_there),
+                    answer(&told),
+                    "{} as {}",
+                    recording.path.display(),
+                    target.dialect.name()
+                );
+            }
+        }
+    }
+}
