@@ -78,10 +78,10 @@ impl Board {
             .iter()
             .map(|entry| {
                 let known = entry.value().lock();
-                let (state, opens_again_in) = match known.circuit.state() {
-                    State::Closed => (telemetry::Circuit::Closed, None),
-                    State::Open { until } => (telemetry::Circuit::Open, Some(until.since(now))),
-                    State::HalfOpen { .. } => (telemetry::Circuit::HalfOpen, None),
+                let state = told(known.circuit.state());
+                let opens_again_in = match known.circuit.state() {
+                    State::Open { until } => Some(until.since(now)),
+                    State::Closed | State::HalfOpen { .. } => None,
                 };
                 TargetHealth {
                     target: Arc::clone(entry.key()),
@@ -113,27 +113,38 @@ impl Target {
             && known.last_failure == Some(Failure::Connect)
     }
 
-    /// The target answered.
-    pub fn succeeded(&self) {
-        let mut known = self.lock();
-        known.answered += 1;
-        known.circuit.succeeded();
+    /// The target gave an answer that can be used. Gives the circuit's state if it changed.
+    pub fn succeeded(&self) -> Option<telemetry::Circuit> {
+        self.change(|known| {
+            known.answered += 1;
+            known.circuit.succeeded();
+        })
     }
 
-    /// The target failed. A 429 says that it lives and is not counted against its circuit.
-    pub fn failed(&self, failure: Failure, now: Tick, unix_ms: u64) {
+    /// The target failed. A 429 says that it lives and is not counted against its circuit. Gives
+    /// the circuit's state if it changed.
+    pub fn failed(&self, failure: Failure, now: Tick, unix_ms: u64) -> Option<telemetry::Circuit> {
+        self.change(|known| {
+            known.failed += 1;
+            known.last_failure = Some(failure);
+            known.last_failure_unix_ms = Some(unix_ms);
+            match failure {
+                Failure::TooMany => known.circuit.succeeded(),
+                Failure::Connect
+                | Failure::Status(_)
+                | Failure::FirstByteTimeout
+                | Failure::Unusable => known.circuit.failed(now),
+                Failure::CircuitOpen => {}
+            }
+        })
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Known)) -> Option<telemetry::Circuit> {
         let mut known = self.lock();
-        known.failed += 1;
-        known.last_failure = Some(failure);
-        known.last_failure_unix_ms = Some(unix_ms);
-        match failure {
-            Failure::TooMany => known.circuit.succeeded(),
-            Failure::Connect
-            | Failure::Status(_)
-            | Failure::FirstByteTimeout
-            | Failure::Unusable => known.circuit.failed(now),
-            Failure::CircuitOpen => {}
-        }
+        let before = told(known.circuit.state());
+        change(&mut known);
+        let after = told(known.circuit.state());
+        (before != after).then_some(after)
     }
 
     /// A probe outside of traffic reached it.
@@ -144,5 +155,14 @@ impl Target {
     fn lock(&self) -> std::sync::MutexGuard<'_, Known> {
         // Every change is one assignment; a panic elsewhere leaves it whole.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A circuit's state as it is told outside.
+fn told(state: State) -> telemetry::Circuit {
+    match state {
+        State::Closed => telemetry::Circuit::Closed,
+        State::Open { .. } => telemetry::Circuit::Open,
+        State::HalfOpen { .. } => telemetry::Circuit::HalfOpen,
     }
 }

@@ -60,12 +60,13 @@ pub enum End {
 }
 
 /// What moves, and what was counted.
-#[derive(Debug)]
 pub struct Move<'m> {
     /// The answer.
     pub answer: &'m mut Answer,
     /// Its meaning; `None` for what is passed through unread.
     pub relay: Option<&'m mut Relay>,
+    /// Called once, when the head is queued: the answer can be used.
+    pub committed: &'m (dyn Fn() + Sync),
     /// The head, until it is queued.
     pub head: Option<Head>,
     /// What came before the head was queued: comments and keep-alives.
@@ -293,6 +294,7 @@ impl Move<'_> {
     fn commit<C: Client>(&mut self, client: &mut C) {
         if let Some(head) = self.head.take() {
             client.head(head.status, &head.headers, head.framing);
+            (self.committed)();
             let early = std::mem::take(&mut self.early);
             client.data(&early);
             self.sent += early.len() as u64;

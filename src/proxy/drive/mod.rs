@@ -13,7 +13,7 @@ mod send;
 use super::client::Client;
 use super::registry::Seat;
 use super::upstream::{self, Origin};
-use super::{Gate, Worker, answer, h1, local, random};
+use super::{Gate, Worker, answer, h1, health, local, random};
 use crate::clock::Tick;
 use crate::exchange::admit::{Admission, Asked, admit, path_for_people};
 use crate::exchange::attempts::{Attempts, Failure, Next};
@@ -208,6 +208,26 @@ enum Body {
     Whole { raw: Bytes, plain: Option<Bytes> },
     /// Still at the client: it goes to the provider piece by piece, once.
     Streamed,
+}
+
+/// The target of an attempt, whose health hears of its answer.
+#[derive(Clone, Copy)]
+struct Using<'u> {
+    target: &'u Target,
+    health: &'u health::Target,
+    /// Whether its status speaks well of it.
+    is_good: bool,
+}
+
+impl Using<'_> {
+    /// The answer can be used.
+    fn answered(&self, gate: &Gate) {
+        if self.is_good
+            && let Some(state) = self.health.succeeded()
+        {
+            gate.telemetry.meters().circuit(&self.target.name, state);
+        }
+    }
 }
 
 /// How an attempt at one target ended without an answer to the client.
@@ -405,7 +425,7 @@ impl Exchange<'_> {
         let (head, answer) = match sent {
             Ok(answered) => answered,
             Err(Attempted::Failed(failed)) => {
-                health.failed(failed.failure, self.gate.clock.now(), self.gate.clock.unix_ms());
+                self.failed(target, &health, failed.failure);
                 return Attempted::Failed(failed);
             }
             Err(other) => return other,
@@ -415,26 +435,32 @@ impl Exchange<'_> {
             status @ 500..=599 => Some(Failure::Status(status)),
             _ => None,
         };
-        match failure {
-            Some(failure) => {
-                health.failed(failure, self.gate.clock.now(), self.gate.clock.unix_ms());
-                let has_budget =
-                    self.gate.health.has_budget() && matches!(wanted.body, Body::Whole { .. });
-                if attempts.would_go_on(failure, has_budget) {
-                    let message =
-                        format!("provider `{}` answered {}", provider.name, head.status.as_u16());
-                    let refusal = Refusal::new(Class::BadGateway, message);
-                    return Attempted::Failed(Failed { failure, refusal });
-                }
+        if let Some(failure) = failure {
+            self.failed(target, &health, failure);
+            let has_budget =
+                self.gate.health.has_budget() && matches!(wanted.body, Body::Whole { .. });
+            if attempts.would_go_on(failure, has_budget) {
+                let message =
+                    format!("provider `{}` answered {}", provider.name, head.status.as_u16());
+                let refusal = Refusal::new(Class::BadGateway, message);
+                return Attempted::Failed(Failed { failure, refusal });
             }
-            None => health.succeeded(),
         }
-        let attempted =
-            self.pass_on(client, book, route, until, target, head, answer, origin).await;
+        let using = Using { target, health: &health, is_good: failure.is_none() };
+        let attempted = self.pass_on(client, book, route, until, using, head, answer, origin).await;
         if let Attempted::Failed(failed) = &attempted {
-            health.failed(failed.failure, self.gate.clock.now(), self.gate.clock.unix_ms());
+            self.failed(target, &health, failed.failure);
         }
         attempted
+    }
+
+    /// Counts a failure against a target.
+    fn failed(&self, target: &Target, health: &health::Target, failure: Failure) {
+        let clock = self.gate.clock;
+        let changed = health.failed(failure, clock.now(), clock.unix_ms());
+        if let Some(state) = changed {
+            self.gate.telemetry.meters().circuit(&target.name, state);
+        }
     }
 
     async fn answer_locally<C: Client>(

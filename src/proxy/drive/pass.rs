@@ -1,7 +1,7 @@
 //! Hops 7 and 8: a provider's answer on its way to the client, as what it is.
 
 use super::book::Book;
-use super::{After, Attempted, Exchange, Failed, Interrupt, Stop, shutting_down};
+use super::{After, Attempted, Exchange, Failed, Interrupt, Stop, Using, shutting_down};
 use crate::exchange::attempts::Failure;
 use crate::exchange::facts::Outcome;
 use crate::exchange::forward;
@@ -32,13 +32,13 @@ impl Exchange<'_> {
         book: &mut Book<'_>,
         route: &Route,
         until: Instant,
-        target: &Target,
+        using: Using<'_>,
         upstream: h1::ResponseHead,
         mut answer: Answer,
         origin: Origin,
     ) -> Attempted {
         let status = upstream.status;
-        let mut headers = self.answer_headers(book, target);
+        let mut headers = self.answer_headers(book, using.target);
         if status == StatusCode::SWITCHING_PROTOCOLS {
             let protocol = upstream.upgrade.clone();
             forward::move_response_headers(upstream.headers, &mut headers);
@@ -66,6 +66,7 @@ impl Exchange<'_> {
                 .hold_whole(client, book, dialect, coding, waits, status, headers, &mut answer)
                 .await;
             if matches!(whole, Attempted::Done(After::Answered)) {
+                using.answered(self.gate);
                 self.keep(origin, answer);
             }
             return whole;
@@ -82,6 +83,7 @@ impl Exchange<'_> {
         let moving = Move {
             answer: &mut answer,
             relay: relay.as_mut(),
+            committed: &|| using.answered(self.gate),
             head: Some(Head { status, headers, framing }),
             early: Vec::new(),
             id: self.id.as_str(),
@@ -191,6 +193,7 @@ impl Exchange<'_> {
         let moving = Move {
             answer,
             relay: None,
+            committed: &|| {},
             head: Some(Head { status, headers, framing: Framing::Stream }),
             early: body,
             id: self.id.as_str(),
