@@ -74,7 +74,16 @@ impl Circuit {
         }
     }
 
-    /// The target answered.
+    /// The target has begun to answer: others may try it too, but its failures in a row are
+    /// forgotten only once an answer was of use.
+    pub fn answering(&mut self) {
+        if matches!(self.state, State::HalfOpen { .. }) {
+            self.state = State::Closed;
+            self.failures = FAILURES_MAX - 1;
+        }
+    }
+
+    /// An answer of the target was of use.
     pub fn succeeded(&mut self) {
         *self = Circuit::default();
     }
@@ -122,6 +131,21 @@ mod tests {
         assert!(circuit.admit(at(6_100)));
         circuit.succeeded();
         assert_eq!(circuit.state(), State::Closed);
+    }
+
+    #[test]
+    fn answers_that_begin_and_then_fail_open_it_again() {
+        let mut circuit = Circuit::default();
+        for _ in 0..FAILURES_MAX {
+            circuit.answering();
+            circuit.failed(at(0));
+        }
+        assert!(!circuit.admit(at(1)));
+        assert!(circuit.admit(at(2_000)));
+        circuit.answering();
+        assert!(circuit.admit(at(2_001)), "others may try it too");
+        circuit.failed(at(2_002));
+        assert!(!circuit.admit(at(5_000)), "and the opening is longer than the first");
     }
 
     #[test]

@@ -113,11 +113,21 @@ impl Target {
             && known.last_failure == Some(Failure::Connect)
     }
 
-    /// The target answered.
+    /// The target has begun to answer.
+    pub fn answering(&self) {
+        self.lock().circuit.answering();
+    }
+
+    /// An answer of the target was of use.
     pub fn succeeded(&self) {
         let mut known = self.lock();
         known.answered += 1;
         known.circuit.succeeded();
+    }
+
+    /// An answer broke after it had begun: that is neither.
+    pub fn broke_off(&self) {
+        self.lock().answered += 1;
     }
 
     /// The target failed. A 429 says that it lives and is not counted against its circuit.

@@ -427,12 +427,21 @@ impl Exchange<'_> {
                     return Attempted::Failed(Failed { failure, refusal });
                 }
             }
-            None => health.succeeded(),
+            None => health.answering(),
         }
         let attempted =
             self.pass_on(client, book, route, until, target, head, answer, origin).await;
-        if let Attempted::Failed(failed) = &attempted {
-            health.failed(failed.failure, self.gate.clock.now(), self.gate.clock.unix_ms());
+        let outcome = book.facts.as_ref().map(|facts| facts.outcome);
+        match &attempted {
+            Attempted::Failed(failed) => {
+                health.failed(failed.failure, self.gate.clock.now(), self.gate.clock.unix_ms());
+            }
+            // An error that is passed on has been counted.
+            Attempted::Done(_) | Attempted::Stop(_) if failure.is_some() => {}
+            Attempted::Done(_) if !matches!(outcome, Some(Outcome::Cut(_) | Outcome::Torn)) => {
+                health.succeeded();
+            }
+            Attempted::Done(_) | Attempted::Stop(_) => health.broke_off(),
         }
         attempted
     }
