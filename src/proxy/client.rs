@@ -9,7 +9,7 @@ use std::io;
 use std::task::{Context, Poll};
 
 /// Unsent bytes at which the provider is not read any more.
-pub const BACKLOG_MAX: usize = 128 * 1024;
+pub const BACKLOG_MAX: usize = 64 * 1024;
 
 /// How the end of an answer's body is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
