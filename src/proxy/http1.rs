@@ -70,6 +70,7 @@ pub async fn serve(gate: &Arc<Gate>, worker: &Arc<Worker>, io: Stream) -> Handov
             keep_alive,
             framing: Framing::Empty,
             is_torn: false,
+            gate,
             connection: &mut connection,
         };
         let received = received(request, began);
@@ -246,6 +247,7 @@ async fn tunnel(mut client: Connection, mut upstream: Stream, surplus: &[u8]) {
 /// One exchange's turn on a connection.
 #[expect(clippy::struct_excessive_bools, reason = "independent facts of one request")]
 struct Turn<'c> {
+    gate: &'c Gate,
     connection: &'c mut Connection,
     body: BodyReader,
     expects: bool,
@@ -330,7 +332,9 @@ impl Client for Turn<'_> {
         };
         // A request body that is not read to its end leaves no place to begin the next one at, and
         // a body that ends with the connection leaves no connection.
-        self.keep_alive &= self.body.is_done() && body != ResponseLength::UntilClose;
+        self.keep_alive &= self.body.is_done()
+            && body != ResponseLength::UntilClose
+            && !self.gate.is_draining();
         let upgrade = headers.iter().find(|(name, _)| *name == http::header::UPGRADE);
         let connection = match upgrade {
             Some((_, protocol)) if status == StatusCode::SWITCHING_PROTOCOLS => {
