@@ -16,7 +16,6 @@ fn descriptors_run_out_and_come_back() {
         (0..200).map(|_| TcpStream::connect(gateway.data).unwrap()).collect();
     let pauses = || gateway.process.stderr.text().matches("cannot accept; pausing").count();
     wait_for("the last descriptor to be taken", || (pauses() > 0).then_some(()));
-    assert!(gateway.process.open_files() <= 64);
     // While it can accept nobody it tries again now and then, and does not spin.
     let (first, ticks, began) = (pauses(), gateway.process.cpu_ticks(), Instant::now());
     wait_for("ten more tries", || (pauses() >= first + 10).then_some(()));

@@ -103,7 +103,7 @@ fn total_time() {
 
 #[test]
 fn reset_mid_stream() {
-    broken(PATIENT, "tokens=20,fault=reset,at=4", 502, "firedoor_bad_gateway");
+    broken(PATIENT, "tokens=20,itl_ms=20,fault=reset,at=4", 502, "firedoor_bad_gateway");
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn lying_length() {
 
 #[test]
 fn broken_chunk() {
-    broken(PATIENT, "tokens=20,fault=bad_chunk,at=4", 502, "firedoor_bad_gateway");
+    broken(PATIENT, "tokens=20,itl_ms=20,fault=bad_chunk,at=4", 502, "firedoor_bad_gateway");
 }
 
 #[test]

@@ -13,7 +13,7 @@ fn provider(name: &str, dialect: &str, url: &str) -> String {
 /// First a provider that fails, then `second`, then the canned one.
 fn chain(first: &str, second: &str) -> String {
     let mut routes = String::from(
-        "[providers.paused]\ndialect = \"canned\"\nanswer = \"We will be back.\"\n\n",
+        "[providers.paused]\ndialect = \"canned\"\nanswer = \"Back-soon\"\n\n",
     );
     for (name, dialect, takes) in [
         ("oai", "openai", "\"openai-chat\", \"openai-responses\""),
@@ -86,7 +86,7 @@ fn the_canned_answer_comes_last() {
         for stream in [true, false] {
             let answer = case.ask(&gateway, "", stream).answer();
             assert_eq!(answer.status(), 200, "{case:?}: {answer:?}");
-            assert!(answer.text().contains("We will be back."), "{case:?}: {}", answer.text());
+            assert!(answer.text().contains("Back-soon"), "{case:?}: {}", answer.text());
             let target = answer.head.field("x-firedoor-target");
             assert_eq!(target, Some("paused"), "{case:?}");
             if stream {
@@ -102,7 +102,7 @@ fn nobody_takes_over_after_the_first_byte() {
     let (first, second) = (MockServer::start(), MockServer::start());
     let gateway = Gateway::start(&chain(&first.url(), &second.url()));
     for case in &CASES {
-        let answer = case.ask(&gateway, "tokens=20,fault=reset,at=5", true).answer();
+        let answer = case.ask(&gateway, "tokens=20,itl_ms=20,fault=reset,at=5", true).answer();
         case.assert_cut(&gateway, &answer, "firedoor_bad_gateway");
     }
     assert_eq!(get_json(second.address, "/stats")["requests"], 0);
