@@ -79,6 +79,9 @@ pub(super) async fn metrics(
     extract::State(desk): extract::State<Desk>,
 ) -> Result<Response, Problem> {
     let telemetry = desk.state.telemetry.clone();
+    for target in (desk.state.health)() {
+        telemetry.meters().circuit(&target.target, target.state);
+    }
     // Reads `/proc` and may format thousands of lines.
     let text = tokio::task::spawn_blocking(move || telemetry.meters().render())
         .await

@@ -5,7 +5,6 @@
 
 use super::folder::{self, Folder, FolderFault};
 use aws_lc_rs::digest::{SHA256, digest};
-use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -277,7 +276,10 @@ fn entry(name: &str, role: Role, expires: Option<Timestamp>, token: &str) -> Ent
 /// 256 random bits behind a prefix by which secret scanners can know it.
 fn new_token() -> Result<String, FolderFault> {
     let mut bits = [0; 32];
-    SystemRandom::new().fill(&mut bits).map_err(|_| FolderFault::Random)?;
+    let count = rustix::rand::getrandom(&mut bits[..], rustix::rand::GetRandomFlags::empty());
+    if !count.is_ok_and(|count| count == bits.len()) {
+        return Err(FolderFault::Random);
+    }
     Ok(format!("fdt_{}", hex(&bits)))
 }
 

@@ -172,8 +172,9 @@ fn product(agent: &str) -> Option<&str> {
     (!name.is_empty()).then_some(name)
 }
 
-/// At most [`ID_BYTES_MAX`] bytes of `text`, control characters left out.
-fn cut(text: &str) -> Box<str> {
+/// At most [`ID_BYTES_MAX`] bytes of `text`, control characters left out: what may be kept of a
+/// word of the caller's.
+pub fn cut(text: &str) -> Box<str> {
     let mut end = text.len().min(ID_BYTES_MAX);
     while !text.is_char_boundary(end) {
         end -= 1;

@@ -207,7 +207,8 @@ impl Relay {
         if self.inflater.is_some() {
             return Ok(());
         }
-        if !self.decoder.is_complete() {
+        // A provider that reports an error says by that that nothing more comes.
+        if !self.decoder.is_complete() && self.seen.error.is_none() {
             return Err(Broken::Unfinished);
         }
         out.extend_from_slice(&held);

@@ -113,38 +113,27 @@ impl Target {
             && known.last_failure == Some(Failure::Connect)
     }
 
-    /// The target gave an answer that can be used. Gives the circuit's state if it changed.
-    pub fn succeeded(&self) -> Option<telemetry::Circuit> {
-        self.change(|known| {
-            known.answered += 1;
-            known.circuit.succeeded();
-        })
-    }
-
-    /// The target failed. A 429 says that it lives and is not counted against its circuit. Gives
-    /// the circuit's state if it changed.
-    pub fn failed(&self, failure: Failure, now: Tick, unix_ms: u64) -> Option<telemetry::Circuit> {
-        self.change(|known| {
-            known.failed += 1;
-            known.last_failure = Some(failure);
-            known.last_failure_unix_ms = Some(unix_ms);
-            match failure {
-                Failure::TooMany => known.circuit.succeeded(),
-                Failure::Connect
-                | Failure::Status(_)
-                | Failure::FirstByteTimeout
-                | Failure::Unusable => known.circuit.failed(now),
-                Failure::CircuitOpen => {}
-            }
-        })
-    }
-
-    fn change(&self, change: impl FnOnce(&mut Known)) -> Option<telemetry::Circuit> {
+    /// The target gave an answer that can be used.
+    pub fn succeeded(&self) {
         let mut known = self.lock();
-        let before = told(known.circuit.state());
-        change(&mut known);
-        let after = told(known.circuit.state());
-        (before != after).then_some(after)
+        known.answered += 1;
+        known.circuit.succeeded();
+    }
+
+    /// The target failed. A 429 says that it lives and is not counted against its circuit.
+    pub fn failed(&self, failure: Failure, now: Tick, unix_ms: u64) {
+        let mut known = self.lock();
+        known.failed += 1;
+        known.last_failure = Some(failure);
+        known.last_failure_unix_ms = Some(unix_ms);
+        match failure {
+            Failure::TooMany => known.circuit.succeeded(),
+            Failure::Connect
+            | Failure::Status(_)
+            | Failure::FirstByteTimeout
+            | Failure::Unusable => known.circuit.failed(now),
+            Failure::CircuitOpen => {}
+        }
     }
 
     /// A probe outside of traffic reached it.

@@ -96,9 +96,17 @@ pub async fn answer<C: Client>(
     let frames = Frames::new(script, context);
     let now = gate.clock.now();
     let mut seen = Seen::default();
-    if !first_wait.is_zero() && !matches!(pause(seat, client, first_wait).await, Woken::OnTime) {
-        let counted = Counted { sent: 0, first_byte: None };
-        return Ok(Done { end: End::Gone, counted, seen });
+    if !first_wait.is_zero() {
+        match pause(seat, client, first_wait).await {
+            Woken::OnTime => {}
+            Woken::Gone => {
+                let counted = Counted { sent: 0, first_byte: None };
+                return Ok(Done { end: End::Gone, counted, seen });
+            }
+            Woken::Cut => {
+                return Err(Refusal::new(Class::Unavailable, "Firedoor is shutting down"));
+            }
+        }
     }
     let mut headers = request.headers;
     let content_type =

@@ -96,7 +96,7 @@ impl Gate {
         workers: usize,
     ) -> Result<Gate, &'static str> {
         let mut key = [0u8; 32];
-        aws_lc_rs::rand::fill(&mut key).map_err(|_| "the machine gives no randomness")?;
+        fill_random(&mut key)?;
         Ok(Gate {
             board,
             telemetry,
@@ -182,10 +182,18 @@ thread_local! {
     static RANDOM: Cell<u64> = Cell::new(seed());
 }
 
+/// Random bytes from the kernel. The crypto library's own generator gathers entropy for some 20 ms
+/// in each thread before its first byte.
+fn fill_random(bytes: &mut [u8]) -> Result<(), &'static str> {
+    let count = rustix::rand::getrandom(&mut *bytes, rustix::rand::GetRandomFlags::empty());
+    let filled = count.is_ok_and(|count| count == bytes.len());
+    if filled { Ok(()) } else { Err("the machine gives no randomness") }
+}
+
 fn seed() -> u64 {
     let mut bytes = [0u8; 8];
     // Without randomness the address of a local still tells threads apart; nothing secret hangs on it.
-    let _ = aws_lc_rs::rand::fill(&mut bytes);
+    let _ = fill_random(&mut bytes);
     u64::from_le_bytes(bytes) ^ (std::ptr::from_ref(&bytes) as usize as u64)
 }
 

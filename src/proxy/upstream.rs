@@ -163,8 +163,14 @@ async fn secure(origin: &Origin, tcp: TcpStream) -> Result<Stream, UpstreamFault
 /// The addresses of an origin, those left out that a name must never lead to: a name that points
 /// at this machine or at a metadata service is an attack or a mistake.
 async fn resolve(origin: &Origin) -> Result<Vec<SocketAddr>, UpstreamFault> {
+    let forbidden = || {
+        let why = "the name leads to an address that is never a provider (loopback, link-local or multicast)";
+        UpstreamFault::Connect(why.to_owned())
+    };
     if let Ok(address) = origin.host.parse::<IpAddr>() {
-        return Ok(vec![SocketAddr::new(address, origin.port)]);
+        // An operator may mean this machine, but never a metadata service.
+        let allowed = is_allowed(address, true).then(|| SocketAddr::new(address, origin.port));
+        return allowed.map(|address| vec![address]).ok_or_else(forbidden);
     }
     let found = tokio::net::lookup_host((origin.host.as_ref(), origin.port))
         .await
@@ -172,11 +178,7 @@ async fn resolve(origin: &Origin) -> Result<Vec<SocketAddr>, UpstreamFault> {
     let may_be_local = origin.host.eq_ignore_ascii_case("localhost");
     let allowed: Vec<SocketAddr> =
         found.filter(|address| is_allowed(address.ip(), may_be_local)).collect();
-    if allowed.is_empty() {
-        let why = "the name leads to an address that is never a provider (loopback, link-local or multicast)";
-        return Err(UpstreamFault::Connect(why.to_owned()));
-    }
-    Ok(allowed)
+    if allowed.is_empty() { Err(forbidden()) } else { Ok(allowed) }
 }
 
 /// Whether a name may lead to this address. Private networks may: models are served there.
@@ -218,15 +220,8 @@ pub enum Piece {
 /// Sends a request's bytes. A provider may answer and close before it has read them all, so a
 /// failed write is not the end: the answer is looked for all the same.
 pub async fn send(io: &mut Stream, head: &[u8], body: &[u8]) -> io::Result<()> {
-    // Small requests leave in one segment.
-    if body.len() <= 16 * 1024 {
-        let mut whole = Vec::with_capacity(head.len() + body.len());
-        whole.extend_from_slice(head);
-        whole.extend_from_slice(body);
-        return write_all(io, &whole).await;
-    }
     write_all(io, head).await?;
-    write_all(io, body).await
+    if body.is_empty() { Ok(()) } else { write_all(io, body).await }
 }
 
 /// Writes all of `bytes` and flushes.

@@ -151,6 +151,7 @@ impl Targets {
             self.list.push(Target {
                 provider: ProviderIndex(provider),
                 model: model.cloned(),
+                name_value: header_value(&text),
                 name: Arc::from(text),
             });
             TargetIndex((self.list.len() - 1) as u16)
@@ -423,8 +424,10 @@ fn build(file: File, linked: Linked, digest: String, source: &Source) -> Option<
     }
     let mut routes = Vec::with_capacity(file.routes.len() + providers.len());
     for (part, linked) in file.routes.into_iter().zip(linked.routes) {
+        let name = part.name?.value;
         routes.push(Route {
-            name: RouteName::new(&part.name?.value),
+            name: RouteName::new(&name),
+            name_value: header_value(&name),
             matcher: linked.matcher,
             targets: linked.targets,
             fallback: linked.fallback,
@@ -460,12 +463,19 @@ fn build(file: File, linked: Linked, digest: String, source: &Source) -> Option<
     })
 }
 
+/// A name as a header's value; one that no header can carry is left out.
+fn header_value(name: &str) -> http::HeaderValue {
+    http::HeaderValue::from_str(name).unwrap_or(http::HeaderValue::from_static(""))
+}
+
 /// The route of everything under `/{provider}/` that no written route takes. Its name is that path:
 /// no written route can have it.
 fn implicit(provider: &Provider, index: ProviderIndex, target: TargetIndex) -> Route {
     let is_ours = matches!(provider.family, Family::Canned | Family::Simulated);
+    let name = format!("/{}/", provider.name);
     Route {
-        name: RouteName::new(&format!("/{}/", provider.name)),
+        name: RouteName::new(&name),
+        name_value: header_value(&name),
         matcher: Matcher { provider: Some(index), ..Matcher::default() },
         targets: vec![Weighted { target, weight: 1 }],
         fallback: Vec::new(),

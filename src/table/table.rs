@@ -234,6 +234,8 @@ pub struct Target {
     pub model: Option<ModelName>,
     /// `provider/model` or `provider`, as headers, labels and records write it.
     pub name: Arc<str>,
+    /// The name, ready to be a header's value.
+    pub name_value: http::HeaderValue,
 }
 
 /// An authenticated caller.
@@ -259,6 +261,8 @@ pub struct Limits {
 pub struct Route {
     /// Its name.
     pub name: RouteName,
+    /// The name, ready to be a header's value.
+    pub name_value: http::HeaderValue,
     /// What it takes.
     pub matcher: Matcher,
     /// Where it sends, by weight. Never empty.

@@ -25,11 +25,16 @@ impl Gateway {
 
     /// The same, with environment variables.
     pub fn start_with(routes: &str, variables: &[(&str, &str)]) -> Gateway {
+        Gateway::start_under(&[], routes, variables)
+    }
+
+    /// The same, started by a `wrapper` that ends by executing its arguments.
+    pub fn start_under(wrapper: &[&str], routes: &str, variables: &[(&str, &str)]) -> Gateway {
         let folder = tempfile::tempdir().unwrap();
         let config = folder.path().join("routes.toml");
         std::fs::write(&config, completed(routes, folder.path())).unwrap();
         let arguments = ["serve", "--config", config.to_str().unwrap()];
-        let mut process = Process::firedoor(&arguments, variables);
+        let mut process = Process::firedoor_under(wrapper, &arguments, variables);
         let listen = folder.path().join("data").join("listen.json");
         let (data, admin) = wait_for("listen.json", || {
             if let Some(status) = process.ended() {

@@ -15,15 +15,20 @@
     reason = "test support: each test uses a part of it, and a failure here is a failed test"
 )]
 
+mod admin;
 mod client;
+mod dialects;
 mod gateway;
 mod mock;
 mod process;
+mod upstream;
 
 pub use client::{Answer, Client, End, Head, get, get_json, post};
+pub use dialects::{CASES, Case, frames, routes_to};
 pub use gateway::Gateway;
 pub use mock::{MockProcess, MockServer};
 pub use process::Process;
+pub use upstream::Upstream;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

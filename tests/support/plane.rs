@@ -53,6 +53,7 @@ fn provider(name: &str) -> Provider {
 fn route(name: &str) -> Route {
     let second = Duration::from_secs(1);
     Route {
+        name_value: http::HeaderValue::from_static("route"),
         name: RouteName::new(name),
         matcher: Matcher::default(),
         targets: vec![Weighted { target: TargetIndex(0), weight: 1 }],
@@ -90,6 +91,7 @@ fn table(dir: &Path) -> Table {
         },
         providers: vec![provider("openai")],
         targets: vec![Target {
+            name_value: http::HeaderValue::from_static("openai"),
             provider: ProviderIndex(0),
             model: Some(ModelName::new("gpt-4o")),
             name: "openai/gpt-4o".into(),

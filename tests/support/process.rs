@@ -28,8 +28,19 @@ struct Written {
 impl Process {
     /// Starts `firedoor` with `arguments`.
     pub fn firedoor(arguments: &[&str], variables: &[(&str, &str)]) -> Process {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_firedoor"));
-        command.args(arguments).envs(variables.iter().copied());
+        Process::firedoor_under(&[], arguments, variables)
+    }
+
+    /// The same, started by a `wrapper` that ends by executing its arguments.
+    pub fn firedoor_under(
+        wrapper: &[&str],
+        arguments: &[&str],
+        variables: &[(&str, &str)],
+    ) -> Process {
+        let binary = env!("CARGO_BIN_EXE_firedoor");
+        let whole = [wrapper, &[binary], arguments].concat();
+        let mut command = Command::new(whole[0]);
+        command.args(&whole[1..]).envs(variables.iter().copied());
         Process::spawn(command)
     }
 
@@ -55,6 +66,15 @@ impl Process {
     /// The most resident memory so far, in bytes.
     pub fn peak_memory_bytes(&self) -> u64 {
         self.status_bytes("VmHWM:")
+    }
+
+    /// User and system time so far, in clock ticks of 10 ms.
+    pub fn cpu_ticks(&self) -> u64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id())).unwrap();
+        // Behind the name, which may hold anything, stand the state and then numbers.
+        let rest = stat.rsplit_once(')').unwrap().1;
+        let fields: Vec<&str> = rest.split_whitespace().collect();
+        fields[11..13].iter().map(|field| field.parse::<u64>().unwrap()).sum()
     }
 
     /// Open file descriptors.

@@ -3,6 +3,7 @@
 use super::Received;
 use crate::clock::Tick;
 use crate::exchange::facts::{Facts, Outcome};
+use crate::exchange::identity::cut;
 use crate::exchange::relay::Seen;
 use crate::id::ExchangeId;
 use crate::proxy::Gate;
@@ -36,7 +37,7 @@ impl<'g> Book<'g> {
     pub(super) fn learn(&mut self, seen: &Seen) {
         let began = self.began;
         self.note(|facts| {
-            facts.model_reported.clone_from(&seen.model);
+            facts.model_reported = seen.model.as_deref().map(cut);
             facts.usage = seen.usage;
             facts.stop = seen.stop;
             facts.text_events = seen.text_events;

@@ -221,11 +221,9 @@ struct Using<'u> {
 
 impl Using<'_> {
     /// The answer can be used.
-    fn answered(&self, gate: &Gate) {
-        if self.is_good
-            && let Some(state) = self.health.succeeded()
-        {
-            gate.telemetry.meters().circuit(&self.target.name, state);
+    fn answered(&self) {
+        if self.is_good {
+            self.health.succeeded();
         }
     }
 }
@@ -402,7 +400,7 @@ impl Exchange<'_> {
         let (Some(base), Family::Openai | Family::Anthropic | Family::Gemini) =
             (&provider.base, provider.family)
         else {
-            return self.answer_locally(client, book, wanted, provider, target).await;
+            return self.answer_locally(client, book, wanted, route, provider, target).await;
         };
         let health = self.gate.health.target(&target.name);
         if !health.admit(self.gate.clock.now()) {
@@ -425,7 +423,7 @@ impl Exchange<'_> {
         let (head, answer) = match sent {
             Ok(answered) => answered,
             Err(Attempted::Failed(failed)) => {
-                self.failed(target, &health, failed.failure);
+                self.failed(&health, failed.failure);
                 return Attempted::Failed(failed);
             }
             Err(other) => return other,
@@ -436,7 +434,7 @@ impl Exchange<'_> {
             _ => None,
         };
         if let Some(failure) = failure {
-            self.failed(target, &health, failure);
+            self.failed(&health, failure);
             let has_budget =
                 self.gate.health.has_budget() && matches!(wanted.body, Body::Whole { .. });
             if attempts.would_go_on(failure, has_budget) {
@@ -449,18 +447,15 @@ impl Exchange<'_> {
         let using = Using { target, health: &health, is_good: failure.is_none() };
         let attempted = self.pass_on(client, book, route, until, using, head, answer, origin).await;
         if let Attempted::Failed(failed) = &attempted {
-            self.failed(target, &health, failed.failure);
+            self.failed(&health, failed.failure);
         }
         attempted
     }
 
     /// Counts a failure against a target.
-    fn failed(&self, target: &Target, health: &health::Target, failure: Failure) {
+    fn failed(&self, health: &health::Target, failure: Failure) {
         let clock = self.gate.clock;
-        let changed = health.failed(failure, clock.now(), clock.unix_ms());
-        if let Some(state) = changed {
-            self.gate.telemetry.meters().circuit(&target.name, state);
-        }
+        health.failed(failure, clock.now(), clock.unix_ms());
     }
 
     async fn answer_locally<C: Client>(
@@ -468,6 +463,7 @@ impl Exchange<'_> {
         client: &mut C,
         book: &mut Book<'_>,
         wanted: &Wanted,
+        route: &Route,
         provider: &Provider,
         target: &Target,
     ) -> Attempted {
@@ -484,7 +480,7 @@ impl Exchange<'_> {
                 Body::Whole { raw, plain } => plain.as_ref().unwrap_or(raw),
                 Body::Streamed => &[],
             },
-            headers: self.answer_headers(book, target),
+            headers: self.answer_headers(book, route, target),
             id: self.id.as_str(),
             unix_ms: self.gate.clock.unix_ms(),
             script: self.asked.headers.get("x-mock").map(HeaderValue::as_bytes),

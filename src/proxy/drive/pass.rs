@@ -38,7 +38,7 @@ impl Exchange<'_> {
         origin: Origin,
     ) -> Attempted {
         let status = upstream.status;
-        let mut headers = self.answer_headers(book, using.target);
+        let mut headers = self.answer_headers(book, route, using.target);
         if status == StatusCode::SWITCHING_PROTOCOLS {
             let protocol = upstream.upgrade.clone();
             forward::move_response_headers(upstream.headers, &mut headers);
@@ -66,7 +66,7 @@ impl Exchange<'_> {
                 .hold_whole(client, book, dialect, coding, waits, status, headers, &mut answer)
                 .await;
             if matches!(whole, Attempted::Done(After::Answered)) {
-                using.answered(self.gate);
+                using.answered();
                 self.keep(origin, answer);
             }
             return whole;
@@ -83,7 +83,7 @@ impl Exchange<'_> {
         let moving = Move {
             answer: &mut answer,
             relay: relay.as_mut(),
-            committed: &|| using.answered(self.gate),
+            committed: &|| using.answered(),
             head: Some(Head { status, headers, framing }),
             early: Vec::new(),
             id: self.id.as_str(),
@@ -236,21 +236,26 @@ impl Exchange<'_> {
     }
 
     /// Our own headers on an answer.
-    pub(super) fn answer_headers(&self, book: &Book<'_>, target: &Target) -> forward::Headers {
+    pub(super) fn answer_headers(
+        &self,
+        book: &Book<'_>,
+        route: &Route,
+        target: &Target,
+    ) -> forward::Headers {
         let mut headers = forward::Headers::with_capacity(24);
-        headers.push((answer::name::EXCHANGE, answer::value(self.id.as_str())));
+        let id = answer::value(self.id.as_str());
         if let Some(facts) = &book.facts {
-            if let Some(route) = &facts.route {
-                headers.push((answer::name::ROUTE, answer::value(route.as_str())));
-            }
-            let request = facts.identity.request.as_deref().unwrap_or(self.id.as_str());
-            headers.push((answer::name::REQUEST, answer::value(request)));
+            let request =
+                facts.identity.request.as_deref().map_or_else(|| id.clone(), answer::value);
+            headers.push((answer::name::REQUEST, request));
             if facts.attempts > 0 {
                 let attempts = HeaderValue::from(u16::from(facts.attempts));
                 headers.push((answer::name::ATTEMPT, attempts));
             }
         }
-        headers.push((answer::name::TARGET, answer::value(&target.name)));
+        headers.push((answer::name::EXCHANGE, id));
+        headers.push((answer::name::ROUTE, route.name_value.clone()));
+        headers.push((answer::name::TARGET, target.name_value.clone()));
         headers
     }
 

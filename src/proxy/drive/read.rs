@@ -122,7 +122,7 @@ impl Exchange<'_> {
         let request_bytes = text.len() as u64;
         book.note(|facts| {
             facts.identity = who;
-            facts.model_asked.clone_from(&model);
+            facts.model_asked = model.as_deref().map(identity::cut);
             facts.is_stream = is_stream;
             facts.request_bytes = request_bytes;
         });

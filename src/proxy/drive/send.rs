@@ -14,6 +14,9 @@ use http::{HeaderValue, Method, header};
 use std::future::poll_fn;
 use tokio::time::Instant;
 
+/// A body up to this size leaves in one buffer with its head, and so in one segment or few.
+const INLINE_BYTES_MAX: usize = 16 * 1024;
+
 impl Exchange<'_> {
     /// The head of our request to a provider, and its body.
     pub(super) fn prepare(
@@ -56,7 +59,8 @@ impl Exchange<'_> {
                 (Bytes::new(), framing)
             }
         };
-        let mut head = Vec::with_capacity(1024);
+        let inline = if body.len() <= INLINE_BYTES_MAX { body.len() } else { 0 };
+        let mut head = Vec::with_capacity(1024 + inline);
         let target = PathAndQuery::from_maybe_shared(Bytes::from(path)).map_err(|_| {
             Refusal::new(Class::BadRequest, "the path cannot be sent to the provider")
         })?;
@@ -72,6 +76,12 @@ impl Exchange<'_> {
             connection,
         };
         h1::write_request_head(&mut head, &start, headers);
+        let body = if body.len() <= INLINE_BYTES_MAX {
+            head.extend_from_slice(&body);
+            Bytes::new()
+        } else {
+            body
+        };
         Ok(Prepared { head, body, is_chunked: framing == h1::BodyLength::Chunked })
     }
 

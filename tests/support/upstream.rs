@@ -1,0 +1,76 @@
+//! A provider that is a function: it gets a request's bytes and writes what it likes.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// A scripted provider, one thread a connection, as long as the test's process lives.
+pub struct Upstream {
+    /// Where it listens.
+    pub address: SocketAddr,
+    requests: Arc<AtomicUsize>,
+}
+
+impl Upstream {
+    /// Answers each connection's first request by `answer`, then closes the connection.
+    pub fn start(answer: impl Fn(&[u8], &mut TcpStream) + Send + Sync + 'static) -> Upstream {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let requests = Arc::new(AtomicUsize::new(0));
+        let (answer, counted) = (Arc::new(answer), Arc::clone(&requests));
+        std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let (answer, counted) = (Arc::clone(&answer), Arc::clone(&counted));
+                std::thread::spawn(move || {
+                    let mut stream = stream;
+                    if let Some(request) = read_request(&mut stream) {
+                        counted.fetch_add(1, Ordering::SeqCst);
+                        answer(&request, &mut stream);
+                    }
+                });
+            }
+        });
+        Upstream { address, requests }
+    }
+
+    /// Answers every request with the same bytes.
+    pub fn fixed(bytes: impl Into<Vec<u8>>) -> Upstream {
+        let bytes = bytes.into();
+        Upstream::start(move |_, stream| {
+            // The gateway may have seen enough.
+            let _ = stream.write_all(&bytes);
+        })
+    }
+
+    /// Its base URL, without a path.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Requests that came.
+    pub fn requests(&self) -> usize {
+        self.requests.load(Ordering::SeqCst)
+    }
+}
+
+/// Head and body of one request; `None` if the connection ends before.
+fn read_request(stream: &mut TcpStream) -> Option<Vec<u8>> {
+    let mut raw = Vec::new();
+    let mut space = [0; 16 << 10];
+    loop {
+        let end = raw.windows(4).position(|window| window == b"\r\n\r\n").map(|at| at + 4);
+        if let Some(end) = end {
+            let head = String::from_utf8_lossy(&raw[..end]).to_ascii_lowercase();
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length:"));
+            let length: usize = length.map_or(0, |text| text.trim().parse().unwrap());
+            if raw.len() >= end + length {
+                return Some(raw);
+            }
+        }
+        match stream.read(&mut space) {
+            Ok(0) | Err(_) => return None,
+            Ok(count) => raw.extend_from_slice(&space[..count]),
+        }
+    }
+}
