@@ -2,6 +2,10 @@
 
 use std::process::ExitCode;
 
+/// A third of the system allocator's time per request, at some megabytes of idle memory.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     firedoor::cli::run()
 }
