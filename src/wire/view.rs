@@ -13,6 +13,20 @@ use smallvec::SmallVec;
 use std::borrow::Cow;
 use std::fmt;
 
+/// How deep a body may nest: as deep as `serde_json` reads trees.
+const DEPTH_MAX: usize = 128;
+
+/// Refuses a body that nests deeper than [`DEPTH_MAX`]: a reader behind us may fall over it.
+pub(super) fn shallow(body: &[u8]) -> Result<(), BodyError> {
+    match too_deep(body) {
+        None => Ok(()),
+        Some(at) => {
+            let what = format!("the body nests more than {DEPTH_MAX} levels deep; flatten it");
+            Err(BodyError { at: Some(at), what: what.into() })
+        }
+    }
+}
+
 /// The members of a body that were asked for.
 pub(super) struct Top<'b> {
     body: &'b [u8],
@@ -26,6 +40,7 @@ impl<'b> Top<'b> {
         once: &'static [&'static str],
         hints: &'static [&'static str],
     ) -> Result<Top<'b>, BodyError> {
+        shallow(body)?;
         let text = std::str::from_utf8(body).map_err(|error| BodyError {
             at: Some(error.valid_up_to()),
             what: Cow::Borrowed("the body is not UTF-8"),
@@ -150,4 +165,41 @@ fn unreadable(text: &str, error: &serde_json::Error) -> BodyError {
         format!("the body is not valid JSON: {words}")
     };
     BodyError { at: Some(at), what: Cow::Owned(what) }
+}
+
+/// Where `body` nests deeper than [`DEPTH_MAX`]. `serde_json` counts no levels in what it skips.
+fn too_deep(body: &[u8]) -> Option<usize> {
+    // Few brackets cannot nest deep.
+    let opens = memchr::memchr2_iter(b'[', b'{', body).take(DEPTH_MAX + 1).count();
+    if opens <= DEPTH_MAX {
+        return None;
+    }
+    let (mut at, mut depth) = (0, 0usize);
+    while let Some(&byte) = body.get(at) {
+        match byte {
+            b'"' => at = string_end(body, at + 1),
+            b'[' | b'{' => {
+                depth += 1;
+                if depth > DEPTH_MAX {
+                    return Some(at);
+                }
+            }
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        at += 1;
+    }
+    None
+}
+
+/// The closing quote of a string whose inside begins at `at`.
+fn string_end(body: &[u8], mut at: usize) -> usize {
+    while let Some(found) = body.get(at..).and_then(|rest| memchr::memchr2(b'"', b'\\', rest)) {
+        at += found;
+        if body[at] == b'"' {
+            return at;
+        }
+        at += 2;
+    }
+    body.len()
 }

@@ -11,6 +11,7 @@ use std::fmt;
 /// # Errors
 /// The body is not one JSON object, or says `contents`, `labels` or another deciding member twice.
 pub fn view(body: &[u8]) -> Result<View<'_>, BodyError> {
+    crate::wire::view::shallow(body)?;
     let text = std::str::from_utf8(body).map_err(|error| BodyError {
         at: Some(error.valid_up_to()),
         what: "the body is not UTF-8".into(),

@@ -8,13 +8,11 @@ use super::members::{members, some};
 use crate::wire::event::{Form, Span};
 use crate::wire::json::{self, offset_of};
 use crate::wire::request::{BodyError, Hints, View};
+use crate::wire::view::shallow;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
-
-/// How deep a body may nest: as deep as `serde_json` reads trees.
-const DEPTH_MAX: usize = 128;
 
 /// Members that decide, or that say who is asking.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -115,10 +113,7 @@ impl<'de> serde::Deserialize<'de> for Found<'de> {
 /// # Errors
 /// Says what is wrong, where, and what to send instead.
 pub fn view(body: &[u8]) -> Result<View<'_>, BodyError> {
-    if let Some(at) = too_deep(body) {
-        let what = format!("the body nests more than {DEPTH_MAX} levels deep; flatten it");
-        return Err(BodyError { at: Some(at), what: what.into() });
-    }
+    shallow(body)?;
     let text = std::str::from_utf8(body).map_err(|error| {
         let what = "the body is not UTF-8; send one JSON object in UTF-8";
         BodyError { at: Some(error.valid_up_to()), what: what.into() }
@@ -212,41 +207,4 @@ fn offset(body: &[u8], line: usize, column: usize) -> Option<usize> {
         Some(nth) => memchr::memchr_iter(b'\n', body).nth(nth)? + 1,
     };
     Some((start + column.saturating_sub(1)).min(body.len()))
-}
-
-/// Where `body` nests deeper than [`DEPTH_MAX`]. `serde_json` counts no levels in what it skips.
-fn too_deep(body: &[u8]) -> Option<usize> {
-    // Few brackets cannot nest deep.
-    let opens = memchr::memchr2_iter(b'[', b'{', body).take(DEPTH_MAX + 1).count();
-    if opens <= DEPTH_MAX {
-        return None;
-    }
-    let (mut at, mut depth) = (0, 0usize);
-    while let Some(&byte) = body.get(at) {
-        match byte {
-            b'"' => at = string_end(body, at + 1),
-            b'[' | b'{' => {
-                depth += 1;
-                if depth > DEPTH_MAX {
-                    return Some(at);
-                }
-            }
-            b']' | b'}' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        at += 1;
-    }
-    None
-}
-
-/// The closing quote of a string whose inside begins at `at`.
-fn string_end(body: &[u8], mut at: usize) -> usize {
-    while let Some(found) = body.get(at..).and_then(|rest| memchr::memchr2(b'"', b'\\', rest)) {
-        at += found;
-        if body[at] == b'"' {
-            return at;
-        }
-        at += 2;
-    }
-    body.len()
 }
