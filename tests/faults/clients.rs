@@ -68,6 +68,28 @@ fn a_client_that_leaves_inside_its_request_reaches_nobody() {
     assert_eq!(get_json(mock.address, "/stats")["requests"], 0);
 }
 
+/// Asks for a stream and reads nothing. The kernel gets little room, so that it is the gateway
+/// that is tested.
+fn unread(gateway: &Gateway) -> std::net::TcpStream {
+    let socket = socket2::Socket::new(
+        socket2::Domain::IPV4,
+        socket2::Type::STREAM,
+        Some(socket2::Protocol::TCP),
+    )
+    .unwrap();
+    socket.set_recv_buffer_size(16 << 10).unwrap();
+    socket.connect(&gateway.data.into()).unwrap();
+    let mut stream = std::net::TcpStream::from(socket);
+    let body = CASES[0].body("m", "hello", true);
+    let length = body.len();
+    let request = format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\n\
+         content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+    );
+    stream.write_all(request.as_bytes()).unwrap();
+    stream
+}
+
 const STREAMS: usize = 50;
 /// What the provider would like to send on each stream.
 const STREAM_BYTES: usize = 64 << 20;
@@ -100,44 +122,27 @@ fn a_client_that_stops_reading_stops_the_provider() {
     });
     let more = "timeouts = { idle_ms = 300000 }";
     let gateway = Gateway::start(&routes_to(&upstream.url(), more));
-    // Warm: what the first streams cost once is no stream's cost.
-    let warm = CASES[0].ask(&gateway, "", true);
-    drop(warm);
-    gateway.wait_idle();
+    // Unread streams, up to the provider's stop. Still means: nothing was written during half a
+    // second.
+    let held = |count: usize| {
+        let wanted = upstream.requests() + count;
+        let streams: Vec<_> = (0..count).map(|_| unread(&gateway)).collect();
+        wait_for("all streams at the provider", || (upstream.requests() == wanted).then_some(()));
+        let mut last = (written.load(Ordering::SeqCst), Instant::now());
+        wait_for("the provider to come to a stop", || {
+            let now = written.load(Ordering::SeqCst);
+            if now != last.0 {
+                last = (now, Instant::now());
+            }
+            (now > 0 && last.1.elapsed() > Duration::from_millis(500)).then_some(())
+        });
+        streams
+    };
+    // What the workers need once is no stream's cost.
+    let first = held(10);
     let before = gateway.process.memory_bytes();
-    let streams: Vec<_> = (0..STREAMS)
-        .map(|_| {
-            let socket = socket2::Socket::new(
-                socket2::Domain::IPV4,
-                socket2::Type::STREAM,
-                Some(socket2::Protocol::TCP),
-            )
-            .unwrap();
-            // Little room in the kernel, so that it is the gateway that is tested.
-            socket.set_recv_buffer_size(16 << 10).unwrap();
-            socket.connect(&gateway.data.into()).unwrap();
-            let mut stream = std::net::TcpStream::from(socket);
-            let body = CASES[0].body("m", "hello", true);
-            let length = body.len();
-            let request = format!(
-                "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\n\
-                 content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
-            );
-            stream.write_all(request.as_bytes()).unwrap();
-            stream
-        })
-        .collect();
-    wait_for("all streams at the provider", || (upstream.requests() > STREAMS).then_some(()));
-    // Still means: nothing was written during half a second.
-    let mut last = (written.load(Ordering::SeqCst), Instant::now());
-    wait_for("the provider to come to a stop", || {
-        let now = written.load(Ordering::SeqCst);
-        if now != last.0 {
-            last = (now, Instant::now());
-        }
-        (now > 0 && last.1.elapsed() > Duration::from_millis(500)).then_some(())
-    });
-    let sent = last.0;
+    let streams = held(STREAMS);
+    let sent = written.load(Ordering::SeqCst);
     assert!(sent < (STREAMS * STREAM_BYTES / 4) as u64, "{sent} bytes went out unread");
     let grown = gateway.process.memory_bytes().saturating_sub(before) / STREAMS as u64;
     assert!(grown <= 256 << 10, "{} KiB of memory for each stream", grown >> 10);
@@ -152,7 +157,7 @@ fn a_client_that_stops_reading_stops_the_provider() {
         read += count;
     }
     assert!(written.load(Ordering::SeqCst) > sent, "the provider goes on");
-    drop(streams);
+    drop((first, streams));
     gateway.wait_idle();
 }
 

@@ -46,14 +46,14 @@ impl Gateway {
         self.admin_call("GET", "/metrics").text()
     }
 
-    /// The sum of a metric's values over the series whose labels hold `labels`.
-    pub fn metric(&self, name: &str, labels: &str) -> f64 {
+    /// The sum of a whole-numbered metric over the series whose labels hold `labels`.
+    pub fn metric(&self, name: &str, labels: &str) -> u64 {
         let text = self.metrics();
         let value = |line: &str| {
             let (series, value) = line.rsplit_once(' ')?;
             let rest = series.strip_prefix(name)?;
             let is_it = (rest.is_empty() || rest.starts_with('{')) && rest.contains(labels);
-            is_it.then(|| value.parse::<f64>().unwrap())
+            is_it.then(|| value.parse::<u64>().unwrap())
         };
         text.lines().filter_map(value).sum()
     }

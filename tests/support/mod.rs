@@ -28,7 +28,7 @@ pub use dialects::{CASES, Case, frames, routes_to};
 pub use gateway::Gateway;
 pub use mock::{MockProcess, MockServer};
 pub use process::Process;
-pub use upstream::Upstream;
+pub use upstream::{Upstream, read_request};
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

@@ -55,7 +55,7 @@ impl Upstream {
 }
 
 /// Head and body of one request; `None` if the connection ends before.
-fn read_request(stream: &mut TcpStream) -> Option<Vec<u8>> {
+pub fn read_request(stream: &mut impl Read) -> Option<Vec<u8>> {
     let mut raw = Vec::new();
     let mut space = [0; 16 << 10];
     loop {

@@ -9,6 +9,8 @@ mod book;
 mod pass;
 mod read;
 mod send;
+#[cfg(test)]
+mod tests;
 
 use super::client::Client;
 use super::registry::Seat;
