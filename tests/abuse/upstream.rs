@@ -81,8 +81,9 @@ fn d3_06_bytes_behind_an_answer_are_nobodys_answer() {
 fn recordings(folder: &str, most: usize) -> Vec<String> {
     let mut names: Vec<String> = std::fs::read_dir(data().join("wire").join(folder))
         .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .filter(|name| name.ends_with(".sse"))
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|ending| ending == "sse"))
+        .map(|path| path.file_name().unwrap().to_str().unwrap().to_owned())
         .collect();
     names.sort();
     names.truncate(most);
