@@ -86,7 +86,8 @@ pub fn request_headers<'h>(
 ) -> Result<Borrowed<'h>, Refusal> {
     let mut headers = Borrowed::new();
     let has_connection = asked.headers.contains_key(header::CONNECTION);
-    let mut has_credential = asked.query.is_some_and(|query| query.contains("key="));
+    let mut has_credential =
+        asked.query.is_some_and(|query| query.split('&').any(|pair| pair.starts_with("key=")));
     for (name, value) in asked.headers {
         let is_credential = CREDENTIALS.contains(name);
         if is_credential {

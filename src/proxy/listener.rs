@@ -30,7 +30,7 @@ pub fn run_worker(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async move {
         let worker = Arc::new(Worker {
-            pool: upstream::Pool::default(),
+            pool: upstream::Pool::new(gate.telemetry.clone()),
             registry: Arc::clone(&gate.registries[number]),
         });
         let mut accepting = Vec::new();

@@ -9,6 +9,7 @@ use super::scratch;
 pub use super::stream::Stream;
 use super::tls;
 use crate::table::BaseUrl;
+use crate::telemetry::{Held, Telemetry, UpstreamState};
 use rustls::pki_types::ServerName;
 use std::collections::HashMap;
 use std::future::poll_fn;
@@ -44,18 +45,25 @@ impl From<&BaseUrl> for Origin {
 }
 
 /// One worker's idle connections.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Pool {
     idle: Mutex<HashMap<Origin, Vec<Idle>>>,
+    meters: Telemetry,
 }
 
 #[derive(Debug)]
 struct Idle {
     io: Stream,
     since: Instant,
+    _counted: Held,
 }
 
 impl Pool {
+    /// An empty pool that tells `meters` what lies in it.
+    pub fn new(meters: Telemetry) -> Pool {
+        Pool { idle: Mutex::default(), meters }
+    }
+
     /// An idle connection that is still open, the one used last first.
     pub fn take(&self, origin: &Origin) -> Option<Stream> {
         let mut idle = self.lock();
@@ -76,7 +84,8 @@ impl Pool {
         let mut idle = self.lock();
         let list = idle.entry(origin).or_default();
         if list.len() < IDLE_MAX {
-            list.push(Idle { io, since: Instant::now() });
+            let held = self.meters.meters().upstream_connections(UpstreamState::Idle).hold();
+            list.push(Idle { io, since: Instant::now(), _counted: held });
         }
     }
 
@@ -206,6 +215,8 @@ pub struct Answer {
     surplus: Vec<u8>,
     keep_alive: bool,
     done: bool,
+    /// Counts the connection as busy until the answer is over.
+    busy: Option<Held>,
 }
 
 /// What one read of an answer's body gave.
@@ -259,7 +270,7 @@ pub async fn receive(
                 surplus.drain(..bytes_used);
                 let body = BodyReader::response(head.body, u64::MAX);
                 let keep_alive = head.keep_alive;
-                let answer = Answer { io, body, surplus, keep_alive, done: false };
+                let answer = Answer { io, body, surplus, keep_alive, done: false, busy: None };
                 return Ok((head, answer));
             }
             h1::ParsedResponse::Interim { bytes_used, .. } => {
@@ -338,6 +349,11 @@ impl Answer {
         // Bytes behind the end are nobody's answer: such a connection is not used again.
         self.keep_alive &= decoded.bytes_used == input.len();
         Ok(Piece::End)
+    }
+
+    /// Has the connection counted as busy until the answer is dropped.
+    pub fn count(&mut self, busy: Held) {
+        self.busy = Some(busy);
     }
 
     /// The connection, if it can serve another request.

@@ -7,6 +7,7 @@ use crate::proxy::client::{BodyFault, Client};
 use crate::proxy::h1;
 use crate::proxy::upstream::{self, Answer, Origin, UpstreamFault};
 use crate::table::{Provider, Route, Target};
+use crate::telemetry::UpstreamState;
 use crate::wire::refusal::{Class, Refusal};
 use bytes::Bytes;
 use http::uri::PathAndQuery;
@@ -116,7 +117,11 @@ impl Exchange<'_> {
                 Attempted::Failed(Failed { failure, refusal: Refusal::new(class, message) })
             };
             match asked {
-                Ok(Ok(answered)) => return Ok(answered),
+                Ok(Ok((head, mut answer))) => {
+                    let meters = self.gate.telemetry.meters();
+                    answer.count(meters.upstream_connections(UpstreamState::Busy).hold());
+                    return Ok((head, answer));
+                }
                 Ok(Err(UpstreamFault::Broken(_)))
                     if was_kept && matches!(wanted.body, Body::Whole { .. }) => {}
                 Ok(Err(fault @ (UpstreamFault::Broken(_) | UpstreamFault::Connect(_)))) => {
@@ -143,6 +148,8 @@ impl Exchange<'_> {
         until: Instant,
     ) -> Result<upstream::Stream, Attempted> {
         let deadline = until.min(Instant::now() + route.timeouts.connect);
+        let meters = self.gate.telemetry.meters();
+        let _counted = meters.upstream_connections(UpstreamState::Connecting).hold();
         // Boxed: dialing is rare and its future large, and it would stand in every open stream.
         let dialed = self.race(client, deadline, Box::pin(upstream::dial(origin))).await;
         let failed = |message: String| {

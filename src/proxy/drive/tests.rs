@@ -80,7 +80,7 @@ async fn a_panic_ends_its_own_exchange_and_no_other() {
     let (telemetry, _upkeep) = Telemetry::quiet().unwrap();
     let gate = Arc::new(Gate::new(board, telemetry.clone(), 1).unwrap());
     let worker = Arc::new(Worker {
-        pool: upstream::Pool::default(),
+        pool: upstream::Pool::new(gate.telemetry.clone()),
         registry: Arc::clone(&gate.registries[0]),
     });
     let run = |panics: bool| {
