@@ -92,3 +92,23 @@ fn a_websocket_is_tunnelled_once_the_provider_agrees() {
     let (bytes, _) = client.rest();
     assert_eq!(String::from_utf8_lossy(&bytes), "helloFRAMES OF OURS");
 }
+
+#[test]
+fn a_stream_in_a_framing_that_is_not_read_is_not_held_back() {
+    let mock = MockServer::start();
+    let gateway = Gateway::start(&routes_to(&mock.url(), ""));
+    let body = r#"{"contents":[{"parts":[{"text":"mock:tokens=20,itl_ms=20;"}]}]}"#;
+    let mut client = Client::connect(gateway.data);
+    client.request("POST", "/v1beta/models/m:streamGenerateContent", &[], body.as_bytes());
+    let head = client.head();
+    assert_eq!(head.status, 200);
+    let first = client.chunk().unwrap().unwrap();
+    assert_eq!(first[0], b'[');
+    assert_eq!(get_json(mock.address, "/stats")["open"], 1, "the provider is still speaking");
+    let mut whole = first;
+    while let Some(more) = client.chunk().unwrap() {
+        whole.extend_from_slice(&more);
+    }
+    let parts: serde_json::Value = serde_json::from_slice(&whole).unwrap();
+    assert!(parts.as_array().unwrap().len() > 5);
+}

@@ -61,7 +61,9 @@ impl Exchange<'_> {
         };
         let head_length = head_framing(&upstream.headers);
         forward::move_response_headers(upstream.headers, &mut headers);
-        if let (Some(dialect), None) = (dialect, &relay) {
+        // A stream in a framing that is not read (Gemini's array without `alt=sse`) is not held back.
+        let is_unread_stream = asked_stream && status.is_success();
+        if let (Some(dialect), None, false) = (dialect, &relay, is_unread_stream) {
             let whole = self
                 .hold_whole(client, book, dialect, coding, waits, status, headers, &mut answer)
                 .await;
