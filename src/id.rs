@@ -6,18 +6,21 @@
 use std::fmt;
 use std::sync::Arc;
 
+/// 128 bits that sort by time, in the layout of RFC 9562, section 5.7 (UUIDv7).
+fn by_time(unix_ms: u64, random: u128) -> u128 {
+    let time = u128::from(unix_ms & 0xFFFF_FFFF_FFFF) << 80;
+    let low = random & ((1 << 80) - 1);
+    time | (low & !(0xF << 76) & !(0x3 << 62)) | (0x7 << 76) | (0x2 << 62)
+}
+
 /// Names one exchange for its whole life: in headers, logs, metrics exemplars and records.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ExchangeId(pub u128);
 
 impl ExchangeId {
     /// An id for an exchange that began at `unix_ms`, made unique by `random`.
-    ///
-    /// Layout of RFC 9562, section 5.7 (UUIDv7), so that ids sort by time.
     pub fn new(unix_ms: u64, random: u128) -> ExchangeId {
-        let time = u128::from(unix_ms & 0xFFFF_FFFF_FFFF) << 80;
-        let low = random & ((1 << 80) - 1);
-        ExchangeId(time | (low & !(0xF << 76) & !(0x3 << 62)) | (0x7 << 76) | (0x2 << 62))
+        ExchangeId(by_time(unix_ms, random))
     }
 
     /// The text form `x_` and 32 hexadecimal digits.
@@ -56,6 +59,56 @@ impl ExchangeText {
     /// The text as bytes, for a header value.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
+    }
+}
+
+/// Names one lever for ever: in refusals, the audit, records and commands.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LeverId(pub u128);
+
+impl LeverId {
+    const PREFIX: &str = "lv_";
+
+    /// An id for a lever that was pulled at `unix_ms`, made unique by `random`.
+    pub fn new(unix_ms: u64, random: u128) -> LeverId {
+        LeverId(by_time(unix_ms, random))
+    }
+
+    /// Reads the text form, `lv_` and 32 hexadecimal digits in lower case.
+    pub fn parse(text: &str) -> Option<LeverId> {
+        let digits = text.strip_prefix(LeverId::PREFIX)?;
+        let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        if digits.len() != 32 || !digits.bytes().all(is_hex) {
+            return None;
+        }
+        u128::from_str_radix(digits, 16).ok().map(LeverId)
+    }
+}
+
+impl fmt::Display for LeverId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{:032x}", LeverId::PREFIX, self.0)
+    }
+}
+
+impl fmt::Debug for LeverId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl serde::Serialize for LeverId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for LeverId {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<LeverId, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        LeverId::parse(&text).ok_or_else(|| {
+            serde::de::Error::custom("a lever's id is `lv_` and 32 hexadecimal digits")
+        })
     }
 }
 
@@ -126,6 +179,15 @@ impl fmt::Display for Epoch {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_levers_id_is_read_as_it_is_written() {
+        let id = LeverId::new(1_700_000_000_000, 7);
+        assert_eq!(LeverId::parse(&id.to_string()), Some(id));
+        for bad in ["", "lv_", "lv_1", "x_0190", &id.to_string().to_uppercase()] {
+            assert_eq!(LeverId::parse(bad), None, "{bad}");
+        }
+    }
 
     #[test]
     fn ids_sort_by_time_and_are_version_seven() {

@@ -81,7 +81,7 @@ fn data_dir(common: &Common) -> Result<PathBuf, Exit> {
     };
     let source = Source { file, text };
     match table::prepare(&source, &crate::control::lookup).table {
-        Some(table) => Ok(table.server.data_dir),
+        Some(table) => Ok(table.server.data_dir.clone()),
         // A broken file does not hide a running gateway: the default place is tried.
         None => Ok(source
             .file

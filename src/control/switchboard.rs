@@ -1,10 +1,14 @@
 //! Holds the live table; prepares and publishes the next one.
 
-use crate::id::Epoch;
+use super::tally::Tally;
+use crate::id::{Epoch, LeverId};
 use crate::table::diagnostic::Diagnostic;
-use crate::table::{self, Reference, Source, Table};
+use crate::table::lever::{Lever, Levers};
+use crate::table::{self, Reference, Routes, Source, Table};
 use arc_swap::{ArcSwap, Guard};
+use dashmap::DashMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
@@ -36,11 +40,18 @@ pub enum Reload {
 #[derive(Debug)]
 pub struct Switchboard {
     live: ArcSwap<Table>,
+    /// The live table's number, to be looked at more often than the table itself.
+    epoch: AtomicU64,
     file: Option<PathBuf>,
     /// Held from reading a source to publishing its table, so that reloads do not overtake each
     /// other; keeps what the last reload came to.
     reloading: Mutex<Option<Reload>>,
+    /// Held while the next table is put together and stored: never while a file is compiled, so
+    /// that a lever does not wait for a reload.
+    publishing: Mutex<()>,
     epochs: watch::Sender<Epoch>,
+    /// What each lever in force has done.
+    tallies: DashMap<LeverId, Arc<Tally>>,
 }
 
 impl Switchboard {
@@ -63,11 +74,53 @@ impl Switchboard {
     pub fn holding(first: Table, file: Option<&Path>) -> Arc<Switchboard> {
         let epochs = watch::Sender::new(first.epoch);
         Arc::new(Switchboard {
+            epoch: AtomicU64::new(first.epoch.0),
             live: ArcSwap::from_pointee(first),
             file: file.map(Path::to_path_buf),
             reloading: Mutex::new(None),
+            publishing: Mutex::new(()),
             epochs,
+            tallies: DashMap::new(),
         })
+    }
+
+    /// The live table's number. One load; a table is live before its number is told here.
+    #[inline]
+    pub fn epoch(&self) -> Epoch {
+        Epoch(self.epoch.load(Ordering::Acquire))
+    }
+
+    /// Puts exactly `levers` in force over the live routes, and gives the new table's number.
+    ///
+    /// Cannot fail, and waits for no file.
+    pub fn publish_levers(&self, levers: Vec<Arc<Lever>>) -> Epoch {
+        let _alone = self.publishing.lock().unwrap_or_else(PoisonError::into_inner);
+        for lever in &levers {
+            self.tallies.entry(lever.id).or_default();
+        }
+        let live = self.live.load();
+        let compiled = Levers::compile(levers, &live.files);
+        let epoch = self.store(Arc::clone(&live.files), compiled);
+        let table = self.live.load();
+        let stands = |id: &LeverId| {
+            table.levers.all().binary_search_by_key(id, |lever| lever.id).is_ok()
+        };
+        self.tallies.retain(|id, _| stands(id));
+        epoch
+    }
+
+    /// What a lever has done so far; nothing if it is not in force any more.
+    pub fn tally(&self, lever: LeverId) -> Arc<Tally> {
+        self.tallies.get(&lever).map(|tally| Arc::clone(&tally)).unwrap_or_default()
+    }
+
+    /// Stores the next table. The caller holds `publishing`.
+    fn store(&self, files: Arc<Routes>, levers: Levers) -> Epoch {
+        let epoch = Epoch(self.live.load().epoch.0 + 1);
+        self.live.store(Arc::new(Table { epoch, files, levers: Arc::new(levers) }));
+        self.epoch.store(epoch.0, Ordering::Release);
+        self.epochs.send_replace(epoch);
+        epoch
     }
 
     /// The live table, for a look that does not outlive the call. One atomic load.
@@ -100,7 +153,7 @@ impl Switchboard {
     /// Blocks on the disk and on the compiler: not for a data plane thread.
     pub fn reload(&self) -> Reload {
         let mut last = self.reload_lock();
-        let live = self.live.load();
+        let live = self.live.load_full();
         let outcome = match read(self.file.as_deref()) {
             Err(diagnostics) => Reload::Refused { epoch: live.epoch, diagnostics },
             Ok(source) => {
@@ -112,11 +165,13 @@ impl Switchboard {
                     Some(next) if next.digest == live.digest => {
                         Reload::Unchanged { epoch: live.epoch }
                     }
-                    Some(mut next) => {
-                        next.epoch = Epoch(live.epoch.0 + 1);
-                        let epoch = next.epoch;
-                        self.live.store(Arc::new(next));
-                        self.epochs.send_replace(epoch);
+                    Some(next) => {
+                        let alone = self.publishing.lock();
+                        let _alone = alone.unwrap_or_else(PoisonError::into_inner);
+                        // Levers may have changed while the file was compiled.
+                        let standing = self.live.load().levers.all().to_vec();
+                        let levers = Levers::compile(standing, &next.files);
+                        let epoch = self.store(next.files, levers);
                         Reload::Published { epoch, warnings: prepared.diagnostics }
                     }
                 }

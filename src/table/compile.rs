@@ -8,7 +8,7 @@ use super::file::{self, File, Link, RoutePart, TargetPart};
 use super::reader::{Reader, listed, nearest, shown};
 use super::{
     AppIndex, Capture, Family, Lookup, Matcher, Prepared, Provider, ProviderIndex, RetryPolicy,
-    Route, RouteIndex, Source, Table, Target, TargetIndex, Timeouts, Weighted, codes,
+    Route, RouteIndex, Routes, Source, Table, Target, TargetIndex, Timeouts, Weighted, codes,
 };
 use crate::id::{Epoch, ModelName, RouteName};
 use crate::table::diagnostic::Severity;
@@ -449,8 +449,7 @@ fn build(file: File, linked: Linked, digest: String, source: &Source) -> Option<
         by_provider_name.insert(provider.name.shared(), (ProviderIndex(index), route));
         routes.push(implicit(provider, ProviderIndex(index), TargetIndex(target)));
     }
-    Some(Table {
-        epoch: Epoch(0),
+    let routes = Routes {
         digest,
         source: source.file.clone(),
         server: file.server,
@@ -460,7 +459,8 @@ fn build(file: File, linked: Linked, digest: String, source: &Source) -> Option<
         app_keys,
         routes,
         by_provider_name,
-    })
+    };
+    Some(Table { epoch: Epoch(0), files: Arc::new(routes), levers: Arc::default() })
 }
 
 /// A name as a header's value; one that no header can carry is left out.

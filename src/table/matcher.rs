@@ -3,7 +3,7 @@
 //! The first route whose every given part matches wins. A look allocates nothing and takes no
 //! lock; its time is bounded by the number of routes times the length of what is matched.
 
-use super::{AppIndex, Matcher, Pattern, Query, RouteIndex, Table};
+use super::{AppIndex, Matcher, Pattern, Query, RouteIndex, Routes};
 use crate::wire::Dialect;
 use aws_lc_rs::digest;
 use memchr::memmem;
@@ -91,7 +91,7 @@ impl Matcher {
     }
 }
 
-impl Table {
+impl Routes {
     /// The first route that takes `query`.
     pub fn route(&self, query: &Query<'_>) -> Option<RouteIndex> {
         let at = self.routes.iter().position(|route| route.matcher.takes(query))?;

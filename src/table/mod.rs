@@ -10,6 +10,7 @@ mod compile;
 pub mod diagnostic;
 mod file;
 mod interpolate;
+pub mod lever;
 mod matcher;
 mod provider;
 mod reader;

@@ -3,11 +3,13 @@
 //! Built once, never changed, shared by reference count. Whatever may fail has failed before one
 //! of these exists.
 
+use super::lever::Levers;
 use crate::id::{AppName, Epoch, ModelName, ProviderName, RouteName};
 use crate::wire::Dialect;
 use std::collections::HashMap;
 use std::fmt;
 use std::net::SocketAddr;
+use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,11 +30,31 @@ pub struct AppIndex(pub u16);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RouteIndex(pub u16);
 
-/// Routes, providers, apps and limits, compiled.
+/// What is live: what the files say, and the levers that are in force beside it.
+///
+/// The two change apart: a reload brings other routes under the same levers, a lever stands over
+/// the same routes. What the files say is reached through the table itself.
 #[derive(Debug)]
 pub struct Table {
     /// Its number; set when it is published.
     pub epoch: Epoch,
+    /// What the files say.
+    pub files: Arc<Routes>,
+    /// The levers in force.
+    pub levers: Arc<Levers>,
+}
+
+impl Deref for Table {
+    type Target = Routes;
+
+    fn deref(&self) -> &Routes {
+        &self.files
+    }
+}
+
+/// Routes, providers, apps and limits, compiled.
+#[derive(Debug)]
+pub struct Routes {
     /// SHA-256 of the text it was compiled from and of what its references stood for, in
     /// hexadecimal: equal digests are the same table. A rotated secret is another one.
     pub digest: String,

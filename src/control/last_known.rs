@@ -1,0 +1,80 @@
+//! `last-known.json`: the levers in force as of the last change, beside the log.
+//!
+//! Two uses. A log that names another lineage, or an older revision than this file, was restored
+//! from a copy: starting from it would undo levers unseen, so the gate refuses. And where the log
+//! cannot be read at all, `--last-known` starts from this file instead of from nothing.
+//!
+//! Written after each change by a rename; a file that cannot be read is as good as none.
+
+use super::fold::InForce;
+use super::log::{Lineage, Rev};
+use crate::table::lever::Lever;
+use serde::{Deserialize, Serialize};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+/// The file's name in the data folder.
+pub const FILE: &str = "last-known.json";
+
+/// What it holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastKnown {
+    /// The log it was read from.
+    pub lineage: Lineage,
+    /// The revision up to which.
+    pub rev: Rev,
+    /// The levers in force.
+    pub levers: Vec<Lever>,
+}
+
+/// Where it lies in `data_dir`.
+pub fn path(data_dir: &Path) -> PathBuf {
+    data_dir.join(FILE)
+}
+
+impl LastKnown {
+    /// Of a state.
+    pub fn of(lineage: Lineage, state: &InForce) -> LastKnown {
+        LastKnown { lineage, rev: state.rev, levers: state.levers.values().cloned().collect() }
+    }
+
+    /// As a state.
+    pub fn state(self) -> InForce {
+        let levers = self.levers.into_iter().map(|lever| (lever.id, lever)).collect();
+        InForce { rev: self.rev, levers }
+    }
+
+    /// Reads the file; `None` where there is none.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn read(path: &Path) -> Result<Option<LastKnown>, String> {
+        let bytes = match std::fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(format!("{}: {error}", path.display())),
+        };
+        serde_json::from_slice(&bytes)
+            .map(Some)
+            .map_err(|error| format!("{}: {error}", path.display()))
+    }
+
+    /// Puts it in the place of the old one.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn write(&self, path: &Path) -> std::io::Result<()> {
+        let temporary = path.with_extension("new");
+        let mut file = std::fs::OpenOptions::new()
+            .create(true)
+            .truncate(true)
+            .write(true)
+            .mode(0o600)
+            .open(&temporary)?;
+        let text = serde_json::to_vec(self)?;
+        file.write_all(&text)?;
+        file.write_all(b"\n")?;
+        std::fs::rename(&temporary, path)
+    }
+}

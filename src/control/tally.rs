@@ -1,0 +1,77 @@
+//! What a lever has done so far: the proof that the answer to its pulling states.
+//!
+//! Counted where it happens, by whoever cuts or refuses, and only then: an exchange that no lever
+//! reaches touches none of this.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::sync::Notify;
+
+/// The counters of one lever.
+#[derive(Debug, Default)]
+pub struct Tally {
+    ordered: AtomicU64,
+    ended: AtomicU64,
+    late_bytes: AtomicU64,
+    refused: AtomicU64,
+    moved: Notify,
+}
+
+/// What a [`Tally`] says at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// Exchanges under way that it ordered to end or to go elsewhere.
+    pub ordered: u64,
+    /// Of these, those whose ending is written.
+    pub ended: u64,
+    /// Content bytes that reached exchanges of its scope after it was in force.
+    pub late_bytes: u64,
+    /// Requests that it refused since.
+    pub refused: u64,
+}
+
+impl Tally {
+    /// An exchange under way was ordered to end.
+    pub fn order(&self) {
+        self.ordered.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// The ending of one is written.
+    pub fn end(&self) {
+        self.ended.fetch_add(1, Ordering::AcqRel);
+        self.moved.notify_waiters();
+    }
+
+    /// Bytes went out in the very step in which the lever came into force.
+    pub fn late(&self, bytes: u64) {
+        self.late_bytes.fetch_add(bytes, Ordering::AcqRel);
+    }
+
+    /// A request was refused.
+    pub fn refuse(&self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What it says now.
+    pub fn counted(&self) -> Counted {
+        Counted {
+            ended: self.ended.load(Ordering::Acquire),
+            ordered: self.ordered.load(Ordering::Acquire),
+            late_bytes: self.late_bytes.load(Ordering::Acquire),
+            refused: self.refused.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Resolves once as many have ended as were ordered.
+    pub async fn all_ended(&self) {
+        loop {
+            let moved = self.moved.notified();
+            tokio::pin!(moved);
+            moved.as_mut().enable();
+            let now = self.counted();
+            if now.ended >= now.ordered {
+                return;
+            }
+            moved.await;
+        }
+    }
+}

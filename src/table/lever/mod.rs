@@ -1,0 +1,111 @@
+//! Levers: containment orders in force, beside the routes in the table.
+//!
+//! The vocabulary is closed. A lever names what it does ([`Act`]), whom it reaches ([`Scope`]), and
+//! who pulled it why; nothing in it is a program, a pattern of text or a size. `control/` keeps
+//! them durable and decides when one ends; here they are values, and [`Levers`] is what the hot
+//! path asks.
+//!
+//! Precedence: kill, then limit, then reroute. A narrower lever adds to a wider one and never
+//! weakens it.
+
+pub mod index;
+pub mod scope;
+
+pub use index::{KilledTools, Levers};
+pub use scope::{Dimension, GRAMMAR, Scope, ScopeError, Subject};
+
+use crate::id::LeverId;
+use serde::{Deserialize, Serialize};
+
+/// What a kill does to exchanges that are under way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnKill {
+    /// They are ended at once, in their dialect.
+    #[default]
+    Cut,
+    /// They run to their end; nothing new begins.
+    Drain,
+}
+
+/// What a reroute does to exchanges that are under way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnReroute {
+    /// They run to their end where they are.
+    #[default]
+    Finish,
+    /// They go on at the new target, where their route lets answers be continued.
+    Switch,
+}
+
+/// What a lever does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
+pub enum Act {
+    /// Refuses, and cuts what is under way.
+    Kill {
+        /// What happens to exchanges under way.
+        #[serde(default)]
+        in_flight: OnKill,
+    },
+    /// Sends elsewhere.
+    Reroute {
+        /// The targets to try, in order: `provider/model`, or `provider` for the model asked for.
+        to: Vec<String>,
+        /// What happens to exchanges under way.
+        #[serde(default)]
+        in_flight: OnReroute,
+    },
+}
+
+impl Act {
+    /// The kind's name.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Act::Kill { .. } => "kill",
+            Act::Reroute { .. } => "reroute",
+        }
+    }
+}
+
+/// A containment order in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lever {
+    /// Its id; ids sort by time.
+    pub id: LeverId,
+    /// What it does.
+    pub act: Act,
+    /// Whom it reaches.
+    pub scope: Scope,
+    /// Why, for the people who run the gate; never shown to callers.
+    pub reason: Box<str>,
+    /// What callers are told, if not the default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<Box<str>>,
+    /// Who pulled it.
+    pub author: Box<str>,
+    /// When, in milliseconds since the Unix epoch. For people: nothing is decided by it.
+    pub created_unix_ms: u64,
+    /// How long it was to stand in all, if not until it is lifted. Counted while the machine runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_ms: Option<u64>,
+    /// The incident it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incident: Option<Box<str>>,
+}
+
+impl Lever {
+    /// What callers are told.
+    pub fn told(&self) -> &str {
+        self.message.as_deref().unwrap_or("stopped by an operator")
+    }
+
+    /// Whether it is a kill that ends exchanges under way.
+    pub fn cuts(&self) -> bool {
+        match self.act {
+            Act::Kill { in_flight: OnKill::Cut } => !self.scope.names_tool(),
+            Act::Kill { in_flight: OnKill::Drain } | Act::Reroute { .. } => false,
+        }
+    }
+}
