@@ -432,7 +432,7 @@ async fn drain(
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
-    let cut = gate.cut_all();
+    let cut = gate.end_all();
     tracing::warn!(cut, "cut the streams that were still open");
 }
 

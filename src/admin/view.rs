@@ -41,8 +41,8 @@ pub(super) fn exchange(sequence: Option<Sequence>, facts: &Facts) -> Value {
         "id": facts.id.to_string(),
         "began": moment(facts.began_unix_ms),
         "app": who.app.as_ref().map(AppName::as_str),
-        "agent": who.agent,
-        "session": who.session,
+        "agent": who.agent.as_deref(),
+        "session": who.session.as_deref(),
         "end_user": who.end_user,
         "trace": who.trace,
         "request": who.request,
@@ -72,6 +72,7 @@ pub(super) fn exchange(sequence: Option<Sequence>, facts: &Facts) -> Value {
             "cache_write": facts.usage.cache_write,
             "reasoning": facts.usage.reasoning,
         },
+        "lever": facts.lever.map(|lever| lever.to_string()),
         "fault": facts.fault,
     });
     if let (Some(sequence), Some(object)) = (sequence, value.as_object_mut()) {

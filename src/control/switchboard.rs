@@ -102,10 +102,7 @@ impl Switchboard {
         let compiled = Levers::compile(levers, &live.files);
         let epoch = self.store(Arc::clone(&live.files), compiled);
         let table = self.live.load();
-        let stands = |id: &LeverId| {
-            table.levers.all().binary_search_by_key(id, |lever| lever.id).is_ok()
-        };
-        self.tallies.retain(|id, _| stands(id));
+        self.tallies.retain(|id, _| table.levers.has(*id));
         epoch
     }
 

@@ -6,9 +6,12 @@
 //! caller keeps, has something left; taking over by another target is not a retry of the same
 //! mistake, but it draws on the budget too, so that a full outage cannot multiply traffic.
 
-use crate::table::{RetryPolicy, Route, Table, TargetIndex};
+use crate::id::LeverId;
+use crate::table::lever::{Levers, Subject};
+use crate::table::{RetryPolicy, Route, Routes, Target, TargetIndex};
 use crate::wire::Dialect;
 use smallvec::SmallVec;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The first pause before the same target is tried again; it doubles each time.
@@ -31,6 +34,8 @@ pub enum Failure {
     Unusable,
     /// The target's circuit is open; nothing was sent.
     CircuitOpen,
+    /// A lever kills the target; nothing was sent, or no answer of it was used.
+    Killed,
 }
 
 impl Failure {
@@ -43,6 +48,7 @@ impl Failure {
             Failure::FirstByteTimeout => "first_byte_timeout",
             Failure::Unusable => "unusable",
             Failure::CircuitOpen => "circuit_open",
+            Failure::Killed => "killed",
         }
     }
 
@@ -53,18 +59,40 @@ impl Failure {
             Failure::TooMany => policy.on_429,
             Failure::Status(_) => policy.on_5xx,
             Failure::FirstByteTimeout => policy.on_first_byte_timeout,
-            Failure::CircuitOpen => true,
+            Failure::CircuitOpen | Failure::Killed => true,
+        }
+    }
+
+    /// Whether it says that the target must not be asked at all: no retry there, and going on
+    /// elsewhere costs nothing.
+    fn is_closed(self) -> bool {
+        match self {
+            Failure::CircuitOpen | Failure::Killed => true,
+            Failure::Connect
+            | Failure::TooMany
+            | Failure::Status(_)
+            | Failure::FirstByteTimeout
+            | Failure::Unusable => false,
         }
     }
 }
 
+/// One target of a chain.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// The target.
+    pub target: Arc<Target>,
+    /// The lever that put it there.
+    pub lever: Option<LeverId>,
+}
+
 /// What to do next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Next {
     /// Try this target, after this pause.
     Try {
         /// The target.
-        target: TargetIndex,
+        step: Step,
         /// How long to wait first.
         pause: Duration,
         /// Whether it costs a unit of the retry budget.
@@ -77,76 +105,108 @@ pub enum Next {
 /// The order of targets for one exchange, and how far it has come.
 #[derive(Debug)]
 pub struct Attempts {
-    chain: SmallVec<[TargetIndex; 4]>,
+    chain: SmallVec<[Step; 3]>,
     at: usize,
     tries_here: u8,
     policy: RetryPolicy,
 }
 
+/// What the order of targets depends on.
+#[derive(Clone, Copy, Debug)]
+pub struct Choice<'c> {
+    /// The dialect that is asked in; `None` for what is passed through.
+    pub dialect: Option<Dialect>,
+    /// The model that is asked for.
+    pub model: Option<&'c str>,
+    /// Who asks, as scopes see it.
+    pub subject: Subject<'c>,
+    /// Any number; the same number gives the same choice among the weights.
+    pub pick: u64,
+}
+
 impl Attempts {
-    /// The chain for a request in `dialect`; targets that do not speak it are left out.
-    ///
-    /// `pick` is any number; the same number gives the same choice among the weights.
-    pub fn new(table: &Table, route: &Route, dialect: Option<Dialect>, pick: u64) -> Attempts {
-        let speaks = |target: TargetIndex| {
-            let target = &table.targets[usize::from(target.0)];
-            let provider = &table.providers[usize::from(target.provider.0)];
-            dialect.is_none_or(|dialect| provider.speaks(dialect))
+    /// The chain of `route` for a request: one of its targets by weight, the other targets, the
+    /// fallbacks; each that a lever reroutes is replaced by where the lever sends. Targets that do
+    /// not speak the dialect are left out.
+    pub fn new(routes: &Routes, levers: &Levers, route: &Route, choice: &Choice<'_>) -> Attempts {
+        let mut order: SmallVec<[TargetIndex; 4]> = SmallVec::new();
+        let speaks = |target: &Target| {
+            let provider = &routes.providers[usize::from(target.provider.0)];
+            choice.dialect.is_none_or(|dialect| provider.speaks(dialect))
         };
-        let mut chain = SmallVec::new();
-        let usable = || route.targets.iter().filter(|weighted| speaks(weighted.target));
+        let at = |index: TargetIndex| &routes.targets[usize::from(index.0)];
+        let usable = || route.targets.iter().filter(|weighted| speaks(at(weighted.target)));
         let sum: u64 = usable().map(|weighted| u64::from(weighted.weight)).sum();
         if sum > 0 {
-            let mut left = pick % sum;
+            let mut left = choice.pick % sum;
             let first = usable().find(|weighted| {
                 let weight = u64::from(weighted.weight);
                 let here = left < weight;
                 left = left.saturating_sub(weight);
                 here
             });
-            chain.extend(first.map(|weighted| weighted.target));
+            order.extend(first.map(|weighted| weighted.target));
         }
-        for target in usable().map(|weighted| weighted.target) {
-            if !chain.contains(&target) {
-                chain.push(target);
+        let fallback = route.fallback.iter().copied().filter(|index| speaks(at(*index)));
+        for index in usable().map(|weighted| weighted.target).chain(fallback) {
+            if !order.contains(&index) {
+                order.push(index);
             }
         }
-        for &target in route.fallback.iter().filter(|&&target| speaks(target)) {
-            if !chain.contains(&target) {
-                chain.push(target);
+        let mut chain: SmallVec<[Step; 3]> = SmallVec::new();
+        let mut add = |target: &Arc<Target>, lever| {
+            if !chain.iter().any(|step: &Step| step.target.name == target.name) {
+                chain.push(Step { target: Arc::clone(target), lever });
+            }
+        };
+        for index in order {
+            let target = at(index);
+            let provider = &routes.providers[usize::from(target.provider.0)];
+            let subject = Subject {
+                provider: Some(provider.name.as_str()),
+                model: super::forward::model(target, choice.model),
+                ..choice.subject
+            };
+            match levers.reroute(&subject) {
+                None => add(target, None),
+                Some((lever, elsewhere)) => {
+                    for target in elsewhere.iter().filter(|target| speaks(target)) {
+                        add(target, Some(lever.id));
+                    }
+                }
             }
         }
         Attempts { chain, at: 0, tries_here: 0, policy: route.retry }
     }
 
     /// The first target; `None` if no target speaks the dialect.
-    pub fn first(&mut self) -> Option<TargetIndex> {
+    pub fn first(&mut self) -> Option<Step> {
         self.tries_here = 1;
-        self.chain.first().copied()
+        self.chain.first().cloned()
     }
 
     /// What to do after `failure`, with `has_budget` units of retry left or not.
     ///
     /// `jitter` is any number; it spreads the pause between half of it and all of it.
     pub fn after(&mut self, failure: Failure, has_budget: bool, jitter: u64) -> Next {
-        if !failure.may_go_on(self.policy) || (!has_budget && failure != Failure::CircuitOpen) {
+        if !failure.may_go_on(self.policy) || (!has_budget && !failure.is_closed()) {
             return Next::GiveUp;
         }
-        let again = failure != Failure::CircuitOpen && self.tries_here < self.policy.attempts;
-        if again && let Some(&target) = self.chain.get(self.at) {
+        let again = !failure.is_closed() && self.tries_here < self.policy.attempts;
+        if again && let Some(step) = self.chain.get(self.at) {
             let exponent = u32::from(self.tries_here.saturating_sub(1)).min(16);
             self.tries_here += 1;
             let full = BACKOFF_FIRST.saturating_mul(1 << exponent).min(BACKOFF_MAX);
             let pause = full / 2 + full.mul_f64((jitter % 1024) as f64 / 2048.0);
-            return Next::Try { target, pause, costs_budget: true };
+            return Next::Try { step: step.clone(), pause, costs_budget: true };
         }
         self.at += 1;
         self.tries_here = 1;
         match self.chain.get(self.at) {
-            Some(&target) => Next::Try {
-                target,
+            Some(step) => Next::Try {
+                step: step.clone(),
                 pause: Duration::ZERO,
-                costs_budget: failure != Failure::CircuitOpen,
+                costs_budget: !failure.is_closed(),
             },
             None => Next::GiveUp,
         }
@@ -174,16 +234,25 @@ mod tests {
     };
 
     fn chain(targets: &[u16]) -> Attempts {
-        let chain = targets.iter().map(|&target| TargetIndex(target)).collect();
+        let step = |number: &u16| Step {
+            target: Arc::new(Target {
+                provider: crate::table::ProviderIndex(*number),
+                model: None,
+                name: number.to_string().into(),
+                name_value: http::HeaderValue::from(*number),
+            }),
+            lever: None,
+        };
+        let chain = targets.iter().map(step).collect();
         Attempts { chain, at: 0, tries_here: 0, policy: POLICY }
     }
 
     /// The targets that are tried when every attempt fails with `failure`.
     fn tried(mut attempts: Attempts, failure: Failure, budget: usize) -> Vec<u16> {
         let mut budget = budget;
-        let mut tried = vec![attempts.first().unwrap().0];
-        while let Next::Try { target, costs_budget, .. } = attempts.after(failure, budget > 0, 7) {
-            tried.push(target.0);
+        let mut tried = vec![attempts.first().unwrap().target.provider.0];
+        while let Next::Try { step, costs_budget, .. } = attempts.after(failure, budget > 0, 7) {
+            tried.push(step.target.provider.0);
             budget -= usize::from(costs_budget).min(budget);
         }
         tried
@@ -194,6 +263,7 @@ mod tests {
         assert_eq!(tried(chain(&[3, 1]), Failure::Connect, 9), [3, 3, 1, 1]);
         assert_eq!(tried(chain(&[3, 1]), Failure::Status(503), 9), [3, 3, 1, 1]);
         assert_eq!(tried(chain(&[3, 1]), Failure::CircuitOpen, 0), [3, 1], "nothing was sent");
+        assert_eq!(tried(chain(&[3, 1]), Failure::Killed, 0), [3, 1], "no retry where it is killed");
     }
 
     #[test]
@@ -208,7 +278,7 @@ mod tests {
         attempts.policy.on_429 = false;
         attempts.first();
         assert!(!attempts.would_go_on(Failure::TooMany, true));
-        assert_eq!(attempts.after(Failure::TooMany, true, 0), Next::GiveUp);
+        assert!(matches!(attempts.after(Failure::TooMany, true, 0), Next::GiveUp));
     }
 
     #[test]
@@ -224,6 +294,6 @@ mod tests {
             assert!(pause >= last && pause <= BACKOFF_MAX);
             last = pause;
         }
-        assert_eq!(attempts.after(Failure::Connect, true, 0), Next::GiveUp);
+        assert!(matches!(attempts.after(Failure::Connect, true, 0), Next::GiveUp));
     }
 }

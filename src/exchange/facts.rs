@@ -3,7 +3,7 @@
 //! One of these leaves the data path per exchange; metrics, spans, the event feed and, later, the
 //! record are all made from it, so they cannot disagree.
 
-use crate::id::{AppName, ExchangeId, ProviderName, RouteName};
+use crate::id::{AppName, ExchangeId, LeverId, ProviderName, RouteName};
 use crate::wire::Dialect;
 use crate::wire::event::{Counts, StopReason};
 use crate::wire::refusal::Class;
@@ -47,9 +47,9 @@ pub struct Identity {
     /// The authenticated app.
     pub app: Option<AppName>,
     /// The declared agent.
-    pub agent: Option<Box<str>>,
+    pub agent: Option<Arc<str>>,
     /// The declared session.
-    pub session: Option<Box<str>>,
+    pub session: Option<Arc<str>>,
     /// A keyed hash of the declared end user; never the text itself.
     pub end_user: Option<Box<str>>,
     /// The W3C trace id, 32 hexadecimal digits, if the caller sent a valid `traceparent`.
@@ -107,6 +107,8 @@ pub struct Facts {
     pub stop: Option<StopReason>,
     /// Tokens.
     pub usage: Counts,
+    /// The lever that refused it, cut it, or sent it elsewhere.
+    pub lever: Option<LeverId>,
     /// What went wrong, in words without secrets.
     pub fault: Option<String>,
 }

@@ -7,6 +7,7 @@ use super::facts::Identity;
 use crate::wire::request::Hints;
 use http::HeaderMap;
 use std::borrow::Cow;
+use std::sync::Arc;
 
 /// The longest session, agent or request id that is kept, in bytes. Longer ones are cut.
 pub const ID_BYTES_MAX: usize = 200;
@@ -94,8 +95,8 @@ pub fn read(headers: &HeaderMap, hints: &Hints<'_>, hash: impl Fn(&str) -> Box<s
         .or_else(|| declared.user_agent.and_then(product).map(Cow::Borrowed));
     Identity {
         app: None,
-        agent: agent.map(|agent| cut(&agent)),
-        session: session.map(|session| cut(&session)),
+        agent: agent.map(|agent| shared(&agent)),
+        session: session.map(|session| shared(&session)),
         end_user: hints.end_user.as_deref().map(hash),
         trace: trace.map(Box::from),
         parent_span: parent.map(|(_, span)| span.into()),
@@ -175,15 +176,24 @@ fn product(agent: &str) -> Option<&str> {
 /// At most [`ID_BYTES_MAX`] bytes of `text`, control characters left out: what may be kept of a
 /// word of the caller's.
 pub fn cut(text: &str) -> Box<str> {
+    kept(text).into()
+}
+
+/// The same, to be shared.
+pub fn shared(text: &str) -> Arc<str> {
+    kept(text).into()
+}
+
+fn kept(text: &str) -> Cow<'_, str> {
     let mut end = text.len().min(ID_BYTES_MAX);
     while !text.is_char_boundary(end) {
         end -= 1;
     }
     let kept = &text[..end];
     if kept.chars().any(char::is_control) {
-        kept.chars().filter(|c| !c.is_control()).collect::<String>().into()
+        Cow::Owned(kept.chars().filter(|c| !c.is_control()).collect())
     } else {
-        kept.into()
+        Cow::Borrowed(kept)
     }
 }
 

@@ -58,6 +58,10 @@ pub trait Client: Send {
     /// Moves queued bytes into the transport; ready when none is left.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
+    /// Drops what is queued of the body; `false` if some of it has left already and the rest would
+    /// be missed.
+    fn discard(&mut self) -> bool;
+
     /// Ends the answer in a way that no client takes for a whole one.
     fn tear(&mut self);
 }

@@ -122,6 +122,10 @@ impl Target {
 
     /// The target failed. A 429 says that it lives and is not counted against its circuit.
     pub fn failed(&self, failure: Failure, now: Tick, unix_ms: u64) {
+        if failure == Failure::Killed {
+            // Our own order says nothing of the target.
+            return;
+        }
         let mut known = self.lock();
         known.failed += 1;
         known.last_failure = Some(failure);
@@ -132,7 +136,7 @@ impl Target {
             | Failure::Status(_)
             | Failure::FirstByteTimeout
             | Failure::Unusable => known.circuit.failed(now),
-            Failure::CircuitOpen => {}
+            Failure::CircuitOpen | Failure::Killed => {}
         }
     }
 

@@ -5,15 +5,16 @@
 
 use super::client::{BodyFault, Client, Framing};
 use super::drive::{self, After, Received};
+use super::orders::{Ordered, Orders};
 use super::h1::{self, BodyLength, BodyReader, ParsedRequest, ResponseLength};
 use super::scratch;
 use super::stream::Stream;
 use super::{Gate, Worker};
 use crate::clock::Tick;
 use http::{HeaderName, HeaderValue, StatusCode};
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -41,11 +42,14 @@ struct Connection {
     inbound: Vec<u8>,
     out: Vec<u8>,
     out_at: usize,
+    /// Whether some of what is queued has left.
+    has_begun: bool,
 }
 
 /// Serves a connection until it closes.
 pub async fn serve(gate: &Arc<Gate>, worker: &Arc<Worker>, io: Stream) -> Handover {
-    let mut connection = Connection { io, inbound: Vec::new(), out: Vec::new(), out_at: 0 };
+    let mut connection =
+        Connection { io, inbound: Vec::new(), out: Vec::new(), out_at: 0, has_begun: false };
     let limits = h1::Limits::default();
     let mut is_first = true;
     loop {
@@ -70,6 +74,7 @@ pub async fn serve(gate: &Arc<Gate>, worker: &Arc<Worker>, io: Stream) -> Handov
             keep_alive,
             framing: Framing::Empty,
             is_torn: false,
+            head_end: 0,
             gate,
             connection: &mut connection,
         };
@@ -78,8 +83,10 @@ pub async fn serve(gate: &Arc<Gate>, worker: &Arc<Worker>, io: Stream) -> Handov
         let Turn { keep_alive, is_torn, body, .. } = turn;
         let unread_body = !body.is_done();
         match after {
-            After::Tunnel(upstream, surplus) => {
-                tunnel(connection, upstream, &surplus).await;
+            After::Tunnel(upstream, surplus, seat) => {
+                let table = gate.board.table();
+                let orders = Orders::new(&gate.board, &seat, &table);
+                tunnel(connection, upstream, &surplus, &orders).await;
                 return Handover::Closed;
             }
             After::Answered if is_torn => {
@@ -192,7 +199,10 @@ impl Connection {
         while self.out_at < self.out.len() {
             match Pin::new(&mut self.io).poll_write(cx, &self.out[self.out_at..]) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                Poll::Ready(Ok(count)) => self.out_at += count,
+                Poll::Ready(Ok(count)) => {
+                    self.out_at += count;
+                    self.has_begun = true;
+                }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending => {
                     // What is sent is given back once it is most of the buffer.
@@ -205,6 +215,7 @@ impl Connection {
             }
         }
         self.out_at = 0;
+        self.has_begun = false;
         if self.out.capacity() > OUT_KEEP_BYTES {
             self.out = Vec::new();
         } else {
@@ -231,17 +242,49 @@ impl Connection {
     }
 }
 
-/// Copies both ways until both sides have ended.
-async fn tunnel(mut client: Connection, mut upstream: Stream, surplus: &[u8]) {
+/// Copies both ways until both sides have ended, or an order ends both.
+async fn tunnel(
+    mut client: Connection,
+    mut upstream: Stream,
+    surplus: &[u8],
+    orders: &Orders<'_>,
+) {
     client.out.extend_from_slice(surplus);
-    if poll_fn(|cx| client.poll_send(cx)).await.is_err() {
-        return;
+    if copy_until_cut(&mut client, &mut upstream, orders).await {
+        client.io.reset_on_close();
+        upstream.reset_on_close();
+        orders.ended();
     }
-    let ahead = std::mem::take(&mut client.inbound);
-    if super::upstream::write_all(&mut upstream, &ahead).await.is_err() {
-        return;
-    }
-    let _ = tokio::io::copy_bidirectional(&mut client.io, &mut upstream).await;
+}
+
+/// Whether an order ended it.
+async fn copy_until_cut(
+    client: &mut Connection,
+    upstream: &mut Stream,
+    orders: &Orders<'_>,
+) -> bool {
+    let copied = async {
+        if poll_fn(|cx| client.poll_send(cx)).await.is_err() {
+            return;
+        }
+        let ahead = std::mem::take(&mut client.inbound);
+        if super::upstream::write_all(upstream, &ahead).await.is_err() {
+            return;
+        }
+        let _ = tokio::io::copy_bidirectional(&mut client.io, upstream).await;
+    };
+    let mut copied = pin!(copied);
+    poll_fn(|cx| {
+        while let Poll::Ready(order) = orders.poll(cx) {
+            match order {
+                Ordered::ShutDown | Ordered::Killed(_) => return Poll::Ready(true),
+                // What runs in a tunnel is not read, so it cannot go on elsewhere.
+                Ordered::Switch(_) | Ordered::Tools(_) => {}
+            }
+        }
+        copied.as_mut().poll(cx).map(|()| false)
+    })
+    .await
 }
 
 /// One exchange's turn on a connection.
@@ -256,6 +299,8 @@ struct Turn<'c> {
     keep_alive: bool,
     framing: Framing,
     is_torn: bool,
+    /// Where the head ends in what is queued, until all of that has left.
+    head_end: usize,
 }
 
 impl Turn<'_> {
@@ -352,6 +397,7 @@ impl Client for Turn<'_> {
         };
         let headers = headers.iter().map(|(name, value)| (name, value));
         h1::write_response_head(&mut self.connection.out, &start, headers);
+        self.head_end = self.connection.out.len();
     }
 
     fn data(&mut self, payload: &[u8]) {
@@ -376,7 +422,20 @@ impl Client for Turn<'_> {
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.connection.poll_send(cx)
+        let sent = self.connection.poll_send(cx);
+        if sent.is_ready() {
+            self.head_end = 0;
+        }
+        sent
+    }
+
+    fn discard(&mut self) -> bool {
+        if self.connection.has_begun {
+            return false;
+        }
+        // The head may still stand in front of the body.
+        self.connection.out.truncate(self.head_end);
+        true
     }
 
     fn tear(&mut self) {

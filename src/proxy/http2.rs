@@ -285,8 +285,14 @@ impl Client for Http2 {
         Poll::Pending
     }
 
+    fn discard(&mut self) -> bool {
+        lock(&self.shared).unsent.clear();
+        true
+    }
+
     fn tear(&mut self) {
         let mut shared = lock(&self.shared);
+        shared.unsent.clear();
         if !shared.ended {
             shared.torn = true;
         }

@@ -33,6 +33,7 @@ pub fn run_worker(
             pool: upstream::Pool::new(gate.telemetry.clone()),
             registry: Arc::clone(&gate.registries[number]),
         });
+        worker.registry.set_runtime(tokio::runtime::Handle::current());
         let mut accepting = Vec::new();
         for listener in listeners {
             listener.set_nonblocking(true)?;

@@ -6,11 +6,13 @@
 
 use super::Gate;
 use super::client::{BACKLOG_MAX, Client, Framing};
-use super::registry::Seat;
-use super::relay::{Counted, End};
+use super::drive::killed;
+use super::orders::{Ordered, Orders};
+use super::relay::{self, Counted, End};
 use crate::exchange::forward::Headers;
 use crate::exchange::relay::Seen;
 use crate::exchange::simulated::{self, Frames, Script};
+use crate::table::lever::Lever;
 use crate::table::{Family, Provider};
 use crate::wire::event::Event;
 use crate::wire::refusal::{Class, Refusal};
@@ -18,6 +20,7 @@ use crate::wire::{Dialect, Encoder, encode_unary};
 use http::{HeaderValue, StatusCode, header};
 use std::future::{Future, poll_fn};
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
@@ -57,22 +60,33 @@ pub struct Done {
     pub seen: Seen,
 }
 
+/// Why nothing was answered.
+#[derive(Debug)]
+pub enum Unanswered {
+    /// The script cannot be read.
+    Refused(Refusal),
+    /// An order came first.
+    Ordered(Ordered),
+}
+
 /// Answers by ourselves.
 ///
 /// # Errors
-/// A script that cannot be read.
+/// A script that cannot be read, or an order that came before anything was out.
 pub async fn answer<C: Client>(
     gate: &Gate,
-    seat: &Seat,
+    orders: &Orders<'_>,
     client: &mut C,
     provider: &Provider,
     request: Request<'_>,
-) -> Result<Done, Refusal> {
+) -> Result<Done, Unanswered> {
     let script = match (provider.family, &provider.answer) {
         (Family::Simulated, _) => {
             let mut script = Script::default()
                 .for_request(request.prompt, request.script)
-                .map_err(|why| Refusal::new(Class::BadRequest, why.to_string()))?;
+                .map_err(|why| {
+                    Unanswered::Refused(Refusal::new(Class::BadRequest, why.to_string()))
+                })?;
             // Failures of a transport take a transport: `firedoor mock` performs them.
             (script.fault, script.status) = (None, None);
             script
@@ -97,14 +111,17 @@ pub async fn answer<C: Client>(
     let now = gate.clock.now();
     let mut seen = Seen::default();
     if !first_wait.is_zero() {
-        match pause(seat, client, first_wait).await {
+        match pause(orders, client, first_wait).await {
             Woken::OnTime => {}
             Woken::Gone => {
                 let counted = Counted { sent: 0, first_byte: None };
                 return Ok(Done { end: End::Gone, counted, seen });
             }
-            Woken::Cut => {
-                return Err(Refusal::new(Class::Unavailable, "Firedoor is shutting down"));
+            Woken::Ended(Ended::ShutDown) => {
+                return Err(Unanswered::Ordered(Ordered::ShutDown));
+            }
+            Woken::Ended(Ended::Killed(lever)) => {
+                return Err(Unanswered::Ordered(Ordered::Killed(lever)));
             }
         }
     }
@@ -114,7 +131,7 @@ pub async fn answer<C: Client>(
     headers.push((header::CONTENT_TYPE, HeaderValue::from_static(content_type)));
     headers.push((header::CACHE_CONTROL, HeaderValue::from_static("no-store")));
     let (end, sent) = if request.is_stream {
-        let paced = Paced { seat, dialect: request.dialect, id: request.id, pace };
+        let paced = Paced { orders, dialect: request.dialect, id: request.id, pace };
         paced.stream(gate, client, &headers, frames, &mut seen).await
     } else {
         let events = joined(frames.flatten());
@@ -125,7 +142,7 @@ pub async fn answer<C: Client>(
         client.head(StatusCode::OK, &headers, Framing::Length(body.len() as u64));
         client.data(&body);
         client.finish();
-        (flush(client).await, body.len() as u64)
+        (flush(orders, client).await, body.len() as u64)
     };
     Ok(Done { end, counted: Counted { sent, first_byte: Some(now) }, seen })
 }
@@ -141,7 +158,7 @@ fn asks_for_usage(prompt: &[u8]) -> bool {
 
 /// A stream of ours and how it is paced.
 struct Paced<'p> {
-    seat: &'p Seat,
+    orders: &'p Orders<'p>,
     dialect: Dialect,
     id: &'p str,
     pace: Duration,
@@ -162,16 +179,24 @@ impl Paced<'_> {
         client.head(StatusCode::OK, headers, Framing::Stream);
         for (number, events) in frames.enumerate() {
             if number > 0 && !self.pace.is_zero() {
-                match pause(self.seat, client, self.pace).await {
+                match pause(self.orders, client, self.pace).await {
                     Woken::OnTime => {}
                     Woken::Gone => return (End::Gone, sent),
-                    Woken::Cut => {
-                        let refusal = Refusal::new(Class::Unavailable, "Firedoor is shutting down");
+                    Woken::Ended(order) => {
+                        let (refusal, lever) = match order {
+                            Ended::ShutDown => {
+                                let why = "Firedoor is shutting down";
+                                (Refusal::new(Class::Unavailable, why), None)
+                            }
+                            Ended::Killed(lever) => (killed(&lever), Some(lever.id)),
+                        };
                         let ending = refusal.frames(self.dialect, &encoder.tail(), self.id);
                         client.data(&ending);
                         client.finish();
-                        let _ = flush(client).await;
-                        return (End::Cut(refusal), sent + ending.len() as u64);
+                        let until = Instant::now() + CLIENT_TIME_MAX;
+                        let end = End::Cut(refusal, lever);
+                        let end = relay::flush(self.orders, client, until, end).await;
+                        return (end, sent + ending.len() as u64);
                     }
                 }
             }
@@ -184,12 +209,15 @@ impl Paced<'_> {
             client.data(&out);
             sent += out.len() as u64;
             let is_behind = client.backlog() >= BACKLOG_MAX;
-            if (is_behind || !self.pace.is_zero()) && flush(client).await == End::Gone {
-                return (End::Gone, sent);
+            if is_behind || !self.pace.is_zero() {
+                let end = flush(self.orders, client).await;
+                if !matches!(end, End::Whole) {
+                    return (end, sent);
+                }
             }
         }
         client.finish();
-        (flush(client).await, sent)
+        (flush(self.orders, client).await, sent)
     }
 }
 
@@ -214,24 +242,34 @@ fn joined(events: impl Iterator<Item = Event<'static>>) -> Vec<Event<'static>> {
 enum Woken {
     OnTime,
     Gone,
-    Cut,
+    Ended(Ended),
 }
 
-async fn pause<C: Client>(seat: &Seat, client: &mut C, pace: Duration) -> Woken {
+/// The orders that end an answer of ours. What it says is a script, which can neither go on
+/// elsewhere nor call a tool of a model's own will.
+enum Ended {
+    ShutDown,
+    Killed(Arc<Lever>),
+}
+
+async fn pause<C: Client>(orders: &Orders<'_>, client: &mut C, pace: Duration) -> Woken {
     let mut timer = pin!(sleep_until(Instant::now() + pace));
     poll_fn(|cx| {
         if client.poll_gone(cx).is_ready() {
             return Poll::Ready(Woken::Gone);
         }
-        if seat.poll_cut(cx).is_ready() {
-            return Poll::Ready(Woken::Cut);
+        while let Poll::Ready(order) = orders.poll(cx) {
+            match order {
+                Ordered::ShutDown => return Poll::Ready(Woken::Ended(Ended::ShutDown)),
+                Ordered::Killed(lever) => return Poll::Ready(Woken::Ended(Ended::Killed(lever))),
+                Ordered::Switch(_) | Ordered::Tools(_) => {}
+            }
         }
         timer.as_mut().poll(cx).map(|()| Woken::OnTime)
     })
     .await
 }
 
-async fn flush<C: Client>(client: &mut C) -> End {
-    let flushed = tokio::time::timeout(CLIENT_TIME_MAX, poll_fn(|cx| client.poll_flush(cx))).await;
-    if matches!(flushed, Ok(Ok(()))) { End::Whole } else { End::Gone }
+async fn flush<C: Client>(orders: &Orders<'_>, client: &mut C) -> End {
+    relay::flush(orders, client, Instant::now() + CLIENT_TIME_MAX, End::Whole).await
 }

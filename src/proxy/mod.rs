@@ -19,7 +19,9 @@ pub mod http1;
 pub mod http2;
 pub mod listener;
 pub mod local;
+pub mod orders;
 pub mod probe;
+pub mod reach;
 pub mod registry;
 pub mod relay;
 pub mod scratch;
@@ -136,9 +138,9 @@ impl Gate {
         self.registries.iter().map(|registry| registry.len()).sum()
     }
 
-    /// Orders every open exchange to be cut; gives their number.
-    pub fn cut_all(&self) -> usize {
-        self.registries.iter().map(|registry| registry.cut_all()).sum()
+    /// Orders every open exchange to end; gives their number.
+    pub fn end_all(&self) -> usize {
+        self.registries.iter().map(|registry| registry.end_all()).sum()
     }
 
     /// What an app has used.

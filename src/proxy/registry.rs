@@ -1,26 +1,90 @@
 //! The exchanges that are open on one worker, so that an order can reach them in flight.
 //!
-//! An entry costs one short lock when an exchange begins and one when it ends, and nothing per
-//! frame: the exchange's task is woken by the order itself.
+//! An entry costs one short lock when an exchange begins, one for each attempt and one when it
+//! ends, and nothing per frame: an order wakes the exchange's own task, which then looks at the
+//! live levers itself ([`super::orders`]).
 
+use crate::control::tally::Tally;
+use crate::id::{AppName, ModelName, ProviderName, RouteName};
+use crate::table::lever::{Lever, Scope, Subject};
 use futures_util::task::AtomicWaker;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll};
+use tokio::runtime::Handle;
 
 /// The open exchanges of one worker.
 #[derive(Debug, Default)]
 pub struct Registry {
     open: Mutex<HashMap<u64, Arc<Entry>>>,
     next: AtomicU64,
+    /// The worker's runtime.
+    runtime: OnceLock<Handle>,
+}
+
+/// What scopes are matched against, as far as it is known.
+#[derive(Clone, Debug, Default)]
+pub struct About {
+    /// The authenticated app.
+    pub app: Option<AppName>,
+    /// The declared agent.
+    pub agent: Option<Arc<str>>,
+    /// The session.
+    pub session: Option<Arc<str>>,
+    /// The route.
+    pub route: Option<RouteName>,
+    /// The model's name as the caller asked for it, where that is an alias.
+    pub alias: Option<Arc<str>>,
+    /// The provider of the attempt under way.
+    pub provider: Option<ProviderName>,
+    /// The model of the attempt under way.
+    pub model: Option<ModelName>,
+}
+
+impl About {
+    /// As scopes see it.
+    pub fn subject(&self) -> Subject<'_> {
+        Subject {
+            provider: self.provider.as_ref().map(ProviderName::as_str),
+            model: self.model.as_ref().map(ModelName::as_str),
+            alias: self.alias.as_deref(),
+            route: self.route.as_ref().map(RouteName::as_str),
+            app: self.app.as_ref().map(AppName::as_str),
+            agent: self.agent.as_deref(),
+            session: self.session.as_deref(),
+        }
+    }
 }
 
 /// One open exchange, as an order sees it.
 #[derive(Debug, Default)]
 pub struct Entry {
-    cut: AtomicBool,
+    ends: AtomicBool,
     waker: AtomicWaker,
+    known: Mutex<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    about: About,
+    /// The lever that ordered its end, until that is written.
+    ordered: Option<Arc<Tally>>,
+}
+
+impl Entry {
+    fn known(&self) -> MutexGuard<'_, Known> {
+        // Each field is replaced whole.
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts it under a lever that orders its end, once.
+    fn order(known: &mut Known, tally: &Arc<Tally>) {
+        if known.ordered.is_none() {
+            tally.order();
+            known.ordered = Some(Arc::clone(tally));
+        }
+    }
 }
 
 /// An exchange's place in the registry; it leaves when this is dropped.
@@ -40,14 +104,54 @@ impl Registry {
         Seat { registry: Arc::clone(self), key, entry }
     }
 
-    /// Orders every open exchange to be cut; gives their number.
-    pub fn cut_all(&self) -> usize {
-        let open = self.lock();
-        for entry in open.values() {
-            entry.cut.store(true, Ordering::Release);
+    /// Says on which runtime its exchanges run; once.
+    pub fn set_runtime(&self, runtime: Handle) {
+        let _ = self.runtime.set(runtime);
+    }
+
+    /// Resolves once every step that ran on the worker when this was called is over.
+    pub async fn settle(&self) {
+        // The worker has one thread: a task of ours runs only between two steps of others.
+        if let Some(runtime) = self.runtime.get() {
+            let _ = runtime.spawn(async {}).await;
+        }
+    }
+
+    /// Orders every open exchange to end; gives their number.
+    pub fn end_all(&self) -> usize {
+        let open = self.entries();
+        for entry in &open {
+            entry.ends.store(true, Ordering::Release);
             entry.waker.wake();
         }
         open.len()
+    }
+
+    /// Wakes every exchange that `lever` reaches, and counts those that it ends.
+    pub fn reach(&self, lever: &Lever, tally: &Arc<Tally>) {
+        let cuts = lever.cuts();
+        for entry in self.entries() {
+            let is_reached = {
+                let mut known = entry.known();
+                let is_reached = lever.scope.covers(&known.about.subject());
+                if is_reached && cuts {
+                    Entry::order(&mut known, tally);
+                }
+                is_reached
+            };
+            if is_reached {
+                entry.waker.wake();
+            }
+        }
+    }
+
+    /// What is known of the open exchanges that `scope` covers.
+    pub fn covered(&self, scope: &Scope) -> Vec<About> {
+        self.entries()
+            .iter()
+            .map(|entry| entry.known().about.clone())
+            .filter(|about| scope.covers(&about.subject()))
+            .collect()
     }
 
     /// The number of open exchanges.
@@ -60,26 +164,67 @@ impl Registry {
         self.lock().is_empty()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Arc<Entry>>> {
+    /// The open exchanges now, so that they need not be looked at under the lock.
+    fn entries(&self) -> Vec<Arc<Entry>> {
+        self.lock().values().map(Arc::clone).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Arc<Entry>>> {
         // The map is never left half-changed.
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Seat {
-    /// Ready once the exchange is ordered to be cut.
-    pub fn poll_cut(&self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.entry.cut.load(Ordering::Acquire) {
+    /// Writes down more of what is known.
+    ///
+    /// A lever that is published after this finds it; one that was published before is found by
+    /// who looks at the live table after this.
+    pub fn tell(&self, more: impl FnOnce(&mut About)) {
+        more(&mut self.entry.known().about);
+    }
+
+    /// Looks at what is known.
+    pub fn with<T>(&self, look: impl FnOnce(&Subject<'_>) -> T) -> T {
+        look(&self.entry.known().about.subject())
+    }
+
+    /// This exchange will end on the order of the lever with this tally.
+    pub fn order(&self, tally: &Arc<Tally>) {
+        Entry::order(&mut self.entry.known(), tally);
+    }
+
+    /// The ending that a lever ordered is written.
+    pub fn ended(&self) {
+        if let Some(tally) = self.entry.known().ordered.take() {
+            tally.end();
+        }
+    }
+
+    /// Whether the process ends.
+    pub fn must_end(&self) -> bool {
+        self.entry.ends.load(Ordering::Acquire)
+    }
+
+    /// Lets orders wake this task.
+    pub fn listen(&self, cx: &Context<'_>) {
+        self.entry.waker.register(cx.waker());
+    }
+
+    /// Ready once the exchange must end because the process does.
+    pub fn poll_end(&self, cx: &Context<'_>) -> Poll<()> {
+        if self.must_end() {
             return Poll::Ready(());
         }
-        self.entry.waker.register(cx.waker());
+        self.listen(cx);
         // The order may have come between the look and the registration.
-        if self.entry.cut.load(Ordering::Acquire) { Poll::Ready(()) } else { Poll::Pending }
+        if self.must_end() { Poll::Ready(()) } else { Poll::Pending }
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
+        self.ended();
         self.registry.lock().remove(&self.key);
     }
 }

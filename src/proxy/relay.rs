@@ -6,23 +6,29 @@
 //! watched all the while, and so is an order to cut.
 
 use super::client::{BACKLOG_MAX, Client, Framing};
-use super::registry::Seat;
+use super::drive::killed;
+use super::orders::{Ordered, Orders};
 use super::upstream::{Answer, Piece};
 use super::{Clock, Gate};
 use crate::clock::Tick;
 use crate::exchange::forward::Headers;
 use crate::exchange::relay::Relay;
+use crate::id::LeverId;
+use crate::table::lever::Lever;
 use crate::wire::refusal::{Class, Refusal};
 use http::StatusCode;
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 /// How long an ending may take to reach a client that does not read.
 const ENDING_TIME_MAX: Duration = Duration::from_secs(5);
+/// The same for an ending that a lever ordered.
+const KILL_TIME_MAX: Duration = Duration::from_millis(200);
 
 /// The head of an answer, ready to be queued once the first event allows it.
 #[derive(Debug)]
@@ -45,16 +51,18 @@ pub struct Waits {
 }
 
 /// How a relay ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum End {
     /// The provider's answer went out whole.
     Whole,
     /// Nothing went out, and the answer cannot be used: another target may take over.
     Unusable(Refusal),
-    /// It was ended by us in its dialect.
-    Cut(Refusal),
+    /// Nothing went out, and an order forbids to go on here.
+    Ordered(Ordered),
+    /// It was ended by us in its dialect, maybe by a lever.
+    Cut(Refusal, Option<LeverId>),
     /// It could only be torn down.
-    Torn(Refusal),
+    Torn(Refusal, Option<LeverId>),
     /// The client left.
     Gone,
 }
@@ -99,7 +107,7 @@ const KEEP_BYTES: usize = 256 * 1024;
 /// Runs the relay to its end.
 pub async fn run<C: Client>(
     gate: &Gate,
-    seat: &Seat,
+    orders: &Orders<'_>,
     client: &mut C,
     waits: Waits,
     mut moving: Move<'_>,
@@ -108,16 +116,28 @@ pub async fn run<C: Client>(
         let mut last = Instant::now();
         let mut timer = pin!(sleep_until((last + waits.idle).min(waits.total)));
         poll_fn(|cx| {
-            let step = moving.step(cx, gate.clock, client, &mut last);
-            if let Poll::Ready(end) = step {
-                return Poll::Ready(end);
+            loop {
+                // Orders first: a step that begins after a lever was published obeys it.
+                if let Poll::Ready(order) = orders.poll(cx)
+                    && let Some(end) = moving.obey(client, order)
+                {
+                    return Poll::Ready(end);
+                }
+                let before = moving.sent;
+                let step = moving.step(cx, gate.clock, client, &mut last);
+                let is_late = orders.is_stale() && moving.sent > before;
+                if is_late {
+                    orders.late(moving.sent - before);
+                }
+                if let Poll::Ready(end) = step {
+                    return Poll::Ready(end);
+                }
+                if !orders.is_stale() {
+                    break;
+                }
             }
             if client.poll_gone(cx).is_ready() {
                 return Poll::Ready(End::Gone);
-            }
-            if seat.poll_cut(cx).is_ready() {
-                let refusal = Refusal::new(Class::Unavailable, "Firedoor is shutting down");
-                return Poll::Ready(moving.end_by_us(client, refusal));
             }
             while timer.as_mut().poll(cx).is_ready() {
                 let now = Instant::now();
@@ -141,8 +161,18 @@ pub async fn run<C: Client>(
         .await
     };
     let end = match end {
-        End::Whole | End::Cut(_) | End::Torn(_) => flush(client, waits.total, end).await,
-        End::Unusable(_) | End::Gone => end,
+        End::Whole => flush(orders, client, waits.total, end).await,
+        End::Cut(_, None) | End::Torn(_, None) => {
+            flush(orders, client, Instant::now() + ENDING_TIME_MAX, end).await
+        }
+        End::Cut(_, Some(_)) => {
+            let end = flush(orders, client, Instant::now() + KILL_TIME_MAX, end).await;
+            orders.ended();
+            // What is left to do of this exchange can wait until the others have their endings.
+            tokio::task::yield_now().await;
+            end
+        }
+        End::Torn(_, Some(_)) | End::Unusable(_) | End::Ordered(_) | End::Gone => end,
     };
     (end, Counted { sent: moving.sent, first_byte: moving.first_byte })
 }
@@ -156,27 +186,51 @@ pub struct Counted {
     pub first_byte: Option<Tick>,
 }
 
-/// Sends what is queued; an ending of ours does not wait long for a client that does not read.
-async fn flush<C: Client>(client: &mut C, total: Instant, end: End) -> End {
-    let until = match end {
-        End::Whole => total,
-        End::Cut(_) | End::Torn(_) | End::Unusable(_) | End::Gone => {
-            Instant::now() + ENDING_TIME_MAX
+/// Sends what is queued, until `until`. A kill tears what a client has not taken by then; the
+/// ending that a lever wrote is not torn by the next lever.
+pub(super) async fn flush<C: Client>(
+    orders: &Orders<'_>,
+    client: &mut C,
+    until: Instant,
+    end: End,
+) -> End {
+    let mut timer = pin!(sleep_until(until));
+    let is_content = matches!(end, End::Whole);
+    let flushed = poll_fn(|cx| {
+        if is_content && let Poll::Ready(Ordered::Killed(lever)) = orders.poll(cx) {
+            return Poll::Ready(Flushed::Killed(lever));
         }
-    };
-    match tokio::time::timeout_at(until, poll_fn(|cx| client.poll_flush(cx))).await {
-        Ok(Ok(())) => end,
-        Ok(Err(_)) => End::Gone,
-        Err(_) => {
+        match client.poll_flush(cx) {
+            Poll::Ready(Ok(())) => return Poll::Ready(Flushed::All),
+            Poll::Ready(Err(_)) => return Poll::Ready(Flushed::Gone),
+            Poll::Pending => {}
+        }
+        timer.as_mut().poll(cx).map(|()| Flushed::Late)
+    })
+    .await;
+    match flushed {
+        Flushed::All => end,
+        Flushed::Gone => End::Gone,
+        Flushed::Killed(lever) => {
+            client.tear();
+            End::Torn(killed(&lever), Some(lever.id))
+        }
+        Flushed::Late => {
             client.tear();
             match end {
-                End::Cut(refusal) | End::Torn(refusal) | End::Unusable(refusal) => {
-                    End::Torn(refusal)
-                }
-                End::Whole | End::Gone => End::Gone,
+                End::Cut(refusal, lever) | End::Torn(refusal, lever) => End::Torn(refusal, lever),
+                End::Unusable(refusal) => End::Torn(refusal, None),
+                End::Whole | End::Ordered(_) | End::Gone => End::Gone,
             }
         }
     }
+}
+
+enum Flushed {
+    All,
+    Gone,
+    Killed(Arc<Lever>),
+    Late,
 }
 
 impl Move<'_> {
@@ -313,12 +367,39 @@ impl Move<'_> {
                 client.data(&ending);
                 self.sent += ending.len() as u64;
                 client.finish();
-                End::Cut(refusal)
+                End::Cut(refusal, None)
             }
             Some(_) | None => {
                 client.tear();
-                End::Torn(refusal)
+                End::Torn(refusal, None)
             }
         }
+    }
+
+    /// Does what was ordered; `None` if the answer goes on.
+    fn obey<C: Client>(&mut self, client: &mut C, order: Ordered) -> Option<End> {
+        let lever = match order {
+            Ordered::ShutDown => {
+                let refusal = Refusal::new(Class::Unavailable, "Firedoor is shutting down");
+                return Some(self.end_by_us(client, refusal));
+            }
+            Ordered::Killed(lever) => lever,
+            Ordered::Switch(_) if self.head.is_some() => return Some(End::Ordered(order)),
+            Ordered::Tools(_) if self.head.is_some() => return Some(End::Ordered(order)),
+            Ordered::Switch(_) | Ordered::Tools(_) => return None,
+        };
+        if self.head.is_some() {
+            return Some(End::Ordered(Ordered::Killed(lever)));
+        }
+        // What waits for the client is content: none of it may leave any more.
+        if !client.discard() {
+            client.tear();
+            return Some(End::Torn(killed(&lever), Some(lever.id)));
+        }
+        Some(match self.end_by_us(client, killed(&lever)) {
+            End::Cut(refusal, _) => End::Cut(refusal, Some(lever.id)),
+            End::Torn(refusal, _) => End::Torn(refusal, Some(lever.id)),
+            end @ (End::Whole | End::Unusable(_) | End::Ordered(_) | End::Gone) => end,
+        })
     }
 }

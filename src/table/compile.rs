@@ -127,7 +127,7 @@ fn digest_of(text: &str, taken: &[String]) -> String {
 struct Linked {
     /// In the order of the file's routes.
     routes: Vec<LinkedRoute>,
-    targets: Vec<Target>,
+    targets: Vec<Arc<Target>>,
 }
 
 #[derive(Debug, Default)]
@@ -140,7 +140,7 @@ struct LinkedRoute {
 /// Gives every provider and model pair one number.
 #[derive(Default)]
 struct Targets {
-    list: Vec<Target>,
+    list: Vec<Arc<Target>>,
     by_pair: HashMap<(u16, Option<ModelName>), TargetIndex>,
 }
 
@@ -148,12 +148,12 @@ impl Targets {
     fn number(&mut self, provider: u16, name: &str, model: Option<&ModelName>) -> TargetIndex {
         *self.by_pair.entry((provider, model.cloned())).or_insert_with(|| {
             let text = model.map_or_else(|| name.to_owned(), |model| format!("{name}/{model}"));
-            self.list.push(Target {
+            self.list.push(Arc::new(Target {
                 provider: ProviderIndex(provider),
                 model: model.cloned(),
                 name_value: header_value(&text),
                 name: Arc::from(text),
-            });
+            }));
             TargetIndex((self.list.len() - 1) as u16)
         })
     }

@@ -65,7 +65,7 @@ pub struct Routes {
     /// The providers.
     pub providers: Vec<Provider>,
     /// Every provider and model pair that a route names.
-    pub targets: Vec<Target>,
+    pub targets: Vec<Arc<Target>>,
     /// The apps.
     pub apps: Vec<App>,
     /// App by SHA-256 of its key.

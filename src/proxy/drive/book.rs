@@ -87,6 +87,7 @@ pub(super) fn blank(id: ExchangeId, unix_ms: u64, path: Box<str>) -> Facts {
         text_events: 0,
         stop: None,
         usage: crate::wire::event::Counts::default(),
+        lever: None,
         fault: None,
     }
 }

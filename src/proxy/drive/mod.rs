@@ -6,6 +6,7 @@
 //! possible.
 
 mod book;
+mod contain;
 mod pass;
 mod read;
 mod send;
@@ -13,21 +14,24 @@ mod send;
 mod tests;
 
 use super::client::Client;
+use super::orders::{Ordered, Orders};
 use super::registry::Seat;
 use super::upstream::{self, Origin};
 use super::{Gate, Worker, answer, h1, health, local, random};
 use crate::clock::Tick;
 use crate::exchange::admit::{Admission, Asked, admit, path_for_people};
-use crate::exchange::attempts::{Attempts, Failure, Next};
+use crate::exchange::attempts::{Attempts, Choice, Failure, Next, Step};
 use crate::exchange::facts::Outcome;
 use crate::exchange::forward;
 use crate::exchange::limits::{Met, Open};
 use crate::id::{ExchangeId, ExchangeText};
-use crate::table::{Family, Limits, Provider, Query, Route, Table, Target, TargetIndex};
+use crate::table::lever::Levers;
+use crate::table::{Family, Limits, Provider, Query, Route, Table, Target};
 use crate::wire::Dialect;
 use crate::wire::event::Span;
 use crate::wire::refusal::{Class, Refusal};
 use book::{Book, blank};
+pub(super) use contain::killed;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use std::future::{Future, poll_fn};
@@ -71,7 +75,16 @@ pub enum After {
     Answered,
     /// The client has gone.
     Gone,
-    /// The provider switched protocols: the two are to be connected; these bytes come first.
+    /// The provider switched protocols: the two are to be connected; these bytes come first. Orders
+    /// reach the tunnel by the seat.
+    Tunnel(upstream::Stream, Vec<u8>, Seat),
+}
+
+/// What an exchange came to.
+enum Ran {
+    /// It is over.
+    Done(After),
+    /// The provider switched protocols.
     Tunnel(upstream::Stream, Vec<u8>),
 }
 
@@ -113,6 +126,9 @@ pub async fn drive<C: Client>(
         });
         return flush_answer(client).await;
     }
+    // The seat first: a lever published before the table is pinned is in it, and one published
+    // later finds the seat.
+    let seat = worker.registry.enter();
     let table = gate.board.table();
     let (speaks, refusal) = match admit(&table, &asked) {
         Err((speaks, refusal)) => (speaks, refusal),
@@ -126,10 +142,12 @@ pub async fn drive<C: Client>(
                 asked,
                 admission: &admission,
                 id: &id_text,
-                seat: worker.registry.enter(),
+                seat: &seat,
+                orders: Orders::new(&gate.board, &seat, &table),
             };
             match exchange.run(client, &mut book).await {
-                Ok(after) => return after,
+                Ok(Ran::Done(after)) => return after,
+                Ok(Ran::Tunnel(io, surplus)) => return After::Tunnel(io, surplus, seat),
                 Err(Stop::Gone) => return After::Gone,
                 Err(Stop::Refuse(refusal)) => (speaks, refusal),
             }
@@ -193,12 +211,13 @@ struct Exchange<'e> {
     asked: Asked<'e>,
     admission: &'e Admission,
     id: &'e ExchangeText,
-    seat: Seat,
+    seat: &'e Seat,
+    orders: Orders<'e>,
 }
 
 /// What is asked for, once the body is read.
 struct Wanted {
-    model: Option<Box<str>>,
+    model: Option<Arc<str>>,
     model_span: Option<Span>,
     is_stream: bool,
     body: Body,
@@ -238,30 +257,40 @@ struct Failed {
 
 /// What an attempt came to.
 enum Attempted {
-    Done(After),
+    Ran(Ran),
     Failed(Failed),
+    /// A lever sends it elsewhere: the targets are to be chosen anew.
+    Rerouted,
     Stop(Stop),
+}
+
+impl Attempted {
+    fn done(after: After) -> Attempted {
+        Attempted::Ran(Ran::Done(after))
+    }
 }
 
 /// What ended a wait early.
 enum Interrupt {
     Gone,
-    Cut,
+    Ordered(Ordered),
     Late,
 }
 
 impl Exchange<'_> {
-    async fn run<C: Client>(&self, client: &mut C, book: &mut Book<'_>) -> Result<After, Stop> {
+    async fn run<C: Client>(&self, client: &mut C, book: &mut Book<'_>) -> Result<Ran, Stop> {
         let admission = self.admission;
         if self.request.upgrade.is_some() && admission.dialect.is_some() {
             let message = "this path does not switch protocols; send the request without `upgrade`";
             return Err(Refusal::new(Class::BadRequest, message).into());
         }
         book.note(|facts| facts.dialect = admission.dialect);
+        self.refuse_unread(book)?;
         let body = self.read_body(client, Instant::now() + BODY_TIME_MAX).await?;
         let wanted = self.read_view(body, book)?;
         let _open = self.count_app(book)?;
         let route = self.route(&wanted, book)?;
+        self.take_seat(book, &wanted, route);
         let until = Instant::now() + route.timeouts.total;
         self.gate.health.request_began();
         self.attempt_all(client, book, &wanted, route, until).await
@@ -339,26 +368,32 @@ impl Exchange<'_> {
         wanted: &Wanted,
         route: &Route,
         until: Instant,
-    ) -> Result<After, Stop> {
+    ) -> Result<Ran, Stop> {
         let health = &self.gate.health;
-        let mut attempts = Attempts::new(self.table, route, self.admission.dialect, random());
-        let Some(mut target) = attempts.first() else {
-            let dialect = self.admission.dialect.map_or("this path", Dialect::name);
-            let message = format!("no target of route `{}` speaks {dialect}", route.name);
-            return Err(Refusal::new(Class::NotFound, message).into());
+        let mut attempts = self.choose(wanted, route);
+        let Some(mut step) = attempts.first() else {
+            return Err(self.no_target(route).into());
         };
         loop {
             let attempted =
-                self.attempt(client, book, wanted, route, until, target, &attempts).await;
+                self.attempt(client, book, wanted, route, until, &step, &attempts).await;
             let failed = match attempted {
-                Attempted::Done(after) => return Ok(after),
+                Attempted::Ran(ran) => return Ok(ran),
                 Attempted::Stop(stop) => return Err(stop),
                 Attempted::Failed(failed) => failed,
+                Attempted::Rerouted => {
+                    attempts = self.choose_live(wanted, route);
+                    match attempts.first() {
+                        Some(first) => step = first,
+                        None => return Err(self.no_target(route).into()),
+                    }
+                    continue;
+                }
             };
             let has_budget = health.has_budget() && matches!(wanted.body, Body::Whole { .. });
             match attempts.after(failed.failure, has_budget, random()) {
                 Next::GiveUp => return Err(failed.refusal.into()),
-                Next::Try { target: next, pause, costs_budget } => {
+                Next::Try { step: next, pause, costs_budget } => {
                     if costs_budget {
                         health.pay_retry();
                     }
@@ -366,18 +401,54 @@ impl Exchange<'_> {
                     if !pause.is_zero() {
                         self.pause(client, pause_until).await?;
                     }
-                    target = next;
+                    step = next;
                 }
             }
         }
     }
 
-    /// Waits, unless the client leaves or the exchange is cut.
+    /// The chain of targets under the levers that were in force when the exchange began.
+    fn choose(&self, wanted: &Wanted, route: &Route) -> Attempts {
+        self.chain(&self.table.levers, wanted, route)
+    }
+
+    /// The chain under the levers that are in force now.
+    fn choose_live(&self, wanted: &Wanted, route: &Route) -> Attempts {
+        let live = self.gate.board.peek();
+        if Arc::ptr_eq(&live.files, &self.table.files) {
+            self.chain(&live.levers, wanted, route)
+        } else {
+            // The routes have changed meanwhile; this exchange keeps those that it began under.
+            let levers = Levers::compile(live.levers.all().to_vec(), &self.table.files);
+            self.chain(&levers, wanted, route)
+        }
+    }
+
+    fn chain(&self, levers: &Levers, wanted: &Wanted, route: &Route) -> Attempts {
+        self.seat.with(|subject| {
+            let choice = Choice {
+                dialect: self.admission.dialect,
+                model: wanted.model.as_deref(),
+                subject: *subject,
+                pick: random(),
+            };
+            Attempts::new(&self.table.files, levers, route, &choice)
+        })
+    }
+
+    fn no_target(&self, route: &Route) -> Refusal {
+        let dialect = self.admission.dialect.map_or("this path", Dialect::name);
+        let message = format!("no target of route `{}` speaks {dialect}", route.name);
+        Refusal::new(Class::NotFound, message)
+    }
+
+    /// Waits, unless the client leaves or the process ends. A lever is met at the next attempt.
     async fn pause<C: Client>(&self, client: &mut C, until: Instant) -> Result<(), Stop> {
         match self.race(client, until, std::future::pending::<()>()).await {
-            Ok(()) | Err(Interrupt::Late) => Ok(()),
+            Ok(()) | Err(Interrupt::Late | Interrupt::Ordered(Ordered::Killed(_))) => Ok(()),
+            Err(Interrupt::Ordered(Ordered::Switch(_) | Ordered::Tools(_))) => Ok(()),
             Err(Interrupt::Gone) => Err(Stop::Gone),
-            Err(Interrupt::Cut) => Err(shutting_down().into()),
+            Err(Interrupt::Ordered(Ordered::ShutDown)) => Err(shutting_down().into()),
         }
     }
 
@@ -390,15 +461,19 @@ impl Exchange<'_> {
         wanted: &Wanted,
         route: &Route,
         until: Instant,
-        index: TargetIndex,
+        step: &Step,
         attempts: &Attempts,
     ) -> Attempted {
-        let target = &self.table.targets[usize::from(index.0)];
+        let target = &*step.target;
         let provider = forward::provider(self.table, target);
         book.note(|facts| {
             facts.provider = Some(provider.name.clone());
             facts.target = Some(Arc::clone(&target.name));
+            facts.lever = step.lever;
         });
+        if let Err(failed) = self.stand(book, wanted, provider, target) {
+            return Attempted::Failed(failed);
+        }
         let (Some(base), Family::Openai | Family::Anthropic | Family::Gemini) =
             (&provider.base, provider.family)
         else {
@@ -421,7 +496,7 @@ impl Exchange<'_> {
         };
         book.note(|facts| facts.attempts = facts.attempts.saturating_add(1));
         let origin = Origin::from(base);
-        let sent = self.send(client, &origin, &prepared, wanted, route, until).await;
+        let sent = self.send(client, book, &origin, &prepared, wanted, route, until).await;
         let (head, answer) = match sent {
             Ok(answered) => answered,
             Err(Attempted::Failed(failed)) => {
@@ -487,13 +562,15 @@ impl Exchange<'_> {
             unix_ms: self.gate.clock.unix_ms(),
             script: self.asked.headers.get("x-mock").map(HeaderValue::as_bytes),
         };
-        let done = local::answer(self.gate, &self.seat, client, provider, request).await;
+        let done = local::answer(self.gate, &self.orders, client, provider, request).await;
         match done {
             Ok(local::Done { end, counted, seen }) => {
                 book.learn(&seen);
-                Attempted::Done(Self::close_book(book, StatusCode::OK, end, counted))
+                self.seat.ended();
+                Attempted::done(Self::close_book(book, StatusCode::OK, end, counted))
             }
-            Err(refusal) => Attempted::Stop(refusal.into()),
+            Err(local::Unanswered::Refused(refusal)) => Attempted::Stop(refusal.into()),
+            Err(local::Unanswered::Ordered(order)) => self.obey(book, order),
         }
     }
 
@@ -513,8 +590,8 @@ impl Exchange<'_> {
             if client.poll_gone(cx).is_ready() {
                 return Poll::Ready(Err(Interrupt::Gone));
             }
-            if self.seat.poll_cut(cx).is_ready() {
-                return Poll::Ready(Err(Interrupt::Cut));
+            if let Poll::Ready(order) = self.orders.poll(cx) {
+                return Poll::Ready(Err(Interrupt::Ordered(order)));
             }
             timer.as_mut().poll(cx).map(|()| Err(Interrupt::Late))
         })

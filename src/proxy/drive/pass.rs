@@ -1,7 +1,7 @@
 //! Hops 7 and 8: a provider's answer on its way to the client, as what it is.
 
 use super::book::Book;
-use super::{After, Attempted, Exchange, Failed, Interrupt, Stop, Using, shutting_down};
+use super::{After, Attempted, Exchange, Failed, Interrupt, Ran, Stop, Using};
 use crate::exchange::attempts::Failure;
 use crate::exchange::facts::Outcome;
 use crate::exchange::forward;
@@ -67,7 +67,7 @@ impl Exchange<'_> {
             let whole = self
                 .hold_whole(client, book, dialect, coding, waits, status, headers, &mut answer)
                 .await;
-            if matches!(whole, Attempted::Done(After::Answered)) {
+            if matches!(whole, Attempted::Ran(Ran::Done(After::Answered))) {
                 using.answered();
                 self.keep(origin, answer);
             }
@@ -92,17 +92,21 @@ impl Exchange<'_> {
             sent: 0,
             first_byte: None,
         };
-        let (end, counted) = relay::run(self.gate, &self.seat, client, waits, moving).await;
+        let (end, counted) = relay::run(self.gate, &self.orders, client, waits, moving).await;
         if let Some(relay) = &relay {
             book.learn(&relay.seen);
         }
-        if let End::Unusable(refusal) = end {
-            return Attempted::Failed(Failed { failure: Failure::Unusable, refusal });
+        match end {
+            End::Unusable(refusal) => {
+                return Attempted::Failed(Failed { failure: Failure::Unusable, refusal });
+            }
+            End::Ordered(order) => return self.obey(book, order),
+            End::Whole | End::Cut(..) | End::Torn(..) | End::Gone => {}
         }
-        if end == End::Whole {
+        if matches!(end, End::Whole) {
             self.keep(origin, answer);
         }
-        Attempted::Done(Self::close_book(book, status, end, counted))
+        Attempted::done(Self::close_book(book, status, end, counted))
     }
 
     /// Holds an answer that is no stream until it is whole, then sends it.
@@ -137,7 +141,7 @@ impl Exchange<'_> {
                     return failed(Failure::Connect, Class::BadGateway, fault.message());
                 }
                 Err(Interrupt::Gone) => return Attempted::Stop(Stop::Gone),
-                Err(Interrupt::Cut) => return Attempted::Stop(shutting_down().into()),
+                Err(Interrupt::Ordered(order)) => return self.obey(book, order),
                 Err(Interrupt::Late) => {
                     let message = "the provider sent nothing for longer than the route allows";
                     return failed(Failure::FirstByteTimeout, Class::Timeout, message.to_owned());
@@ -174,10 +178,8 @@ impl Exchange<'_> {
         client.finish();
         let counted = Counted { sent: body.len() as u64, first_byte };
         drop(body);
-        let flushed =
-            tokio::time::timeout_at(waits.total, poll_fn(|cx| client.poll_flush(cx))).await;
-        let end = if matches!(flushed, Ok(Ok(()))) { End::Whole } else { End::Gone };
-        Attempted::Done(Self::close_book(book, status, end, counted))
+        let end = relay::flush(&self.orders, client, waits.total, End::Whole).await;
+        Attempted::done(Self::close_book(book, status, end, counted))
     }
 
     /// An answer too large to be held: what came so far goes out, and the rest as it comes.
@@ -202,8 +204,8 @@ impl Exchange<'_> {
             sent: 0,
             first_byte: None,
         };
-        let (end, counted) = relay::run(self.gate, &self.seat, client, waits, moving).await;
-        Attempted::Done(Self::close_book(book, status, end, counted))
+        let (end, counted) = relay::run(self.gate, &self.orders, client, waits, moving).await;
+        Attempted::done(Self::close_book(book, status, end, counted))
     }
 
     /// The provider switches protocols: the head goes out and the two are connected.
@@ -227,7 +229,7 @@ impl Exchange<'_> {
             facts.outcome = Outcome::Completed;
         });
         let (io, surplus) = answer.into_parts();
-        Attempted::Done(After::Tunnel(io, surplus))
+        Attempted::Ran(Ran::Tunnel(io, surplus))
     }
 
     /// Puts a connection back whose answer was read to its end.
@@ -270,17 +272,25 @@ impl Exchange<'_> {
     ) -> After {
         let began = book.began;
         let mut fault = None;
+        let mut lever = None;
         let (outcome, after) = match end {
             End::Whole if status.as_u16() >= 400 => (Outcome::ProviderError, After::Answered),
             End::Whole => (Outcome::Completed, After::Answered),
-            End::Cut(refusal) => {
+            End::Cut(refusal, by) => {
                 fault = Some(refusal.message.to_string());
+                lever = by;
                 (Outcome::Cut(refusal.class), After::Answered)
             }
-            End::Torn(refusal) | End::Unusable(refusal) => {
+            End::Torn(refusal, by) => {
+                fault = Some(refusal.message.to_string());
+                lever = by;
+                (Outcome::Torn, After::Answered)
+            }
+            End::Unusable(refusal) => {
                 fault = Some(refusal.message.to_string());
                 (Outcome::Torn, After::Answered)
             }
+            End::Ordered(_) => (Outcome::Torn, After::Answered),
             End::Gone => (Outcome::ClientGone, After::Gone),
         };
         book.note(|facts| {
@@ -288,6 +298,7 @@ impl Exchange<'_> {
             facts.outcome = outcome;
             facts.response_bytes = counted.sent;
             facts.first_byte = counted.first_byte.map(|at| at.since(began));
+            facts.lever = lever.or(facts.lever);
             facts.fault = fault.or(facts.fault.take());
         });
         after

@@ -11,6 +11,7 @@ use crate::wire::request::{Hints, View, view};
 use bytes::Bytes;
 use http::header;
 use std::future::poll_fn;
+use std::sync::Arc;
 use tokio::time::Instant;
 
 /// A body that is passed through is read whole up to this size, so that it can be sent again.
@@ -113,7 +114,8 @@ impl Exchange<'_> {
         let mut who =
             identity::read(self.asked.headers, &seen.hints, |user| self.gate.hash_user(user));
         who.app = admission.app.map(|app| self.table.apps[usize::from(app.0)].name.clone());
-        let model = admission.model.clone().or_else(|| seen.model.as_deref().map(Box::from));
+        let model: Option<Arc<str>> =
+            admission.model.as_deref().or(seen.model.as_deref()).map(Arc::from);
         if admission.dialect.is_some() && model.is_none() {
             let message = "`model` is missing: name the model to ask, as a string";
             return Err(Refusal::new(Class::BadRequest, message));

@@ -1,6 +1,7 @@
 //! Hop 6: the request on its way to a provider, up to the head of the answer.
 
-use super::{Attempted, Body, Exchange, Failed, Interrupt, Stop, Wanted, shutting_down};
+use super::book::Book;
+use super::{Attempted, Body, Exchange, Failed, Interrupt, Stop, Wanted};
 use crate::exchange::attempts::Failure;
 use crate::exchange::forward;
 use crate::proxy::client::{BodyFault, Client};
@@ -90,9 +91,11 @@ impl Exchange<'_> {
     ///
     /// A kept connection that the provider closed while our request was on its way is no failure
     /// of the provider: such a request goes out once more on a new connection.
+    #[expect(clippy::too_many_arguments, reason = "the state of one attempt, all of it used once")]
     pub(super) async fn send<C: Client>(
         &self,
         client: &mut C,
+        book: &mut Book<'_>,
         origin: &Origin,
         prepared: &Prepared,
         wanted: &Wanted,
@@ -104,7 +107,7 @@ impl Exchange<'_> {
             let was_kept = kept.is_some();
             let io = match kept.take() {
                 Some(io) => io,
-                None => self.dial(client, origin, route, until).await?,
+                None => self.dial(client, book, origin, route, until).await?,
             };
             let deadline = until.min(Instant::now() + route.timeouts.first_byte);
             let asked = match wanted.body {
@@ -131,7 +134,7 @@ impl Exchange<'_> {
                     return Err(failed(Failure::Unusable, Class::BadGateway, fault.message()));
                 }
                 Err(Interrupt::Gone) => return Err(Attempted::Stop(Stop::Gone)),
-                Err(Interrupt::Cut) => return Err(Attempted::Stop(shutting_down().into())),
+                Err(Interrupt::Ordered(order)) => return Err(self.obey(book, order)),
                 Err(Interrupt::Late) => {
                     let message = "the provider did not begin to answer in time".to_owned();
                     return Err(failed(Failure::FirstByteTimeout, Class::Timeout, message));
@@ -143,6 +146,7 @@ impl Exchange<'_> {
     pub(super) async fn dial<C: Client>(
         &self,
         client: &mut C,
+        book: &mut Book<'_>,
         origin: &Origin,
         route: &Route,
         until: Instant,
@@ -162,7 +166,7 @@ impl Exchange<'_> {
             Ok(Ok(io)) => Ok(io),
             Ok(Err(fault)) => Err(failed(fault.message())),
             Err(Interrupt::Gone) => Err(Attempted::Stop(Stop::Gone)),
-            Err(Interrupt::Cut) => Err(Attempted::Stop(shutting_down().into())),
+            Err(Interrupt::Ordered(order)) => Err(self.obey(book, order)),
             Err(Interrupt::Late) => {
                 Err(failed("could not connect to the provider in time".to_owned()))
             }

@@ -53,6 +53,10 @@ impl Client for Fragile {
         Poll::Ready(Ok(()))
     }
 
+    fn discard(&mut self) -> bool {
+        true
+    }
+
     fn tear(&mut self) {}
 }
 

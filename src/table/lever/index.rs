@@ -213,6 +213,11 @@ impl Levers {
         self.all.is_empty()
     }
 
+    /// Whether the lever of this id is in force.
+    pub fn has(&self, id: LeverId) -> bool {
+        self.all.binary_search_by_key(&id, |lever| lever.id).is_ok()
+    }
+
     fn first(&self, files: &Files, subject: &Subject<'_>) -> Option<u32> {
         if files.is_empty() {
             return None;

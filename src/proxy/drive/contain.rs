@@ -1,0 +1,118 @@
+//! Levers on the way of one exchange: refused before it is read, before each attempt, or in one.
+
+use super::book::Book;
+use super::{Attempted, Exchange, Failed, Wanted, shutting_down};
+use crate::exchange::attempts::Failure;
+use crate::exchange::{forward, identity};
+use crate::proxy::orders::Ordered;
+use crate::table::lever::{Lever, Subject};
+use crate::table::{Provider, Route, Target};
+use crate::wire::refusal::{Class, Refusal};
+use crate::wire::request::Hints;
+
+/// What a caller is told whom a lever refuses.
+pub(in crate::proxy) fn killed(lever: &Lever) -> Refusal {
+    Refusal {
+        class: Class::Killed,
+        message: format!("Blocked by firedoor: {}", lever.told()).into(),
+        reference: Some(lever.id.to_string().into()),
+    }
+}
+
+impl Exchange<'_> {
+    /// Refuses what a kill reaches by its head alone, before the body is read.
+    pub(super) fn refuse_unread(&self, book: &mut Book<'_>) -> Result<(), Refusal> {
+        let levers = &self.table.levers;
+        if levers.is_empty() {
+            return Ok(());
+        }
+        let who = identity::read(self.asked.headers, &Hints::default(), |_| Box::default());
+        let subject = Subject {
+            provider: self
+                .admission
+                .provider
+                .map(|index| self.table.providers[usize::from(index.0)].name.as_str()),
+            model: self.admission.model.as_deref(),
+            app: self
+                .admission
+                .app
+                .map(|index| self.table.apps[usize::from(index.0)].name.as_str()),
+            agent: who.agent.as_deref(),
+            session: who.session.as_deref(),
+            ..Subject::default()
+        };
+        match levers.kill(&subject).filter(|lever| !lever.scope.names_target()) {
+            Some(lever) => Err(self.refuse_killed(book, lever)),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes down in the registry what scopes may speak of; levers reach the exchange from here on.
+    pub(super) fn take_seat(&self, book: &Book<'_>, wanted: &Wanted, route: &Route) {
+        // A name that no target of the route serves is the caller's own name for something.
+        let is_alias = wanted.model.as_deref().is_some_and(|asked| {
+            route.targets.iter().all(|weighted| {
+                let target = &self.table.targets[usize::from(weighted.target.0)];
+                forward::model(target, Some(asked)) != Some(asked)
+            })
+        });
+        self.seat.tell(|about| {
+            if let Some(facts) = &book.facts {
+                about.app.clone_from(&facts.identity.app);
+                about.agent.clone_from(&facts.identity.agent);
+                about.session.clone_from(&facts.identity.session);
+            }
+            about.route = Some(route.name.clone());
+            about.alias = if is_alias { wanted.model.clone() } else { None };
+        });
+    }
+
+    /// Goes to a target, unless a kill that is in force now forbids it.
+    pub(super) fn stand(
+        &self,
+        book: &mut Book<'_>,
+        wanted: &Wanted,
+        provider: &Provider,
+        target: &Target,
+    ) -> Result<(), Failed> {
+        let model = match &target.model {
+            Some(model) => Some(model.clone()),
+            None => wanted.model.as_deref().map(crate::id::ModelName::new),
+        };
+        self.seat.tell(|about| {
+            about.provider = Some(provider.name.clone());
+            about.model = model;
+        });
+        let live = self.gate.board.peek();
+        if live.levers.is_empty() {
+            return Ok(());
+        }
+        match self.seat.with(|subject| live.levers.kill(subject).cloned()) {
+            None => Ok(()),
+            Some(lever) => {
+                let refusal = self.refuse_killed(book, &lever);
+                Err(Failed { failure: Failure::Killed, refusal })
+            }
+        }
+    }
+
+    /// What an order that came before anything of an answer was out makes of an attempt.
+    pub(super) fn obey(&self, book: &mut Book<'_>, order: Ordered) -> Attempted {
+        match order {
+            Ordered::ShutDown => Attempted::Stop(shutting_down().into()),
+            Ordered::Killed(lever) => {
+                book.note(|facts| facts.lever = Some(lever.id));
+                self.seat.ended();
+                Attempted::Failed(Failed { failure: Failure::Killed, refusal: killed(&lever) })
+            }
+            // A killed tool is met by choosing anew, which reads the live levers.
+            Ordered::Switch(_) | Ordered::Tools(_) => Attempted::Rerouted,
+        }
+    }
+
+    fn refuse_killed(&self, book: &mut Book<'_>, lever: &Lever) -> Refusal {
+        self.gate.board.tally(lever.id).refuse();
+        book.note(|facts| facts.lever = Some(lever.id));
+        killed(lever)
+    }
+}

@@ -1,0 +1,133 @@
+//! What may be ordered of an exchange under way, and how it learns of it.
+//!
+//! The exchange looks at one number, the live table's, at each wake-up before it reads or writes
+//! anything; only when that has changed does it ask the live levers about itself. So a step that
+//! begins after a lever was published obeys it, whether or not anybody has told the exchange;
+//! being told ([`super::registry`]) only spares an idle one the wait.
+
+use super::registry::Seat;
+use crate::control::Switchboard;
+use crate::id::{Epoch, LeverId};
+use crate::table::Table;
+use crate::table::lever::{Act, KilledTools, Lever, OnReroute};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+/// An order.
+#[derive(Clone, Debug)]
+pub enum Ordered {
+    /// End: the process does.
+    ShutDown,
+    /// End, or leave this target: a lever kills it.
+    Killed(Arc<Lever>),
+    /// Go on elsewhere: a lever reroutes what is under way.
+    Switch(Arc<Lever>),
+    /// These tools must not be called.
+    Tools(KilledTools),
+}
+
+/// The orders to one exchange.
+#[derive(Debug)]
+pub struct Orders<'e> {
+    board: &'e Switchboard,
+    seat: &'e Seat,
+    /// The table that the exchange pinned: its reroutes are obeyed from the beginning.
+    pinned: &'e Table,
+    /// The table whose levers were asked last.
+    seen: AtomicU64,
+    heard: Mutex<Heard>,
+}
+
+/// What was told already.
+#[derive(Debug, Default)]
+struct Heard {
+    switch: Option<LeverId>,
+    /// The table whose killed tools were told.
+    tools: Epoch,
+}
+
+impl<'e> Orders<'e> {
+    /// The orders to the exchange in `seat`, which begins under `pinned`.
+    pub fn new(board: &'e Switchboard, seat: &'e Seat, pinned: &'e Table) -> Orders<'e> {
+        let heard = Heard { switch: None, tools: pinned.epoch };
+        let seen = AtomicU64::new(pinned.epoch.0);
+        Orders { board, seat, pinned, seen, heard: Mutex::new(heard) }
+    }
+
+    /// Whether another table is live than the one that was asked last. One load.
+    #[inline]
+    pub fn is_stale(&self) -> bool {
+        self.board.epoch().0 != self.seen.load(Ordering::Relaxed)
+    }
+
+    /// Ready with an order, else this task is woken by the next.
+    pub fn poll(&self, cx: &Context<'_>) -> Poll<Ordered> {
+        if let Some(order) = self.look() {
+            return Poll::Ready(order);
+        }
+        self.seat.listen(cx);
+        // One may have come between the look and the registration.
+        match self.look() {
+            Some(order) => Poll::Ready(order),
+            None => Poll::Pending,
+        }
+    }
+
+    /// The order that stands now.
+    #[inline]
+    pub fn look(&self) -> Option<Ordered> {
+        if self.seat.must_end() {
+            return Some(Ordered::ShutDown);
+        }
+        if !self.is_stale() {
+            return None;
+        }
+        self.ask()
+    }
+
+    /// Content went out in the very step in which another table was published.
+    #[cold]
+    pub fn late(&self, bytes: u64) {
+        if let Some(Ordered::Killed(lever)) = self.look() {
+            self.board.tally(lever.id).late(bytes);
+        }
+    }
+
+    /// The ending that a lever ordered is written.
+    pub fn ended(&self) {
+        self.seat.ended();
+    }
+
+    /// Asks the live levers. Kills and shut-downs stand until they are obeyed; the others are told
+    /// once.
+    #[cold]
+    fn ask(&self) -> Option<Ordered> {
+        let table = self.board.peek();
+        let levers = &table.levers;
+        if let Some(lever) = self.seat.with(|subject| levers.cut(subject).map(Arc::clone)) {
+            self.seat.order(&self.board.tally(lever.id));
+            return Some(Ordered::Killed(lever));
+        }
+        // Both fields are replaced whole.
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        let reroute = self.seat.with(|subject| levers.reroute(subject).map(|(l, _)| Arc::clone(l)));
+        if let Some(lever) = reroute
+            && matches!(lever.act, Act::Reroute { in_flight: OnReroute::Switch, .. })
+            && heard.switch != Some(lever.id)
+            && !self.pinned.levers.has(lever.id)
+        {
+            heard.switch = Some(lever.id);
+            return Some(Ordered::Switch(lever));
+        }
+        if heard.tools != table.epoch {
+            heard.tools = table.epoch;
+            let tools = self.seat.with(|subject| levers.tools(subject));
+            if !tools.is_empty() {
+                return Some(Ordered::Tools(tools));
+            }
+        }
+        self.seen.store(table.epoch.0, Ordering::Relaxed);
+        None
+    }
+}
