@@ -5,9 +5,11 @@
 //! dialect, and last the admin plane closes.
 
 use crate::admin;
-use crate::control::{Reload, Switchboard};
+use crate::control::{self, LeverDesk, Reload, Switchboard, WithoutLog};
 use crate::proxy::{self, Gate};
+use crate::control::Notice;
 use crate::table::diagnostic::Diagnostic;
+use crate::table::lever::Lever;
 use crate::table::{Server, Table};
 use crate::telemetry::{self, Lifecycle, Phase, Telemetry};
 use notify::{RecursiveMode, Watcher};
@@ -66,6 +68,8 @@ pub struct Options {
     pub admin: Option<SocketAddr>,
     /// Keep state here instead of where the file says.
     pub data_dir: Option<PathBuf>,
+    /// What to do where the control log cannot be read.
+    pub without_log: WithoutLog,
 }
 
 /// Where a running gateway can be reached.
@@ -102,6 +106,14 @@ pub fn serve(options: &Options, started: impl FnOnce(&Bound)) -> Result<(), Star
     let server = effective(&table.server, options);
     let folder =
         admin::Folder::open(&server.data_dir).map_err(|why| other("the state folder", why))?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|why| other("the control runtime", why))?;
+    // Before the first socket listens: a request must never meet a gate without its levers.
+    let levers = runtime
+        .block_on(control::open(&server.data_dir, Arc::clone(&board), options.without_log))
+        .map_err(|why| StartFault::Other(why.to_string()))?;
     let listeners = listeners(&server)?;
     refuse_open_door(&table, &listeners)?;
     let tls = match &server.tls {
@@ -126,15 +138,16 @@ pub fn serve(options: &Options, started: impl FnOnce(&Bound)) -> Result<(), Star
     drop(listeners);
     let took = began.elapsed();
 
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|why| other("the control runtime", why))?;
+    levers.set_reach(Arc::clone(&gate) as Arc<dyn control::Reach>);
     let life = Lifecycle::default();
     let outcome = runtime.block_on(async {
         tokio::spawn(upkeep.run());
         tokio::spawn(proxy::probe::run(Arc::clone(&gate)));
-        let admin = start_admin(&gate, &server, &life, &data, &warnings, &folder).await?;
+        let desk = Arc::clone(&levers);
+        tokio::spawn(async move { desk.run().await });
+        tokio::spawn(watch_levers(Arc::clone(&levers), telemetry.clone()));
+        let control = Control { levers: &levers, server: &server, life: &life };
+        let admin = start_admin(&gate, &control, &data, &warnings, &folder).await?;
         let bound = Bound {
             data,
             admin: admin.bound,
@@ -149,7 +162,9 @@ pub fn serve(options: &Options, started: impl FnOnce(&Bound)) -> Result<(), Star
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
         started(&bound);
         drop(table);
-        run(&gate, &admin.state, &board, &life, server.drain_timeout).await
+        let outcome = run(&gate, &admin.state, &board, &life, server.drain_timeout).await;
+        levers.close().await;
+        outcome
     });
     for thread in threads {
         let _ = thread.join();
@@ -275,10 +290,16 @@ struct AdminPlane {
     first_token: Option<String>,
 }
 
+/// What the control side of the process stands on.
+struct Control<'c> {
+    levers: &'c Arc<LeverDesk>,
+    server: &'c Server,
+    life: &'c Lifecycle,
+}
+
 async fn start_admin(
     gate: &Arc<Gate>,
-    server: &Server,
-    life: &Lifecycle,
+    control: &Control<'_>,
     data: &[SocketAddr],
     warnings: &[Diagnostic],
     folder: &admin::Folder,
@@ -286,7 +307,7 @@ async fn start_admin(
     let fault = |why: admin::folder::FolderFault| other("the state folder", why);
     let opened = admin::Tokens::open(folder).map_err(fault)?;
     let tcp =
-        match server.admin {
+        match control.server.admin {
             Some(address) => Some(tokio::net::TcpListener::bind(address).await.map_err(|why| {
                 other(&format!("cannot serve the admin plane on {address}"), why)
             })?),
@@ -310,21 +331,87 @@ async fn start_admin(
             .map(|address| admin::Listener { plane: "admin", address }),
     );
     let watched = Arc::clone(gate);
+    let looked_at = Arc::clone(gate);
     let state = admin::State::new(admin::Parts {
         switchboard: Arc::clone(&gate.board),
         telemetry: gate.telemetry.clone(),
-        lifecycle: life.clone(),
+        lifecycle: control.life.clone(),
         health: Arc::new(move || watched.health.snapshot(watched.clock.now())),
         tokens: opened.tokens,
         hosts: Vec::new(),
         listeners,
         warnings: warnings.to_vec(),
+        levers: Arc::clone(control.levers),
+        open: Arc::new(move |scope| {
+            looked_at.registries.iter().flat_map(|registry| registry.covered(scope)).collect()
+        }),
     });
     if let Some(tcp) = tcp {
         tokio::spawn(admin::serve_tcp(tcp, Arc::clone(&state)));
     }
     tokio::spawn(admin::serve_unix(unix, Arc::clone(&state)));
     Ok(AdminPlane { state, bound, first_token: opened.first })
+}
+
+/// Tells metrics and the log what happens at the lever desk.
+async fn watch_levers(levers: Arc<LeverDesk>, telemetry: Telemetry) {
+    use tokio::sync::broadcast::error::RecvError;
+    let mut notices = levers.notices();
+    loop {
+        let (_, standing) = levers.standing().await;
+        let kinds = standing.iter().map(|standing| standing.lever.act.kind());
+        telemetry.meters().levers(kinds);
+        let is_up = *levers.condition().borrow() == control::Condition::Up;
+        telemetry.meters().control_log(is_up);
+        match notices.recv().await {
+            Ok(notice) => {
+                if let Some(change) = log_notice(&notice) {
+                    telemetry.meters().lever_changed(change);
+                }
+                telemetry.meters().epoch(levers.epoch().0);
+            }
+            Err(RecvError::Lagged(_)) => {}
+            Err(RecvError::Closed) => return,
+        }
+    }
+}
+
+/// Logs a notice; gives the name of the change that it tells of.
+fn log_notice(notice: &Notice) -> Option<&'static str> {
+    let tell = |what: &str, lever: &Lever| {
+        tracing::warn!(
+            lever = %lever.id,
+            kind = lever.act.kind(),
+            scope = %lever.scope,
+            author = &*lever.author,
+            reason = &*lever.reason,
+            "{what}"
+        );
+    };
+    match notice {
+        Notice::Pulled(pulled) => {
+            tell("a lever was pulled", &pulled.lever);
+            Some("pull")
+        }
+        Notice::Extended(lever) => {
+            tell("a lever's time was changed", lever);
+            Some("extend")
+        }
+        Notice::Lifted(lever) => {
+            tell("a lever was lifted", lever);
+            Some("lift")
+        }
+        Notice::Expired(lever) => {
+            tell("a lever's time is over; it is not in force any more", lever);
+            Some("expire")
+        }
+        Notice::NearEnd(lever) => {
+            tell("a lever's time is over soon", lever);
+            None
+        }
+        // Said where it was found.
+        Notice::Log(_) => None,
+    }
 }
 
 /// `listen.json`: where this process listens, for tools that find it by its folder.

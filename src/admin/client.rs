@@ -105,6 +105,15 @@ impl Client {
         self.whole(self.request(Method::POST, path, epoch, body)?).await
     }
 
+    /// Deletes `path`, saying `body`.
+    ///
+    /// # Errors
+    /// No whole answer; an answer that says no is an [`Answer`].
+    pub async fn delete(&self, path: &str, body: &Value) -> Result<Answer, ConnectFault> {
+        let body = Bytes::from(body.to_string());
+        self.whole(self.request(Method::DELETE, path, None, body)?).await
+    }
+
     /// Asks for `path` and leaves the body to be read as it comes, such as that of
     /// `/api/v1/events`.
     ///

@@ -4,7 +4,7 @@ use super::guard;
 use super::problem::Problem;
 use super::state::State;
 use super::tokens::Role;
-use super::{events, read, reload};
+use super::{events, levers, read, reload};
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{MethodFilter, MethodRouter, on};
@@ -42,15 +42,25 @@ enum Operation {
     Events,
     Reload,
     Openapi,
+    Levers,
+    Lever,
+    Pull,
+    DryRun,
+    Extend,
+    Lift,
+    History,
+    Live,
 }
 
-/// A method of the API; nothing is changed but by POST.
+/// A method of the API; nothing is changed but by POST and DELETE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verb {
     /// Reads. Answers HEAD as well.
     Get,
     /// Changes.
     Post,
+    /// Takes away.
+    Delete,
 }
 
 impl Verb {
@@ -59,6 +69,7 @@ impl Verb {
         match self {
             Verb::Get => "GET",
             Verb::Post => "POST",
+            Verb::Delete => "DELETE",
         }
     }
 }
@@ -80,10 +91,11 @@ const fn row(verb: Verb, path: &'static str, access: Access, operation: Operatio
 }
 
 const VIEWER: Access = Access::Role(Role::Viewer);
+const RESPONDER: Access = Access::Role(Role::Responder);
 const AUTHOR: Access = Access::Role(Role::Author);
 
 /// Every route of the admin plane.
-pub const ENDPOINTS: [Endpoint; 11] = [
+pub const ENDPOINTS: [Endpoint; 19] = [
     row(Verb::Get, "/healthz", Access::Open, Operation::Health),
     row(Verb::Get, "/readyz", Access::Open, Operation::Ready),
     row(Verb::Get, "/metrics", VIEWER, Operation::Metrics),
@@ -94,6 +106,14 @@ pub const ENDPOINTS: [Endpoint; 11] = [
     row(Verb::Get, "/api/v1/exchanges/{id}", VIEWER, Operation::Exchange),
     row(Verb::Get, "/api/v1/events", VIEWER, Operation::Events),
     row(Verb::Post, "/api/v1/reload", AUTHOR, Operation::Reload),
+    row(Verb::Get, "/api/v1/live", VIEWER, Operation::Live),
+    row(Verb::Get, "/api/v1/levers", VIEWER, Operation::Levers),
+    row(Verb::Post, "/api/v1/levers", RESPONDER, Operation::Pull),
+    row(Verb::Post, "/api/v1/levers/dry-run", VIEWER, Operation::DryRun),
+    row(Verb::Get, "/api/v1/levers/history", VIEWER, Operation::History),
+    row(Verb::Get, "/api/v1/levers/{id}", VIEWER, Operation::Lever),
+    row(Verb::Delete, "/api/v1/levers/{id}", RESPONDER, Operation::Lift),
+    row(Verb::Post, "/api/v1/levers/{id}/extend", RESPONDER, Operation::Extend),
     row(Verb::Get, "/api/v1/openapi.json", VIEWER, Operation::Openapi),
 ];
 
@@ -124,6 +144,7 @@ fn handler(endpoint: Endpoint) -> MethodRouter<Desk> {
     let method = match endpoint.verb {
         Verb::Get => MethodFilter::GET,
         Verb::Post => MethodFilter::POST,
+        Verb::Delete => MethodFilter::DELETE,
     };
     match endpoint.operation {
         Operation::Health => on(method, read::health),
@@ -137,5 +158,13 @@ fn handler(endpoint: Endpoint) -> MethodRouter<Desk> {
         Operation::Events => on(method, events::events),
         Operation::Reload => on(method, reload::reload),
         Operation::Openapi => on(method, read::openapi),
+        Operation::Levers => on(method, levers::list),
+        Operation::Lever => on(method, levers::show),
+        Operation::Pull => on(method, levers::pull),
+        Operation::DryRun => on(method, levers::dry_run),
+        Operation::Extend => on(method, levers::extend),
+        Operation::Lift => on(method, levers::lift),
+        Operation::Live => on(method, levers::live),
+        Operation::History => on(method, levers::history),
     }
 }

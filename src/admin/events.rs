@@ -1,4 +1,5 @@
-//! `GET /api/v1/events`: finished exchanges and published tables, as server-sent events.
+//! `GET /api/v1/events`: finished exchanges, published tables and what happens to levers, as
+//! server-sent events.
 //!
 //! A reader holds a place in the ring of recent exchanges, so a slow one costs nothing; what it
 //! missed is told as `gap`. Its place is the event's id: with `last-event-id` a reader goes on
@@ -7,7 +8,8 @@
 use super::endpoints::Desk;
 use super::problem::Problem;
 use super::state::State;
-use super::view;
+use super::{levers, view};
+use crate::control::Notice;
 use crate::id::Epoch;
 use crate::telemetry::{Batch, Phase, Sequence};
 use axum::extract;
@@ -20,6 +22,7 @@ use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
 /// How many exchanges are taken from the ring at once.
@@ -48,6 +51,7 @@ struct Feed {
     state: Arc<State>,
     cursor: Sequence,
     epochs: watch::Receiver<Epoch>,
+    notices: broadcast::Receiver<Notice>,
     waiting: VecDeque<Event>,
     _permit: OwnedSemaphorePermit,
 }
@@ -58,8 +62,9 @@ impl Feed {
         let newest = state.telemetry.recent().newest();
         let last = headers.get("last-event-id").and_then(|id| id.to_str().ok());
         let place = last.map(|id| place(&state, id));
-        let mut feed =
-            Feed { state, cursor: newest, epochs, waiting: VecDeque::new(), _permit: permit };
+        let notices = state.levers.notices();
+        let waiting = VecDeque::new();
+        let mut feed = Feed { state, cursor: newest, epochs, notices, waiting, _permit: permit };
         match place {
             // Nobody can have seen what has not happened.
             Some(Some(seen)) => feed.cursor = seen.min(newest),
@@ -87,6 +92,16 @@ impl Feed {
                     let epoch = self.epochs.borrow_and_update().0;
                     self.put("table", &json!({ "epoch": epoch }));
                 }
+                notice = self.notices.recv() => match notice {
+                    Ok(notice) => {
+                        let (kind, data) = levers::notice(&notice);
+                        self.put(kind, &data);
+                    }
+                    Err(RecvError::Lagged(missed)) => {
+                        self.put("gap", &json!({ "missed_levers": missed }));
+                    }
+                    Err(RecvError::Closed) => return None,
+                },
                 batch = state.telemetry.recent().after(self.cursor, BATCH) => self.take(batch),
             }
         }

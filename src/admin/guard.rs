@@ -19,6 +19,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::Authority;
 use http::{Method, Request};
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How long a handler may take until the head of its answer.
@@ -142,6 +143,22 @@ fn may(desk: &Desk, access: Access, headers: &HeaderMap) -> Result<(), Problem> 
         }
     };
     if held < needed { Err(Problem::forbidden(needed.name())) } else { Ok(()) }
+}
+
+/// Role and name of the token that the caller holds.
+pub(super) fn holder(desk: &Desk, headers: &HeaderMap) -> Option<(Role, Arc<str>)> {
+    desk.state.tokens.holder_of(bearer(headers)?)
+}
+
+/// The key under which the same call is done only once (`idempotency-key`), if there is one.
+pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let Some(key) = one(headers, &HeaderName::from_static("idempotency-key"))? else {
+        return Ok(None);
+    };
+    if key.is_empty() || key.len() > 200 {
+        return Err(Problem::bad_request("`idempotency-key` must have 1 to 200 characters."));
+    }
+    Ok(Some(key.to_owned()))
 }
 
 /// The token of the one `authorization` header (RFC 6750, section 2.1). Tokens in queries are not

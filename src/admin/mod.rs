@@ -9,11 +9,14 @@
 //! This room has the API's types; the rooms below know nothing of them. It decides nothing about
 //! traffic and is never on the data path.
 
+mod blast;
+mod body;
 pub mod client;
 pub mod endpoints;
 mod events;
 pub mod folder;
 mod guard;
+mod levers;
 pub mod problem;
 mod read;
 mod reload;

@@ -57,6 +57,17 @@ impl Problem {
         Problem::new(StatusCode::NOT_FOUND, "not-found", "Not found", detail)
     }
 
+    /// 404: no such lever is in force; the ids in force that look most like the one asked for.
+    pub fn no_such_lever(near: &[String]) -> Problem {
+        let detail = if near.is_empty() {
+            "No lever is in force.".to_owned()
+        } else {
+            format!("No lever of this id is in force. The nearest: {}.", near.join(", "))
+        };
+        Problem::new(StatusCode::NOT_FOUND, "no-such-lever", "Not found", detail)
+            .with("nearest", json!(near))
+    }
+
     /// 405: there is such a path, but not for this method.
     pub fn method_not_allowed() -> Problem {
         let detail = "The `allow` header lists the methods of this path.";

@@ -68,7 +68,11 @@ pub(super) async fn ready(extract::State(desk): extract::State<Desk>, uri: Uri) 
     }
     // No token is needed here, so no names of targets, files or apps.
     let epoch = desk.state.switchboard.peek().epoch.0;
+    let log = desk.state.levers.condition().borrow().clone();
+    let log = view::condition(&log);
     let checks = json!([
+        // The gate goes on with the levers that it has, so this alone makes it not unready.
+        { "name": "control_log", "ok": log["state"] == "up", "detail": log["state"] },
         { "name": "table", "ok": epoch > 0, "detail": format!("epoch {epoch}") },
         { "name": "phase", "ok": is_ready, "detail": phase.name() },
     ]);
@@ -94,6 +98,7 @@ pub(super) async fn status(extract::State(desk): extract::State<Desk>) -> Respon
     let state = &*desk.state;
     let table = state.switchboard.table();
     let history = state.history();
+    let log = state.levers.condition().borrow().clone();
     let meters = state.telemetry.meters();
     let last = history.last.as_ref().map(|(at, reload)| {
         let mut value = view::reload(reload);
@@ -118,6 +123,8 @@ pub(super) async fn status(extract::State(desk): extract::State<Desk>) -> Respon
         "open_connections": meters.open_connections().get(),
         "exchanges_total": state.telemetry.exchanges(),
         "targets": targets(state),
+        "levers": table.levers.all().len(),
+        "control_log": view::condition(&log),
         "last_reload": last,
         "warnings": view::diagnostics(&history.warnings),
     });

@@ -1,5 +1,6 @@
 //! `POST /api/v1/reload`.
 
+use super::body;
 use super::endpoints::Desk;
 use super::problem::Problem;
 use super::read::etag;
@@ -11,15 +12,8 @@ use axum::body::Body;
 use axum::extract;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, Request, header};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::Deserialize;
 use std::sync::Arc;
-use std::time::Duration;
-
-/// Most bytes of a body of the API.
-const BODY_BYTES_MAX: usize = 1024 * 1024;
-/// How long a body may take.
-const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What may be said; nothing yet.
 #[derive(Debug, Default, Deserialize)]
@@ -31,7 +25,7 @@ pub(super) async fn reload(
     request: Request<Body>,
 ) -> Result<Response, Problem> {
     let expected = if_match(request.headers())?;
-    let Options {} = options(request).await?;
+    let Options {} = body::read(request).await?;
     let state = Arc::clone(&desk.state);
     let done = tokio::task::spawn_blocking(move || state.reload_if(expected)).await;
     let reload = done
@@ -62,30 +56,6 @@ fn if_match(headers: &HeaderMap) -> Result<Option<Epoch>, Problem> {
     let quoted = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
     let digits = quoted.filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
     digits.and_then(|text| text.parse().ok()).map(|epoch| Some(Epoch(epoch))).ok_or_else(bad)
-}
-
-/// The body: none, or a JSON object of the API's shape.
-async fn options(request: Request<Body>) -> Result<Options, Problem> {
-    let (head, body) = request.into_parts();
-    let body = Limited::new(body, BODY_BYTES_MAX).collect();
-    let body = tokio::time::timeout(BODY_TIMEOUT, body).await.map_err(|_| Problem::timeout())?;
-    let bytes = body.map_err(|error| {
-        if error.is::<LengthLimitError>() {
-            Problem::too_large(BODY_BYTES_MAX)
-        } else {
-            Problem::bad_request("The body broke off.")
-        }
-    })?;
-    let bytes = bytes.to_bytes();
-    if bytes.is_empty() {
-        return Ok(Options::default());
-    }
-    let kind = head.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
-    let kind = kind.map(|kind| kind.split(';').next().unwrap_or("").trim());
-    if !kind.is_some_and(|kind| kind.eq_ignore_ascii_case("application/json")) {
-        return Err(Problem::unsupported_media_type());
-    }
-    serde_json::from_slice(&bytes).map_err(|error| Problem::bad_request(error.to_string()))
 }
 
 #[cfg(test)]

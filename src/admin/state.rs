@@ -1,9 +1,16 @@
 //! What the handlers share.
 
-use crate::control::{Reload, Switchboard};
+use crate::control::{LeverDesk, Reload, Switchboard};
 use crate::id::Epoch;
+use crate::proxy::registry::About;
+use crate::table::lever::Scope;
 use crate::table::diagnostic::Diagnostic;
 use crate::telemetry::{HealthSource, Lifecycle, ReloadOutcome, Telemetry};
+use axum::Json;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use serde_json::Value;
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::Semaphore;
@@ -40,7 +47,20 @@ pub struct Parts {
     pub listeners: Vec<Listener>,
     /// What the first table's file should mend.
     pub warnings: Vec<Diagnostic>,
+    /// Pulls and lifts levers.
+    pub levers: Arc<LeverDesk>,
+    /// Finds the open exchanges of a scope.
+    pub open: OpenSource,
 }
+
+/// Finds the open exchanges that a scope covers.
+pub type OpenSource = Arc<dyn Fn(&Scope) -> Vec<About> + Send + Sync>;
+
+/// Answers that are kept under an idempotency key; the oldest gives way.
+const ANSWERS_MAX: usize = 1_024;
+
+/// A status and a body.
+pub(super) type Kept = (StatusCode, Value);
 
 /// What the handlers share.
 pub struct State {
@@ -51,12 +71,25 @@ pub struct State {
     pub(super) tokens: Tokens,
     pub(super) hosts: Vec<String>,
     pub(super) listeners: Vec<Listener>,
+    pub(super) levers: Arc<LeverDesk>,
+    pub(super) open: OpenSource,
+    answers: Mutex<VecDeque<(String, Kept)>>,
     pub(super) readers: Arc<Semaphore>,
     started: Instant,
     pub(super) started_unix_ms: u64,
     history: Mutex<History>,
     /// Held over a whole reload, so that a condition on the epoch cannot be overtaken.
     reloading: Mutex<()>,
+}
+
+/// An answer that is given once more.
+pub(super) struct Answered(Kept);
+
+impl IntoResponse for Answered {
+    fn into_response(self) -> Response {
+        let Answered((status, value)) = self;
+        (status, Json(value)).into_response()
+    }
 }
 
 /// What reloads have left behind.
@@ -84,6 +117,9 @@ impl State {
             tokens: parts.tokens,
             hosts: parts.hosts,
             listeners: parts.listeners,
+            levers: parts.levers,
+            open: parts.open,
+            answers: Mutex::default(),
             readers: Arc::new(Semaphore::new(READERS_MAX)),
             started: Instant::now(),
             started_unix_ms: unix_ms(),
@@ -131,6 +167,21 @@ impl State {
         }
         history.last = Some((unix_ms(), reload.clone()));
         Ok(reload)
+    }
+
+    /// What was answered to the call with this key.
+    pub(super) fn answered(&self, key: &str) -> Option<Answered> {
+        let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        answers.iter().find(|(known, _)| known == key).map(|(_, kept)| Answered(kept.clone()))
+    }
+
+    /// Keeps an answer under its key.
+    pub(super) fn keep_answer(&self, key: String, kept: &Kept) {
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        if answers.len() == ANSWERS_MAX {
+            answers.pop_front();
+        }
+        answers.push_back((key, kept.clone()));
     }
 
     pub(super) fn history(&self) -> History {

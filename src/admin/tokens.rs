@@ -92,6 +92,7 @@ impl From<Timestamped> for String {
 /// A checked row.
 #[derive(Debug)]
 struct Holder {
+    name: Arc<str>,
     role: Role,
     hash: [u8; 32],
     expires: Option<Timestamp>,
@@ -205,20 +206,25 @@ impl Tokens {
         Ok(self.load()?.into_iter().map(listed).collect())
     }
 
-    /// The role of a token that is in force. Unknown, wrong and expired ones look the same, and
-    /// every hash is compared in constant time, whether one before it was equal or not.
+    /// The role of a token that is in force; see [`Tokens::holder_of`].
     pub fn role_of(&self, token: &str) -> Option<Role> {
+        self.holder_of(token).map(|(role, _)| role)
+    }
+
+    /// Role and name of a token that is in force. Unknown, wrong and expired ones look the same,
+    /// and every hash is compared in constant time, whether one before it was equal or not.
+    pub fn holder_of(&self, token: &str) -> Option<(Role, Arc<str>)> {
         let hash = sha256(token.as_bytes().get(..TOKEN_BYTES_MAX).unwrap_or(token.as_bytes()));
         let now = Timestamp::now();
-        let mut role = None;
+        let mut found = None;
         for holder in self.holders.read().unwrap_or_else(PoisonError::into_inner).iter() {
             let is_same = bool::from(holder.hash.ct_eq(&hash));
             let is_live = holder.expires.is_none_or(|end| now < end);
             if is_same & is_live {
-                role = Some(holder.role);
+                found = Some((holder.role, Arc::clone(&holder.name)));
             }
         }
-        role
+        found
     }
 
     fn store_first(&self, folder: &Folder) -> Result<String, FolderFault> {
@@ -255,7 +261,8 @@ impl Tokens {
         let hash = unhex(&entry.sha256).ok_or_else(|| {
             self.unsound(format!("the `sha256` of `{}` is not 64 digits", entry.name))
         })?;
-        Ok(Holder { role: entry.role, hash, expires: entry.expires.map(|end| end.0) })
+        let expires = entry.expires.map(|end| end.0);
+        Ok(Holder { name: entry.name.as_str().into(), role: entry.role, hash, expires })
     }
 
     fn unsound(&self, why: String) -> FolderFault {

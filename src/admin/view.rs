@@ -1,7 +1,7 @@
 //! The API's JSON, made by hand from the rooms' own types. Nothing here holds a credential, a
 //! prompt or an answer.
 
-use crate::control::Reload;
+use crate::control::{Condition, Reload};
 use crate::exchange::facts::{Facts, Outcome};
 use crate::id::{AppName, ExchangeId, ProviderName, RouteName};
 use crate::table::diagnostic::{Diagnostic, Severity};
@@ -20,6 +20,30 @@ use std::time::Duration;
 pub(super) fn moment(unix_ms: u64) -> Value {
     let moment = i64::try_from(unix_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
     moment.map_or(Value::Null, |moment| json!(moment.to_string()))
+}
+
+/// How the control log does.
+pub(super) fn condition(condition: &Condition) -> Value {
+    match condition {
+        Condition::Up => json!({ "state": "up", "why": null }),
+        Condition::Lost(why) => json!({ "state": "lost", "why": why }),
+        Condition::LastKnown => json!({ "state": "last_known", "why": null }),
+    }
+}
+
+/// A caller's word as it may stand in a message.
+pub(super) fn shown(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(80).collect()
+}
+
+/// `; did you mean ..?` where one of `known` is close to `name`.
+pub(super) fn nearest<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> String {
+    let close = |other: &str| strsim::jaro_winkler(name, other);
+    let best = known.map(|other| (close(other), other)).max_by(|a, b| a.0.total_cmp(&b.0));
+    match best {
+        Some((score, other)) if score > 0.75 => format!("; did you mean `{other}`?"),
+        Some(_) | None => String::new(),
+    }
 }
 
 fn ms(time: Duration) -> Value {

@@ -8,10 +8,13 @@ mod clients;
 mod config;
 mod demo;
 mod init;
+mod lever;
 pub mod mock;
 mod output;
 mod serve;
 mod status;
+mod tap;
+mod top;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use std::path::PathBuf;
@@ -24,6 +27,8 @@ pub enum Exit {
     Done,
     /// Failed; the reason was said.
     Failed,
+    /// Done in part: what was and what was not was said.
+    Partly,
     /// The arguments do not fit.
     Usage,
     /// No running gateway answers.
@@ -40,6 +45,7 @@ impl From<Exit> for ExitCode {
             Exit::Done => 0,
             Exit::Failed => 1,
             Exit::Usage => 2,
+            Exit::Partly => 3,
             Exit::Unreachable => 69,
             Exit::Configuration => 78,
             Exit::Child(code) => code,
@@ -52,7 +58,7 @@ impl From<Exit> for ExitCode {
     name = "firedoor",
     version,
     about = "An inline LLM gateway that can stop a model incident in milliseconds and prove it",
-    after_help = "Start here: `firedoor demo` (offline), then `firedoor serve` and `firedoor env openai`.\nExit codes: 0 done, 1 failed, 2 usage, 69 no gateway answers, 78 configuration.",
+    after_help = "Start here: `firedoor demo` (offline), then `firedoor serve` and `firedoor env openai`.\nExit codes: 0 done, 1 failed, 2 usage, 3 done in part, 69 no gateway answers, 78 configuration.",
     disable_help_subcommand = true
 )]
 struct Cli {
@@ -96,8 +102,22 @@ enum Command {
     Explain(check::Explain),
     /// Show the configuration that counts, or its schema
     Config(config::Config),
+    /// Stop a provider, model, route, app, agent, tool or session, everywhere, now
+    Kill(lever::Kill),
+    /// Send traffic to other targets, now
+    Reroute(lever::Reroute),
+    /// Give a lever another end
+    Extend(lever::Extend),
+    /// Take a lever out of force
+    Lift(lever::Lift),
+    /// List the levers in force, or their history
+    Levers(lever::List),
     /// One screen about the running gateway
     Status(status::Status),
+    /// What runs through the gateway, as it changes
+    Top(top::Top),
+    /// Follow finished exchanges and levers as they happen
+    Tap(tap::Tap),
     /// Print the settings that point a client at the gateway
     Env(clients::Env),
     /// Run a command with those settings
@@ -131,7 +151,14 @@ pub fn run() -> ExitCode {
         Command::Check(command) => command.run(&common),
         Command::Explain(command) => command.run(&common),
         Command::Config(command) => command.run(&common),
+        Command::Kill(command) => command.run(&common),
+        Command::Reroute(command) => command.run(&common),
+        Command::Extend(command) => command.run(&common),
+        Command::Lift(command) => command.run(&common),
+        Command::Levers(command) => command.run(&common),
         Command::Status(command) => command.run(&common),
+        Command::Top(command) => command.run(&common),
+        Command::Tap(command) => command.run(&common),
         Command::Env(command) => command.run(&common),
         Command::Run(command) => command.run(&common),
         Command::Mock(command) => mock::run(&command),

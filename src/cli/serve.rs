@@ -3,6 +3,7 @@
 use super::check::report;
 use super::{Common, Exit, output};
 use crate::app::{self, Bound, StartFault};
+use crate::control::WithoutLog;
 use crate::telemetry::Format;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -25,6 +26,9 @@ pub struct Serve {
     /// Log as JSON lines
     #[arg(long)]
     log_json: bool,
+    /// Where the control log cannot be read, start from the levers that were last seen in force
+    #[arg(long)]
+    last_known: bool,
 }
 
 impl Serve {
@@ -35,6 +39,11 @@ impl Serve {
             listen: self.listen,
             admin: self.admin,
             data_dir: self.data_dir.clone(),
+            without_log: if self.last_known {
+                WithoutLog::LastKnown
+            } else {
+                WithoutLog::Refuse
+            },
         };
         match app::serve(&options, banner) {
             Ok(()) => Exit::Done,

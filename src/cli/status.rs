@@ -1,8 +1,9 @@
 //! `firedoor status`: one screen about the running gateway.
 
 use super::{Common, Exit, output};
-use crate::admin::client::{Address, Client};
+use crate::admin::client::{Address, Answer, Client};
 use crate::table::{self, Source};
+use crate::telemetry::connect::ConnectFault;
 use serde_json::Value;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -27,35 +28,51 @@ impl Status {
 
 /// Asks the running gateway; says why where there is no answer.
 pub(super) fn ask(common: &Common, path: &str) -> Result<Value, Exit> {
+    call(common, async |client| client.get(path).await).map(|(_, value)| value)
+}
+
+/// One call of the running gateway: status and JSON of an answer that says yes. Says why where
+/// there is none, or where it says no.
+pub(super) fn call(
+    common: &Common,
+    call: impl AsyncFnOnce(&Client) -> Result<Answer, ConnectFault>,
+) -> Result<(u16, Value), Exit> {
     let address = address(common)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let Ok(runtime) = runtime else {
-        output::notice("firedoor: cannot start a runtime");
-        return Err(Exit::Failed);
-    };
-    match runtime.block_on(Client::new(address.clone()).get(path)) {
-        Ok(answer) if answer.is_success() => Ok(answer.json()),
+    let runtime = runtime()?;
+    match runtime.block_on(call(&Client::new(address.clone()))) {
+        Ok(answer) if answer.is_success() => Ok((answer.status, answer.json())),
         Ok(answer) => {
             let problem = answer.json();
             let detail = problem["detail"].as_str().or(problem["title"].as_str()).unwrap_or("");
             output::notice(&format!("firedoor: the gateway answered {}: {detail}", answer.status));
             Err(Exit::Failed)
         }
-        Err(fault) => {
-            let place = match &address {
-                Address::Unix(path) => path.display().to_string(),
-                Address::Http { base, .. } => base.to_string(),
-            };
-            output::notice(&format!(
-                "firedoor: no gateway answers at {place}: {fault}\n  start one with `firedoor serve`, name its file with --config, or set FIREDOOR_ADMIN and FIREDOOR_TOKEN"
-            ));
-            Err(Exit::Unreachable)
-        }
+        Err(fault) => Err(unreachable(&address, &fault)),
     }
 }
 
+/// The runtime of a command.
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Exit> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
+        output::notice(&format!("firedoor: cannot start a runtime: {error}"));
+        Exit::Failed
+    })
+}
+
+/// Says that no gateway answers, and what to do.
+pub(super) fn unreachable(address: &Address, fault: &ConnectFault) -> Exit {
+    let place = match address {
+        Address::Unix(path) => path.display().to_string(),
+        Address::Http { base, .. } => base.to_string(),
+    };
+    output::notice(&format!(
+        "firedoor: no gateway answers at {place}: {fault}\n  start one with `firedoor serve`, name its file with --config, or set FIREDOOR_ADMIN and FIREDOOR_TOKEN"
+    ));
+    Exit::Unreachable
+}
+
 /// Where the gateway's API is: the environment, else the socket in the state folder.
-fn address(common: &Common) -> Result<Address, Exit> {
+pub(super) fn address(common: &Common) -> Result<Address, Exit> {
     if let Ok(text) = std::env::var("FIREDOOR_ADMIN") {
         let token = std::env::var("FIREDOOR_TOKEN").ok();
         return Address::parse(&text, token.as_deref()).map_err(|fault| {
@@ -131,6 +148,17 @@ fn screen(status: &Value) -> String {
                 Value::Null => String::new(),
                 last => format!(", last: {}", text(last)),
             }
+        );
+    }
+    let levers = status["levers"].as_u64().unwrap_or(0);
+    if levers > 0 {
+        let _ = writeln!(out, "{levers} levers in force: `firedoor levers` lists them");
+    }
+    if status["control_log"]["state"] != "up" {
+        let _ = writeln!(
+            out,
+            "the control log is {}: levers stand as they are",
+            text(&status["control_log"]["state"])
         );
     }
     if status["last_reload"]["outcome"] == "refused" {

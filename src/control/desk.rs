@@ -123,7 +123,7 @@ pub struct Changed {
 
 /// Why the desk did not do it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum DeskFault {
+pub enum LeverFault {
     /// No such lever is in force; these are the nearest ids.
     NoSuchLever(Vec<LeverId>),
     /// As many levers as there may be are in force.
@@ -158,8 +158,6 @@ pub enum Notice {
     NearEnd(Arc<Lever>),
     /// The log's condition has changed.
     Log(Condition),
-    /// A change that made the gate crash is left out.
-    Quarantined(Rev),
 }
 
 /// A lever in force as the desk lists it.
@@ -228,7 +226,7 @@ pub struct DeskParts {
 }
 
 /// The lever desk.
-pub struct Desk {
+pub struct LeverDesk {
     log: Option<Arc<dyn ControlLog>>,
     notes: Option<Arc<dyn Notes>>,
     lineage: Lineage,
@@ -240,16 +238,16 @@ pub struct Desk {
     notices: broadcast::Sender<Notice>,
 }
 
-impl fmt::Debug for Desk {
+impl fmt::Debug for LeverDesk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Desk").field("lineage", &self.lineage).finish_non_exhaustive()
+        f.debug_struct("LeverDesk").field("lineage", &self.lineage).finish_non_exhaustive()
     }
 }
 
-impl Desk {
+impl LeverDesk {
     /// A desk that stands on what the log added up to. Publishes the levers at once, so that the
     /// first request already meets them.
-    pub fn open(parts: DeskParts) -> Arc<Desk> {
+    pub fn open(parts: DeskParts) -> Arc<LeverDesk> {
         let now = Moment::now();
         let clocks = parts
             .state
@@ -265,7 +263,7 @@ impl Desk {
         history.drain(..surplus);
         let condition =
             if parts.log.is_some() { Condition::Up } else { Condition::LastKnown };
-        let desk = Desk {
+        let desk = LeverDesk {
             log: parts.log,
             notes: parts.notes,
             lineage: parts.lineage,
@@ -295,6 +293,11 @@ impl Desk {
     /// Says what reaches the exchanges under way; once.
     pub fn set_reach(&self, reach: Arc<dyn Reach>) {
         let _ = self.reach.set(reach);
+    }
+
+    /// The number of the live table.
+    pub fn epoch(&self) -> Epoch {
+        self.board.epoch()
     }
 
     /// How the log does.
@@ -335,13 +338,13 @@ impl Desk {
     ///
     /// # Errors
     /// There are too many levers, or the log cannot take it and it is no kill.
-    pub async fn pull(&self, order: Order, actor: &Actor) -> Result<Pulled, DeskFault> {
+    pub async fn pull(&self, order: Order, actor: &Actor) -> Result<Pulled, LeverFault> {
         let began = Instant::now();
         let mut held = self.held.lock().await;
         if held.state.levers.len() + held.pending.len() >= LEVERS_MAX {
-            return Err(DeskFault::TooMany);
+            return Err(LeverFault::TooMany);
         }
-        let random = clocks::random().map_err(|why| DeskFault::Unavailable(why.to_owned()))?;
+        let random = clocks::random().map_err(|why| LeverFault::Unavailable(why.to_owned()))?;
         let unix_ms = clocks::unix_ms();
         let lever = Lever {
             id: LeverId::new(unix_ms, random),
@@ -368,7 +371,7 @@ impl Desk {
                 held.pending.push((lever.clone(), audit));
                 (None, Some(why))
             }
-            Err(why) => return Err(DeskFault::Unavailable(why)),
+            Err(why) => return Err(LeverFault::Unavailable(why)),
         };
         let durable = began.elapsed();
         held.clocks.insert(
@@ -406,7 +409,7 @@ impl Desk {
         ttl: Option<Duration>,
         reason: &str,
         actor: &Actor,
-    ) -> Result<Changed, DeskFault> {
+    ) -> Result<Changed, LeverFault> {
         let mut held = self.held.lock().await;
         let before = held.durable(id)?;
         let elapsed = held.elapsed(id, Moment::now());
@@ -416,7 +419,7 @@ impl Desk {
         let was = before.ttl_ms.map_or_else(|| "no end".to_owned(), |ms| format!("{ms} ms"));
         let audit = audit(actor, reason, None, Some(&was));
         let change = Change::Extend { id, ttl_ms };
-        let rev = self.append(&mut held, change, audit).await.map_err(DeskFault::Unavailable)?;
+        let rev = self.append(&mut held, change, audit).await.map_err(LeverFault::Unavailable)?;
         if let Some(clocked) = held.clocks.get_mut(&id) {
             clocked.warned = false;
         }
@@ -436,7 +439,7 @@ impl Desk {
         id: LeverId,
         reason: &str,
         actor: &Actor,
-    ) -> Result<Changed, DeskFault> {
+    ) -> Result<Changed, LeverFault> {
         let mut held = self.held.lock().await;
         let in_memory = held.pending.iter().position(|(lever, _)| lever.id == id);
         let (before, rev) = if let Some(at) = in_memory {
@@ -445,7 +448,7 @@ impl Desk {
             let before = held.durable(id).or_else(|fault| held.left_out(id).ok_or(fault))?;
             let audit = audit(actor, reason, None, Some("in force"));
             let change = Change::Lift { id };
-            let rev = self.append(&mut held, change, audit).await.map_err(DeskFault::Unavailable)?;
+            let rev = self.append(&mut held, change, audit).await.map_err(LeverFault::Unavailable)?;
             (before, Some(rev))
         };
         held.clocks.remove(&id);
@@ -479,7 +482,7 @@ impl Desk {
         self.note_elapsed(&held).await;
     }
 
-    /// One turn of [`Desk::run`].
+    /// One turn of [`LeverDesk::run`].
     async fn level(&self) {
         let Some(log) = &self.log else { return };
         let mut held = self.held.lock().await;
@@ -689,8 +692,8 @@ impl Held {
     }
 
     /// The lever of this id that the log holds.
-    fn durable(&self, id: LeverId) -> Result<Lever, DeskFault> {
-        self.state.levers.get(&id).cloned().ok_or_else(|| DeskFault::NoSuchLever(self.near(id)))
+    fn durable(&self, id: LeverId) -> Result<Lever, LeverFault> {
+        self.state.levers.get(&id).cloned().ok_or_else(|| LeverFault::NoSuchLever(self.near(id)))
     }
 
     /// The lever of this id if it is the one that is left out.

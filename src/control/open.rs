@@ -3,7 +3,7 @@
 //! A gate that cannot read its levers does not start, because it would un-kill what was killed. It
 //! starts from the last known levers only where that is asked for.
 
-use super::desk::{Desk, DeskParts};
+use super::desk::{LeverDesk, DeskParts};
 use super::fold::InForce;
 use super::last_known::{self, LastKnown};
 use super::log::{ControlLog, Entry, Lineage, ReadFault, Rev, SqliteLog};
@@ -91,7 +91,7 @@ pub async fn open(
     data_dir: &Path,
     board: Arc<Switchboard>,
     without: WithoutLog,
-) -> Result<Arc<Desk>, OpenFault> {
+) -> Result<Arc<LeverDesk>, OpenFault> {
     let file = last_known::path(data_dir);
     let known = LastKnown::read(&file);
     let opened = match (read(data_dir).await, &known) {
@@ -138,7 +138,7 @@ fn desk_of_log(
     opened: Opened,
     board: Arc<Switchboard>,
     file: &Path,
-) -> Result<Arc<Desk>, OpenFault> {
+) -> Result<Arc<LeverDesk>, OpenFault> {
     let Opened { log, lineage, entries } = opened;
     let quarantined = notes::begin_trial(&log, &entries)?;
     let elapsed = notes::elapsed_before(&log)?;
@@ -159,7 +159,7 @@ fn desk_of_log(
     if let Err(error) = known.write(file) {
         tracing::warn!(%error, "cannot write {}", file.display());
     }
-    Ok(Desk::open(DeskParts {
+    Ok(LeverDesk::open(DeskParts {
         log: Some(Arc::new(log.clone())),
         notes: Some(Arc::new(log)),
         lineage,
@@ -175,7 +175,7 @@ fn desk_of_log(
 fn desk_of_known(
     known: Result<Option<LastKnown>, String>,
     board: Arc<Switchboard>,
-) -> Result<Arc<Desk>, OpenFault> {
+) -> Result<Arc<LeverDesk>, OpenFault> {
     let known = match known {
         Ok(Some(known)) => known,
         Ok(None) => {
@@ -183,7 +183,7 @@ fn desk_of_known(
         }
         Err(why) => return Err(OpenFault::NothingKnown(why)),
     };
-    Ok(Desk::open(DeskParts {
+    Ok(LeverDesk::open(DeskParts {
         log: None,
         notes: None,
         lineage: known.lineage.clone(),

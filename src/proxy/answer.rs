@@ -28,6 +28,8 @@ pub mod name {
     pub const ACTION: HeaderName = HeaderName::from_static("x-firedoor-action");
     /// The lever, rule or incident behind a refusal.
     pub const ID: HeaderName = HeaderName::from_static("x-firedoor-id");
+    /// The lever that sent the request elsewhere, or that refused it.
+    pub const LEVER: HeaderName = HeaderName::from_static("x-firedoor-lever");
     /// Read by the OpenAI and Anthropic SDKs.
     pub const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
     /// The caller's own request id, or ours.
@@ -73,6 +75,9 @@ fn refusal_headers(refusal: &Refusal, id: &ExchangeText, request: Option<&str>) 
         headers.push((name::ACTION, HeaderValue::from_static(action)));
         let reference = refusal.reference.as_deref().unwrap_or(id.as_str());
         headers.push((name::ID, value(reference)));
+        if refusal.class == Class::Killed {
+            headers.push((name::LEVER, value(reference)));
+        }
     }
     headers
 }

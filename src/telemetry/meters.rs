@@ -107,6 +107,8 @@ pub struct Meters {
     upstream: [(Level, Gauge); 3],
     reload_failed: Gauge,
     table_epoch: Gauge,
+    control_log_up: Gauge,
+    lever_repeats: Counter,
     pub(super) label_sets: Gauge,
     pub(super) label_overflow: Counter,
     pub(super) log_dropped: Counter,
@@ -117,6 +119,10 @@ impl std::fmt::Debug for Meters {
         f.debug_struct("Meters").finish_non_exhaustive()
     }
 }
+
+/// The kinds of levers, and what may happen to one.
+const LEVER_KINDS: [&str; 2] = ["kill", "reroute"];
+const LEVER_CHANGES: [&str; 4] = ["pull", "extend", "lift", "expire"];
 
 const METADATA: Metadata<'static> = Metadata::new("firedoor", Verbosity::INFO, None);
 
@@ -150,6 +156,8 @@ impl Meters {
             }),
             reload_failed: gauge(&recorder, names::RELOAD_FAILED, &[]),
             table_epoch: gauge(&recorder, names::TABLE_EPOCH, &[]),
+            control_log_up: gauge(&recorder, names::CONTROL_LOG_UP, &[]),
+            lever_repeats: counter(&recorder, names::LEVER_REPEATS, &[]),
             label_sets: gauge(&recorder, names::LABEL_SETS, &[]),
             label_overflow: counter(&recorder, names::LABEL_OVERFLOW, &[]),
             log_dropped: counter(&recorder, names::LOG_LINES_DROPPED, &[]),
@@ -161,6 +169,10 @@ impl Meters {
         {
             let _ = meters.counter(names::RELOADS, &[outcome.name()]);
         }
+        for change in LEVER_CHANGES {
+            let _ = meters.counter(names::LEVER_CHANGES, &[change]);
+        }
+        meters.levers(std::iter::empty());
         Ok(meters)
     }
 
@@ -207,6 +219,34 @@ impl Meters {
     /// Says which table is live.
     pub fn epoch(&self, epoch: u64) {
         self.table_epoch.set(epoch as f64);
+    }
+
+    /// Says which levers are in force, by their kinds.
+    pub fn levers(&self, kinds: impl Iterator<Item = &'static str>) {
+        let mut counts = LEVER_KINDS.map(|kind| (kind, 0u32));
+        for kind in kinds {
+            if let Some((_, count)) = counts.iter_mut().find(|(known, _)| *known == kind) {
+                *count += 1;
+            }
+        }
+        for (kind, count) in counts {
+            self.gauge(names::LEVERS, &[kind]).set(f64::from(count));
+        }
+    }
+
+    /// A lever was pulled, extended or lifted, or expired.
+    pub fn lever_changed(&self, change: &'static str) {
+        self.counter(names::LEVER_CHANGES, &[change]).increment(1);
+    }
+
+    /// A client asks again for what a kill refuses.
+    pub fn lever_repeated(&self) {
+        self.lever_repeats.increment(1);
+    }
+
+    /// Says whether the control log answers.
+    pub fn control_log(&self, is_up: bool) {
+        self.control_log_up.set(f64::from(u8::from(is_up)));
     }
 
     /// Moves recorded samples into their buckets. Must run every second or so: until it does,

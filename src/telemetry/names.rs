@@ -99,6 +99,14 @@ metrics! {
         "1 if the last reload was refused and the table before it is still live.";
     TABLE_EPOCH = Gauge "firedoor_table_epoch" []
         "The number of the live table.";
+    LEVERS = Gauge "firedoor_levers" ["kind"]
+        "Levers in force.";
+    LEVER_CHANGES = Counter "firedoor_lever_changes_total" ["change"]
+        "Levers pulled, extended, lifted and expired.";
+    LEVER_REPEATS = Counter "firedoor_lever_repeats_total" []
+        "Requests refused by a kill that the client's SDK says are repeats.";
+    CONTROL_LOG_UP = Gauge "firedoor_control_log_up" []
+        "1 while the control log answers; 0 while the gate keeps the levers that it has.";
     LABEL_SETS = Gauge "firedoor_label_sets" []
         "Label sets of firedoor_exchanges_total and the app counters that are kept apart.";
     LABEL_OVERFLOW = Counter "firedoor_label_overflow_total" []

@@ -8,6 +8,7 @@ use crate::id::LeverId;
 use crate::table::lever::Lever;
 use aws_lc_rs::digest::{Context, SHA256};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// A change of control state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,6 +83,12 @@ pub struct Audit {
 /// SHA-256 of an entry and of all before it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Hash(pub [u8; 32]);
+
+impl fmt::Display for Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
 
 /// One change as it stands in the log.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -112,6 +112,10 @@ impl Exchange<'_> {
 
     fn refuse_killed(&self, book: &mut Book<'_>, lever: &Lever) -> Refusal {
         self.gate.board.tally(lever.id).refuse();
+        let repeats = self.asked.headers.get("x-stainless-retry-count");
+        if repeats.is_some_and(|count| count.as_bytes() != b"0") {
+            self.gate.telemetry.meters().lever_repeated();
+        }
         book.note(|facts| facts.lever = Some(lever.id));
         killed(lever)
     }

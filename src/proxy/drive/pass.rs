@@ -256,6 +256,9 @@ impl Exchange<'_> {
                 let attempts = HeaderValue::from(u16::from(facts.attempts));
                 headers.push((answer::name::ATTEMPT, attempts));
             }
+            if let Some(lever) = facts.lever {
+                headers.push((answer::name::LEVER, answer::value(&lever.to_string())));
+            }
         }
         headers.push((answer::name::EXCHANGE, id));
         headers.push((answer::name::ROUTE, route.name_value.clone()));

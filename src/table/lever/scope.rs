@@ -217,6 +217,17 @@ impl Scope {
     }
 }
 
+impl Scope {
+    /// Whether it covers some exchange of which `subject` says what is known: a term about what is
+    /// not known may hold.
+    pub fn may_cover(&self, subject: &Subject<'_>) -> bool {
+        self.terms.iter().filter(|term| term.dimension != Dimension::Tool).all(|term| {
+            let mut known = subject.values(term.dimension).into_iter().flatten().peekable();
+            known.peek().is_none() || known.any(|value| term.pattern.matches(value.as_bytes()))
+        })
+    }
+}
+
 /// `text` cut at each `+` behind which a dimension begins.
 fn pieces(text: &str) -> Vec<&str> {
     let begins = |rest: &str| {

@@ -1,0 +1,479 @@
+//! `/api/v1/levers`: list, pull, extend, lift, dry run, history.
+//!
+//! Pulling is one call. Author and reason are required; with a token the author is the token's
+//! holder, by the socket it is who the caller says it is. What a lever reaches is answered before
+//! it is pulled (`/levers/dry-run`) by the same matcher that it is then obeyed with.
+
+use super::endpoints::{Desk, Door};
+use super::guard;
+use super::problem::Problem;
+use super::read::etag;
+use super::view;
+use super::{blast, body};
+use crate::control::desk::{Changed, LEVERS_MAX, Standing};
+use crate::control::log::{Entry, Rev};
+use crate::control::{Actor, LeverFault, Notice, Order, Pulled};
+use crate::id::LeverId;
+use crate::table::Table;
+use crate::table::lever::{Act, Dimension, Lever, OnKill, OnReroute, Scope, index};
+use axum::Json;
+use axum::body::Body;
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{self, Path, Query};
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, Request, StatusCode};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The longest text of a reason, an author, a message or an incident, in bytes.
+const TEXT_BYTES_MAX: usize = 1_000;
+/// The longest time that a lever may be given.
+const TTL_MAX: Duration = Duration::from_hours(24 * 366);
+/// Most entries of the history in one answer.
+const HISTORY_PAGE: usize = 500;
+
+/// Most groups of open exchanges in one answer; the largest come first.
+const LIVE_GROUPS_MAX: usize = 500;
+
+/// What a pull says.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Pull {
+    kind: Option<String>,
+    scope: Option<String>,
+    reason: Option<String>,
+    author: Option<String>,
+    message: Option<String>,
+    ttl_s: Option<u64>,
+    incident: Option<String>,
+    in_flight: Option<String>,
+    to: Option<Vec<String>>,
+}
+
+/// What an extension or a lift says.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Why {
+    reason: Option<String>,
+    author: Option<String>,
+    ttl_s: Option<u64>,
+}
+
+/// `?after=..&limit=..`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Since {
+    after: Option<u64>,
+    limit: Option<usize>,
+}
+
+/// Who calls, as the audit names them.
+fn actor(desk: &Desk, headers: &HeaderMap, author: Option<String>) -> Result<Actor, Problem> {
+    let said = text("author", author)?;
+    match (desk.door, guard::holder(desk, headers)) {
+        (Door::Tcp, Some((role, name))) => {
+            // What is said beside a token is kept beside the token's own name, never instead of it.
+            let who = match said {
+                Some(said) if *said != *name => format!("{said} (token {name})").into(),
+                Some(_) | None => Box::from(&*name),
+            };
+            Ok(Actor { who, role: role.name(), by: "api" })
+        }
+        (Door::Tcp, None) => Err(Problem::unauthenticated()),
+        (Door::Unix, _) => match said {
+            Some(who) => Ok(Actor { who, role: "admin", by: "socket" }),
+            None => Err(Problem::bad_request("`author` is required: who pulls it.")),
+        },
+    }
+}
+
+/// A text of the caller's: trimmed, bounded, without control characters; `None` if it is blank.
+fn text(name: &str, value: Option<String>) -> Result<Option<Box<str>>, Problem> {
+    let Some(value) = value else { return Ok(None) };
+    let value = value.trim();
+    if value.len() > TEXT_BYTES_MAX {
+        let detail = format!("`{name}` may have {TEXT_BYTES_MAX} bytes at most.");
+        return Err(Problem::bad_request(detail));
+    }
+    if value.chars().any(|c| c.is_control() && c != '\n') {
+        return Err(Problem::bad_request(format!("`{name}` holds control characters.")));
+    }
+    Ok((!value.is_empty()).then(|| value.into()))
+}
+
+fn reason(value: Option<String>) -> Result<Box<str>, Problem> {
+    text("reason", value)?.ok_or_else(|| {
+        Problem::bad_request("`reason` is required: why, for whoever reads the audit.")
+    })
+}
+
+fn ttl(seconds: Option<u64>) -> Result<Option<Duration>, Problem> {
+    let Some(seconds) = seconds else { return Ok(None) };
+    let ttl = Duration::from_secs(seconds);
+    if ttl.is_zero() || ttl > TTL_MAX {
+        return Err(Problem::bad_request("`ttl_s` must be 1 to 31622400 seconds."));
+    }
+    Ok(Some(ttl))
+}
+
+fn act(pull: &mut Pull, table: &Table, scope: &Scope) -> Result<Act, Problem> {
+    let bad = |detail: String| Err(Problem::bad_request(detail));
+    let kind = pull.kind.as_deref().unwrap_or("");
+    let in_flight = pull.in_flight.as_deref();
+    let to = pull.to.take();
+    match kind {
+        "kill" => {
+            if to.is_some() {
+                return bad("`to` belongs to a reroute, not to a kill.".to_owned());
+            }
+            let in_flight = match in_flight {
+                None | Some("cut") => OnKill::Cut,
+                Some("drain") => OnKill::Drain,
+                Some(_) => return bad("`in_flight` of a kill is `cut` or `drain`.".to_owned()),
+            };
+            Ok(Act::Kill { in_flight })
+        }
+        "reroute" => {
+            let in_flight = match in_flight {
+                None | Some("finish") => OnReroute::Finish,
+                Some("switch") => OnReroute::Switch,
+                Some(_) => {
+                    return bad("`in_flight` of a reroute is `finish` or `switch`.".to_owned());
+                }
+            };
+            if scope.names_tool() {
+                return bad("a tool cannot be rerouted, only killed.".to_owned());
+            }
+            let to = to.filter(|to| !to.is_empty()).ok_or_else(|| {
+                Problem::bad_request(
+                    "a reroute needs `to`: targets as `provider/model`, or `provider` for the model asked for.",
+                )
+            })?;
+            for name in &to {
+                if index::resolve(name, &table.files).is_none() {
+                    let provider = name.split('/').next().unwrap_or(name);
+                    let known = table.providers.iter().map(|known| known.name.as_str());
+                    return bad(format!(
+                        "`to` names `{}`: there is no such target{}",
+                        view::shown(name),
+                        view::nearest(provider, known)
+                    ));
+                }
+            }
+            Ok(Act::Reroute { to, in_flight })
+        }
+        "filter" => bad("a filter lever puts a pack in force, and this gate has no packs yet.".to_owned()),
+        other => bad(format!(
+            "`kind` is `kill` or `reroute`, not `{}`.",
+            view::shown(other)
+        )),
+    }
+}
+
+fn scope(text: Option<&str>) -> Result<Scope, Problem> {
+    let text = text.ok_or_else(|| {
+        Problem::bad_request(format!("`scope` is required: {}", crate::table::lever::GRAMMAR))
+    })?;
+    Scope::parse(text).map_err(|error| Problem::bad_request(error.to_string()))
+}
+
+/// What about a scope names nothing that is known, in words.
+pub(super) fn warnings(scope: &Scope, table: &Table) -> Vec<String> {
+    let mut found = Vec::new();
+    for term in scope.terms() {
+        let names: Vec<&str> = match term.dimension {
+            Dimension::Provider => table.providers.iter().map(|p| p.name.as_str()).collect(),
+            Dimension::Route => table.routes.iter().map(|r| r.name.as_str()).collect(),
+            Dimension::App => table.apps.iter().map(|app| app.name.as_str()).collect(),
+            // Callers bring these; that nobody has yet says nothing.
+            Dimension::Model | Dimension::Agent | Dimension::Tool | Dimension::Session => continue,
+        };
+        if !names.iter().any(|name| term.pattern.matches(name.as_bytes())) {
+            let pattern = term.pattern.text();
+            let dimension = term.dimension.name();
+            found.push(format!(
+                "no {dimension} here is called `{pattern}`{}; the lever stands all the same",
+                view::nearest(&pattern, names.into_iter())
+            ));
+        }
+    }
+    found
+}
+
+pub(super) async fn pull(
+    extract::State(desk): extract::State<Desk>,
+    request: Request<Body>,
+) -> Result<Response, Problem> {
+    let headers = request.headers().clone();
+    let mut asked: Pull = body::read(request).await?;
+    let table = desk.state.switchboard.table();
+    let scope = scope(asked.scope.as_deref())?;
+    let act = act(&mut asked, &table, &scope)?;
+    let actor = actor(&desk, &headers, asked.author.take())?;
+    let warnings = warnings(&scope, &table);
+    let order = Order {
+        act,
+        scope,
+        reason: reason(asked.reason)?,
+        message: text("message", asked.message)?,
+        ttl: ttl(asked.ttl_s)?,
+        incident: text("incident", asked.incident)?,
+    };
+    let key = guard::idempotency_key(&headers)?;
+    if let Some(known) = key.as_deref().and_then(|key| desk.state.answered(key)) {
+        return Ok(known.into_response());
+    }
+    let pulled = desk.state.levers.pull(order, &actor).await.map_err(problem)?;
+    let status =
+        if pulled.rev.is_some() { StatusCode::CREATED } else { StatusCode::ACCEPTED };
+    let answer = (status, told(&pulled, &warnings));
+    if let Some(key) = key {
+        desk.state.keep_answer(key, &answer);
+    }
+    let (status, value) = answer;
+    Ok((status, etag(pulled.epoch.0), Json(value)).into_response())
+}
+
+/// The proof that a pull answers with.
+fn told(pulled: &Pulled, warnings: &[String]) -> Value {
+    let ms = |time: Duration| time.as_secs_f64() * 1_000.0;
+    json!({
+        "lever": lever(&pulled.lever),
+        "durable": pulled.rev.is_some(),
+        "not_durable_because": pulled.not_durable,
+        "rev": pulled.rev.map(|rev| rev.0),
+        "epoch": pulled.epoch.0,
+        "exchanges": {
+            "ordered": pulled.counted.ordered,
+            "ended": pulled.counted.ended,
+            "bytes_after_publication": pulled.counted.late_bytes,
+        },
+        "took_ms": {
+            "durable": ms(pulled.took.durable),
+            "published": ms(pulled.took.published),
+            "total": ms(pulled.took.total),
+        },
+        "warnings": warnings,
+    })
+}
+
+pub(super) async fn dry_run(
+    extract::State(desk): extract::State<Desk>,
+    request: Request<Body>,
+) -> Result<Response, Problem> {
+    let mut asked: Pull = body::read(request).await?;
+    let table = desk.state.switchboard.table();
+    let scope = scope(asked.scope.as_deref())?;
+    let act = act(&mut asked, &table, &scope)?;
+    let mut value = blast::radius(&desk.state, &table, &scope, &act);
+    value["warnings"] = json!(warnings(&scope, &table));
+    Ok((etag(table.epoch.0), Json(value)).into_response())
+}
+
+pub(super) async fn list(extract::State(desk): extract::State<Desk>) -> Response {
+    let (rev, standing) = desk.state.levers.standing().await;
+    let epoch = desk.state.switchboard.epoch();
+    let items: Vec<Value> = standing.iter().map(row).collect();
+    let condition = desk.state.levers.condition().borrow().clone();
+    let body = json!({
+        "items": items,
+        "next": null,
+        "rev": rev.0,
+        "epoch": epoch.0,
+        "control_log": view::condition(&condition),
+        "levers_max": LEVERS_MAX,
+    });
+    (etag(epoch.0), Json(body)).into_response()
+}
+
+pub(super) async fn show(
+    extract::State(desk): extract::State<Desk>,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Response, Problem> {
+    let id = lever_id(id)?;
+    let (_, standing) = desk.state.levers.standing().await;
+    match standing.iter().find(|standing| standing.lever.id == id) {
+        Some(standing) => Ok(Json(row(standing)).into_response()),
+        None => Err(Problem::not_found("No lever of this id is in force; the history may tell of it.")),
+    }
+}
+
+pub(super) async fn history(
+    extract::State(desk): extract::State<Desk>,
+    query: Result<Query<Since>, QueryRejection>,
+) -> Result<Response, Problem> {
+    let Query(since) = query.map_err(|error| Problem::bad_request(error.body_text()))?;
+    let most = since.limit.unwrap_or(HISTORY_PAGE).clamp(1, HISTORY_PAGE);
+    let entries = desk.state.levers.history(Rev(since.after.unwrap_or(0)), most).await;
+    let next = entries.last().filter(|_| entries.len() == most).map(|last| last.rev.0);
+    let items: Vec<Value> = entries.iter().map(change).collect();
+    Ok(Json(json!({ "items": items, "next": next })).into_response())
+}
+
+pub(super) async fn extend(
+    extract::State(desk): extract::State<Desk>,
+    id: Result<Path<String>, PathRejection>,
+    request: Request<Body>,
+) -> Result<Response, Problem> {
+    let id = lever_id(id)?;
+    let headers = request.headers().clone();
+    let asked: Why = body::read(request).await?;
+    let actor = actor(&desk, &headers, asked.author)?;
+    let reason = reason(asked.reason)?;
+    let ttl = ttl(asked.ttl_s)?;
+    let done = desk.state.levers.extend(id, ttl, &reason, &actor).await.map_err(problem)?;
+    Ok(changed(&done))
+}
+
+pub(super) async fn lift(
+    extract::State(desk): extract::State<Desk>,
+    id: Result<Path<String>, PathRejection>,
+    request: Request<Body>,
+) -> Result<Response, Problem> {
+    let id = lever_id(id)?;
+    let headers = request.headers().clone();
+    let asked: Why = body::read(request).await?;
+    let actor = actor(&desk, &headers, asked.author)?;
+    let reason = reason(asked.reason)?;
+    let done = desk.state.levers.lift(id, &reason, &actor).await.map_err(problem)?;
+    Ok(changed(&done))
+}
+
+fn changed(done: &Changed) -> Response {
+    let body = json!({
+        "lever": lever(&done.lever),
+        "rev": done.rev.map(|rev| rev.0),
+        "epoch": done.epoch.0,
+    });
+    (etag(done.epoch.0), Json(body)).into_response()
+}
+
+fn lever_id(id: Result<Path<String>, PathRejection>) -> Result<LeverId, Problem> {
+    let Path(text) = id.map_err(|error| Problem::bad_request(error.body_text()))?;
+    LeverId::parse(&text).ok_or_else(|| {
+        Problem::bad_request("A lever's id is `lv_` and 32 digits of 0-9a-f.")
+    })
+}
+
+fn problem(fault: LeverFault) -> Problem {
+    match fault {
+        LeverFault::NoSuchLever(near) => {
+            let near: Vec<String> = near.iter().map(ToString::to_string).collect();
+            Problem::no_such_lever(&near)
+        }
+        LeverFault::TooMany => {
+            Problem::unavailable(format!("There are {LEVERS_MAX} levers in force; lift some first."))
+        }
+        LeverFault::Unavailable(why) => Problem::unavailable(format!(
+            "The control log cannot take it, and nothing was changed: {why}"
+        )),
+    }
+}
+
+/// Kind and data of the event that tells of a notice.
+pub(super) fn notice(notice: &Notice) -> (&'static str, Value) {
+    let about = |change: &str, about: &Arc<Lever>| {
+        ("lever", json!({ "change": change, "lever": lever(about) }))
+    };
+    match notice {
+        Notice::Pulled(pulled) => {
+            let mut value = told(pulled, &[]);
+            value["change"] = json!("pull");
+            ("lever", value)
+        }
+        Notice::Extended(lever) => about("extend", lever),
+        Notice::Lifted(lever) => about("lift", lever),
+        Notice::Expired(lever) => about("expire", lever),
+        Notice::NearEnd(lever) => about("near_end", lever),
+        Notice::Log(condition) => ("control_log", view::condition(condition)),
+    }
+}
+
+/// `GET /api/v1/live`: the open exchanges, by who asks what of whom.
+pub(super) async fn live(extract::State(desk): extract::State<Desk>) -> Response {
+    let mut groups: BTreeMap<[Option<String>; 5], u64> = BTreeMap::new();
+    let open = (desk.state.open)(&Scope::all());
+    let count = open.len();
+    for about in open {
+        let key = [
+            about.app.map(|app| app.as_str().to_owned()),
+            about.agent.map(|agent| agent.to_string()),
+            about.route.map(|route| route.as_str().to_owned()),
+            about.provider.map(|provider| provider.as_str().to_owned()),
+            about.model.map(|model| model.as_str().to_owned()),
+        ];
+        *groups.entry(key).or_default() += 1;
+    }
+    let mut groups: Vec<_> = groups.into_iter().collect();
+    groups.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    groups.truncate(LIVE_GROUPS_MAX);
+    let items: Vec<Value> = groups
+        .iter()
+        .map(|([app, agent, route, provider, model], count)| {
+            json!({
+                "app": app, "agent": agent, "route": route,
+                "provider": provider, "model": model, "exchanges": count,
+            })
+        })
+        .collect();
+    Json(json!({ "items": items, "next": null, "exchanges": count })).into_response()
+}
+
+/// A lever as the API tells of it.
+pub(super) fn lever(lever: &Arc<Lever>) -> Value {
+    let mut value = json!({
+        "id": lever.id.to_string(),
+        "kind": lever.act.kind(),
+        "scope": lever.scope.to_string(),
+        "reason": lever.reason,
+        "message": lever.message,
+        "author": lever.author,
+        "created": view::moment(lever.created_unix_ms),
+        "ttl_s": lever.ttl_ms.map(|ms| ms / 1_000),
+        "incident": lever.incident,
+    });
+    match &lever.act {
+        Act::Kill { in_flight } => value["in_flight"] = json!(in_flight),
+        Act::Reroute { to, in_flight } => {
+            value["in_flight"] = json!(in_flight);
+            value["to"] = json!(to);
+        }
+    }
+    value
+}
+
+fn row(standing: &Standing) -> Value {
+    let mut value = lever(&standing.lever);
+    value["durable"] = json!(standing.is_durable);
+    value["remaining_s"] = json!(standing.remaining.map(|left| left.as_secs_f64()));
+    value["ordered"] = json!(standing.counted.ordered);
+    value["ended"] = json!(standing.counted.ended);
+    value["refused"] = json!(standing.counted.refused);
+    value
+}
+
+fn change(entry: &Entry) -> Value {
+    use crate::control::log::Change;
+    let mut value = json!({
+        "rev": entry.rev.0,
+        "change": entry.change.name(),
+        "lever_id": entry.change.lever().to_string(),
+        "at": view::moment(entry.audit.unix_ms),
+        "who": entry.audit.who,
+        "role": entry.audit.role,
+        "by": entry.audit.by,
+        "reason": entry.audit.reason,
+        "ticket": entry.audit.ticket,
+        "before": entry.audit.before,
+        "hash": entry.hash.to_string(),
+    });
+    match &entry.change {
+        Change::Pull { lever: pulled } => value["lever"] = lever(&Arc::new(pulled.clone())),
+        Change::Extend { ttl_ms, .. } => value["ttl_s"] = json!(ttl_ms.map(|ms| ms / 1_000)),
+        Change::Lift { .. } | Change::Expire { .. } => {}
+    }
+    value
+}
