@@ -7,8 +7,8 @@
 use super::state::State;
 use crate::exchange::facts::Facts;
 use crate::id::{AppName, ProviderName, RouteName};
-use crate::table::lever::{Act, Scope, Subject};
-use crate::table::{Route, Table};
+use crate::table::lever::{Act, Dimension, Scope, Subject};
+use crate::table::{Pattern, Route, Table};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -113,8 +113,17 @@ fn split<'t>(table: &'t Table, route: &'t Route, scope: &Scope) -> (Vec<&'t str>
             route: Some(route.name.as_str()),
             ..Subject::default()
         };
-        // A term about who asks may hold for any caller of the route.
-        if scope.may_cover(&subject) { lost.push(&*target.name) } else { left.push(&*target.name) }
+        // A term about who asks may hold for any caller of the route; a model that the caller
+        // names is one that the route takes.
+        let is_asked_for = target.model.is_some()
+            || route.matcher.models.is_empty()
+            || match scope.pattern(Dimension::Model) {
+                Some(Pattern::Exact(model)) => {
+                    route.matcher.models.iter().any(|taken| taken.matches(model.as_bytes()))
+                }
+                Some(Pattern::Glob(_)) | None => true,
+            };
+        if is_asked_for && scope.may_cover(&subject) { lost.push(&*target.name) } else { left.push(&*target.name) }
     }
     (lost, left)
 }

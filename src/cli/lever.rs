@@ -250,7 +250,7 @@ fn radius(value: &Value) -> String {
         let left = if left == "none known" { "nothing".to_owned() } else { left };
         let _ = writeln!(
             out,
-            "route {} loses {}; left: {left}",
+            "route {} may lose {}; left: {left}",
             word(&route["route"]),
             names(&route["loses"])
         );
