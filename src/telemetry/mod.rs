@@ -246,6 +246,7 @@ pub(crate) fn facts_for_tests(id: u128) -> Facts {
         text_events: 34,
         stop: Some(StopReason::EndTurn),
         usage: Counts { input: Some(12), output: Some(34), ..Counts::default() },
+        lever: None,
         fault: None,
     }
 }
