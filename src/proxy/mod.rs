@@ -30,12 +30,10 @@ pub mod upstream;
 use crate::clock::Tick;
 use crate::control::Switchboard;
 use crate::exchange::facts::Facts;
-use crate::exchange::limits::AppUse;
-use crate::id::AppName;
-use crate::telemetry::Telemetry;
-use dashmap::DashMap;
+use crate::exchange::limits::{Ledger, Trip};
+use crate::telemetry::{Allowed, LimitPicture, Telemetry};
 use std::cell::Cell;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::Notify;
@@ -64,6 +62,23 @@ impl Clock {
     }
 }
 
+/// Takes the levers that limits ask for. Called at the end of an exchange, on its worker's thread:
+/// it must not wait.
+pub struct TripSink(Box<dyn Fn(Trip) + Send + Sync>);
+
+impl TripSink {
+    /// A sink.
+    pub fn new(sink: impl Fn(Trip) + Send + Sync + 'static) -> TripSink {
+        TripSink(Box::new(sink))
+    }
+}
+
+impl std::fmt::Debug for TripSink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("TripSink")
+    }
+}
+
 /// What all workers share.
 #[derive(Debug)]
 pub struct Gate {
@@ -75,8 +90,10 @@ pub struct Gate {
     pub health: health::Board,
     /// The clocks.
     pub clock: Clock,
-    /// What each app has used.
-    uses: DashMap<AppName, Arc<AppUse>>,
+    /// What apps, agents, models and sessions have used.
+    pub limits: Arc<Ledger>,
+    /// Who pulls the levers that limits ask for.
+    trips: OnceLock<TripSink>,
     /// The key of the hash that stands for an end user.
     user_key: aws_lc_rs::hmac::Key,
     draining: AtomicBool,
@@ -102,7 +119,8 @@ impl Gate {
             telemetry,
             health: health::Board::default(),
             clock: Clock::start(),
-            uses: DashMap::new(),
+            limits: Arc::default(),
+            trips: OnceLock::new(),
             user_key: aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &key),
             draining: AtomicBool::new(false),
             drain: Notify::new(),
@@ -141,12 +159,43 @@ impl Gate {
         self.registries.iter().map(|registry| registry.cut_all()).sum()
     }
 
-    /// What an app has used.
-    fn used(&self, app: &AppName) -> Arc<AppUse> {
-        if let Some(found) = self.uses.get(app) {
-            return Arc::clone(&found);
+    /// Says who pulls the levers that limits ask for; the first to say so is kept.
+    pub fn on_trip(&self, sink: TripSink) {
+        let _ = self.trips.set(sink);
+    }
+
+    /// A limit asks for a lever. Where nobody pulls one, the log and the metrics tell of it.
+    fn trip(&self, trip: Trip) {
+        self.telemetry.meters().limit_tripped(&trip.limit);
+        match self.trips.get() {
+            Some(sink) => (sink.0)(trip),
+            None => tracing::warn!(
+                limit = &*trip.limit,
+                reason = trip.reason,
+                "a limit asks for a lever, and nobody pulls one: requests are refused all the same"
+            ),
         }
-        Arc::clone(&self.uses.entry(app.clone()).or_default())
+    }
+
+    /// The limits of the live table and their counters.
+    pub fn limits_picture(&self) -> LimitPicture {
+        let table = self.board.table();
+        let allowed = table.limits.iter().flat_map(|limit| {
+            let caps = limit.caps.iter().map(|cap| (cap.name(), Some(cap.unit), cap.most));
+            let open = limit.concurrent.map(|most| ("concurrent", None, u64::from(most)));
+            let calls = limit.same_call.map(|rule| ("loop", None, u64::from(rule.times)));
+            caps.chain(open).chain(calls).map(|(what, unit, most)| Allowed {
+                limit: Arc::clone(&limit.name),
+                what,
+                unit,
+                most,
+            })
+        });
+        LimitPicture {
+            allowed: allowed.collect(),
+            standings: self.limits.standings(&table.limits, self.clock.now()),
+            evicted: self.limits.evicted(),
+        }
     }
 
     /// A keyed hash that stands for an end user as long as this process lives.
