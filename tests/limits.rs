@@ -103,7 +103,7 @@ fn a_model_without_a_price_passes_or_is_refused() {
     assert!(message.contains("what this model costs is not known"), "{message}");
     let lenient = Gateway::start(&routes("pass"));
     let answer = ask(&lenient, "nobody-knows", &[]);
-    assert_eq!(answer.json()["error"]["code"], "firedoor_bad_gateway", "{}", answer.text());
+    assert_eq!(answer.json()["error"]["code"], "firedoor_unavailable", "{}", answer.text());
     assert_eq!(lenient.metric("firedoor_limit_unpriced_total", "budget"), 1);
 }
 
@@ -115,9 +115,7 @@ fn agents_and_models_have_their_own_counters() {
          [[limits]]\nname = \"dear\"\nmatch = { model = \"gpt-4*\" }\nper = \"model\"\n\
          requests_per_hour = 2\n",
     );
-    let by = |agent: &str, model: &str| {
-        ask(&gateway, model, &[("x-firedoor-agent", agent)])
-    };
+    let by = |agent: &str, model: &str| ask(&gateway, model, &[("x-firedoor-agent", agent)]);
     for (agent, model, limit) in [
         ("crawler-1", "m", None),
         ("crawler-1", "m", Some("crawlers")),
@@ -148,7 +146,7 @@ fn a_loop_is_refused_and_asks_for_a_lever() {
         "[[limits]]\nname = \"loops\"\n\
          loop = { same_call = 3, within = \"10m\", then = \"kill session\" }\n",
     );
-    let body = r#"{"model":"m","messages":[{"role":"user","content":"SIMCALL"}]}"#;
+    let body = r#"{"model":"m","messages":[{"role":"user","content":"mock:tool=refund:%7B%22id%22:7%7D;"}]}"#;
     let call = |session: &str| {
         let fields = [("x-firedoor-session", session)];
         let answer = post(gateway.data, "/v1/chat/completions", &fields, body);

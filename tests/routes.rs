@@ -487,7 +487,10 @@ capture = "metadata"
     let app = table.app_by_key(key).unwrap();
     assert_eq!(table.apps[usize::from(app.0)].name.as_str(), "desk");
     let limit = table.limits.iter().find(|limit| limit.matcher.apps == [app]).unwrap();
-    assert_eq!((&*limit.name, limit.concurrent), (format!("apps.{}", table.apps[usize::from(app.0)].name).as_str(), Some(10)));
+    assert_eq!(
+        (&*limit.name, limit.concurrent),
+        (format!("apps.{}", table.apps[usize::from(app.0)].name).as_str(), Some(10))
+    );
     assert_eq!(table.app_by_key("wrong horse"), None);
 
     let route = &table.routes[0];

@@ -127,10 +127,9 @@ impl Call {
     fn take(&mut self, byte: u8) {
         self.reading = match (self.reading, byte) {
             (Reading::Json, b' ' | b'\t' | b'\r' | b'\n') => return,
-            (Reading::Json, b'"') => Reading::Inside,
+            (Reading::Json, b'"') | (Reading::Escaped, _) => Reading::Inside,
             (Reading::Inside, b'"') => Reading::Json,
             (Reading::Inside, b'\\') => Reading::Escaped,
-            (Reading::Escaped, _) => Reading::Inside,
             (reading @ (Reading::Json | Reading::Inside | Reading::Free), _) => reading,
         };
         self.arguments = fnv(self.arguments, byte);

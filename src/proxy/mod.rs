@@ -33,8 +33,8 @@ use crate::exchange::facts::Facts;
 use crate::exchange::limits::{Ledger, Trip};
 use crate::telemetry::{Allowed, LimitPicture, Telemetry};
 use std::cell::Cell;
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::Notify;
 
@@ -167,14 +167,14 @@ impl Gate {
     /// A limit asks for a lever. Where nobody pulls one, the log and the metrics tell of it.
     fn trip(&self, trip: Trip) {
         self.telemetry.meters().limit_tripped(&trip.limit);
-        match self.trips.get() {
-            Some(sink) => (sink.0)(trip),
-            None => tracing::warn!(
-                limit = &*trip.limit,
-                reason = trip.reason,
-                "a limit asks for a lever, and nobody pulls one: requests are refused all the same"
-            ),
+        if let Some(sink) = self.trips.get() {
+            return (sink.0)(trip);
         }
+        tracing::warn!(
+            limit = &*trip.limit,
+            reason = trip.reason,
+            "a limit asks for a lever, and nobody pulls one: requests are refused all the same"
+        );
     }
 
     /// The limits of the live table and their counters.
@@ -256,4 +256,36 @@ pub fn random() -> u64 {
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         mixed ^ (mixed >> 31)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exchange::limits::{LeverKind, TripScope};
+    use std::sync::Mutex;
+
+    #[test]
+    fn a_lever_that_a_limit_asks_for_reaches_its_sink() {
+        let (board, _) = Switchboard::open(None).unwrap();
+        let (telemetry, _upkeep) = Telemetry::quiet().unwrap();
+        let gate = Gate::new(board, telemetry, 1).unwrap();
+        let trip = Trip {
+            lever_kind: LeverKind::Kill,
+            scope: TripScope { session: Some("s".into()), ..TripScope::default() },
+            reason: "loop".to_owned(),
+            limit: "loops".into(),
+        };
+        gate.trip(trip.clone());
+        let pulled = Arc::new(Mutex::new(Vec::new()));
+        let puller = Arc::clone(&pulled);
+        gate.on_trip(TripSink::new(move |trip| puller.lock().unwrap().push(trip)));
+        gate.trip(trip.clone());
+        assert_eq!(*pulled.lock().unwrap(), [trip]);
+        assert!(
+            gate.telemetry
+                .meters()
+                .render()
+                .contains("firedoor_limit_trips_total{limit=\"loops\"} 2")
+        );
+    }
 }

@@ -2,7 +2,8 @@
 //!
 //! A code never changes its meaning and is never given again. Codes go by kind: `FD00..` files,
 //! `FD01..` values, `FD02..` names of things elsewhere, `FD03..` references, `FD04..` dangers,
-//! `FD05..` warnings. `FD0501` is no longer given. Tests hold that each example has its code and that each mended one has not.
+//! `FD05..` warnings; `FD0501` is no longer given. Tests hold that each example has its code and that
+//! each mended one has not.
 
 mod catalogue;
 

@@ -77,7 +77,8 @@ pub struct Cap {
 impl Cap {
     /// The key that writes it.
     pub fn name(&self) -> &'static str {
-        let found = CAPS.iter().find(|(_, unit, window)| (*unit, *window) == (self.unit, self.window));
+        let found =
+            CAPS.iter().find(|(_, unit, window)| (*unit, *window) == (self.unit, self.window));
         found.map_or("cap", |(name, ..)| name)
     }
 }

@@ -19,9 +19,7 @@ mod reader;
 pub mod table;
 mod value;
 
-pub use limit::{
-    CAPS, Cap, Limit, LimitMatcher, Per, SameCall, Then, Unit, Unpriced, Window,
-};
+pub use limit::{CAPS, Cap, Limit, LimitMatcher, Per, SameCall, Then, Unit, Unpriced, Window};
 pub use price::{Money, Price, Prices, cost, listed_as_of};
 pub use provider::is_plain_path;
 pub use table::*;

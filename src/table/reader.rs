@@ -318,9 +318,9 @@ impl<'r> Reader<'r> {
     pub(super) fn money(&mut self, value: &Value<'_>, what: &str, least: Money) -> Option<Money> {
         let number: Option<f64> = match value.get_ref() {
             DeValue::Float(digits) => digits.as_str().parse().ok(),
-            DeValue::Integer(digits) => i64::from_str_radix(digits.as_str(), digits.radix())
-                .ok()
-                .map(|whole| whole as f64),
+            DeValue::Integer(digits) => {
+                i64::from_str_radix(digits.as_str(), digits.radix()).ok().map(|whole| whole as f64)
+            }
             DeValue::String(_)
             | DeValue::Boolean(_)
             | DeValue::Datetime(_)

@@ -215,7 +215,8 @@ impl Meters {
         let most = picture.most_used();
         for allowed in &picture.allowed {
             let labels = [&*allowed.limit, allowed.what];
-            self.gauge(names::LIMIT_ALLOWED, &labels).set(limits::shown(allowed.unit, allowed.most));
+            self.gauge(names::LIMIT_ALLOWED, &labels)
+                .set(limits::shown(allowed.unit, allowed.most));
             let used = most.get(&(&*allowed.limit, allowed.what)).copied().unwrap_or(0);
             let used = limits::shown(allowed.unit, used);
             self.gauge(names::LIMIT_USED, &labels).set(used);

@@ -6,8 +6,8 @@ use firedoor::control::Switchboard;
 use firedoor::exchange::facts::{Facts, Identity, Outcome};
 use firedoor::id::{Epoch, ExchangeId, ModelName, ProviderName, RouteName};
 use firedoor::table::{
-    Auth, BaseUrl, Capture, Family, Matcher, Prices, Provider, ProviderIndex, Quirks, RetryPolicy, Route,
-    Secret, Server, Table, Target, TargetIndex, Timeouts, Weighted,
+    Auth, BaseUrl, Capture, Family, Matcher, Prices, Provider, ProviderIndex, Quirks, RetryPolicy,
+    Route, Secret, Server, Table, Target, TargetIndex, Timeouts, Weighted,
 };
 use firedoor::telemetry::{Circuit, Lifecycle, LimitPicture, TargetHealth, Telemetry};
 use firedoor::wire::Dialect;

@@ -158,9 +158,7 @@ impl Inner {
         for cap in &limit.caps {
             let (sure, whole) = need.of(cap.unit);
             let (used, reserved) = (counter.used(cap, now), counter.reserved(cap.unit));
-            let met = |room| {
-                Met::Cap { cap: *cap, used, reserved, need: whole, room }
-            };
+            let met = |room| Met::Cap { cap: *cap, used, reserved, need: whole, room };
             if sure > cap.most {
                 return Err(met(Room::Never));
             }
@@ -306,7 +304,8 @@ impl Ledger {
             let mut inner = self.lock();
             let counter = inner.touch(&key, self.keys_max);
             let repeats = counter.repeats.get_or_insert_default();
-            let met: Vec<_> = calls.iter().filter_map(|call| repeats.see(rule, call, now)).collect();
+            let met: Vec<_> =
+                calls.iter().filter_map(|call| repeats.see(rule, call, now)).collect();
             drop(inner);
             for met in met {
                 let reason = format!(
@@ -380,9 +379,7 @@ impl Ledger {
             }
         }
         drop(inner);
-        found.sort_by(|a, b| {
-            (&a.limit, &a.subject, a.what).cmp(&(&b.limit, &b.subject, b.what))
-        });
+        found.sort_by(|a, b| (&a.limit, &a.subject, a.what).cmp(&(&b.limit, &b.subject, b.what)));
         found
     }
 

@@ -36,14 +36,13 @@ impl Repeats {
     pub(super) fn see(&mut self, rule: &SameCall, call: &Called, now: u64) -> Option<Loop> {
         let width = width(rule);
         let at = self.calls.iter().position(|(hash, _)| *hash == call.hash);
-        let mut entry = match at {
-            Some(at) => self.calls.remove(at),
-            None => {
-                if self.calls.len() == CALLS_MAX {
-                    self.calls.remove(0);
-                }
-                (call.hash, Sliding::default())
+        let mut entry = if let Some(at) = at {
+            self.calls.remove(at)
+        } else {
+            if self.calls.len() == CALLS_MAX {
+                self.calls.remove(0);
             }
+            (call.hash, Sliding::default())
         };
         entry.1.add(width, now, 1);
         let times = entry.1.used(width, now);
@@ -70,5 +69,4 @@ impl Repeats {
         let counted = self.calls.iter().map(|(_, count)| count.used(width(rule), now)).max();
         counted.unwrap_or(0).max(standing)
     }
-
 }

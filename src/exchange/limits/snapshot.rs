@@ -73,9 +73,7 @@ impl Ledger {
         let inner = self.lock();
         let mut counters: Vec<Saved> = saved(&inner, now).collect();
         drop(inner);
-        counters.sort_by(|a, b| {
-            (&a.limit, &a.app, &a.name).cmp(&(&b.limit, &b.app, &b.name))
-        });
+        counters.sort_by(|a, b| (&a.limit, &a.app, &a.name).cmp(&(&b.limit, &b.app, &b.name)));
         Snapshot { version: VERSION, taken_unix_ms: unix_ms, counters }
     }
 

@@ -51,8 +51,22 @@ fn windows_slide() {
             &[(0, true), (10, true), (20, true), (20, false), (59, false), (60, false), (61, true)]
                 [..],
         ),
-        (Window::Minute, &[(0, true), (0, true), (0, true), (61, true), (61, true), (61, true), (61, false)]),
-        (Window::Hour, &[(0, true), (0, true), (3000, true), (3599, false), (3660, true), (3660, true), (3660, false)]),
+        (
+            Window::Minute,
+            &[(0, true), (0, true), (0, true), (61, true), (61, true), (61, true), (61, false)],
+        ),
+        (
+            Window::Hour,
+            &[
+                (0, true),
+                (0, true),
+                (3000, true),
+                (3599, false),
+                (3660, true),
+                (3660, true),
+                (3660, false),
+            ],
+        ),
         (Window::Day, &[(0, true), (0, true), (0, true), (86_400, false), (87_840, true)]),
     ] {
         let ledger = Arc::new(Ledger::default());
@@ -70,7 +84,11 @@ fn windows_slide() {
                 let slot = window.length() / 60;
                 let later = then.after(slot);
                 assert!(probe.begin(&limits, &Who::default(), &Need::default(), later).is_ok());
-                assert!(ledger.begin(&limits, &Who::default(), &Need::default(), Tick(then.0 - 1)).is_err());
+                assert!(
+                    ledger
+                        .begin(&limits, &Who::default(), &Need::default(), Tick(then.0 - 1))
+                        .is_err()
+                );
             }
         }
     }
@@ -242,7 +260,11 @@ fn the_longest_unused_is_forgotten_but_no_open_one() {
     let used = |standings: Vec<Standing>| {
         standings.iter().find(|one| &*one.limit == "all").map(|one| one.used)
     };
-    assert_eq!(used(ledger.standings(&limits, at(0))), Some(4), "what files name is never forgotten");
+    assert_eq!(
+        used(ledger.standings(&limits, at(0))),
+        Some(4),
+        "what files name is never forgotten"
+    );
 }
 
 #[test]
@@ -282,10 +304,8 @@ fn a_restart_forgets_nothing() {
     let after = Arc::new(Ledger::default());
     after.restore(&snapshot, at(0), 0).unwrap();
     assert!(begin(&after, tokens(11, 0), 0).is_err(), "a clock that went back frees nothing");
-    let dear = Need {
-        cost: Cost::Known { input: Money(301), output: Money::ZERO },
-        ..Need::default()
-    };
+    let dear =
+        Need { cost: Cost::Known { input: Money(301), output: Money::ZERO }, ..Need::default() };
     after.restore(&snapshot, at(0), 50_000_000 + 29 * 24 * hour_ms).unwrap();
     assert_eq!(&*after.begin(&limits, &who, &dear, at(0)).unwrap_err().limit, "month");
 
@@ -300,10 +320,7 @@ fn loops_are_met_and_pass() {
     let who = by("bot", "s1");
     for (then, expected) in [
         (Then::Refuse, None),
-        (
-            Then::KillSession,
-            Some(TripScope { session: Some("s1".into()), ..TripScope::default() }),
-        ),
+        (Then::KillSession, Some(TripScope { session: Some("s1".into()), ..TripScope::default() })),
         (Then::KillAgent, Some(TripScope { agent: Some("bot".into()), ..TripScope::default() })),
         (Then::KillTool, Some(TripScope { tool: Some("refund".into()), ..TripScope::default() })),
     ] {

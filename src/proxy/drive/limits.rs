@@ -11,7 +11,7 @@ use crate::exchange::forward;
 use crate::exchange::limits::estimate::{self, dearer, need_at};
 use crate::exchange::limits::{Admitted, Cost, Need, Telling, Used, Who};
 use crate::proxy::Gate;
-use crate::table::{AppIndex, Price, Route, Table, TargetIndex, Unit, cost};
+use crate::table::{AppIndex, Money, Price, Route, Table, TargetIndex, Unit, cost};
 use crate::wire::refusal::{Class, Refusal};
 use crate::wire::request::output_max;
 use std::sync::Arc;
@@ -142,7 +142,7 @@ impl Counting {
     pub(super) fn settle(self, gate: &Gate, facts: &mut Facts) {
         let price = self.price(facts).copied();
         let priced = |counts| price.as_ref().and_then(|price| cost(counts, price));
-        facts.cost_micro_usd = priced(&facts.usage).map(|money| money.micro_usd());
+        facts.cost_micro_usd = priced(&facts.usage).map(Money::micro_usd);
         let now = gate.clock.now();
         if let Some(admitted) = self.admitted {
             let counts = estimate::used(facts, self.output_max);
@@ -177,7 +177,8 @@ impl Counting {
         let (index, _) = self.table.by_provider_name.get(facts.provider.as_ref()?.as_str())?;
         let provider = self.table.providers.get(usize::from(index.0))?;
         let target = facts.target.as_deref().unwrap_or("");
-        let own = target.strip_prefix(provider.name.as_str()).and_then(|rest| rest.strip_prefix('/'));
+        let own =
+            target.strip_prefix(provider.name.as_str()).and_then(|rest| rest.strip_prefix('/'));
         let asked = own.or(facts.model_asked.as_deref());
         let models = [asked, facts.model_reported.as_deref()];
         models.into_iter().flatten().find_map(|model| self.table.prices.of(provider, model))

@@ -96,9 +96,8 @@ fn limit(reader: &mut Reader<'_>, section: &Section<'_, '_>, per: Per) -> Limit 
         .get("unpriced")
         .and_then(|value| reader.text(value, "unpriced"))
         .and_then(|text| reader.word(&text, "unpriced", UNPRICED));
-    let counts_money = CAPS.iter().any(|(key, unit, _)| {
-        *unit == Unit::Money && section.get(key).is_some()
-    });
+    let counts_money =
+        CAPS.iter().any(|(key, unit, _)| *unit == Unit::Money && section.get(key).is_some());
     if section.get("unpriced").is_some() && !counts_money {
         reader.report(
             codes::NOT_HERE,
