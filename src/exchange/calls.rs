@@ -167,7 +167,9 @@ mod tests {
     fn hash(name: &str, flavour: ToolFlavour, pieces: &[&str]) -> u64 {
         let mut calls = Calls::default();
         calls.see(&open(1, name, flavour));
-        pieces.iter().for_each(|piece| calls.see(&text(1, piece)));
+        for piece in pieces {
+            calls.see(&text(1, piece));
+        }
         let list = calls.list();
         assert_eq!((list.len(), &*list[0].tool), (1, name));
         list[0].hash

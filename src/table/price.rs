@@ -169,10 +169,10 @@ struct List {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Part {
-    #[serde(rename = "name")]
-    _name: String,
-    #[serde(rename = "source")]
-    _source: String,
+    #[cfg_attr(not(test), expect(dead_code, reason = "for who reads the list, and for its test"))]
+    name: String,
+    #[cfg_attr(not(test), expect(dead_code, reason = "for who reads the list, and for its test"))]
+    source: String,
     prices: Vec<Row>,
 }
 
@@ -279,7 +279,7 @@ mod tests {
         assert!(list.as_of.len() >= 7);
         let mut seen = std::collections::HashSet::new();
         for part in &list.providers {
-            assert!(!part._source.is_empty(), "{}", part._name);
+            assert!(!part.source.is_empty(), "{}", part.name);
             for row in &part.prices {
                 assert!(row.price().is_some(), "{:?}", row.models);
                 assert!(row.cached_input.is_none_or(|cached| cached <= row.input));

@@ -315,7 +315,7 @@ fn a_restart_forgets_nothing() {
 
 #[test]
 fn loops_are_met_and_pass() {
-    let rule = |then| SameCall { times: 3, within: Duration::from_secs(120), then };
+    let rule = |then| SameCall { times: 3, within: Duration::from_mins(2), then };
     let call = |hash| Called { tool: "refund".into(), hash };
     let who = by("bot", "s1");
     for (then, expected) in [
@@ -354,7 +354,7 @@ fn loops_are_met_and_pass() {
 #[test]
 fn what_is_not_declared_is_not_killed() {
     let then = Then::KillSession;
-    let rule = SameCall { times: 2, within: Duration::from_secs(60), then };
+    let rule = SameCall { times: 2, within: Duration::from_mins(1), then };
     let limits = [Limit { same_call: Some(rule), ..limit("l", Per::All, &[]) }];
     let ledger = Ledger::default();
     let calls = vec![Called { tool: "t".into(), hash: 1 }; 2];
@@ -366,7 +366,7 @@ fn what_is_not_declared_is_not_killed() {
 
 #[test]
 fn many_different_calls_are_bounded() {
-    let rule = SameCall { times: 2, within: Duration::from_secs(60), then: Then::Refuse };
+    let rule = SameCall { times: 2, within: Duration::from_mins(1), then: Then::Refuse };
     let mut repeats = repeats::Repeats::default();
     let call = |hash| Called { tool: "t".into(), hash };
     for hash in 0..=repeats::CALLS_MAX as u64 {
@@ -452,7 +452,7 @@ fn what_is_estimated() {
         (Outcome::ClientGone, told(Some(3), Some(1)), true, None, (3, 34)),
         (Outcome::Cut(Class::Killed), told(None, None), true, None, (25, 34)),
     ] {
-        let facts = Facts { outcome, usage, is_stream, ..facts.clone() };
+        let facts = Facts { is_stream, outcome, usage, ..facts.clone() };
         let counts = used(&facts, output_max);
         let counts = (counts.input.unwrap_or(0), counts.output.unwrap_or(0));
         assert_eq!(counts, expected, "{outcome:?} {usage:?}");
