@@ -5,7 +5,7 @@
 //!
 //! 1. [`admit`]: a head becomes an admission (surface, provider prefix, app), or a refusal;
 //! 2. [`identity`]: headers and body hints become who is asking;
-//! 3. [`limits`]: the app's use is counted;
+//! 3. [`limits`]: what it uses is counted, and [`calls`] of tools too;
 //! 4. [`attempts`] and [`circuit`]: which target is tried when, and when it is over;
 //! 5. [`forward`]: the request as the provider gets it, the answer's head as the client gets it;
 //! 6. [`relay`]: the answer's stream on its way through;
@@ -15,6 +15,7 @@
 
 pub mod admit;
 pub mod attempts;
+pub mod calls;
 pub mod circuit;
 pub mod facts;
 pub mod forward;

@@ -4,6 +4,7 @@
 //! that an ending of ours can always begin a frame of its own; nothing goes out before the first
 //! event has been decoded; what is held is less than one frame, and a frame has a bound.
 
+use super::calls::Calls;
 use crate::clock::Tick;
 use crate::wire::coding::{Coding, Inflater};
 use crate::wire::event::{Counts, Event, Kind, StopReason};
@@ -33,11 +34,14 @@ pub struct Seen {
     pub began: bool,
     /// The provider's error, if it sent one inside the stream.
     pub error: Option<Box<str>>,
+    /// The tool calls.
+    pub calls: Calls,
 }
 
 impl Seen {
     /// Learns from one event.
     pub fn see(&mut self, event: &Event<'_>, now: Tick) {
+        self.calls.see(event);
         match event {
             Event::Ping => return,
             Event::Text { channel, .. } => {

@@ -7,8 +7,9 @@
 use super::file::{self, File, Link, RoutePart, TargetPart};
 use super::reader::{Reader, listed, nearest, shown};
 use super::{
-    AppIndex, Capture, Family, Lookup, Matcher, Prepared, Provider, ProviderIndex, RetryPolicy,
-    Route, RouteIndex, Routes, Source, Table, Target, TargetIndex, Timeouts, Weighted, codes,
+    AppIndex, Capture, Family, Limit, Lookup, Matcher, Prepared, Prices, Provider, ProviderIndex,
+    RetryPolicy, Route, RouteIndex, Routes, Source, Table, Target, TargetIndex, Timeouts, Unit, Weighted,
+    codes,
 };
 use crate::id::{Epoch, ModelName, RouteName};
 use crate::table::diagnostic::Severity;
@@ -128,6 +129,8 @@ struct Linked {
     /// In the order of the file's routes.
     routes: Vec<LinkedRoute>,
     targets: Vec<Arc<Target>>,
+    /// The apps of each of the file's limits.
+    limits: Vec<Vec<AppIndex>>,
 }
 
 #[derive(Debug, Default)]
@@ -197,7 +200,12 @@ fn link(reader: &mut Reader<'_>, file: &File) -> Linked {
     for (provider, part) in (0..).zip(&file.providers) {
         targets.number(provider, &part.name, None);
     }
-    Linked { routes, targets: targets.list }
+    let mut limits = Vec::with_capacity(file.limits.len());
+    for part in &file.limits {
+        let found = |link| resolve(reader, codes::UNKNOWN_APP, link, "app", &apps).map(AppIndex);
+        limits.push(part.apps.iter().filter_map(found).collect());
+    }
+    Linked { routes, targets: targets.list, limits }
 }
 
 fn matcher(
@@ -251,6 +259,7 @@ fn resolve(
 fn check(reader: &mut Reader<'_>, file: &File, linked: &Linked) {
     check_keys(reader, file);
     check_gate(reader, file);
+    check_limits(reader, file);
     for part in &file.providers {
         if let Some(provider) = &part.value {
             check_clear_text(reader, provider, part.span.clone());
@@ -289,6 +298,45 @@ fn check_keys(reader: &mut Reader<'_>, file: &File) {
                 let help = "give each app its own keys: the key says who is asking";
                 reader.report(codes::SHARED_KEY, span.clone(), message, Some(help.to_owned()));
             }
+        }
+    }
+}
+
+/// A limit's counters are found by its name; and where money is limited, prices matter.
+fn check_limits(reader: &mut Reader<'_>, file: &File) {
+    let of_apps = file.apps.iter().filter_map(|part| part.value.as_ref()?.limit.as_ref());
+    let mut names: HashSet<&str> = of_apps.clone().map(|limit| &*limit.name).collect();
+    for part in &file.limits {
+        if let Some(name) = &part.name
+            && !names.insert(&name.value)
+        {
+            let message = format!("two limits are called `{}`", shown(&name.raw));
+            reader.report(codes::DUPLICATE, name.span.clone(), message, None);
+        }
+    }
+    let mut limits = of_apps.chain(file.limits.iter().map(|part| &part.limit));
+    if !limits.any(|limit| limit.counts(Unit::Money)) {
+        return;
+    }
+    let prices = Prices::new(file.prices.clone());
+    let providers: HashMap<&str, &Provider> = file
+        .providers
+        .iter()
+        .filter_map(|part| Some((&*part.name, part.value.as_ref()?)))
+        .collect();
+    for target in file.routes.iter().flat_map(|part| part.targets.iter().chain(&part.fallback)) {
+        let Some(provider) = providers.get(&*target.provider.name) else { continue };
+        let Some(model) = &target.model else { continue };
+        if prices.of(provider, model.as_str()).is_none() {
+            reader.report(
+                codes::NO_PRICE,
+                target.span.clone(),
+                format!(
+                    "money is limited, and what `{}` costs is not known",
+                    shown(model.as_str())
+                ),
+                Some("add a `[prices.\"..\"]` with `input` and `output`".to_owned()),
+            );
         }
     }
 }
@@ -417,10 +465,15 @@ fn build(file: File, linked: Linked, digest: String, source: &Source) -> Option<
         file.providers.into_iter().map(|part| part.value).collect::<Option<_>>()?;
     let mut apps = Vec::with_capacity(file.apps.len());
     let mut app_keys = HashMap::new();
+    let mut limits = Vec::new();
     for (index, part) in (0..).zip(file.apps) {
         let part = part.value?;
         app_keys.extend(part.keys.into_iter().map(|(hash, _)| (hash, AppIndex(index))));
+        limits.extend(part.limit.map(|limit| under(limit, vec![AppIndex(index)])));
         apps.push(part.app);
+    }
+    for (part, apps) in file.limits.into_iter().zip(linked.limits) {
+        limits.push(under(part.limit, apps));
     }
     let mut routes = Vec::with_capacity(file.routes.len() + providers.len());
     for (part, linked) in file.routes.into_iter().zip(linked.routes) {
@@ -457,10 +510,18 @@ fn build(file: File, linked: Linked, digest: String, source: &Source) -> Option<
         targets: linked.targets,
         apps,
         app_keys,
+        limits,
+        prices: Prices::new(file.prices),
         routes,
         by_provider_name,
     };
     Some(Table { epoch: Epoch(0), files: Arc::new(routes), levers: Arc::default() })
+}
+
+/// The limit, holding for these apps.
+fn under(mut limit: Limit, apps: Vec<AppIndex>) -> Limit {
+    limit.matcher.apps = apps;
+    limit
 }
 
 /// A name as a header's value; one that no header can carry is left out.

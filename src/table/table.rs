@@ -4,6 +4,7 @@
 //! of these exists.
 
 use super::lever::Levers;
+use super::{Limit, Prices};
 use crate::id::{AppName, Epoch, ModelName, ProviderName, RouteName};
 use crate::wire::Dialect;
 use std::collections::HashMap;
@@ -70,6 +71,10 @@ pub struct Routes {
     pub apps: Vec<App>,
     /// App by SHA-256 of its key.
     pub app_keys: HashMap<[u8; 32], AppIndex>,
+    /// The limits: those of apps in the order of the file, and behind them the others.
+    pub limits: Vec<Limit>,
+    /// What models cost.
+    pub prices: Prices,
     /// The routes, in the order of the file: the first that matches wins. Behind them stands one
     /// implicit route per provider, for paths under `/{provider}/`.
     pub routes: Vec<Route>,
@@ -265,17 +270,6 @@ pub struct Target {
 pub struct App {
     /// Its name.
     pub name: AppName,
-    /// Its limits.
-    pub limits: Limits,
-}
-
-/// Limits of an app; `None` is no limit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Limits {
-    /// Requests that may begin in any minute.
-    pub requests_per_minute: Option<u32>,
-    /// Exchanges open at once.
-    pub concurrent: Option<u32>,
 }
 
 /// A route.

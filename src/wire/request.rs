@@ -5,6 +5,8 @@
 
 use super::Dialect;
 use super::event::Span;
+use super::members::Members;
+use super::view::Top;
 use std::borrow::Cow;
 use std::fmt;
 
@@ -84,6 +86,37 @@ pub fn view(dialect: Dialect, body: &[u8]) -> Result<View<'_>, BodyError> {
     }
 }
 
+/// The most tokens that an answer may have, all its choices together, where `body` says so.
+///
+/// A second look at a body that [`view`] has checked, for those who reserve what an answer may use.
+pub fn output_max(dialect: Dialect, body: &[u8]) -> Option<u64> {
+    const MEMBERS: &[&str] = &[
+        "max_completion_tokens",
+        "max_tokens",
+        "max_output_tokens",
+        "n",
+        "generationConfig",
+        "generation_config",
+    ];
+    let top = Top::read(body, &[], MEMBERS).ok()?;
+    let number = |name: &str| top.get(name)?.get().parse::<u64>().ok();
+    match dialect {
+        Dialect::OpenaiChat => {
+            let each = number("max_completion_tokens").or_else(|| number("max_tokens"))?;
+            Some(each.saturating_mul(number("n").unwrap_or(1).max(1)))
+        }
+        Dialect::OpenaiResponses => number("max_output_tokens"),
+        Dialect::Anthropic => number("max_tokens"),
+        Dialect::Gemini => {
+            let config = top.get("generationConfig").or_else(|| top.get("generation_config"))?;
+            let config = Members::of(config)?;
+            let within = |name: &str| config.get(name)?.get().parse::<u64>().ok();
+            let each = within("maxOutputTokens").or_else(|| within("max_output_tokens"))?;
+            Some(each.saturating_mul(within("candidateCount").unwrap_or(1).max(1)))
+        }
+    }
+}
+
 /// What `path` (without query, provider prefix taken off) means, of a provider of `family`.
 pub fn surface(path: &str) -> Surface<'_> {
     let answer = |dialect| Surface::Answer { dialect, model: None, stream: None };
@@ -114,6 +147,26 @@ fn gemini_surface(path: &str) -> Option<Surface<'_>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bounds_of_answers() {
+        use Dialect::{Anthropic, Gemini, OpenaiChat, OpenaiResponses};
+        for (dialect, body, expected) in [
+            (OpenaiChat, r#"{"max_tokens":5}"#, Some(5)),
+            (OpenaiChat, r#"{"max_tokens":5,"max_completion_tokens":7,"n":2}"#, Some(14)),
+            (OpenaiChat, r#"{"messages":[{"max_tokens":5}]}"#, None),
+            (OpenaiChat, r#"{"max_tokens":"5"}"#, None),
+            (OpenaiChat, r#"{"max_tokens":-5}"#, None),
+            (OpenaiChat, "no json", None),
+            (OpenaiResponses, r#"{"max_output_tokens":9}"#, Some(9)),
+            (Anthropic, r#"{"max_tokens":32000}"#, Some(32_000)),
+            (Gemini, r#"{"generationConfig":{"maxOutputTokens":8,"candidateCount":3}}"#, Some(24)),
+            (Gemini, r#"{"generation_config":{"max_output_tokens":8}}"#, Some(8)),
+            (Gemini, r#"{"generationConfig":8}"#, None),
+        ] {
+            assert_eq!(output_max(dialect, body.as_bytes()), expected, "{body}");
+        }
+    }
 
     #[test]
     fn paths() {

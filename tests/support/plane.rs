@@ -9,10 +9,10 @@ use firedoor::control::{LeverDesk, Switchboard};
 use firedoor::exchange::facts::{Facts, Identity, Outcome};
 use firedoor::id::{Epoch, ExchangeId, ModelName, ProviderName, RouteName};
 use firedoor::table::{
-    Auth, BaseUrl, Capture, Family, Matcher, Provider, ProviderIndex, Quirks, RetryPolicy, Route,
-    Routes, Secret, Server, Table, Target, TargetIndex, Timeouts, Weighted,
+    Auth, BaseUrl, Capture, Family, Matcher, Prices, Provider, ProviderIndex, Quirks, RetryPolicy,
+    Route, Routes, Secret, Server, Table, Target, TargetIndex, Timeouts, Weighted,
 };
-use firedoor::telemetry::{Circuit, Lifecycle, TargetHealth, Telemetry};
+use firedoor::telemetry::{Circuit, Lifecycle, LimitPicture, TargetHealth, Telemetry};
 use firedoor::wire::Dialect;
 use firedoor::wire::event::Counts;
 use firedoor::wire::refusal::Class;
@@ -100,6 +100,8 @@ fn table(dir: &Path) -> Table {
         })],
         apps: vec![],
         app_keys: HashMap::new(),
+        limits: vec![],
+        prices: Prices::default(),
         routes: vec![route("first"), route("second"), route("third")],
         by_provider_name: HashMap::new(),
     };
@@ -131,6 +133,9 @@ pub fn facts(id: u128) -> Facts {
         stop: None,
         usage: Counts::default(),
         lever: None,
+        cost_micro_usd: None,
+        limit: None,
+        loops_met: vec![],
         fault: None,
     }
 }
@@ -182,6 +187,7 @@ impl Plane {
             telemetry: telemetry.clone(),
             lifecycle: lifecycle.clone(),
             health: Arc::new(health),
+            limits: Arc::new(LimitPicture::default),
             tokens: opened.tokens,
             hosts: vec!["firedoor.internal".to_owned()],
             listeners: vec![Listener { plane: "admin", address: "127.0.0.1:0".to_owned() }],

@@ -7,6 +7,7 @@
 
 mod book;
 mod contain;
+mod limits;
 mod pass;
 mod read;
 mod send;
@@ -23,10 +24,9 @@ use crate::exchange::admit::{Admission, Asked, admit, path_for_people};
 use crate::exchange::attempts::{Attempts, Choice, Failure, Next, Step};
 use crate::exchange::facts::Outcome;
 use crate::exchange::forward;
-use crate::exchange::limits::{Met, Open};
 use crate::id::{ExchangeId, ExchangeText};
 use crate::table::lever::Levers;
-use crate::table::{Family, Limits, Provider, Query, Route, Table, Target};
+use crate::table::{Family, Provider, Query, Route, Table, Target};
 use crate::wire::Dialect;
 use crate::wire::event::Span;
 use crate::wire::refusal::{Class, Refusal};
@@ -206,7 +206,7 @@ async fn flush_answer<C: Client>(client: &mut C) -> After {
 struct Exchange<'e> {
     gate: &'e Gate,
     worker: &'e Arc<Worker>,
-    table: &'e Table,
+    table: &'e Arc<Table>,
     request: &'e Received,
     asked: Asked<'e>,
     admission: &'e Admission,
@@ -288,32 +288,12 @@ impl Exchange<'_> {
         self.refuse_unread(book)?;
         let body = self.read_body(client, Instant::now() + BODY_TIME_MAX).await?;
         let wanted = self.read_view(body, book)?;
-        let _open = self.count_app(book)?;
         let route = self.route(&wanted, book)?;
         self.take_seat(book, &wanted, route);
+        self.count(book, &wanted, route)?;
         let until = Instant::now() + route.timeouts.total;
         self.gate.health.request_began();
         self.attempt_all(client, book, &wanted, route, until).await
-    }
-
-    /// Counts the request against its app's limits.
-    fn count_app(&self, _book: &mut Book<'_>) -> Result<Option<Open>, Refusal> {
-        let Some(app) = self.admission.app else { return Ok(None) };
-        let app = &self.table.apps[usize::from(app.0)];
-        if app.limits == Limits::default() {
-            return Ok(None);
-        }
-        let used = self.gate.used(&app.name);
-        used.begin(&app.limits, self.gate.clock.now()).map(Some).map_err(|met| {
-            let what = match met {
-                Met::RequestsPerMinute(most) => format!("{most} requests a minute"),
-                Met::Concurrent(most) => format!("{most} requests at once"),
-            };
-            Refusal::new(
-                Class::Limited,
-                format!("Limited by firedoor: app `{}` may make {what}", app.name),
-            )
-        })
     }
 
     /// Hop 4: the route.

@@ -106,7 +106,7 @@ pub(super) fn route(reader: &mut Reader<'_>, value: &Value<'_>) -> Option<RouteP
     Some(route)
 }
 
-fn link(text: Text) -> Link {
+pub(super) fn link(text: Text) -> Link {
     Link { name: text.value, raw: text.raw, span: text.span }
 }
 
@@ -148,7 +148,7 @@ fn matches(reader: &mut Reader<'_>, section: &Section<'_, '_>, route: &mut Route
     }
 }
 
-fn patterns(
+pub(super) fn patterns(
     reader: &mut Reader<'_>,
     section: &Section<'_, '_>,
     key: &str,
