@@ -10,7 +10,9 @@
 
 pub mod anthropic;
 pub mod coding;
+pub mod continued;
 pub mod event;
+mod fields;
 pub mod gemini;
 pub mod json;
 pub mod loss;
@@ -20,8 +22,10 @@ pub mod openai_responses;
 pub mod prompt;
 pub mod refusal;
 pub mod request;
+mod splice;
 pub mod sse;
 mod template;
+pub mod tools;
 mod view;
 
 use event::Event;
