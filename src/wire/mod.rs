@@ -17,6 +17,7 @@ pub mod gemini;
 pub mod json;
 pub mod loss;
 mod members;
+mod object;
 pub mod openai_chat;
 pub mod openai_responses;
 pub mod prompt;
