@@ -493,3 +493,6 @@ impl Prompt {
         self.call(id).map(|call| &*call.name)
     }
 }
+
+#[cfg(test)]
+mod tests;
