@@ -49,8 +49,8 @@ impl Source {
     /// The media type, where it is said, or where the name in the address tells it.
     pub(crate) fn media_type(&self) -> Option<&str> {
         match self {
-            Source::Base64 { media_type, .. } => Some(media_type),
-            Source::Url { media_type: Some(media_type), .. } => Some(media_type),
+            Source::Base64 { media_type, .. }
+            | Source::Url { media_type: Some(media_type), .. } => Some(media_type),
             Source::Url { url, media_type: None } => by_name(url),
             Source::Text(_) => Some("text/plain"),
             Source::File(_) => None,

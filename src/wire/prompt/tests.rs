@@ -108,7 +108,9 @@ fn a_stream_of_chat_says_what_it_counts() {
 }
 
 /// A pair, a request, and members of what it becomes, as JSON pointers.
-const RULES: &[(Dialect, Dialect, &str, &[(&str, &str)])] = &[
+type Rule = (Dialect, Dialect, &'static str, &'static [(&'static str, &'static str)]);
+
+const RULES: &[Rule] = &[
     // Neighbouring turns merge, results come first, ids have few letters.
     (
         CHAT,

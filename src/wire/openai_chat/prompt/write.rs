@@ -345,7 +345,6 @@ fn tools(body: &mut Object<'_>, prompt: &Prompt, losses: &mut Losses) {
         Some(Choice::One(name)) if prompt.defines(name) => {
             chosen(body.key("tool_choice"), prompt, name);
         }
-        Some(Choice::One(_)) => losses.add(Loss::ToolChoice),
         Some(Choice::Among { names, is_required }) => {
             let mut choice = Object::typed(body.key("tool_choice"), "allowed_tools");
             let mut allowed = Object::open(choice.key("allowed_tools"));
@@ -359,7 +358,7 @@ fn tools(body: &mut Object<'_>, prompt: &Prompt, losses: &mut Losses) {
             choice.close();
         }
         Some(Choice::Native(native)) if is_own => body.raw("tool_choice", native.text()),
-        Some(Choice::Native(_)) => losses.add(Loss::ToolChoice),
+        Some(Choice::One(_) | Choice::Native(_)) => losses.add(Loss::ToolChoice),
     }
 }
 

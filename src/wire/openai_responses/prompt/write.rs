@@ -176,13 +176,12 @@ fn content(
     let mut list = Array::open(out);
     for part in parts {
         match part {
-            Part::Text(text) => text_part(&mut list, kind, text),
             Part::Refusal(text) if role == Role::Assistant => {
                 let mut part = Object::typed(list.next(), "refusal");
                 part.string("refusal", text);
                 part.close();
             }
-            Part::Refusal(text) => text_part(&mut list, kind, text),
+            Part::Text(text) | Part::Refusal(text) => text_part(&mut list, kind, text),
             Part::Media(file) if role == Role::Assistant => losses.add(file.loss()),
             Part::Media(file) => media(&mut list, prompt.dialect, file, losses),
             Part::Native(native) if prompt.dialect == OWN => {
@@ -284,7 +283,6 @@ fn tools(body: &mut Object<'_>, prompt: &Prompt, losses: &mut Losses) {
         Some(Choice::One(name)) if prompt.defines(name) => {
             chosen(body.key("tool_choice"), prompt, name);
         }
-        Some(Choice::One(_)) => losses.add(Loss::ToolChoice),
         Some(Choice::Among { names, is_required }) => {
             let mut choice = Object::typed(body.key("tool_choice"), "allowed_tools");
             choice.string("mode", if *is_required { "required" } else { "auto" });
@@ -296,7 +294,7 @@ fn tools(body: &mut Object<'_>, prompt: &Prompt, losses: &mut Losses) {
             choice.close();
         }
         Some(Choice::Native(native)) if is_own => body.raw("tool_choice", native.text()),
-        Some(Choice::Native(_)) => losses.add(Loss::ToolChoice),
+        Some(Choice::One(_) | Choice::Native(_)) => losses.add(Loss::ToolChoice),
     }
 }
 
