@@ -10,16 +10,23 @@
 
 pub mod anthropic;
 pub mod coding;
+pub mod continued;
 pub mod event;
+mod fields;
 pub mod gemini;
 pub mod json;
+pub mod loss;
 mod members;
+mod object;
 pub mod openai_chat;
 pub mod openai_responses;
+pub mod prompt;
 pub mod refusal;
 pub mod request;
+mod splice;
 pub mod sse;
 mod template;
+pub mod tools;
 mod view;
 
 use event::Event;
