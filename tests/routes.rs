@@ -516,7 +516,7 @@ fn the_digest_knows_the_text_and_what_it_refers_to() {
     let digest = |text: &str, key: &'static str| {
         let source = Source { file: None, text: text.to_owned() };
         let lookup = move |_: Reference<'_>| Ok(Some(key.to_owned()));
-        prepare(&source, &lookup).table.unwrap().digest
+        prepare(&source, &lookup).table.unwrap().digest.clone()
     };
     assert_eq!(digest(&text, "one"), digest(&text, "one"));
     assert_ne!(digest(&text, "one"), digest(&text, "two"));
