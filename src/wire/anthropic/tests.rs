@@ -2,11 +2,16 @@
 
 use super::*;
 use crate::wire::event::{Block, Event, Form, Place, ToolFlavour};
+use crate::wire::loss::Losses;
 use crate::wire::{Dialect, json, sse};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::borrow::Cow;
 use std::path::PathBuf;
+
+fn encode_unary(source: Dialect, events: &[Event<'_>]) -> Vec<u8> {
+    super::encode_unary(source, events, &mut Losses::default())
+}
 
 /// The recorded files that end in `ending`, by name.
 fn recorded(ending: &str) -> Vec<(String, Vec<u8>)> {

@@ -9,6 +9,7 @@ use super::foreign::Foreign;
 use super::members::Members;
 use crate::wire::event::{Block, Event, Kind, Place, ToolFlavour};
 use crate::wire::json::push_string;
+use crate::wire::loss::Losses;
 use crate::wire::{Dialect, Tail};
 use memchr::memchr2;
 use smallvec::SmallVec;
@@ -27,7 +28,7 @@ pub struct Encoder {
 impl Encoder {
     /// See [`crate::wire::Encoder::new`].
     pub fn new(source: Dialect) -> Encoder {
-        let foreign = (source != Dialect::Anthropic).then(Box::default);
+        let foreign = (source != Dialect::Anthropic).then(|| Box::new(Foreign::new(source)));
         Encoder { tail: Tail::default(), data: Vec::new(), foreign }
     }
 
@@ -48,6 +49,11 @@ impl Encoder {
             Some(foreign) => foreign.events(events, out),
             None => self.native(events, out),
         }
+    }
+
+    /// See [`crate::wire::Encoder::losses`].
+    pub fn losses(&self) -> Losses {
+        self.foreign.as_ref().map_or_else(Losses::default, |foreign| foreign.retelling.losses())
     }
 
     /// See [`crate::wire::Encoder::tail`].

@@ -1,14 +1,19 @@
 //! Recorded streams and bodies, damaged ones, and answers of other dialects.
 
 use super::foreign::ARGUMENTS_BYTES_MAX;
-use super::{Decoder, Encoder, decode_unary, encode_unary, view};
+use super::{Decoder, Encoder, decode_unary, view};
 use crate::wire::event::{
     Block, Channel, Counts, Event, Form, Kind, Place, Span, StopReason, ToolFlavour,
 };
+use crate::wire::loss::Losses;
 use crate::wire::{Dialect, json, sse};
 use proptest::prelude::*;
 use std::path::PathBuf;
 use std::sync::LazyLock;
+
+fn encode_unary(source: Dialect, events: &[Event<'_>]) -> Vec<u8> {
+    super::encode_unary(source, events, &mut Losses::default())
+}
 
 type Events = Vec<Event<'static>>;
 

@@ -2,9 +2,14 @@
 
 use super::*;
 use crate::wire::event::{Block, Channel, Counts, Form, Kind, Place, ToolFlavour};
+use crate::wire::loss::Losses;
 use crate::wire::{Dialect, sse};
 use proptest::prelude::*;
 use std::path::PathBuf;
+
+fn encode_unary(source: Dialect, events: &[Event<'_>]) -> Vec<u8> {
+    super::encode_unary(source, events, &mut Losses::default())
+}
 
 type Owned = Event<'static>;
 

@@ -2,12 +2,17 @@
 
 use super::*;
 use crate::wire::event::{Block, Channel, Counts, Event, Kind, Place, StopReason, ToolFlavour};
+use crate::wire::loss::Losses;
 use crate::wire::{Dialect, json, sse};
 use proptest::prelude::*;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::OnceLock;
+
+fn encode_unary(source: Dialect, events: &[Event<'_>]) -> Vec<u8> {
+    super::encode_unary(source, events, &mut Losses::default())
+}
 
 /// The recorded bodies with the file extension `kind`, by name.
 fn recorded(kind: &str) -> &'static [(String, Vec<u8>)] {
