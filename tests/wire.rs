@@ -609,3 +609,36 @@ fn an_answer_is_the_same_in_every_dialect() {
     }
     assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
 }
+
+/// What answers of one dialect lose in another, as the documentation lists it.
+#[test]
+fn the_documentation_lists_the_losses() {
+    let mut rows = Vec::new();
+    for row in ROWS {
+        for target in ROWS.iter().filter(|target| target.dialect != row.dialect) {
+            let mut losses = Losses::default();
+            for recording in recordings(row) {
+                let told = decode(&recording, row.dialect);
+                if recording.is_stream {
+                    let mut encoder = Encoder::new(target.dialect, row.dialect);
+                    told.iter().for_each(|events| encoder.frame(events, &mut Vec::new()));
+                    losses.merge(encoder.losses());
+                } else {
+                    encode_unary(target.dialect, row.dialect, &told.concat(), &mut losses);
+                }
+            }
+            let names: Vec<String> =
+                losses.iter().map(|loss| format!("`{}`", loss.name())).collect();
+            let (from, to) = (row.dialect.name(), target.dialect.name());
+            rows.push(format!("| `{from}` | `{to}` | {} |", names.join(", ")));
+        }
+    }
+    let page = include_str!("../docs/translation.md");
+    let listed = page.split_once("<!-- answers: begin -->").map_or("", |(_, rest)| rest);
+    let listed = listed.split_once("<!-- answers: end -->").map_or("", |(table, _)| table);
+    let listed: Vec<&str> = listed.lines().filter(|line| line.starts_with("| `")).collect();
+    assert_eq!(listed, rows, "docs/translation.md should read:\n{}", rows.join("\n"));
+    let is_named = |loss: &Loss| page.contains(&format!("- `{}`: ", loss.name()));
+    let unnamed: Vec<_> = Loss::ALL.into_iter().filter(|loss| !is_named(loss)).collect();
+    assert!(unnamed.is_empty(), "docs/translation.md does not explain {unnamed:?}");
+}
