@@ -236,7 +236,7 @@ impl Retelling {
         known.or(self.turns.len().checked_sub(1))
     }
 
-    fn open<'e>(&mut self, channel: Channel, block: &Block<'_>, out: &mut Vec<Event<'e>>) {
+    fn open(&mut self, channel: Channel, block: &Block<'_>, out: &mut Vec<Event<'_>>) {
         match block {
             Block::Text | Block::Reasoning | Block::Refusal => {}
             Block::Other(_) | Block::Tool { flavour: ToolFlavour::Server, .. } => {
@@ -267,7 +267,7 @@ impl Retelling {
     }
 
     /// Lets a call begin, now or when what is open is whole.
-    fn begin<'e>(&mut self, at: usize, call: Call, out: &mut Vec<Event<'e>>) {
+    fn begin(&mut self, at: usize, call: Call, out: &mut Vec<Event<'_>>) {
         if self.make_way(at, out) {
             self.turns[at].open = Some(call);
             return;
@@ -387,7 +387,7 @@ impl Retelling {
         }
     }
 
-    fn close<'e>(&mut self, channel: Channel, out: &mut Vec<Event<'e>>) {
+    fn close(&mut self, channel: Channel, out: &mut Vec<Event<'_>>) {
         let Some(at) = self.turns.iter().position(|turn| turn.choice == channel.choice) else {
             return;
         };

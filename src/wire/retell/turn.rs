@@ -306,12 +306,20 @@ impl Call {
     }
 }
 
+/// What arguments began with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Begun {
+    #[default]
+    Nothing,
+    Scalar,
+    Bracket,
+}
+
 /// How far a JSON object has come, by its brackets alone.
 #[derive(Debug, Default)]
 struct Extent {
     depth: u32,
-    has_begun: bool,
-    has_bracket: bool,
+    begun: Begun,
     is_in_string: bool,
     is_escaped: bool,
 }
@@ -319,7 +327,9 @@ struct Extent {
 impl Extent {
     fn take(&mut self, text: &str) {
         for byte in text.bytes() {
-            self.has_begun |= !byte.is_ascii_whitespace();
+            if self.begun == Begun::Nothing && !byte.is_ascii_whitespace() {
+                self.begun = Begun::Scalar;
+            }
             if self.is_escaped {
                 self.is_escaped = false;
             } else if self.is_in_string {
@@ -329,7 +339,7 @@ impl Extent {
                 match byte {
                     b'"' => self.is_in_string = true,
                     b'{' | b'[' => {
-                        self.has_bracket = true;
+                        self.begun = Begun::Bracket;
                         self.depth = self.depth.saturating_add(1);
                     }
                     b'}' | b']' => self.depth = self.depth.saturating_sub(1),
@@ -340,10 +350,10 @@ impl Extent {
     }
 
     fn is_empty(&self) -> bool {
-        !self.has_begun
+        self.begun == Begun::Nothing
     }
 
     fn is_whole(&self) -> bool {
-        self.has_bracket && self.depth == 0 && !self.is_in_string
+        self.begun == Begun::Bracket && self.depth == 0 && !self.is_in_string
     }
 }

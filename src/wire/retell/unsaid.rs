@@ -46,9 +46,11 @@ pub(super) fn loss(source: Dialect, event: &Event<'_>) -> Option<Loss> {
 
 fn block_loss(kind: Kind, block: &Block<'_>) -> Option<Loss> {
     match block {
-        Block::Text | Block::Reasoning | Block::Refusal => None,
+        Block::Text
+        | Block::Reasoning
+        | Block::Refusal
+        | Block::Tool { flavour: ToolFlavour::Function | ToolFlavour::Custom, .. } => None,
         Block::Tool { flavour: ToolFlavour::Server, .. } => Some(Loss::AnswerHostedTools),
-        Block::Tool { flavour: ToolFlavour::Function | ToolFlavour::Custom, .. } => None,
         Block::Other(name) => Some(match &**name {
             "image_generation_call" | "inlineData" | "fileData" => Loss::AnswerImages,
             "redacted_thinking" => Loss::AnswerSignatures,
