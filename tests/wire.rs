@@ -3,7 +3,7 @@
 //! A dialect is one row of [`ROWS`]. For each of its recordings: frames put end to end are the
 //! bytes; every frame yields an event; what was decoded, encoded and decoded again says the same,
 //! and no member is lost on the way; the events do not depend on how the bytes were cut; damaged
-//! bytes never panic; and another dialect's encoder keeps the text of the answer.
+//! bytes never panic; and another dialect's encoder keeps what the answer says.
 //!
 //! *The same* means equal events once spans and [`Event::Ping`] are taken away and consecutive
 //! texts of one channel are joined: an encoder has its own framing and its own keep-alives, but
@@ -13,7 +13,8 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
-use firedoor::wire::event::{Channel, Event, Kind};
+use firedoor::wire::event::{Block, Channel, Counts, Event, Kind, StopReason, ToolFlavour};
+use firedoor::wire::loss::Losses;
 use firedoor::wire::{Decoder, Dialect, Encoder, decode_unary, encode_unary, sse};
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -184,7 +185,7 @@ fn encode(
     told: &[Vec<Event<'static>>],
 ) -> Vec<u8> {
     if !recording.is_stream {
-        return encode_unary(dialect, source, &told.concat());
+        return encode_unary(dialect, source, &told.concat(), &mut Losses::default());
     }
     let mut encoder = Encoder::new(dialect, source);
     let mut out = Vec::new();
@@ -407,49 +408,234 @@ fn damaged_bytes_never_panic() {
     }
 }
 
-/// The text of the first choice's answer.
-fn answer(told: &[Vec<Event<'static>>]) -> String {
-    let mut answer = String::new();
+/// What a client makes of an answer.
+#[derive(Debug, Default, PartialEq)]
+struct Answer {
+    text: String,
+    refusal: String,
+    /// Without blanks, since parts are joined differently.
+    reasoning: String,
+    /// Name and arguments.
+    calls: Vec<(String, Value)>,
+    stop: Option<StopReason>,
+    counts: Counts,
+    errors: Vec<String>,
+}
+
+/// A call as it is gathered: where, its id, its name, its flavour, its arguments.
+type Gathered = (Channel, String, String, ToolFlavour, String);
+
+/// What a client of `dialect` makes of choice `choice`, and the ids of its calls.
+fn answer(dialect: Dialect, choice: u16, told: &[Vec<Event<'static>>]) -> (Answer, Vec<String>) {
+    let mut answer = Answer::default();
+    let mut calls: Vec<Gathered> = Vec::new();
+    let mut hosted = BTreeSet::new();
+    let mut copy = None;
     for event in told.iter().flatten() {
-        // A dialect without a place for refusals tells one as its answer.
-        if let Event::Text {
-            channel: Channel { choice: 0, kind: Kind::Answer | Kind::Refusal, .. },
-            text,
-            ..
-        } = event
-        {
-            answer += text;
+        match event {
+            Event::Open { channel, block } if channel.choice == choice => match block {
+                Block::Tool { flavour: ToolFlavour::Server, .. } | Block::Other(_) => {
+                    hosted.insert(channel.block);
+                }
+                Block::Tool { id, name, flavour } => {
+                    // Begun anew before its end: no client can make one call of the two.
+                    let is_half = |arguments: &String| {
+                        !arguments.is_empty() && serde_json::from_str::<Value>(arguments).is_err()
+                    };
+                    if calls.iter().any(|call| call.0 == *channel && is_half(&call.4)) {
+                        answer.errors.push("two calls in one".to_owned());
+                    }
+                    let (id, name) = (id.to_string(), name.to_string());
+                    calls.push((*channel, id, name, *flavour, String::new()));
+                }
+                Block::Text | Block::Reasoning | Block::Refusal => {}
+            },
+            Event::Text { channel, text, .. }
+                if channel.choice == choice && !hosted.contains(&channel.block) =>
+            {
+                match channel.kind {
+                    Kind::Answer => answer.text += text,
+                    Kind::Refusal => answer.refusal += text,
+                    Kind::Reasoning => {
+                        // Imitators send the same reasoning under several names.
+                        let number =
+                            if dialect == Dialect::OpenaiChat { channel.part.min(2) } else { 0 };
+                        if *copy.get_or_insert(number) == number {
+                            answer.reasoning.extend(text.split_whitespace());
+                        }
+                    }
+                    Kind::ToolArguments => {
+                        if let Some(call) =
+                            calls.iter_mut().rfind(|call| call.0.block == channel.block)
+                        {
+                            // Pieces by path are no JSON.
+                            call.4 += if channel.part == 0 { text } else { "\u{0}" };
+                        }
+                    }
+                    _ => {}
+                }
+            }
+            Event::Stop { choice: at, reason, .. } if *at == choice => answer.stop = Some(*reason),
+            Event::Usage { counts, .. } => {
+                let before = answer.counts;
+                answer.counts = Counts {
+                    input: counts.input.or(before.input),
+                    output: counts.output.or(before.output),
+                    cache_read: counts.cache_read.or(before.cache_read),
+                    cache_write: counts.cache_write.or(before.cache_write),
+                    reasoning: counts.reasoning.or(before.reasoning),
+                };
+            }
+            Event::Error { message, .. } => answer.errors.push(message.to_string()),
+            _ => {}
         }
     }
+    let mut ids = Vec::new();
+    for (_, id, name, flavour, arguments) in calls {
+        let arguments = match flavour {
+            ToolFlavour::Custom => serde_json::json!({ "input": arguments }),
+            _ if matches!(arguments.trim(), "" | "null") => serde_json::json!({}),
+            _ => match serde_json::from_str(&arguments) {
+                Ok(arguments) => arguments,
+                // Half a call, which other dialects may leave out.
+                Err(_) => continue,
+            },
+        };
+        ids.push(id);
+        answer.calls.push((name, arguments));
+    }
+    (answer, ids)
+}
+
+/// What `answer` is in a dialect with less room.
+fn in_dialect(mut answer: Answer, target: Dialect) -> Answer {
+    let has_own = matches!(target, Dialect::OpenaiChat | Dialect::OpenaiResponses);
+    if answer.stop == Some(StopReason::EndTurn)
+        && answer.text.is_empty()
+        && !answer.refusal.is_empty()
+    {
+        answer.stop = Some(StopReason::Refusal);
+    }
+    if !has_own {
+        // A dialect without a place for refusals tells one as its answer.
+        let refusal = std::mem::take(&mut answer.refusal);
+        answer.text += &refusal;
+    }
+    answer.stop = answer.stop.map(|reason| match reason {
+        StopReason::EndTurn | StopReason::Other if !answer.calls.is_empty() => StopReason::ToolUse,
+        StopReason::ToolUse if answer.calls.is_empty() => StopReason::EndTurn,
+        // Words that not every dialect has.
+        StopReason::StopSequence | StopReason::Pause | StopReason::Other => StopReason::EndTurn,
+        StopReason::ContentFilter => StopReason::Refusal,
+        reason => reason,
+    });
+    if !answer.errors.is_empty() || answer.stop == Some(StopReason::Error) {
+        // An error may be told twice, or be all there is.
+        return Answer { errors: vec!["an error".to_owned()], ..Answer::default() };
+    }
+    // Where a count is not said, or its place is one that must be filled, it is 0.
+    let said = |count: Option<u64>| Some(count.unwrap_or(0));
+    let counts = answer.counts;
+    // Gemini counts reasoning beside the answer, as some imitators of others do.
+    let beside = counts.reasoning.filter(|count| *count > counts.output.unwrap_or(0));
+    let beside = beside.filter(|_| target == Dialect::Gemini).unwrap_or(0);
+    answer.counts = Counts {
+        input: said(counts.input),
+        output: said(counts.output.map(|output| output + beside)),
+        cache_read: said(counts.cache_read),
+        cache_write: said(if target == Dialect::Gemini { None } else { counts.cache_write }),
+        reasoning: said(counts.reasoning),
+    };
     answer
 }
 
-/// Canned and simulated answers are told as a Chat stream's events to every dialect.
+fn is_unread(told: &[Vec<Event<'static>>]) -> bool {
+    let says = |event: &Event<'_>| matches!(event, Event::Text { .. } | Event::Start { .. });
+    let is_error = |event: &Event<'_>| matches!(event, Event::Error { .. });
+    !told.iter().flatten().any(|event| says(event) || is_error(event))
+}
+
+/// Everything that an answer says, in every other dialect.
 #[test]
-fn a_chat_answer_is_the_same_in_every_dialect() {
-    for row in built().filter(|row| row.dialect == Dialect::OpenaiChat) {
+fn an_answer_is_the_same_in_every_dialect() {
+    let mut wrong = Vec::new();
+    for row in ROWS {
         for recording in recordings(row) {
-            let told = decode(&recording, row.dialect);
-            for target in built().filter(|target| target.dialect != row.dialect) {
+            let mut told = decode(&recording, row.dialect);
+            if is_unread(&told) {
+                continue;
+            }
+            // Some recordings hold several answers: the first one ends where it says so. Where the
+            // source has no end mark of its own, the end of its bytes is one.
+            let mut all = told.concat();
+            if let Some(end) = all.iter().position(|event| *event == Event::End) {
+                all.truncate(end + 1);
+                told = all.into_iter().map(|event| vec![event]).collect();
+            } else {
+                told.push(vec![Event::End]);
+            }
+            for target in ROWS.iter().filter(|target| target.dialect != row.dialect) {
                 let wire = encode(&recording, target.dialect, row.dialect, &told);
                 let there = Recording { bytes: wire, path: recording.path.clone(), ..recording };
                 let told_there = decode(&there, target.dialect);
-                let is_opaque = |event: &Event<'_>| matches!(event, Event::Opaque { .. });
-                assert!(
-                    !told_there.iter().flatten().any(is_opaque)
-                        || told.iter().flatten().any(is_opaque),
-                    "{} as {}",
-                    recording.path.display(),
-                    target.dialect.name()
-                );
-                assert_eq!(
-                    answer(&told_there),
-                    answer(&told),
-                    "{} as {}",
-                    recording.path.display(),
-                    target.dialect.name()
-                );
+                let has_choices =
+                    |dialect| matches!(dialect, Dialect::OpenaiChat | Dialect::Gemini);
+                let both = has_choices(row.dialect) && has_choices(target.dialect);
+                for choice in 0..=u16::from(both) {
+                    let (expected, _) = answer(row.dialect, choice, &told);
+                    let (found, ids) = answer(target.dialect, choice, &told_there);
+                    let mut expected = in_dialect(expected, target.dialect);
+                    let found = in_dialect(found, target.dialect);
+                    let unique: BTreeSet<_> = ids.iter().collect();
+                    let are_valid = ids.iter().all(|id| {
+                        let is_valid =
+                            |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+                        !id.is_empty() && id.len() <= 64 && id.chars().all(is_valid)
+                    });
+                    if expected.stop.is_none() {
+                        // A dialect that has to say why says that the turn ended.
+                        expected.stop = found.stop;
+                    }
+                    if found != expected || unique.len() != ids.len() || !are_valid {
+                        wrong.push(format!(
+                            "{} as {}, choice {choice}:\n  {expected:?}\n  {found:?} {ids:?}",
+                            recording.path.display(),
+                            target.dialect.name(),
+                        ));
+                    }
+                }
             }
         }
     }
+    assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// What answers of one dialect lose in another, as the documentation lists it.
+#[test]
+fn the_documentation_lists_the_losses() {
+    let mut rows = Vec::new();
+    for row in ROWS {
+        for target in ROWS.iter().filter(|target| target.dialect != row.dialect) {
+            let mut losses = Losses::default();
+            for recording in recordings(row) {
+                let told = decode(&recording, row.dialect);
+                if recording.is_stream {
+                    let mut encoder = Encoder::new(target.dialect, row.dialect);
+                    told.iter().for_each(|events| encoder.frame(events, &mut Vec::new()));
+                    losses.join(encoder.losses());
+                } else {
+                    encode_unary(target.dialect, row.dialect, &told.concat(), &mut losses);
+                }
+            }
+            let names: Vec<String> =
+                losses.iter().map(|loss| format!("`{}`", loss.name())).collect();
+            let (from, to) = (row.dialect.name(), target.dialect.name());
+            rows.push(format!("| `{from}` | `{to}` | {} |", names.join(", ")));
+        }
+    }
+    let page = include_str!("../docs/translation.md");
+    let listed = page.split_once("<!-- answers: begin -->").map_or("", |(_, rest)| rest);
+    let listed = listed.split_once("<!-- answers: end -->").map_or("", |(table, _)| table);
+    let listed: Vec<&str> = listed.lines().filter(|line| line.starts_with("| `")).collect();
+    assert_eq!(listed, rows, "docs/translation.md should read:\n{}", rows.join("\n"));
 }

@@ -15,6 +15,7 @@ use crate::exchange::simulated::{self, Frames, Script};
 use crate::table::lever::Lever;
 use crate::table::{Family, Provider};
 use crate::wire::event::Event;
+use crate::wire::loss::Losses;
 use crate::wire::refusal::{Class, Refusal};
 use crate::wire::{Dialect, Encoder, encode_unary};
 use http::{HeaderValue, StatusCode, header};
@@ -138,7 +139,8 @@ pub async fn answer<C: Client>(
         for event in &events {
             seen.see(event, now);
         }
-        let body = encode_unary(request.dialect, Dialect::OpenaiChat, &events);
+        let body =
+            encode_unary(request.dialect, Dialect::OpenaiChat, &events, &mut Losses::default());
         client.head(StatusCode::OK, &headers, Framing::Length(body.len() as u64));
         client.data(&body);
         client.finish();

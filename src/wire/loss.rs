@@ -4,7 +4,6 @@
 //! record can tell why an answer differs. The set is closed: what is not named here must not be
 //! lost.
 
-use std::collections::BTreeSet;
 use std::fmt;
 
 macro_rules! losses {
@@ -41,9 +40,24 @@ macro_rules! losses {
 
 // One a line, sorted by name.
 losses! {
-    AnswerAudio = "answer-audio" "Answers in speech, or in images, that were asked for.";
+    AnswerAudio = "answer-audio" "Audio that the model gave.";
+    AnswerBlocks = "answer-blocks" "Blocks that only the provider's dialect knows.";
+    AnswerChoices = "answer-choices" "Choices but the first.";
+    AnswerCitations = "answer-citations" "Citations, annotations and grounding.";
+    AnswerHostedTools = "answer-hosted-tools" "Calls of tools that the provider runs itself, and what they returned.";
+    AnswerImages = "answer-images" "Images and files that the model gave.";
+    AnswerLogprobs = "answer-logprobs" "Log probabilities.";
+    AnswerMembers = "answer-members" "Members that only the provider's dialect knows.";
+    AnswerModality = "answer-modality" "Answers in speech, or in images, that were asked for.";
+    AnswerRefusal = "answer-refusal" "A refusal, told as plain text.";
+    AnswerSignatures = "answer-signatures" "Signatures and ciphertext of reasoning, which only their provider can read.";
+    AnswerUnread = "answer-unread" "Frames that were not understood.";
+    AnswerUsage = "answer-usage" "Token counts that have no place.";
     Audio = "audio" "Audio in the prompt.";
     CacheControl = "cache-control" "Marks of what a provider should cache, and for how long.";
+    CallCut = "call-cut" "A call that broke off before its arguments were whole.";
+    CallInput = "call-input" "The free text that a call carries, told as a JSON object with the one member `input`.";
+    CallPartialArguments = "call-partial-arguments" "A call whose arguments came in pieces by path.";
     Citations = "citations" "Citations in earlier answers, and whether documents are to be cited.";
     ConversationState = "conversation-state" "Earlier turns, cached content or a prompt template that only the provider keeps.";
     CustomTools = "custom-tools" "Tools that take free text, or its grammar; they become functions with one string.";
@@ -91,14 +105,16 @@ losses! {
     Video = "video" "Video in the prompt.";
 }
 
-/// The losses of one translation, each once.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Losses(BTreeSet<Loss>);
+/// The losses of one translation, each once: a bit for each place in [`Loss::ALL`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Losses(u128);
+
+const _: () = assert!(Loss::ALL.len() <= 128, "a loss has a bit of its own");
 
 impl Losses {
     /// States a loss.
     pub fn add(&mut self, loss: Loss) {
-        self.0.insert(loss);
+        self.0 |= 1 << (loss as u32);
     }
 
     /// States a loss if `is_lost`.
@@ -109,23 +125,23 @@ impl Losses {
     }
 
     /// States all of `other` as well.
-    pub fn join(&mut self, other: &Losses) {
-        self.0.extend(&other.0);
+    pub fn join(&mut self, other: Losses) {
+        self.0 |= other.0;
     }
 
     /// Whether `loss` was stated.
-    pub fn has(&self, loss: Loss) -> bool {
-        self.0.contains(&loss)
+    pub fn has(self, loss: Loss) -> bool {
+        self.0 & (1 << (loss as u32)) != 0
     }
 
     /// Whether nothing was lost.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
     }
 
     /// By name.
-    pub fn iter(&self) -> impl Iterator<Item = Loss> + '_ {
-        self.0.iter().copied()
+    pub fn iter(self) -> impl Iterator<Item = Loss> {
+        Loss::ALL.iter().copied().filter(move |loss| self.has(*loss))
     }
 }
 

@@ -21,8 +21,10 @@ mod object;
 pub mod openai_chat;
 pub mod openai_responses;
 pub mod prompt;
+pub mod provider_error;
 pub mod refusal;
 pub mod request;
+mod retell;
 mod splice;
 pub mod sse;
 mod template;
@@ -30,6 +32,7 @@ pub mod tools;
 mod view;
 
 use event::Event;
+use loss::Losses;
 
 /// A wire grammar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -175,6 +178,16 @@ impl Encoder {
         }
     }
 
+    /// What could not be said so far.
+    pub fn losses(&self) -> Losses {
+        match self {
+            Encoder::OpenaiChat(encoder) => encoder.losses(),
+            Encoder::OpenaiResponses(encoder) => encoder.losses(),
+            Encoder::Anthropic(encoder) => encoder.losses(),
+            Encoder::Gemini(encoder) => encoder.losses(),
+        }
+    }
+
     /// What an ending written by us must repeat.
     pub fn tail(&self) -> Tail {
         match self {
@@ -198,12 +211,18 @@ pub fn decode_unary(dialect: Dialect, body: &[u8], sink: &mut Sink<'_>) {
     }
 }
 
-/// Encodes the events of a whole answer, decoded from `source`, as one body.
-pub fn encode_unary(dialect: Dialect, source: Dialect, events: &[Event<'_>]) -> Vec<u8> {
+/// Encodes the events of a whole answer, decoded from `source`, as one body; adds to `losses` what
+/// it cannot say.
+pub fn encode_unary(
+    dialect: Dialect,
+    source: Dialect,
+    events: &[Event<'_>],
+    losses: &mut Losses,
+) -> Vec<u8> {
     match dialect {
-        Dialect::OpenaiChat => openai_chat::encode_unary(source, events),
-        Dialect::OpenaiResponses => openai_responses::encode_unary(source, events),
-        Dialect::Anthropic => anthropic::encode_unary(source, events),
-        Dialect::Gemini => gemini::encode_unary(source, events),
+        Dialect::OpenaiChat => openai_chat::encode_unary(source, events, losses),
+        Dialect::OpenaiResponses => openai_responses::encode_unary(source, events, losses),
+        Dialect::Anthropic => anthropic::encode_unary(source, events, losses),
+        Dialect::Gemini => gemini::encode_unary(source, events, losses),
     }
 }

@@ -36,7 +36,7 @@ pub fn read(dialect: Dialect, body: &[u8]) -> Result<Prompt, BodyError> {
 
 /// Writes a request; what cannot be said joins `losses`, and so does what the reader lost.
 pub fn write(dialect: Dialect, prompt: &Prompt, losses: &mut Losses) -> Vec<u8> {
-    losses.join(&prompt.losses);
+    losses.join(prompt.losses);
     match dialect {
         Dialect::OpenaiChat => openai_chat::prompt::write(prompt, losses),
         Dialect::OpenaiResponses => openai_responses::prompt::write(prompt, losses),

@@ -8,6 +8,7 @@ use super::play::{Encoding, Pace, Pieces, Play};
 use super::tape;
 use crate::exchange::simulated::{Context, Frames, Script};
 use crate::wire::event::Event;
+use crate::wire::loss::Losses;
 use crate::wire::refusal::{Class, Refusal};
 use crate::wire::request::{Surface, surface, view};
 use crate::wire::{Dialect, encode_unary};
@@ -200,7 +201,7 @@ fn unstreamed(mut play: Play, dialect: Dialect, frames: Frames) -> Play {
     let texts = u32::try_from(texts).unwrap_or(u32::MAX);
     play.pace.first_wait += play.pace.between_wait.saturating_mul(texts);
     play.pace.between_wait = std::time::Duration::ZERO;
-    let body = encode_unary(dialect, Dialect::OpenaiChat, &events);
+    let body = encode_unary(dialect, Dialect::OpenaiChat, &events, &mut Losses::default());
     Play { length: Some(body.len()), pieces: Pieces::whole(body), ..play }
 }
 

@@ -10,6 +10,7 @@ use super::members::Members;
 use crate::wire::event::{Block, Event, Kind, Place, ToolFlavour};
 use crate::wire::json::push_string;
 pub(super) use crate::wire::object::Object;
+use crate::wire::loss::Losses;
 use crate::wire::{Dialect, Tail};
 use memchr::memchr2;
 use smallvec::SmallVec;
@@ -28,7 +29,7 @@ pub struct Encoder {
 impl Encoder {
     /// See [`crate::wire::Encoder::new`].
     pub fn new(source: Dialect) -> Encoder {
-        let foreign = (source != Dialect::Anthropic).then(Box::default);
+        let foreign = (source != Dialect::Anthropic).then(|| Box::new(Foreign::new(source)));
         Encoder { tail: Tail::default(), data: Vec::new(), foreign }
     }
 
@@ -49,6 +50,11 @@ impl Encoder {
             Some(foreign) => foreign.events(events, out),
             None => self.native(events, out),
         }
+    }
+
+    /// See [`crate::wire::Encoder::losses`].
+    pub fn losses(&self) -> Losses {
+        self.foreign.as_ref().map_or_else(Losses::default, |foreign| foreign.retelling.losses())
     }
 
     /// See [`crate::wire::Encoder::tail`].

@@ -83,5 +83,11 @@ fn is_flat_error(text: &str) -> bool {
     !has("choices") && !has("error") && has("message") && (says_so || has("code") || has("type"))
 }
 
+/// Which copy of the reasoning a channel's part belongs to: an imitator may send the same text as
+/// `reasoning_content`, as `reasoning` and in `reasoning_details`.
+pub(super) fn reasoning_copy(part: u16) -> u16 {
+    part.min(slots::DETAILS_PART)
+}
+
 #[cfg(test)]
 mod tests;

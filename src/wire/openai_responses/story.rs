@@ -434,6 +434,8 @@ impl Story {
             Some(StopReason::Error) => "failed",
             _ if self.is_cut => "incomplete",
             Some(StopReason::MaxTokens | StopReason::ContentFilter) => "incomplete",
+            // Without words of refusal, a completed answer would look like any other.
+            Some(StopReason::Refusal) if !self.has_refusal() => "incomplete",
             None
             | Some(
                 StopReason::EndTurn
@@ -444,6 +446,11 @@ impl Story {
                 | StopReason::Other,
             ) => "completed",
         }
+    }
+
+    fn has_refusal(&self) -> bool {
+        let parts = self.items.iter().flat_map(Item::parts);
+        parts.into_iter().any(|part| part.channel.kind == Kind::Refusal)
     }
 
     fn finish(&mut self, tail: &mut Tail, out: &mut Vec<u8>) {
@@ -563,7 +570,8 @@ impl Story {
         }
         data.extend_from_slice(b",\"incomplete_details\":");
         if status == "incomplete" {
-            let is_filtered = self.reason == Some(StopReason::ContentFilter);
+            let is_filtered =
+                matches!(self.reason, Some(StopReason::ContentFilter | StopReason::Refusal));
             let reason = if is_filtered { "content_filter" } else { "max_output_tokens" };
             data.extend_from_slice(b"{\"reason\":");
             json::push_string(data, reason);

@@ -9,6 +9,8 @@ use super::story::Story;
 use super::texts::{self, ItemKind, Shape};
 use super::{BODY, MARK_LOGPROBS, MARK_REPEAT, MARK_TEXT};
 use crate::wire::event::{Channel, Event, Form, Kind, Place};
+use crate::wire::loss::Losses;
+use crate::wire::retell::{Arguments, Choices, Reasoning, Refusal, Retelling, Room};
 use crate::wire::{Dialect, Tail, json, sse};
 use serde::de::IgnoredAny;
 use std::borrow::Cow;
@@ -20,10 +22,26 @@ const ITEMS_MAX: usize = 4096;
 /// The longest id that is remembered, in bytes.
 const ID_BYTES_MAX: usize = 512;
 
+/// What this dialect has room for.
+const ROOM: Room = Room {
+    choices: Choices::One,
+    reasoning: Reasoning::Parts,
+    refusal: Refusal::Apart,
+    arguments: Arguments::Text,
+    id_prefix: "call",
+    id_bytes_max: 64,
+};
+
+/// What events of `source` go through before a story is told of them.
+pub(super) fn retelling(source: Dialect) -> Option<Retelling> {
+    (source != Dialect::OpenaiResponses).then(|| Retelling::new(source, ROOM))
+}
+
 /// Events to frames.
 #[derive(Debug)]
 pub struct Encoder {
     is_native: bool,
+    retelling: Option<Retelling>,
     tail: Tail,
     /// Frames that we wrote and the provider did not, by which its numbers are moved.
     inserted: u64,
@@ -36,6 +54,7 @@ impl Encoder {
     pub fn new(source: Dialect) -> Encoder {
         Encoder {
             is_native: source == Dialect::OpenaiResponses,
+            retelling: retelling(source),
             tail: Tail::default(),
             inserted: 0,
             items: Vec::new(),
@@ -45,6 +64,14 @@ impl Encoder {
 
     /// See [`crate::wire::Encoder::frame`].
     pub fn frame(&mut self, events: &[Event<'_>], out: &mut Vec<u8>) {
+        if let Some(retelling) = &mut self.retelling {
+            let mut told = Vec::with_capacity(events.len());
+            retelling.events(events, &mut told);
+            for event in &told {
+                self.story.event(event, &mut self.tail, out);
+            }
+            return;
+        }
         let skeleton = skeleton(events).filter(|(key, _)| *key != BODY);
         if self.is_native
             && let Some((name, json)) = skeleton
@@ -57,6 +84,11 @@ impl Encoder {
                 self.story.event(event, &mut self.tail, out);
             }
         }
+    }
+
+    /// See [`crate::wire::Encoder::losses`].
+    pub fn losses(&self) -> Losses {
+        self.retelling.as_ref().map_or_else(Losses::default, Retelling::losses)
     }
 
     /// See [`crate::wire::Encoder::tail`].

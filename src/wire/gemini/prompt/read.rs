@@ -267,10 +267,10 @@ fn generation(prompt: &mut Prompt, mut config: Fields<'_>) -> Result<(), BodyErr
         let plain: String = raw.get().split_whitespace().collect();
         plain.eq_ignore_ascii_case("[\"text\"]")
     };
-    prompt.losses.add_if(modalities.is_some_and(|raw| !is_text(raw)), Loss::AnswerAudio);
+    prompt.losses.add_if(modalities.is_some_and(|raw| !is_text(raw)), Loss::AnswerModality);
     for (name, other, loss) in [
-        ("speechConfig", "speech_config", Loss::AnswerAudio),
-        ("imageConfig", "image_config", Loss::AnswerAudio),
+        ("speechConfig", "speech_config", Loss::AnswerModality),
+        ("imageConfig", "image_config", Loss::AnswerModality),
         ("mediaResolution", "media_resolution", Loss::ImageDetail),
     ] {
         prompt.losses.add_if(config.take_either(name, other)?.is_some(), loss);

@@ -51,7 +51,7 @@ pub(in crate::wire) fn read(body: &[u8]) -> Result<Prompt, BodyError> {
     for (name, loss) in [
         ("logit_bias", Loss::LogitBias),
         ("service_tier", Loss::ServiceTier),
-        ("audio", Loss::AnswerAudio),
+        ("audio", Loss::AnswerModality),
         ("prediction", Loss::Prediction),
     ] {
         let found = top.take(name)?;
@@ -60,7 +60,7 @@ pub(in crate::wire) fn read(body: &[u8]) -> Result<Prompt, BodyError> {
     let modalities = top.take("modalities")?;
     let is_text =
         |raw: &&RawValue| raw.get().split_whitespace().collect::<String>() == "[\"text\"]";
-    prompt.losses.add_if(modalities.is_some_and(|raw| !is_text(&raw)), Loss::AnswerAudio);
+    prompt.losses.add_if(modalities.is_some_and(|raw| !is_text(&raw)), Loss::AnswerModality);
     prompt.losses.add_if(top.has_rest(), Loss::UnknownMembers);
     Ok(prompt)
 }
