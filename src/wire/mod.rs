@@ -9,11 +9,15 @@
 //! panics on any input, and every buffer has a bound.
 
 pub mod anthropic;
+pub mod bedrock;
 pub mod coding;
 pub mod event;
+pub mod eventstream;
+pub mod framing;
 pub mod gemini;
 pub mod json;
 mod members;
+mod object;
 pub mod openai_chat;
 pub mod openai_responses;
 pub mod refusal;
@@ -23,6 +27,7 @@ mod template;
 mod view;
 
 use event::Event;
+use framing::Framing;
 
 /// A wire grammar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -35,12 +40,19 @@ pub enum Dialect {
     Anthropic,
     /// Gemini `generateContent`.
     Gemini,
+    /// Bedrock `Converse`.
+    Bedrock,
 }
 
 impl Dialect {
     /// Every dialect.
-    pub const ALL: [Dialect; 4] =
-        [Dialect::OpenaiChat, Dialect::OpenaiResponses, Dialect::Anthropic, Dialect::Gemini];
+    pub const ALL: [Dialect; 5] = [
+        Dialect::OpenaiChat,
+        Dialect::OpenaiResponses,
+        Dialect::Anthropic,
+        Dialect::Gemini,
+        Dialect::Bedrock,
+    ];
 
     /// The name as files, labels and records write it.
     pub fn name(self) -> &'static str {
@@ -49,6 +61,18 @@ impl Dialect {
             Dialect::OpenaiResponses => "openai-responses",
             Dialect::Anthropic => "anthropic",
             Dialect::Gemini => "gemini",
+            Dialect::Bedrock => "bedrock",
+        }
+    }
+
+    /// How the frames of its streams are told apart.
+    pub fn framing(self) -> Framing {
+        match self {
+            Dialect::OpenaiChat
+            | Dialect::OpenaiResponses
+            | Dialect::Anthropic
+            | Dialect::Gemini => Framing::Sse,
+            Dialect::Bedrock => Framing::EventStream,
         }
     }
 }
@@ -84,6 +108,8 @@ pub enum Decoder {
     Anthropic(anthropic::Decoder),
     /// Gemini.
     Gemini(gemini::Decoder),
+    /// Bedrock.
+    Bedrock(bedrock::Decoder),
 }
 
 impl Decoder {
@@ -96,6 +122,7 @@ impl Decoder {
             }
             Dialect::Anthropic => Decoder::Anthropic(anthropic::Decoder::default()),
             Dialect::Gemini => Decoder::Gemini(gemini::Decoder::default()),
+            Dialect::Bedrock => Decoder::Bedrock(bedrock::Decoder::default()),
         }
     }
 
@@ -106,6 +133,7 @@ impl Decoder {
             Decoder::OpenaiResponses(decoder) => decoder.frame(frame, sink),
             Decoder::Anthropic(decoder) => decoder.frame(frame, sink),
             Decoder::Gemini(decoder) => decoder.frame(frame, sink),
+            Decoder::Bedrock(decoder) => decoder.frame(frame, sink),
         }
     }
 
@@ -116,6 +144,7 @@ impl Decoder {
             Decoder::OpenaiResponses(decoder) => decoder.is_complete(),
             Decoder::Anthropic(decoder) => decoder.is_complete(),
             Decoder::Gemini(decoder) => decoder.is_complete(),
+            Decoder::Bedrock(decoder) => decoder.is_complete(),
         }
     }
 
@@ -126,6 +155,7 @@ impl Decoder {
             Decoder::OpenaiResponses(decoder) => decoder.tail(),
             Decoder::Anthropic(decoder) => decoder.tail(),
             Decoder::Gemini(decoder) => decoder.tail(),
+            Decoder::Bedrock(decoder) => decoder.tail(),
         }
     }
 }
@@ -142,6 +172,8 @@ pub enum Encoder {
     Anthropic(anthropic::Encoder),
     /// Gemini.
     Gemini(gemini::Encoder),
+    /// Bedrock.
+    Bedrock(bedrock::Encoder),
 }
 
 impl Encoder {
@@ -155,6 +187,7 @@ impl Encoder {
             }
             Dialect::Anthropic => Encoder::Anthropic(anthropic::Encoder::new(source)),
             Dialect::Gemini => Encoder::Gemini(gemini::Encoder::new(source)),
+            Dialect::Bedrock => Encoder::Bedrock(bedrock::Encoder::new(source)),
         }
     }
 
@@ -165,6 +198,7 @@ impl Encoder {
             Encoder::OpenaiResponses(encoder) => encoder.frame(events, out),
             Encoder::Anthropic(encoder) => encoder.frame(events, out),
             Encoder::Gemini(encoder) => encoder.frame(events, out),
+            Encoder::Bedrock(encoder) => encoder.frame(events, out),
         }
     }
 
@@ -175,6 +209,7 @@ impl Encoder {
             Encoder::OpenaiResponses(encoder) => encoder.tail(),
             Encoder::Anthropic(encoder) => encoder.tail(),
             Encoder::Gemini(encoder) => encoder.tail(),
+            Encoder::Bedrock(encoder) => encoder.tail(),
         }
     }
 }
@@ -188,6 +223,7 @@ pub fn decode_unary(dialect: Dialect, body: &[u8], sink: &mut Sink<'_>) {
         Dialect::OpenaiResponses => openai_responses::decode_unary(body, sink),
         Dialect::Anthropic => anthropic::decode_unary(body, sink),
         Dialect::Gemini => gemini::decode_unary(body, sink),
+        Dialect::Bedrock => bedrock::decode_unary(body, sink),
     }
 }
 
@@ -198,5 +234,6 @@ pub fn encode_unary(dialect: Dialect, source: Dialect, events: &[Event<'_>]) -> 
         Dialect::OpenaiResponses => openai_responses::encode_unary(source, events),
         Dialect::Anthropic => anthropic::encode_unary(source, events),
         Dialect::Gemini => gemini::encode_unary(source, events),
+        Dialect::Bedrock => bedrock::encode_unary(source, events),
     }
 }

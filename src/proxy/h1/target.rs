@@ -19,6 +19,8 @@
 //! that of `Host`, letter case aside; its path is then read as above.
 
 use super::Reject;
+use crate::wire::request;
+pub use crate::wire::request::decode_segment;
 use bytes::Bytes;
 use http::uri::PathAndQuery;
 use std::borrow::Cow;
@@ -100,30 +102,10 @@ pub fn parse_target(text: &[u8]) -> Result<Target, Reject> {
     if text.first() == Some(&b'/') { Target::origin(text) } else { Err(Reject::TargetForm) }
 }
 
-/// The text that a path segment stands for. A [`Target`] holds only segments that are UTF-8.
-pub fn decode_segment(segment: &str) -> Cow<'_, str> {
-    if !segment.contains('%') {
-        return Cow::Borrowed(segment);
-    }
-    let mut rest = segment.as_bytes();
-    let mut decoded = Vec::with_capacity(rest.len());
-    while let Some((&byte, tail)) = rest.split_first() {
-        if let (b'%', Some(value)) = (byte, octet(rest)) {
-            decoded.push(value);
-            rest = &rest[3..];
-        } else {
-            decoded.push(byte);
-            rest = tail;
-        }
-    }
-    Cow::Owned(String::from_utf8_lossy(&decoded).into_owned())
-}
-
 /// The byte that `%XX` at the beginning of `text` stands for.
 fn octet(text: &[u8]) -> Option<u8> {
     let [b'%', high, low, ..] = text else { return None };
-    let digit = |byte: u8| char::from(byte).to_digit(16).map(|value| value as u8);
-    Some(digit(*high)? << 4 | digit(*low)?)
+    request::octet(*high, *low)
 }
 
 fn strip_scheme(text: &[u8]) -> Option<&[u8]> {
