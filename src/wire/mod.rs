@@ -11,8 +11,10 @@
 pub mod anthropic;
 pub mod bedrock;
 pub mod coding;
+pub mod continued;
 pub mod event;
 pub mod eventstream;
+mod fields;
 pub mod framing;
 pub mod gemini;
 pub mod json;
@@ -24,8 +26,10 @@ pub mod openai_responses;
 pub mod prompt;
 pub mod refusal;
 pub mod request;
+mod splice;
 pub mod sse;
 mod template;
+pub mod tools;
 mod view;
 
 use event::Event;

@@ -42,7 +42,7 @@ const BODY_TIME_MAX: Duration = Duration::from_mins(10);
 
 /// The paths of answers, for who asks for another one.
 const PATHS: &str =
-    "/v1/chat/completions, /v1/responses, /v1/messages, /v1beta/models/{model}:generateContent";
+    "/v1/chat/completions, /v1/responses, /v1/messages, /v1beta/models/{model}:generateContent, /model/{model}/converse";
 
 /// How much larger than it came a compressed body may be.
 const RATIO_MAX: u32 = 200;
@@ -399,7 +399,7 @@ impl Exchange<'_> {
             facts.provider = Some(provider.name.clone());
             facts.target = Some(Arc::clone(&target.name));
         });
-        let (Some(base), Family::Openai | Family::Anthropic | Family::Gemini) =
+        let (Some(base), Family::Openai | Family::Anthropic | Family::Gemini | Family::Bedrock) =
             (&provider.base, provider.family)
         else {
             return self.answer_locally(client, book, wanted, route, provider, target).await;
