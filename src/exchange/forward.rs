@@ -158,7 +158,7 @@ pub fn signature(
         let message = "requests to this provider are signed over their whole body, which must come with `content-length` and, on this path, in at most 1 MiB";
         return Err(Refusal::new(Class::BadRequest, message));
     }
-    sigv4::sign(signer, request, headers.iter().copied(), unix_ms / 1000)
+    sigv4::sign(signer, request, headers, unix_ms / 1000)
         .ok_or_else(|| Refusal::new(Class::Internal, "the request could not be signed"))
 }
 

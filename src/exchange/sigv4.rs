@@ -44,10 +44,10 @@ pub fn is_of_signature(name: &HeaderName) -> bool {
 /// The headers that sign `request`, which leaves with `headers`, at `unix_seconds`.
 ///
 /// `None` if the time has no date, or a credential holds what no header can carry.
-pub fn sign<'h>(
+pub fn sign(
     signer: &Signer,
     request: &Request<'_>,
-    headers: impl Iterator<Item = (&'h HeaderName, &'h HeaderValue)>,
+    headers: &[(&HeaderName, &HeaderValue)],
     unix_seconds: u64,
 ) -> Option<Vec<(HeaderName, HeaderValue)>> {
     let mut own = vec![(
@@ -60,7 +60,9 @@ pub fn sign<'h>(
         own.push((HeaderName::from_static("x-amz-security-token"), value));
     }
     let mut signed: Vec<(String, String)> = vec![("host".to_owned(), trimmed(request.host))];
-    for (name, value) in headers.chain(own.iter().map(|(name, value)| (name, value))) {
+    let sent: Vec<(&HeaderName, &HeaderValue)> =
+        headers.iter().copied().chain(own.iter().map(|(name, value)| (name, value))).collect();
+    for (name, value) in sent {
         if *name != header::CONTENT_TYPE && !name.as_str().starts_with("x-amz") {
             continue;
         }
@@ -224,7 +226,8 @@ mod tests {
             (HeaderName::from_static("x-amzn-bedrock-trace"), HeaderValue::from_static("ENABLED")),
         ];
         let with_token = Signer { session_token: Some(Secret::new("token")), ..signer() };
-        let own = sign(&with_token, &request, headers.iter().map(|(n, v)| (n, v)), WHEN).unwrap();
+        let headers: Vec<_> = headers.iter().map(|(name, value)| (name, value)).collect();
+        let own = sign(&with_token, &request, &headers, WHEN).unwrap();
         let names: Vec<&str> = own.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["x-amz-date", "x-amz-security-token", "authorization"]);
         let value = own[2].1.to_str().unwrap();

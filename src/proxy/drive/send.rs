@@ -85,8 +85,8 @@ impl Exchange<'_> {
         let is_whole = matches!(wanted.body, Body::Whole { .. });
         let signature =
             forward::signature(provider, &signed, is_whole, &headers, self.gate.clock.unix_ms())?;
-        let signature = signature.iter().map(|(name, value)| (name, value));
-        h1::write_request_head(&mut head, &start, headers.into_iter().chain(signature));
+        let signed = signature.iter().map(|(name, value)| (name, value));
+        h1::write_request_head(&mut head, &start, headers.iter().copied().chain(signed));
         let body = if body.len() <= INLINE_BYTES_MAX {
             head.extend_from_slice(&body);
             Bytes::new()
