@@ -211,6 +211,7 @@ fn definition(dialect: Dialect, name: &str) -> Value {
         RESPONSES => json!({"type": "function", "name": name, "parameters": {}}),
         ANTHROPIC => json!({"name": name, "input_schema": {"properties": {"name": {}}}}),
         GEMINI => json!({"functionDeclarations": [{"name": name}]}),
+        BEDROCK => json!({"toolSpec": {"name": name, "inputSchema": {"json": {}}}}),
     }
 }
 
