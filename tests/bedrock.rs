@@ -193,9 +193,11 @@ fn requests_are_signed_as_they_leave() {
         assert_eq!(field(&request, "x-amz-security-token"), Some("gate-token"));
 
         // The signature holds for the bytes that came.
-        let time: jiff::civil::DateTime =
-            jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", field(&request, "x-amz-date").unwrap())
-                .unwrap();
+        let time: jiff::civil::DateTime = jiff::civil::DateTime::strptime(
+            "%Y%m%dT%H%M%SZ",
+            field(&request, "x-amz-date").unwrap(),
+        )
+        .unwrap();
         let seconds = time.to_zoned(jiff::tz::TimeZone::UTC).unwrap().timestamp().as_second();
         let signer = Signer {
             region: "eu-west-1".into(),
@@ -205,9 +207,9 @@ fn requests_are_signed_as_they_leave() {
         };
         let host = HeaderValue::from_str(field(&request, "host").unwrap()).unwrap();
         let body = request.split_once("\r\n\r\n").unwrap().1;
-        let signed =
-            Request { method: &Method::POST, host: &host, target, body: body.as_bytes() };
-        let kind = (HeaderName::from_static("content-type"), HeaderValue::from_static("application/json"));
+        let signed = Request { method: &Method::POST, host: &host, target, body: body.as_bytes() };
+        let kind =
+            (HeaderName::from_static("content-type"), HeaderValue::from_static("application/json"));
         let headers = sign(&signer, &signed, &[(&kind.0, &kind.1)], seconds as u64).unwrap();
         let authorization = headers.iter().find(|(name, _)| name == "authorization").unwrap();
         assert_eq!(field(&request, "authorization"), authorization.1.to_str().ok());
@@ -222,7 +224,8 @@ fn a_callers_signature_is_refused_and_a_bearer_token_passes() {
     assert_eq!(answer.status(), 401);
     assert_eq!(answer.head.field("x-amzn-errortype"), Some("UnrecognizedClientException"));
     let message = answer.json()["message"].as_str().unwrap().to_owned();
-    for word in ["`access_key_id`", "`secret_access_key`", "`api_key`", "AWS_BEARER_TOKEN_BEDROCK"] {
+    for word in ["`access_key_id`", "`secret_access_key`", "`api_key`", "AWS_BEARER_TOKEN_BEDROCK"]
+    {
         assert!(message.contains(word), "{message}");
     }
     assert_eq!(upstream.requests(), 0);

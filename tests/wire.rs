@@ -352,7 +352,8 @@ fn events_do_not_depend_on_how_bytes_were_cut() {
                 check(frames(row.dialect, bytes.chunks(1)));
             }
             if bytes.len() <= EVERY_CUT_MAX {
-                (1..bytes.len()).for_each(|at| check(frames(row.dialect, [&bytes[..at], &bytes[at..]])));
+                (1..bytes.len())
+                    .for_each(|at| check(frames(row.dialect, [&bytes[..at], &bytes[at..]])));
             }
             let cuts = prop::collection::vec(any::<Index>(), 1..40);
             runner

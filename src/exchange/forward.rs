@@ -121,7 +121,9 @@ pub fn request_headers<'h>(
     let needs_one = provider.key_variable.is_some() || admission.key_at != KeyAt::Nowhere;
     match &provider.credential {
         Some((name, value)) => headers.push((name, value)),
-        None if provider.signer.is_none() && !has_credential && needs_one => return Err(no_credential(provider)),
+        None if provider.signer.is_none() && !has_credential && needs_one => {
+            return Err(no_credential(provider));
+        }
         None => {}
     }
     for (name, value) in &provider.headers {

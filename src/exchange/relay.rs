@@ -7,9 +7,9 @@
 use crate::clock::Tick;
 use crate::wire::coding::{Coding, Inflater};
 use crate::wire::event::{Counts, Event, Kind, StopReason};
-use crate::wire::refusal::Refusal;
 use crate::wire::eventstream::Damage;
 use crate::wire::framing::{FRAME_BYTES_MAX, Splitter};
+use crate::wire::refusal::Refusal;
 use crate::wire::{Decoder, Dialect, decode_unary};
 
 /// The most decoded bytes of a compressed body that are looked at.

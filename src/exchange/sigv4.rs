@@ -117,8 +117,7 @@ fn canonical(request: &Request<'_>, signed: &[(String, String)], names: &str) ->
         .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
         .collect();
     pairs.sort_unstable();
-    let query: Vec<String> =
-        pairs.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let query: Vec<String> = pairs.iter().map(|(name, value)| format!("{name}={value}")).collect();
     let mut out = format!("{}\n{path}\n{}\n", request.method, query.join("&"));
     for (name, value) in signed {
         let _ = writeln!(out, "{name}:{value}");
@@ -191,12 +190,48 @@ mod tests {
         let form = ("content-type", "application/x-www-form-urlencoded");
         type Case<'c> = (Method, &'c str, &'c [(&'c str, &'c str)], &'c str, &'c str);
         let cases: [Case<'_>; 6] = [
-            (Method::GET, "/", &[], "", "5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31"),
-            (Method::POST, "/", &[], "", "5da7c1a2acd57cee7505fc6676e4e544621c30862966e37dddb68e92efbe5d6b"),
-            (Method::GET, "/?Param2=value2&Param1=value1", &[], "", "b97d918cfa904a5beff61c982a1b6f458b799221646efd99d3219ec94cdf2500"),
-            (Method::GET, "/?Param1=value2&Param1=Value1", &[], "", "eedbc4e291e521cf13422ffca22be7d2eb8146eecf653089df300a15b2382bd1"),
-            (Method::POST, "/", &[form], "Param1=value1", "ff11897932ad3f4e8b18135d722051e5ac45fc38421b1da7b9d196a0fe09473a"),
-            (Method::GET, "/", &[("my-header1", "value1"), ("my-header2", "\"a   b   c\"")], "", "acc3ed3afb60bb290fc8d2dd0098b9911fcaa05412b367055dee359757a9c736"),
+            (
+                Method::GET,
+                "/",
+                &[],
+                "",
+                "5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31",
+            ),
+            (
+                Method::POST,
+                "/",
+                &[],
+                "",
+                "5da7c1a2acd57cee7505fc6676e4e544621c30862966e37dddb68e92efbe5d6b",
+            ),
+            (
+                Method::GET,
+                "/?Param2=value2&Param1=value1",
+                &[],
+                "",
+                "b97d918cfa904a5beff61c982a1b6f458b799221646efd99d3219ec94cdf2500",
+            ),
+            (
+                Method::GET,
+                "/?Param1=value2&Param1=Value1",
+                &[],
+                "",
+                "eedbc4e291e521cf13422ffca22be7d2eb8146eecf653089df300a15b2382bd1",
+            ),
+            (
+                Method::POST,
+                "/",
+                &[form],
+                "Param1=value1",
+                "ff11897932ad3f4e8b18135d722051e5ac45fc38421b1da7b9d196a0fe09473a",
+            ),
+            (
+                Method::GET,
+                "/",
+                &[("my-header1", "value1"), ("my-header2", "\"a   b   c\"")],
+                "",
+                "acc3ed3afb60bb290fc8d2dd0098b9911fcaa05412b367055dee359757a9c736",
+            ),
         ];
         for (method, target, headers, body, signature) in cases {
             let host = HeaderValue::from_static("example.amazonaws.com");

@@ -78,11 +78,7 @@ pub async fn answer<C: Client>(
             script
         }
         (
-            Family::Canned
-            | Family::Openai
-            | Family::Anthropic
-            | Family::Gemini
-            | Family::Bedrock,
+            Family::Canned | Family::Openai | Family::Anthropic | Family::Gemini | Family::Bedrock,
             answer,
         ) => Script::saying(answer.as_deref().unwrap_or("")),
     };
@@ -114,8 +110,11 @@ pub async fn answer<C: Client>(
         }
     }
     let mut headers = request.headers;
-    let content_type =
-        if request.is_stream { request.dialect.framing().content_type() } else { "application/json" };
+    let content_type = if request.is_stream {
+        request.dialect.framing().content_type()
+    } else {
+        "application/json"
+    };
     headers.push((header::CONTENT_TYPE, HeaderValue::from_static(content_type)));
     headers.push((header::CACHE_CONTROL, HeaderValue::from_static("no-store")));
     let (end, sent) = if request.is_stream {

@@ -55,8 +55,8 @@ pub fn continued(
         ) => delivered,
     };
     // APIs refuse an empty turn, Anthropic and Bedrock one of white space.
-    let is_blank = matches!(dialect, Dialect::Anthropic | Dialect::Bedrock)
-        && delivered.trim().is_empty();
+    let is_blank =
+        matches!(dialect, Dialect::Anthropic | Dialect::Bedrock) && delivered.trim().is_empty();
     if delivered.is_empty() || is_blank {
         return Ok(body.to_vec());
     }
@@ -137,7 +137,11 @@ mod tests {
             "messages",
         ),
         (Dialect::Gemini, "{\n\"contents\":[{\"parts\":[{\"text\":\"a\"}]}\n]}", "contents"),
-        (Dialect::Bedrock, r#"{"messages":[{"role":"user","content":[{"text":"a"}]}]}"#, "messages"),
+        (
+            Dialect::Bedrock,
+            r#"{"messages":[{"role":"user","content":[{"text":"a"}]}]}"#,
+            "messages",
+        ),
         (Dialect::OpenaiResponses, r#"{"input":"tell \u0061", "store":false}"#, "input"),
         (Dialect::OpenaiResponses, r#"{"input":[{"role":"user","content":"a"}]}"#, "input"),
     ];

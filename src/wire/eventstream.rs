@@ -101,9 +101,8 @@ impl Prelude {
             return Err(Damage::PreludeChecksum);
         }
         let (total, headers) = (total as usize, headers as usize);
-        let fits = headers
-            .checked_add(PRELUDE_BYTES + CHECKSUM_BYTES)
-            .is_some_and(|least| least <= total);
+        let fits =
+            headers.checked_add(PRELUDE_BYTES + CHECKSUM_BYTES).is_some_and(|least| least <= total);
         if !fits || total > FRAME_BYTES_MAX || headers > HEADERS_BYTES_MAX {
             return Err(Damage::Length);
         }
@@ -154,7 +153,8 @@ impl<'a> Message<'a> {
         let (mut headers, payload) =
             inner.split_at_checked(prelude.headers).ok_or(Damage::Length)?;
         let mut message = Message { sort: Sort::Event, name: b"", text: b"", payload };
-        let (mut event, mut exception, mut error) = (b"".as_slice(), b"".as_slice(), b"".as_slice());
+        let (mut event, mut exception, mut error) =
+            (b"".as_slice(), b"".as_slice(), b"".as_slice());
         while !headers.is_empty() {
             let (name, value) = take_header(&mut headers).ok_or(Damage::Headers)?;
             match name {
@@ -216,9 +216,7 @@ fn take<'a>(bytes: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
 /// Bytes that are no message (a half one, where a stream broke off) are data without a name.
 pub fn frame(raw: &[u8]) -> Frame<'_> {
     match Message::read(raw) {
-        Ok(message) => {
-            Frame { raw, event: message.name, data: Cow::Borrowed(message.payload) }
-        }
+        Ok(message) => Frame { raw, event: message.name, data: Cow::Borrowed(message.payload) },
         Err(_) => Frame { raw, event: b"", data: Cow::Borrowed(raw) },
     }
 }
@@ -322,8 +320,16 @@ mod tests {
     #[test]
     fn headers_of_every_type_are_passed_over() {
         let values: [&[u8]; 10] = [
-            b"\x00", b"\x01", b"\x02a", b"\x03ab", b"\x04abcd", b"\x05abcdefgh", b"\x06\0\x02ab",
-            b"\x07\0\x02ab", b"\x08abcdefgh", b"\x090123456789abcdef",
+            b"\x00",
+            b"\x01",
+            b"\x02a",
+            b"\x03ab",
+            b"\x04abcd",
+            b"\x05abcdefgh",
+            b"\x06\0\x02ab",
+            b"\x07\0\x02ab",
+            b"\x08abcdefgh",
+            b"\x090123456789abcdef",
         ];
         let mut headers = Vec::new();
         for value in values {
@@ -333,10 +339,14 @@ mod tests {
         headers.extend_from_slice(b"\x0d:message-type\x07\0\x05error\x0b:error-code\x07\0\x01E");
         let total = (PRELUDE_BYTES + headers.len() + 2 + CHECKSUM_BYTES) as u32;
         let length = (headers.len() as u32).to_be_bytes();
-        let mut raw = [&total.to_be_bytes()[..], &length, &[0; 4], &headers, b"{}", &[0; 4]].concat();
+        let mut raw =
+            [&total.to_be_bytes()[..], &length, &[0; 4], &headers, b"{}", &[0; 4]].concat();
         seal(&mut raw);
         let message = Message::read(&raw).unwrap();
-        assert_eq!((message.sort, message.name, message.payload), (Sort::Error, &b"E"[..], &b"{}"[..]));
+        assert_eq!(
+            (message.sort, message.name, message.payload),
+            (Sort::Error, &b"E"[..], &b"{}"[..])
+        );
         assert_eq!(Splitter::default().next(&raw), Ok(Some(raw.len())));
     }
 

@@ -219,7 +219,11 @@ impl<'b> Fields<'b> {
         BodyError { at: self.at, what: format!("`{name}` is missing").into() }
     }
 
-    fn scalar<T: serde::de::DeserializeOwned>(
+    /// The value of `raw`, which stands under `name`.
+    ///
+    /// # Errors
+    /// If it is not what is expected.
+    pub(crate) fn scalar<T: serde::de::DeserializeOwned>(
         &self,
         raw: &RawValue,
         name: &str,

@@ -1,4 +1,4 @@
-//! JSON objects being written, and the unknown members that go back into them.
+//! Writes JSON objects and arrays, member by member, and puts unknown members back into them.
 //!
 //! Decoders say what they do not know as [`Event::Extra`] right behind the event of its object; an
 //! encoder finds those of one frame in a [`Run`] and puts them where they stood.
@@ -66,6 +66,45 @@ impl<'o> Object<'o> {
         self.raw(name, &value.to_string());
     }
 
+    /// A string, where there is one.
+    pub(crate) fn optional_string(&mut self, name: &str, text: Option<&str>) {
+        if let Some(text) = text {
+            self.string(name, text);
+        }
+    }
+
+    /// A number or a truth value, where there is one.
+    pub(crate) fn optional(&mut self, name: &str, value: Option<impl std::fmt::Display>) {
+        if let Some(value) = value {
+            self.raw(name, &value.to_string());
+        }
+    }
+
+    /// A list of strings, where it has any.
+    pub(crate) fn strings<'s>(&mut self, name: &str, texts: impl Iterator<Item = &'s String>) {
+        let mut texts = texts.peekable();
+        if texts.peek().is_none() {
+            return;
+        }
+        let mut list = Array::open(self.key(name));
+        for text in texts {
+            push_string(list.next(), text);
+        }
+        list.close();
+    }
+
+    /// An object of strings, where it has any.
+    pub(crate) fn labels(&mut self, name: &str, labels: &[(String, String)]) {
+        if labels.is_empty() {
+            return;
+        }
+        let mut object = Object::open(self.key(name));
+        for (name, text) in labels {
+            object.string(name, text);
+        }
+        object.close();
+    }
+
     /// Unknown members; of those with one name the last.
     pub(crate) fn extras(&mut self, extras: &[(&str, &str)]) {
         for (at, (key, json)) in extras.iter().enumerate() {
@@ -88,6 +127,35 @@ impl<'o> Object<'o> {
 
     pub(crate) fn close(self) {
         self.out.push(b'}');
+    }
+}
+
+/// Writes one JSON array.
+pub(crate) struct Array<'o> {
+    out: &'o mut Vec<u8>,
+    is_first: bool,
+}
+
+impl<'o> Array<'o> {
+    pub(crate) fn open(out: &'o mut Vec<u8>) -> Array<'o> {
+        out.push(b'[');
+        Array { out, is_first: true }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.is_first
+    }
+
+    /// Begins an element; its value is what is appended next.
+    pub(crate) fn next(&mut self) -> &mut Vec<u8> {
+        if !std::mem::take(&mut self.is_first) {
+            self.out.push(b',');
+        }
+        self.out
+    }
+
+    pub(crate) fn close(self) {
+        self.out.push(b']');
     }
 }
 

@@ -12,11 +12,60 @@
 //! - JSON that is not ours to understand (schemas, arguments) is kept as its text, so that the
 //!   order of its members and the digits of its numbers survive.
 
-use super::Dialect;
-use super::json;
+pub(crate) mod media;
+mod plain;
+
 use super::loss::{Loss, Losses};
+use super::request::BodyError;
+use super::{Dialect, anthropic, bedrock, gemini, json, openai_chat, openai_responses};
 use serde_json::value::RawValue;
 use std::fmt;
+
+/// Reads a request.
+///
+/// # Errors
+/// If `body` is not a request of `dialect`.
+pub fn read(dialect: Dialect, body: &[u8]) -> Result<Prompt, BodyError> {
+    match dialect {
+        Dialect::OpenaiChat => openai_chat::prompt::read(body),
+        Dialect::OpenaiResponses => openai_responses::prompt::read(body),
+        Dialect::Anthropic => anthropic::prompt::read(body),
+        Dialect::Gemini => gemini::prompt::read(body),
+        Dialect::Bedrock => bedrock::prompt::read(body),
+    }
+}
+
+/// Writes a request; what cannot be said joins `losses`, and so does what the reader lost.
+pub fn write(dialect: Dialect, prompt: &Prompt, losses: &mut Losses) -> Vec<u8> {
+    losses.join(&prompt.losses);
+    match dialect {
+        Dialect::OpenaiChat => openai_chat::prompt::write(prompt, losses),
+        Dialect::OpenaiResponses => openai_responses::prompt::write(prompt, losses),
+        Dialect::Anthropic => anthropic::prompt::write(prompt, losses),
+        Dialect::Gemini => gemini::prompt::write(prompt, losses),
+        Dialect::Bedrock => bedrock::prompt::write(prompt, losses),
+    }
+}
+
+/// The request `body` of dialect `from` as one of dialect `to`, for `model`, as a stream or not.
+/// Where the path says these, the body does not.
+///
+/// # Errors
+/// If `body` is not a request of `from`.
+pub fn translate(
+    from: Dialect,
+    to: Dialect,
+    body: &[u8],
+    model: &str,
+    stream: bool,
+) -> Result<(Vec<u8>, Losses), BodyError> {
+    let mut prompt = read(from, body)?;
+    prompt.model = Some(model.to_owned());
+    prompt.stream = stream;
+    let mut losses = Losses::default();
+    let body = write(to, &prompt, &mut losses);
+    Ok((body, losses))
+}
 
 /// A request to a model.
 #[derive(Clone, Debug, PartialEq)]
@@ -427,13 +476,12 @@ impl Prompt {
         }
     }
 
-    /// The name of the tool that the call `id` called, if the call stands in the conversation.
-    pub fn called(&self, id: &str) -> Option<&str> {
-        self.turns.iter().rev().flat_map(|turn| turn.parts.iter().rev()).find_map(|part| match part
-        {
-            Part::Call(call) if call.id == id => Some(&*call.name),
-            Part::Call(_)
-            | Part::Text(_)
+    /// The call `id`, if it stands in the conversation.
+    pub fn call(&self, id: &str) -> Option<&Call> {
+        let parts = self.turns.iter().rev().flat_map(|turn| turn.parts.iter().rev());
+        parts.into_iter().find_map(|part| match part {
+            Part::Call(call) => (call.id == id).then_some(call),
+            Part::Text(_)
             | Part::Media(_)
             | Part::Result(_)
             | Part::Reasoning(_)
@@ -441,4 +489,12 @@ impl Prompt {
             | Part::Native(_) => None,
         })
     }
+
+    /// The name of the tool that the call `id` called, if the call stands in the conversation.
+    pub fn called(&self, id: &str) -> Option<&str> {
+        self.call(id).map(|call| &*call.name)
+    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -162,11 +162,20 @@ mod tests {
             }
         );
         for (path, model, stream) in [
-            ("/model/anthropic.claude-3-haiku-20240307-v1%3A0/converse", "anthropic.claude-3-haiku-20240307-v1:0", false),
-            ("/model/arn%3Aaws%3Abedrock%3Aeu-west-1%3A1%3Ainference-profile%2Fx/converse-stream", "arn:aws:bedrock:eu-west-1:1:inference-profile/x", true),
+            (
+                "/model/anthropic.claude-3-haiku-20240307-v1%3A0/converse",
+                "anthropic.claude-3-haiku-20240307-v1:0",
+                false,
+            ),
+            (
+                "/model/arn%3Aaws%3Abedrock%3Aeu-west-1%3A1%3Ainference-profile%2Fx/converse-stream",
+                "arn:aws:bedrock:eu-west-1:1:inference-profile/x",
+                true,
+            ),
         ] {
             let model = Some(model.into());
-            let expected = Surface::Answer { dialect: Dialect::Bedrock, model, stream: Some(stream) };
+            let expected =
+                Surface::Answer { dialect: Dialect::Bedrock, model, stream: Some(stream) };
             assert_eq!(surface(path), expected);
         }
         assert_eq!(surface("/model/x/invoke"), Surface::Other);

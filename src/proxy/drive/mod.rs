@@ -41,8 +41,7 @@ use tokio::time::{Instant, sleep_until};
 const BODY_TIME_MAX: Duration = Duration::from_mins(10);
 
 /// The paths of answers, for who asks for another one.
-const PATHS: &str =
-    "/v1/chat/completions, /v1/responses, /v1/messages, /v1beta/models/{model}:generateContent, /model/{model}/converse";
+const PATHS: &str = "/v1/chat/completions, /v1/responses, /v1/messages, /v1beta/models/{model}:generateContent, /model/{model}/converse";
 
 /// How much larger than it came a compressed body may be.
 const RATIO_MAX: u32 = 200;

@@ -151,12 +151,17 @@ fn credential(
         reader.report(codes::BAD_CREDENTIAL, span, message, Some(help.to_owned()));
     };
     if text.value.to_ascii_lowercase().starts_with("bearer ") {
-        refuse(&format!("`{key}` is written without `Bearer`"), "how it is sent is `auth`'s to say");
+        refuse(
+            &format!("`{key}` is written without `Bearer`"),
+            "how it is sent is `auth`'s to say",
+        );
         return None;
     }
     if !text.value.bytes().all(|byte| byte.is_ascii_graphic()) {
         refuse(
-            &format!("`{key}` has spaces, line ends, or other characters that a header cannot carry"),
+            &format!(
+                "`{key}` has spaces, line ends, or other characters that a header cannot carry"
+            ),
             "look at the variable or file that it comes from",
         );
         return None;
@@ -204,7 +209,8 @@ fn signer(
     let mut lacks = |key: &str, help: &str| {
         // What was written and is broken was complained of already.
         let span = section.get(key).map_or_else(|| section.span.clone(), Spanned::span);
-        let message = format!("an access key is an id and a secret, and `{key}` is missing or empty");
+        let message =
+            format!("an access key is an id and a secret, and `{key}` is missing or empty");
         reader.report(codes::BAD_CREDENTIAL, span, message, Some(help.to_owned()));
         None
     };

@@ -263,10 +263,9 @@ fn http_route(dialect: Dialect) -> &'static str {
 
 fn operation(dialect: Dialect) -> &'static str {
     match dialect {
-        Dialect::OpenaiChat
-        | Dialect::OpenaiResponses
-        | Dialect::Anthropic
-        | Dialect::Bedrock => "chat",
+        Dialect::OpenaiChat | Dialect::OpenaiResponses | Dialect::Anthropic | Dialect::Bedrock => {
+            "chat"
+        }
         Dialect::Gemini => "generate_content",
     }
 }

@@ -20,6 +20,7 @@
 mod block;
 mod foreign;
 mod members;
+pub(super) mod prompt;
 mod request;
 mod stream;
 #[cfg(test)]

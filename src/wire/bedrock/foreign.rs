@@ -294,10 +294,9 @@ fn usage(counts: Counts) -> String {
     object.number("inputTokens", input.saturating_sub(cached));
     object.number("outputTokens", output);
     object.number("totalTokens", input.max(cached).saturating_add(output));
-    for (name, count) in [
-        ("cacheReadInputTokens", counts.cache_read),
-        ("cacheWriteInputTokens", counts.cache_write),
-    ] {
+    for (name, count) in
+        [("cacheReadInputTokens", counts.cache_read), ("cacheWriteInputTokens", counts.cache_write)]
+    {
         if let Some(count) = count {
             object.number(name, count);
         }
@@ -338,7 +337,10 @@ pub fn exception(code: &str) -> &'static str {
         | "model_not_found"
         | "request_too_large"
         | "content_filter" => "validationException",
-        "429" | "rate_limit_error" | "rate_limit_exceeded" | "resource_exhausted"
+        "429"
+        | "rate_limit_error"
+        | "rate_limit_exceeded"
+        | "resource_exhausted"
         | "insufficient_quota" => "throttlingException",
         "503" | "529" | "overloaded_error" | "unavailable" => "serviceUnavailableException",
         "500" | "api_error" | "server_error" | "internal" => "internalServerException",

@@ -29,6 +29,7 @@
 
 mod block;
 mod foreign;
+pub(super) mod prompt;
 mod request;
 mod stream;
 #[cfg(test)]

@@ -16,7 +16,10 @@ pub fn view(body: &[u8]) -> Result<View<'_>, BodyError> {
     let mut hints = Hints::default();
     if let Some(mut metadata) = top.get("requestMetadata").and_then(Members::of) {
         let mut first = |names: [&str; 2]| {
-            names.into_iter().find_map(|name| metadata.take_string(name)).filter(|it| !it.is_empty())
+            names
+                .into_iter()
+                .find_map(|name| metadata.take_string(name))
+                .filter(|it| !it.is_empty())
         };
         hints.session = first(["session_id", "sessionId"]);
         hints.agent = first(["agent_name", "agent"]);
@@ -45,7 +48,8 @@ mod tests {
 
     #[test]
     fn what_a_body_asks() {
-        let body = br#"{"messages":[],"requestMetadata":{"sessionId":"s","agent":"a","user_id":"u"}}"#;
+        let body =
+            br#"{"messages":[],"requestMetadata":{"sessionId":"s","agent":"a","user_id":"u"}}"#;
         let view = view(body).unwrap();
         assert_eq!((view.model, view.stream), (None, false));
         assert_eq!(view.hints.session.as_deref(), Some("s"));

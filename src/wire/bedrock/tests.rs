@@ -71,27 +71,57 @@ fn body_events(body: &str) -> Vec<Event<'static>> {
 fn everything() -> Vec<(&'static str, Value)> {
     vec![
         ("messageStart", json!({"role":"assistant","p":"abc"})),
-        ("contentBlockDelta", json!({"contentBlockIndex":0,"delta":{"reasoningContent":{"text":"hm"}}})),
-        ("contentBlockDelta", json!({"contentBlockIndex":0,"delta":{"reasoningContent":{"signature":"c2ln"}}})),
-        ("contentBlockDelta", json!({"contentBlockIndex":0,"delta":{"reasoningContent":{"redactedContent":"eA=="}}})),
+        (
+            "contentBlockDelta",
+            json!({"contentBlockIndex":0,"delta":{"reasoningContent":{"text":"hm"}}}),
+        ),
+        (
+            "contentBlockDelta",
+            json!({"contentBlockIndex":0,"delta":{"reasoningContent":{"signature":"c2ln"}}}),
+        ),
+        (
+            "contentBlockDelta",
+            json!({"contentBlockIndex":0,"delta":{"reasoningContent":{"redactedContent":"eA=="}}}),
+        ),
         ("contentBlockStop", json!({"contentBlockIndex":0,"new":[1]})),
-        ("contentBlockDelta", json!({"contentBlockIndex":1,"delta":{"text":"cited","beside":1},"p":"x"})),
-        ("contentBlockDelta", json!({"contentBlockIndex":1,"delta":{"citation":{
-            "title":"t","sourceContent":[{"text":"one"},{"text":"two"}],"location":{"web":{"url":"u"}}}}})),
+        (
+            "contentBlockDelta",
+            json!({"contentBlockIndex":1,"delta":{"text":"cited","beside":1},"p":"x"}),
+        ),
+        (
+            "contentBlockDelta",
+            json!({"contentBlockIndex":1,"delta":{"citation":{
+            "title":"t","sourceContent":[{"text":"one"},{"text":"two"}],"location":{"web":{"url":"u"}}}}}),
+        ),
         ("contentBlockDelta", json!({"contentBlockIndex":1,"delta":{"citation":{"title":"bare"}}})),
-        ("contentBlockDelta", json!({"contentBlockIndex":1,"delta":{"citation":{"sourceContent":[{"text":"three"}]}}})),
+        (
+            "contentBlockDelta",
+            json!({"contentBlockIndex":1,"delta":{"citation":{"sourceContent":[{"text":"three"}]}}}),
+        ),
         ("contentBlockStop", json!({"contentBlockIndex":1})),
-        ("contentBlockStart", json!({"contentBlockIndex":2,"start":{"toolUse":{"toolUseId":"i","name":"n","type":"server_tool_use"}}})),
-        ("contentBlockDelta", json!({"contentBlockIndex":2,"delta":{"toolUse":{"input":"{\"a\":","more":2}}})),
+        (
+            "contentBlockStart",
+            json!({"contentBlockIndex":2,"start":{"toolUse":{"toolUseId":"i","name":"n","type":"server_tool_use"}}}),
+        ),
+        (
+            "contentBlockDelta",
+            json!({"contentBlockIndex":2,"delta":{"toolUse":{"input":"{\"a\":","more":2}}}),
+        ),
         ("contentBlockStop", json!({"contentBlockIndex":2})),
-        ("contentBlockStart", json!({"contentBlockIndex":3,"start":{"toolResult":{"toolUseId":"i"}}})),
+        (
+            "contentBlockStart",
+            json!({"contentBlockIndex":3,"start":{"toolResult":{"toolUseId":"i"}}}),
+        ),
         ("contentBlockDelta", json!({"contentBlockIndex":3,"delta":{"toolResult":[{"text":"r"}]}})),
         ("contentBlockStop", json!({"contentBlockIndex":3})),
         ("invented", json!({"x":1})),
         ("messageStop", json!({"stopReason":"tool_use","additionalModelResponseFields":{"k":"v"}})),
-        ("metadata", json!({"usage":{"inputTokens":1,"outputTokens":2,"totalTokens":13,
+        (
+            "metadata",
+            json!({"usage":{"inputTokens":1,"outputTokens":2,"totalTokens":13,
             "cacheReadInputTokens":4,"cacheWriteInputTokens":6},
-            "metrics":{"latencyMs":3},"trace":{"guardrail":{"modelOutput":["as \"it\" was"]}}})),
+            "metrics":{"latencyMs":3},"trace":{"guardrail":{"modelOutput":["as \"it\" was"]}}}),
+        ),
     ]
 }
 
@@ -108,10 +138,14 @@ fn a_stream_is_told_and_written_the_same() {
 
     let events = said.concat();
     assert!(matches!(&events[0], Event::Start { .. }));
-    assert!(events.iter().any(|event| matches!(event,
-        Event::Signature { channel, value } if channel.kind == Kind::Reasoning && value == "c2ln")));
-    assert!(events.iter().any(|event| matches!(event,
-        Event::Open { block: Block::Tool { flavour: ToolFlavour::Server, .. }, .. })));
+    assert!(
+        events.iter().any(|event| matches!(event,
+        Event::Signature { channel, value } if channel.kind == Kind::Reasoning && value == "c2ln"))
+    );
+    assert!(events.iter().any(|event| matches!(
+        event,
+        Event::Open { block: Block::Tool { flavour: ToolFlavour::Server, .. }, .. }
+    )));
     assert!(events.iter().any(|event| matches!(event,
         Event::Close { channel } if channel.block == 3 && channel.kind == Kind::ToolResult)));
     assert!(events.iter().any(|event| matches!(event,
@@ -268,7 +302,9 @@ fn errors_instead_of_an_answer_and_what_is_none() {
     assert!(matches!(&events[..], [Event::Error { message, .. }] if message == "no"));
     let again = encode_unary(Dialect::Bedrock, Dialect::Bedrock, &events);
     assert_eq!(again, br#"{"message":"no"}"#);
-    for odd in ["", "[]", "{}", r#"{"output":{}}"#, r#"{"output":{"message":{"content":[]}}}"#, "\u{feff}"] {
+    for odd in
+        ["", "[]", "{}", r#"{"output":{}}"#, r#"{"output":{"message":{"content":[]}}}"#, "\u{feff}"]
+    {
         let events = body_events(odd);
         assert!(matches!(&events[..], [Event::Opaque { .. }]), "{odd}: {events:?}");
         let again = encode_unary(Dialect::Bedrock, Dialect::Bedrock, &events);
@@ -293,7 +329,12 @@ fn foreign() -> Vec<Vec<Event<'static>>> {
         vec![call(2, "free", ToolFlavour::Custom), text(at(2, 0, Kind::ToolArguments), "a\"b")],
         vec![call(3, "empty", ToolFlavour::Function)],
         vec![Event::Usage {
-            counts: Counts { input: Some(9), output: Some(2), cache_read: Some(4), ..Counts::default() },
+            counts: Counts {
+                input: Some(9),
+                output: Some(2),
+                cache_read: Some(4),
+                ..Counts::default()
+            },
             native: "{}".into(),
         }],
         vec![Event::Stop { choice: 0, reason: StopReason::EndTurn, native: "stop".into() }],
@@ -310,13 +351,28 @@ fn another_dialects_answer_is_put_in_order() {
     assert_eq!(
         names,
         [
-            "messageStart", delta, delta, delta, "contentBlockStop", delta, "contentBlockStop",
-            "contentBlockStart", delta, delta, delta, "contentBlockStop", "contentBlockStart",
-            "contentBlockStop", "messageStop", "metadata",
+            "messageStart",
+            delta,
+            delta,
+            delta,
+            "contentBlockStop",
+            delta,
+            "contentBlockStop",
+            "contentBlockStart",
+            delta,
+            delta,
+            delta,
+            "contentBlockStop",
+            "contentBlockStart",
+            "contentBlockStop",
+            "messageStop",
+            "metadata",
         ]
     );
-    let input: String =
-        all[8..11].iter().map(|(_, step)| step["delta"]["toolUse"]["input"].as_str().unwrap()).collect();
+    let input: String = all[8..11]
+        .iter()
+        .map(|(_, step)| step["delta"]["toolUse"]["input"].as_str().unwrap())
+        .collect();
     assert_eq!(serde_json::from_str::<Value>(&input).unwrap(), json!({"input": "a\"b"}));
     assert_eq!(all[7].1["start"]["toolUse"]["toolUseId"], "tooluse_firedoor_2");
     assert_eq!(all[14].1["stopReason"], "tool_use");

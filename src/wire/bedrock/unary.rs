@@ -42,7 +42,8 @@ fn read(body: &[u8], sink: &mut Sink<'_>) -> Option<()> {
     // A body without it is no answer.
     top.get("stopReason").and_then(json::string)?;
     let (stop, late) = {
-        let late = top.split_off(|key| !matches!(key, "stopReason" | "additionalModelResponseFields"));
+        let late =
+            top.split_off(|key| !matches!(key, "stopReason" | "additionalModelResponseFields"));
         (top, late)
     };
     stream::start(&mut message, sink);

@@ -39,7 +39,8 @@ impl Encoder {
         for event in events {
             if let Event::Start { id, model, created } = event {
                 let some = |text: &str| (!text.is_empty()).then(|| Box::from(text));
-                self.tail = Tail { id: some(id), model: some(model), created: *created, sequence: 0 };
+                self.tail =
+                    Tail { id: some(id), model: some(model), created: *created, sequence: 0 };
             }
         }
         match &mut self.foreign {
@@ -88,19 +89,25 @@ fn run_length(events: &[Event<'_>]) -> usize {
         Event::Extra { place: Place::Delta(block) | Place::Block(block), .. } => Some(*block),
         _ => None,
     };
-    let is_quote = |event: &Event<'_>| {
-        matches!(event, Event::Text { channel, .. } if channel.kind == Kind::Citation && Some(channel.block) == block)
-    };
+    let is_quote = |event: &Event<'_>| matches!(event, Event::Text { channel, .. } if channel.kind == Kind::Citation && Some(channel.block) == block);
     let quotes = is_quote(first);
     let mut belongs = |next: &Event<'_>| match next {
-        _ if has_end || matches!(first, Event::Opaque { .. } | Event::Repeat { .. } | Event::Error { .. } | Event::Ping) => false,
+        _ if has_end
+            || matches!(
+                first,
+                Event::Opaque { .. } | Event::Repeat { .. } | Event::Error { .. } | Event::Ping
+            ) =>
+        {
+            false
+        }
         Event::Extra { place: Place::Frame, .. } => true,
         Event::Extra { place: Place::Message, .. } => matches!(first, Event::Start { .. }),
         Event::Extra { place: Place::Block(at), .. } => block == Some(*at),
         Event::Extra { place: Place::Delta(at), key, .. } => {
             // A second citation is a frame of its own.
             let is_citation = key == "citation";
-            block == Some(*at) && !(is_citation && std::mem::replace(&mut has_citation, is_citation))
+            block == Some(*at)
+                && !(is_citation && std::mem::replace(&mut has_citation, is_citation))
         }
         Event::Opaque { name, .. } => {
             matches!(first, Event::Open { block: Block::Other(kind), .. } if kind == name)
@@ -308,7 +315,8 @@ fn kept<'e>(events: &'e [Event<'_>], kind: &str) -> Option<&'e [u8]> {
 /// Writes a citation as it came, but for what it quotes where that was edited.
 pub(super) fn push_citation(out: &mut Vec<u8>, json: &str, quotes: &[&str]) {
     let said = serde_json::from_str::<&RawValue>(json).ok().and_then(super::block::quoted);
-    let is_same = said.is_none_or(|said| said.iter().map(|(text, _)| &**text).eq(quotes.iter().copied()));
+    let is_same =
+        said.is_none_or(|said| said.iter().map(|(text, _)| &**text).eq(quotes.iter().copied()));
     let Some(members) = (if is_same { None } else { Members::parse(json) }) else {
         out.extend_from_slice(json.as_bytes());
         return;
@@ -323,7 +331,8 @@ pub(super) fn push_citation(out: &mut Vec<u8>, json: &str, quotes: &[&str]) {
 
 /// Writes a list of `{"text":".."}`.
 pub(super) fn push_texts(out: &mut Vec<u8>, texts: &[&str]) {
-    let items: Vec<String> = texts.iter().map(|text| format!("{{\"text\":{}}}", quote(text))).collect();
+    let items: Vec<String> =
+        texts.iter().map(|text| format!("{{\"text\":{}}}", quote(text))).collect();
     out.push(b'[');
     out.extend_from_slice(items.join(",").as_bytes());
     out.push(b']');

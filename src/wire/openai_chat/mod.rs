@@ -25,6 +25,7 @@ mod chunk;
 mod counts;
 mod foreign;
 mod members;
+pub(super) mod prompt;
 mod request;
 mod slots;
 mod stream;

@@ -16,6 +16,7 @@
 //! are told by [`REASONING_CONTENT`].
 
 mod item;
+pub(super) mod prompt;
 mod request;
 mod scan;
 mod story;

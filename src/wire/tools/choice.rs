@@ -79,10 +79,9 @@ impl Context<'_> {
         }
         let auto: &[u8] = match self.dialect {
             Dialect::Anthropic => br#"{"type":"auto"}"#,
-            Dialect::OpenaiChat
-            | Dialect::OpenaiResponses
-            | Dialect::Gemini
-            | Dialect::Bedrock => br#""auto""#,
+            Dialect::OpenaiChat | Dialect::OpenaiResponses | Dialect::Gemini | Dialect::Bedrock => {
+                br#""auto""#
+            }
         };
         Ok(Fate::Keep(vec![Edit { place: top.place(raw), with: auto.to_vec() }]))
     }
