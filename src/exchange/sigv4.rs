@@ -68,7 +68,10 @@ pub fn sign(
         }
         // Repeated headers are one, in their order.
         match signed.iter_mut().find(|(known, _)| known == name.as_str()) {
-            Some((_, all)) => *all += &format!(",{}", trimmed(value)),
+            Some((_, all)) => {
+                all.push(',');
+                all.push_str(&trimmed(value));
+            }
             None => signed.push((name.as_str().to_owned(), trimmed(value))),
         }
     }

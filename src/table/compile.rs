@@ -298,7 +298,7 @@ fn check_gate(reader: &mut Reader<'_>, file: &File) {
     let keyed = file
         .providers
         .iter()
-        .find(|part| part.value.as_ref().is_some_and(|provider| provider.has_credential()));
+        .find(|part| part.value.as_ref().is_some_and(Provider::has_credential));
     let Some(keyed) = keyed.filter(|_| file.apps.is_empty()) else { return };
     for span in &file.open_listeners {
         reader.report(

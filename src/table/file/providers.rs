@@ -227,17 +227,12 @@ fn signer(
                 base.host.strip_prefix(RUNTIME_HOST.0)?.strip_suffix(RUNTIME_HOST.1)
             });
             let region = region.as_ref().map(|region| &*region.value).or(in_host);
-            match region.filter(|region| plain(region)) {
-                Some(region) => Some(Signer {
-                    region: region.into(),
-                    access_key_id,
-                    secret_access_key,
-                    session_token,
-                }),
-                None => {
-                    reader.required(section, "region", "region = \"us-east-1\"");
-                    None
-                }
+            if let Some(region) = region.filter(|region| plain(region)) {
+                let region = region.into();
+                Some(Signer { region, access_key_id, secret_access_key, session_token })
+            } else {
+                reader.required(section, "region", "region = \"us-east-1\"");
+                None
             }
         }
     };

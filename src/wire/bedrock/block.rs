@@ -24,6 +24,7 @@ pub(super) fn say_text(
 }
 
 /// Says that a call opens; gives its input, if it stands there already.
+#[expect(clippy::option_option, reason = "no call, or a call without input")]
 pub(super) fn open_call<'a>(
     index: u16,
     call: &'a RawValue,

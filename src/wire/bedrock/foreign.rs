@@ -18,6 +18,7 @@ use std::collections::BTreeSet;
 
 /// The state of one answer.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each was said once or not, by itself")]
 pub(super) struct Foreign {
     has_started: bool,
     /// Nothing may follow: the end or an error was said.

@@ -49,7 +49,6 @@ impl Decoder {
     }
 
     /// See [`crate::wire::Decoder::tail`]. An ending repeats nothing in this dialect.
-    #[expect(clippy::unused_self, reason = "the shape that all dialects share")]
     pub fn tail(&self) -> Tail {
         Tail::default()
     }
@@ -88,22 +87,18 @@ impl Decoder {
     fn block_start(&mut self, mut frame: Members<'_>, sink: &mut Sink<'_>) -> Option<()> {
         let index = take_index(&mut frame)?;
         let mut union = Members::of(frame.take("start")?)?;
-        let kind = match union.get("toolUse") {
-            Some(call) => {
-                // Arguments come in deltas; a call that brings them at once is not understood.
-                let has_input = Members::of(call)?.get("input").is_some();
-                if has_input {
-                    return None;
-                }
-                block::open_call(index, call, sink)?;
-                union.take("toolUse");
-                union.extras(Place::Delta(index), sink);
-                Kind::ToolArguments
+        let kind = if let Some(call) = union.get("toolUse") {
+            // Arguments come in deltas; a call that brings them at once is not understood.
+            if Members::of(call)?.get("input").is_some() {
+                return None;
             }
-            None => {
-                let (name, raw) = block::take_only(&mut union)?;
-                block::open_other(index, name, raw, sink)
-            }
+            block::open_call(index, call, sink)?;
+            union.take("toolUse");
+            union.extras(Place::Delta(index), sink);
+            Kind::ToolArguments
+        } else {
+            let (name, raw) = block::take_only(&mut union)?;
+            block::open_other(index, name, raw, sink)
         };
         *self.kind(index) = Some(kind);
         frame.extras(Place::Frame, sink);

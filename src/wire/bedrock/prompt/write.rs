@@ -7,7 +7,7 @@ use crate::wire::Dialect;
 use crate::wire::loss::{Loss, Losses};
 use crate::wire::object::{Array, Object};
 use crate::wire::prompt::{
-    Budget, Choice, Effort, Format, Media, MediaKind, Part, Prompt, Role, Source,
+    Budget, Choice, Effort, Format, Json, Media, MediaKind, Part, Prompt, Role, Source,
 };
 
 /// Media types of documents, and the API's words for them.
@@ -235,7 +235,7 @@ fn tools(body: &mut Object<'_>, prompt: &Prompt, losses: &mut Losses) {
         let about = function.description.as_deref().filter(|about| !about.is_empty());
         spec.optional_string("description", about);
         let mut schema = Object::open(spec.key("inputSchema"));
-        let written = function.schema.as_ref().map(|schema| schema.text());
+        let written = function.schema.as_ref().map(Json::text);
         schema.raw("json", written.unwrap_or(r#"{"type":"object","properties":{}}"#));
         schema.close();
         if function.strict == Some(true) {
