@@ -112,7 +112,7 @@ error[FD0107]: `dialect` knows no "opnai"
 5 | dialect = "opnai"
   |           ^^^^^^^
   |
-  = help: did you mean "openai"? known words: `openai`, `anthropic`, `gemini`, `canned`, `simulated`
+  = help: did you mean "openai"? known words: `openai`, `anthropic`, `gemini`, `bedrock`, `canned`, `simulated`
 
 error[FD0111]: `base_url`: a base URL begins with `http://` or `https://`
  --> /etc/door/routes.toml:6:12

@@ -15,7 +15,8 @@
 
 use firedoor::wire::event::{Block, Channel, Counts, Event, Kind, StopReason, ToolFlavour};
 use firedoor::wire::loss::Losses;
-use firedoor::wire::{Decoder, Dialect, Encoder, decode_unary, encode_unary, sse};
+use firedoor::wire::{Decoder, Dialect, Encoder, decode_unary, encode_unary};
+use firedoor::wire::framing::Splitter;
 use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
@@ -88,6 +89,12 @@ const ROWS: &[Row] = &[
         // A candidate that says nothing need not have a place to say it.
         moved: &[".candidates[].content", ".candidates[].content.role"],
     },
+    Row {
+        dialect: Dialect::Bedrock,
+        folders: &["bedrock-converse", "bedrock-converse-stream"],
+        unsaid: &[],
+        moved: &[],
+    },
 ];
 
 /// Byte-by-byte cutting is tried up to this size, cutting at every place up to the second.
@@ -121,7 +128,7 @@ fn recordings(row: &Row) -> Vec<Recording> {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_str().unwrap();
             let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or("");
-            let is_stream = ending == "sse";
+            let is_stream = matches!(ending, "sse" | "bin");
             let is_body = matches!(ending, "json" | "txt") && !name.ends_with(".meta.json");
             if is_stream || is_body {
                 let bytes = std::fs::read(&path).unwrap();
@@ -134,13 +141,13 @@ fn recordings(row: &Row) -> Vec<Recording> {
     found
 }
 
-/// The frames of bytes that arrive in pieces; a rest that no blank line ended is the last one.
-fn frames<'p>(pieces: impl IntoIterator<Item = &'p [u8]>) -> Vec<Vec<u8>> {
+/// The frames of bytes that arrive in pieces; a rest that is not whole, or is damaged, is the last.
+fn frames<'p>(dialect: Dialect, pieces: impl IntoIterator<Item = &'p [u8]>) -> Vec<Vec<u8>> {
     let (mut held, mut frames) = (Vec::new(), Vec::new());
-    let mut splitter = sse::Splitter::default();
+    let mut splitter = Splitter::new(dialect.framing());
     for piece in pieces {
         held.extend_from_slice(piece);
-        while let Some(end) = splitter.next(&held) {
+        while let Ok(Some(end)) = splitter.next(&held) {
             frames.push(held.drain(..end).collect());
         }
     }
@@ -156,7 +163,8 @@ fn decode_frames(dialect: Dialect, frames: &[Vec<u8>]) -> Vec<Vec<Event<'static>
     let mut told = Vec::with_capacity(frames.len());
     for raw in frames {
         let mut events = Vec::new();
-        decoder.frame(&sse::Frame::parse(raw), &mut |event| events.push(event.into_owned()));
+        let frame = dialect.framing().frame(raw);
+        decoder.frame(&frame, &mut |event| events.push(event.into_owned()));
         assert!(!events.is_empty(), "no event of {:?}", String::from_utf8_lossy(raw));
         told.push(events);
     }
@@ -165,7 +173,7 @@ fn decode_frames(dialect: Dialect, frames: &[Vec<u8>]) -> Vec<Vec<Event<'static>
 
 fn decode(recording: &Recording, dialect: Dialect) -> Vec<Vec<Event<'static>>> {
     if recording.is_stream {
-        decode_frames(dialect, &frames([&recording.bytes[..]]))
+        decode_frames(dialect, &frames(dialect, [&recording.bytes[..]]))
     } else {
         vec![decode_body(dialect, &recording.bytes)]
     }
@@ -223,7 +231,7 @@ fn assert_said(one: &[Event<'static>], other: &[Event<'static>], path: &Path) {
 fn frames_put_end_to_end_are_the_bytes() {
     for row in built() {
         for recording in recordings(row).iter().filter(|recording| recording.is_stream) {
-            let joined = frames([&recording.bytes[..]]).concat();
+            let joined = frames(row.dialect, [&recording.bytes[..]]).concat();
             assert!(joined == recording.bytes, "{}", recording.path.display());
         }
     }
@@ -260,7 +268,7 @@ fn encoded_and_decoded_again_says_the_same() {
 
 /// The paths of all members in the JSON of a recording, list places left open, and whether any of
 /// them says something.
-fn paths(recording: &Recording) -> BTreeMap<String, bool> {
+fn paths(dialect: Dialect, recording: &Recording) -> BTreeMap<String, bool> {
     fn walk(value: &Value, path: &str, found: &mut BTreeMap<String, bool>) {
         match value {
             Value::Object(members) => {
@@ -280,8 +288,8 @@ fn paths(recording: &Recording) -> BTreeMap<String, bool> {
     }
     let mut found = BTreeMap::new();
     if recording.is_stream {
-        for raw in frames([&recording.bytes[..]]) {
-            if let Ok(value) = serde_json::from_slice(&sse::Frame::parse(&raw).data) {
+        for raw in frames(dialect, [&recording.bytes[..]]) {
+            if let Ok(value) = serde_json::from_slice(&dialect.framing().frame(&raw).data) {
                 walk(&value, "", &mut found);
             }
         }
@@ -309,8 +317,8 @@ fn no_member_is_lost() {
             let told = decode(&recording, row.dialect);
             let wire = encode(&recording, row.dialect, row.dialect, &told);
             let path = recording.path.clone();
-            let before = paths(&recording);
-            let after = paths(&Recording { bytes: wire, ..recording });
+            let before = paths(row.dialect, &recording);
+            let after = paths(row.dialect, &Recording { bytes: wire, ..recording });
             for (member, says) in before {
                 let is_kept = after.get(&member).is_some_and(|says_after| *says_after >= says);
                 let is_excused =
@@ -335,17 +343,18 @@ fn events_do_not_depend_on_how_bytes_were_cut() {
         let mut runner = runner(CUTTINGS);
         for recording in recordings(row).iter().filter(|recording| recording.is_stream) {
             let bytes = &recording.bytes[..];
-            let whole = frames([bytes]);
+            let whole = frames(row.dialect, [bytes]);
             let expected = decode_frames(row.dialect, &whole);
             let check = |cut: Vec<Vec<u8>>| {
                 let told = decode_frames(row.dialect, &cut);
                 assert!(told == expected, "{}", recording.path.display());
             };
             if bytes.len() <= BYTE_WISE_MAX {
-                check(frames(bytes.chunks(1)));
+                check(frames(row.dialect, bytes.chunks(1)));
             }
             if bytes.len() <= EVERY_CUT_MAX {
-                (1..bytes.len()).for_each(|at| check(frames([&bytes[..at], &bytes[at..]])));
+                (1..bytes.len())
+                    .for_each(|at| check(frames(row.dialect, [&bytes[..at], &bytes[at..]])));
             }
             let cuts = prop::collection::vec(any::<Index>(), 1..40);
             runner
@@ -360,7 +369,7 @@ fn events_do_not_depend_on_how_bytes_were_cut() {
                         from = cut;
                         piece
                     });
-                    check(frames(pieces));
+                    check(frames(row.dialect, pieces));
                     Ok(())
                 })
                 .unwrap();

@@ -288,11 +288,12 @@ pub(super) fn provider(provider: &Provider) -> Value {
             Family::Openai => "openai",
             Family::Anthropic => "anthropic",
             Family::Gemini => "gemini",
+            Family::Bedrock => "bedrock",
             Family::Canned => "canned",
             Family::Simulated => "simulated",
         },
         "base_url": base,
-        "credential": if provider.key.is_some() { "own" } else { "callers" },
+        "credential": if provider.has_credential() { "own" } else { "callers" },
         "credential_variable": provider.key_variable,
         "auth": match provider.auth {
             Auth::Bearer => "bearer",

@@ -5,7 +5,8 @@
 //! configured.
 
 use super::admit::{Admission, Asked, CREDENTIALS, KeyAt};
-use crate::table::{Provider, Table, Target};
+use super::sigv4;
+use crate::table::{Family, Provider, Table, Target};
 use crate::wire::event::Span;
 use crate::wire::json::push_escaped;
 use crate::wire::refusal::{Class, Refusal};
@@ -62,7 +63,7 @@ pub fn path_and_query(
     };
     for pair in asked.query.unwrap_or("").split('&').filter(|pair| !pair.is_empty()) {
         let is_credential = pair.starts_with("key=");
-        if is_credential && (admission.key_at == KeyAt::Query || provider.key.is_some()) {
+        if is_credential && (admission.key_at == KeyAt::Query || provider.has_credential()) {
             continue;
         }
         push(&mut path, pair);
@@ -84,6 +85,10 @@ pub fn request_headers<'h>(
     asked: &Asked<'h>,
     is_stream: bool,
 ) -> Result<Borrowed<'h>, Refusal> {
+    let is_signed = asked.headers.get(header::AUTHORIZATION).is_some_and(sigv4::is_signature);
+    if is_signed && provider.family == Family::Bedrock && !provider.has_credential() {
+        return Err(cannot_sign(provider));
+    }
     let mut headers = Borrowed::new();
     let has_connection = asked.headers.contains_key(header::CONNECTION);
     let mut has_credential =
@@ -91,7 +96,7 @@ pub fn request_headers<'h>(
     for (name, value) in asked.headers {
         let is_credential = CREDENTIALS.contains(name);
         if is_credential {
-            if provider.key.is_some() || admission.key_at == KeyAt::Standard {
+            if provider.has_credential() || admission.key_at == KeyAt::Standard {
                 continue;
             }
             has_credential = true;
@@ -102,6 +107,7 @@ pub fn request_headers<'h>(
             || *name == header::CONTENT_LENGTH
             || *name == header::EXPECT
             || name.as_str() == "baggage"
+            || (sigv4::is_of_signature(name) && (is_signed || provider.has_credential()))
             || is_hop_by_hop(name)
             || (has_connection && is_named_by_connection(asked.headers, name));
         if !is_ours && !is_negotiated && !is_dropped {
@@ -115,7 +121,9 @@ pub fn request_headers<'h>(
     let needs_one = provider.key_variable.is_some() || admission.key_at != KeyAt::Nowhere;
     match &provider.credential {
         Some((name, value)) => headers.push((name, value)),
-        None if !has_credential && needs_one => return Err(no_credential(provider)),
+        None if provider.signer.is_none() && !has_credential && needs_one => {
+            return Err(no_credential(provider));
+        }
         None => {}
     }
     for (name, value) in &provider.headers {
@@ -123,6 +131,37 @@ pub fn request_headers<'h>(
         headers.push((name, value));
     }
     Ok(headers)
+}
+
+/// A caller's own signature is over the host that it asked: ours.
+fn cannot_sign(provider: &Provider) -> Refusal {
+    Refusal::new(
+        Class::Unauthenticated,
+        format!(
+            "the request is signed for this host, and a signature cannot be sent on: give provider `{}` an `access_key_id` and a `secret_access_key`, or an `api_key`, or send a Bedrock API key as a bearer token (AWS_BEARER_TOKEN_BEDROCK)",
+            provider.name
+        ),
+    )
+}
+
+/// The headers that sign a request to a provider which signs; none for any other.
+///
+/// # Errors
+/// The body is not here to be signed, or a credential cannot be sent.
+pub fn signature(
+    provider: &Provider,
+    request: &sigv4::Request<'_>,
+    is_whole: bool,
+    headers: &Borrowed<'_>,
+    unix_ms: u64,
+) -> Result<Headers, Refusal> {
+    let Some(signer) = &provider.signer else { return Ok(Headers::new()) };
+    if !is_whole {
+        let message = "requests to this provider are signed over their whole body, which must come with `content-length` and, on this path, in at most 1 MiB";
+        return Err(Refusal::new(Class::BadRequest, message));
+    }
+    sigv4::sign(signer, request, headers, unix_ms / 1000)
+        .ok_or_else(|| Refusal::new(Class::Internal, "the request could not be signed"))
 }
 
 fn no_credential(provider: &Provider) -> Refusal {

@@ -11,6 +11,7 @@
 //! 6. [`relay`]: the answer's stream on its way through;
 //! 7. [`facts`]: what is known when it is over.
 //!
+//! [`sigv4`] signs a request where the provider is AWS, when all else of it stands.
 //! [`simulated`] is the answer of a model that needs no provider.
 
 pub mod admit;
@@ -22,4 +23,5 @@ pub mod forward;
 pub mod identity;
 pub mod limits;
 pub mod relay;
+pub mod sigv4;
 pub mod simulated;

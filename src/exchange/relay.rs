@@ -8,8 +8,9 @@ use super::calls::Calls;
 use crate::clock::Tick;
 use crate::wire::coding::{Coding, Inflater};
 use crate::wire::event::{Counts, Event, Kind, StopReason};
+use crate::wire::eventstream::Damage;
+use crate::wire::framing::{FRAME_BYTES_MAX, Splitter};
 use crate::wire::refusal::Refusal;
-use crate::wire::sse::{FRAME_BYTES_MAX, Frame, Splitter};
 use crate::wire::{Decoder, Dialect, decode_unary};
 
 /// The most decoded bytes of a compressed body that are looked at.
@@ -103,6 +104,8 @@ impl Seen {
 pub enum Broken {
     /// A frame is longer than [`FRAME_BYTES_MAX`].
     FrameTooLong,
+    /// The bytes contradict their framing.
+    Damaged(Damage),
     /// The provider ended the stream before the answer was complete.
     Unfinished,
 }
@@ -112,6 +115,7 @@ impl Broken {
     pub fn message(self) -> &'static str {
         match self {
             Broken::FrameTooLong => "the provider sent a frame that is too long to be handled",
+            Broken::Damaged(damage) => damage.message(),
             Broken::Unfinished => "the provider ended the stream before the answer was complete",
         }
     }
@@ -143,7 +147,7 @@ impl Relay {
         Relay {
             dialect,
             decoder: Decoder::new(dialect),
-            splitter: Splitter::default(),
+            splitter: Splitter::new(dialect.framing()),
             held: Vec::new(),
             inflater,
             seen: Seen::default(),
@@ -167,11 +171,21 @@ impl Relay {
     }
 
     fn frames(&mut self, input: &[u8], now: Tick, out: &mut Vec<u8>) -> Result<(), Broken> {
-        let Relay { decoder, splitter, held, seen, .. } = self;
+        let Relay { dialect, decoder, splitter, held, seen, .. } = self;
+        let framing = dialect.framing();
+        let mut damage = None;
         let mut pass = |bytes: &[u8]| {
             let mut from = 0;
-            while let Some(length) = splitter.next(&bytes[from..]) {
-                let frame = Frame::parse(&bytes[from..from + length]);
+            loop {
+                let length = match splitter.next(&bytes[from..]) {
+                    Ok(Some(length)) => length,
+                    Ok(None) => break,
+                    Err(found) => {
+                        damage = Some(found);
+                        break;
+                    }
+                };
+                let frame = framing.frame(&bytes[from..from + length]);
                 decoder.frame(&frame, &mut |event| seen.see(&event, now));
                 from += length;
             }
@@ -191,6 +205,10 @@ impl Relay {
                 held.drain(..used);
             }
         }
+        if let Some(damage) = damage {
+            *held = Vec::new();
+            return Err(Broken::Damaged(damage));
+        }
         if held.len() > FRAME_BYTES_MAX {
             *held = Vec::new();
             return Err(Broken::FrameTooLong);
@@ -205,8 +223,8 @@ impl Relay {
     pub fn end(&mut self, now: Tick, out: &mut Vec<u8>) -> Result<(), Broken> {
         let held = std::mem::take(&mut self.held);
         if !held.is_empty() {
-            let Relay { decoder, seen, .. } = self;
-            decoder.frame(&Frame::parse(&held), &mut |event| seen.see(&event, now));
+            let Relay { dialect, decoder, seen, .. } = self;
+            decoder.frame(&dialect.framing().frame(&held), &mut |event| seen.see(&event, now));
         }
         if self.inflater.is_some() {
             return Ok(());

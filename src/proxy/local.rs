@@ -92,9 +92,10 @@ pub async fn answer<C: Client>(
             (script.fault, script.status) = (None, None);
             script
         }
-        (Family::Canned | Family::Openai | Family::Anthropic | Family::Gemini, answer) => {
-            Script::saying(answer.as_deref().unwrap_or(""))
-        }
+        (
+            Family::Canned | Family::Openai | Family::Anthropic | Family::Gemini | Family::Bedrock,
+            answer,
+        ) => Script::saying(answer.as_deref().unwrap_or("")),
     };
     // Chat streams tell token counts only to who asks for them.
     let tells_usage = request.dialect != Dialect::OpenaiChat
@@ -127,8 +128,11 @@ pub async fn answer<C: Client>(
         }
     }
     let mut headers = request.headers;
-    let content_type =
-        if request.is_stream { "text/event-stream; charset=utf-8" } else { "application/json" };
+    let content_type = if request.is_stream {
+        request.dialect.framing().content_type()
+    } else {
+        "application/json"
+    };
     headers.push((header::CONTENT_TYPE, HeaderValue::from_static(content_type)));
     headers.push((header::CACHE_CONTROL, HeaderValue::from_static("no-store")));
     let (end, sent) = if request.is_stream {

@@ -346,7 +346,7 @@ fn check_gate(reader: &mut Reader<'_>, file: &File) {
     let keyed = file
         .providers
         .iter()
-        .find(|part| part.value.as_ref().is_some_and(|provider| provider.key.is_some()));
+        .find(|part| part.value.as_ref().is_some_and(Provider::has_credential));
     let Some(keyed) = keyed.filter(|_| file.apps.is_empty()) else { return };
     for span in &file.open_listeners {
         reader.report(
@@ -382,7 +382,7 @@ fn check_clear_text(reader: &mut Reader<'_>, provider: &Provider, span: Range<us
                     .any(|ending| base.host.ends_with(ending))
         }
     };
-    if !is_near && provider.key.is_some() {
+    if !is_near && provider.has_credential() {
         reader.report(
             codes::CLEAR_TEXT,
             span,

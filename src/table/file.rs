@@ -41,8 +41,20 @@ pub(super) const SERVER: &[&str] = &[
 /// Keys of `server.tls`.
 pub(super) const TLS: &[&str] = &["certificate", "key"];
 /// Keys of `[providers.NAME]`.
-pub(super) const PROVIDER: &[&str] =
-    &["dialect", "base_url", "api_key", "auth", "quirks", "headers", "query", "answer"];
+pub(super) const PROVIDER: &[&str] = &[
+    "dialect",
+    "base_url",
+    "api_key",
+    "auth",
+    "region",
+    "access_key_id",
+    "secret_access_key",
+    "session_token",
+    "quirks",
+    "headers",
+    "query",
+    "answer",
+];
 /// Keys of `[apps.NAME]`.
 pub(super) const APP: &[&str] = &["key_sha256", "limits"];
 /// Keys of an app's `limits`.

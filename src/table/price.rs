@@ -128,7 +128,7 @@ impl Prices {
         }
         match provider.family {
             Family::Canned | Family::Simulated => Some(&FREE),
-            Family::Openai | Family::Anthropic | Family::Gemini => {
+            Family::Openai | Family::Anthropic | Family::Gemini | Family::Bedrock => {
                 let listed: &'static [(Pattern, Price)] = &LISTED;
                 look(listed).and_then(|at| listed.get(at)).map(|(_, price)| price)
             }

@@ -149,6 +149,8 @@ pub enum Family {
     Anthropic,
     /// Gemini's API.
     Gemini,
+    /// Amazon Bedrock's runtime.
+    Bedrock,
     /// A fixed answer of ours, in the dialect of whoever asks.
     Canned,
     /// A simulated model of ours, in the dialect of whoever asks.
@@ -162,6 +164,7 @@ impl Family {
             Family::Openai => matches!(dialect, Dialect::OpenaiChat | Dialect::OpenaiResponses),
             Family::Anthropic => dialect == Dialect::Anthropic,
             Family::Gemini => dialect == Dialect::Gemini,
+            Family::Bedrock => dialect == Dialect::Bedrock,
             Family::Canned | Family::Simulated => true,
         }
     }
@@ -210,6 +213,19 @@ pub struct Quirks {
     pub versioned_base: bool,
 }
 
+/// What signs requests to AWS.
+#[derive(Clone, Debug)]
+pub struct Signer {
+    /// The region that signatures are made for.
+    pub region: Box<str>,
+    /// The id of the access key.
+    pub access_key_id: Secret,
+    /// Its secret.
+    pub secret_access_key: Secret,
+    /// The token of a temporary key.
+    pub session_token: Option<Secret>,
+}
+
 /// A provider row.
 #[derive(Debug)]
 pub struct Provider {
@@ -223,6 +239,8 @@ pub struct Provider {
     pub key: Option<Secret>,
     /// The credential as the header that carries it, marked sensitive.
     pub credential: Option<(http::HeaderName, http::HeaderValue)>,
+    /// What signs requests to it, in place of a credential that is sent.
+    pub signer: Option<Signer>,
     /// The variable that the file takes the credential from, to name it where one is missing.
     pub key_variable: Option<String>,
     /// How it takes a credential.

@@ -26,7 +26,7 @@ const INSTRUCTION: &str = "Your answer above was cut off. Go on exactly where it
 
 /// The request `body` of `dialect`, with `delivered` as what was answered so far.
 ///
-/// Anthropic refuses a prefill that ends in white space, so there it goes without; the model may
+/// Anthropic refuses a prefill that ends in white space, and so does its model on Bedrock, so there it goes without; the model may
 /// then repeat it. Where nothing was answered yet, the body is the client's own.
 ///
 /// # Errors
@@ -39,19 +39,25 @@ pub fn continued(
 ) -> Result<Vec<u8>, BodyError> {
     let top = Fields::body(body)?;
     let name = match dialect {
-        Dialect::OpenaiChat | Dialect::Anthropic => "messages",
+        Dialect::OpenaiChat | Dialect::Anthropic | Dialect::Bedrock => "messages",
         Dialect::OpenaiResponses => "input",
         Dialect::Gemini => "contents",
     };
     let delivered = match (dialect, how) {
-        (Dialect::Anthropic, Continue::Prefill) => delivered.trim_end(),
+        (Dialect::Anthropic | Dialect::Bedrock, Continue::Prefill) => delivered.trim_end(),
         (
-            Dialect::OpenaiChat | Dialect::OpenaiResponses | Dialect::Anthropic | Dialect::Gemini,
+            Dialect::OpenaiChat
+            | Dialect::OpenaiResponses
+            | Dialect::Anthropic
+            | Dialect::Gemini
+            | Dialect::Bedrock,
             Continue::Prefill | Continue::Instruct,
         ) => delivered,
     };
-    // APIs refuse an empty turn, Anthropic one of white space.
-    if delivered.is_empty() || (dialect == Dialect::Anthropic && delivered.trim().is_empty()) {
+    // APIs refuse an empty turn, Anthropic and Bedrock one of white space.
+    let is_blank =
+        matches!(dialect, Dialect::Anthropic | Dialect::Bedrock) && delivered.trim().is_empty();
+    if delivered.is_empty() || is_blank {
         return Ok(body.to_vec());
     }
     let mut turns = Vec::new();
@@ -101,6 +107,10 @@ fn push_turn(out: &mut Vec<u8>, dialect: Dialect, voice: Voice, text: &str) {
         }
         (Dialect::Gemini, Voice::Assistant) => (r#"{"role":"model","parts":[{"text":"#, "}]}"),
         (Dialect::Gemini, Voice::User) => (r#"{"role":"user","parts":[{"text":"#, "}]}"),
+        (Dialect::Bedrock, Voice::Assistant) => {
+            (r#"{"role":"assistant","content":[{"text":"#, "}]}")
+        }
+        (Dialect::Bedrock, Voice::User) => (r#"{"role":"user","content":[{"text":"#, "}]}"),
     };
     out.extend_from_slice(before.as_bytes());
     push_string(out, text);
@@ -127,12 +137,18 @@ mod tests {
             "messages",
         ),
         (Dialect::Gemini, "{\n\"contents\":[{\"parts\":[{\"text\":\"a\"}]}\n]}", "contents"),
+        (
+            Dialect::Bedrock,
+            r#"{"messages":[{"role":"user","content":[{"text":"a"}]}]}"#,
+            "messages",
+        ),
         (Dialect::OpenaiResponses, r#"{"input":"tell \u0061", "store":false}"#, "input"),
         (Dialect::OpenaiResponses, r#"{"input":[{"role":"user","content":"a"}]}"#, "input"),
     ];
 
     fn text(turn: &Value) -> &str {
-        turn["content"].as_str().or(turn["parts"][0]["text"].as_str()).unwrap()
+        let parts = if turn["parts"].is_array() { &turn["parts"] } else { &turn["content"] };
+        turn["content"].as_str().or(parts[0]["text"].as_str()).unwrap()
     }
 
     #[test]
@@ -196,7 +212,8 @@ mod tests {
             let (dialect, body, name) = BODIES[which];
             let out = continued(dialect, body.as_bytes(), &text, Continue::Prefill).unwrap();
             let after: Value = serde_json::from_slice(&out).unwrap();
-            let expected = if dialect == Dialect::Anthropic { text.trim_end() } else { &*text };
+            let is_trimmed = matches!(dialect, Dialect::Anthropic | Dialect::Bedrock);
+            let expected = if is_trimmed { text.trim_end() } else { &*text };
             if !expected.is_empty() {
                 prop_assert_eq!(self::text(after[name].as_array().unwrap().last().unwrap()), expected);
             }

@@ -9,10 +9,13 @@
 //! panics on any input, and every buffer has a bound.
 
 pub mod anthropic;
+pub mod bedrock;
 pub mod coding;
 pub mod continued;
 pub mod event;
+pub mod eventstream;
 mod fields;
+pub mod framing;
 pub mod gemini;
 pub mod json;
 pub mod loss;
@@ -33,6 +36,7 @@ mod view;
 
 use event::Event;
 use loss::Losses;
+use framing::Framing;
 
 /// A wire grammar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -45,12 +49,19 @@ pub enum Dialect {
     Anthropic,
     /// Gemini `generateContent`.
     Gemini,
+    /// Bedrock `Converse`.
+    Bedrock,
 }
 
 impl Dialect {
     /// Every dialect.
-    pub const ALL: [Dialect; 4] =
-        [Dialect::OpenaiChat, Dialect::OpenaiResponses, Dialect::Anthropic, Dialect::Gemini];
+    pub const ALL: [Dialect; 5] = [
+        Dialect::OpenaiChat,
+        Dialect::OpenaiResponses,
+        Dialect::Anthropic,
+        Dialect::Gemini,
+        Dialect::Bedrock,
+    ];
 
     /// The name as files, labels and records write it.
     pub fn name(self) -> &'static str {
@@ -59,6 +70,18 @@ impl Dialect {
             Dialect::OpenaiResponses => "openai-responses",
             Dialect::Anthropic => "anthropic",
             Dialect::Gemini => "gemini",
+            Dialect::Bedrock => "bedrock",
+        }
+    }
+
+    /// How the frames of its streams are told apart.
+    pub fn framing(self) -> Framing {
+        match self {
+            Dialect::OpenaiChat
+            | Dialect::OpenaiResponses
+            | Dialect::Anthropic
+            | Dialect::Gemini => Framing::Sse,
+            Dialect::Bedrock => Framing::EventStream,
         }
     }
 }
@@ -94,6 +117,8 @@ pub enum Decoder {
     Anthropic(anthropic::Decoder),
     /// Gemini.
     Gemini(gemini::Decoder),
+    /// Bedrock.
+    Bedrock(bedrock::Decoder),
 }
 
 impl Decoder {
@@ -106,6 +131,7 @@ impl Decoder {
             }
             Dialect::Anthropic => Decoder::Anthropic(anthropic::Decoder::default()),
             Dialect::Gemini => Decoder::Gemini(gemini::Decoder::default()),
+            Dialect::Bedrock => Decoder::Bedrock(bedrock::Decoder::default()),
         }
     }
 
@@ -116,6 +142,7 @@ impl Decoder {
             Decoder::OpenaiResponses(decoder) => decoder.frame(frame, sink),
             Decoder::Anthropic(decoder) => decoder.frame(frame, sink),
             Decoder::Gemini(decoder) => decoder.frame(frame, sink),
+            Decoder::Bedrock(decoder) => decoder.frame(frame, sink),
         }
     }
 
@@ -126,6 +153,7 @@ impl Decoder {
             Decoder::OpenaiResponses(decoder) => decoder.is_complete(),
             Decoder::Anthropic(decoder) => decoder.is_complete(),
             Decoder::Gemini(decoder) => decoder.is_complete(),
+            Decoder::Bedrock(decoder) => decoder.is_complete(),
         }
     }
 
@@ -136,6 +164,7 @@ impl Decoder {
             Decoder::OpenaiResponses(decoder) => decoder.tail(),
             Decoder::Anthropic(decoder) => decoder.tail(),
             Decoder::Gemini(decoder) => decoder.tail(),
+            Decoder::Bedrock(decoder) => decoder.tail(),
         }
     }
 }
@@ -152,6 +181,8 @@ pub enum Encoder {
     Anthropic(anthropic::Encoder),
     /// Gemini.
     Gemini(gemini::Encoder),
+    /// Bedrock.
+    Bedrock(bedrock::Encoder),
 }
 
 impl Encoder {
@@ -165,6 +196,7 @@ impl Encoder {
             }
             Dialect::Anthropic => Encoder::Anthropic(anthropic::Encoder::new(source)),
             Dialect::Gemini => Encoder::Gemini(gemini::Encoder::new(source)),
+            Dialect::Bedrock => Encoder::Bedrock(bedrock::Encoder::new(source)),
         }
     }
 
@@ -175,6 +207,7 @@ impl Encoder {
             Encoder::OpenaiResponses(encoder) => encoder.frame(events, out),
             Encoder::Anthropic(encoder) => encoder.frame(events, out),
             Encoder::Gemini(encoder) => encoder.frame(events, out),
+            Encoder::Bedrock(encoder) => encoder.frame(events, out),
         }
     }
 
@@ -185,6 +218,7 @@ impl Encoder {
             Encoder::OpenaiResponses(encoder) => encoder.losses(),
             Encoder::Anthropic(encoder) => encoder.losses(),
             Encoder::Gemini(encoder) => encoder.losses(),
+            Encoder::Bedrock(encoder) => encoder.losses(),
         }
     }
 
@@ -195,6 +229,7 @@ impl Encoder {
             Encoder::OpenaiResponses(encoder) => encoder.tail(),
             Encoder::Anthropic(encoder) => encoder.tail(),
             Encoder::Gemini(encoder) => encoder.tail(),
+            Encoder::Bedrock(encoder) => encoder.tail(),
         }
     }
 }
@@ -208,6 +243,7 @@ pub fn decode_unary(dialect: Dialect, body: &[u8], sink: &mut Sink<'_>) {
         Dialect::OpenaiResponses => openai_responses::decode_unary(body, sink),
         Dialect::Anthropic => anthropic::decode_unary(body, sink),
         Dialect::Gemini => gemini::decode_unary(body, sink),
+        Dialect::Bedrock => bedrock::decode_unary(body, sink),
     }
 }
 
@@ -224,5 +260,6 @@ pub fn encode_unary(
         Dialect::OpenaiResponses => openai_responses::encode_unary(source, events, losses),
         Dialect::Anthropic => anthropic::encode_unary(source, events, losses),
         Dialect::Gemini => gemini::encode_unary(source, events, losses),
+        Dialect::Bedrock => bedrock::encode_unary(source, events, losses),
     }
 }

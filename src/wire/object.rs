@@ -1,6 +1,29 @@
-//! Writes JSON objects and arrays, member by member.
+//! Writes JSON objects and arrays, member by member, and puts unknown members back into them.
+//!
+//! Decoders say what they do not know as [`Event::Extra`] right behind the event of its object; an
+//! encoder finds those of one frame in a [`Run`] and puts them where they stood.
 
+use super::event::{Event, Place};
 use super::json::push_string;
+use smallvec::SmallVec;
+
+/// Unknown members: names and verbatim values.
+pub(crate) type Extras<'e> = SmallVec<[(&'e str, &'e str); 4]>;
+
+/// The events of one frame.
+#[derive(Clone, Copy)]
+pub(crate) struct Run<'e, 'a>(pub(crate) &'e [Event<'a>]);
+
+impl<'e> Run<'e, '_> {
+    /// The unknown members at `place`.
+    pub(crate) fn extras(self, place: Place) -> Extras<'e> {
+        let extra = |event: &'e Event<'_>| match event {
+            Event::Extra { place: at, key, json } if *at == place => Some((&**key, &**json)),
+            _ => None,
+        };
+        self.0.iter().filter_map(extra).collect()
+    }
+}
 
 /// Writes one JSON object.
 pub(crate) struct Object<'o> {
@@ -134,4 +157,11 @@ impl<'o> Array<'o> {
     pub(crate) fn close(self) {
         self.out.push(b']');
     }
+}
+
+/// `text` as a JSON string.
+pub(crate) fn quote(text: &str) -> String {
+    let mut out = Vec::with_capacity(text.len() + 2);
+    push_string(&mut out, text);
+    String::from_utf8(out).unwrap_or_default()
 }

@@ -17,7 +17,7 @@ mod plain;
 
 use super::loss::{Loss, Losses};
 use super::request::BodyError;
-use super::{Dialect, anthropic, gemini, json, openai_chat, openai_responses};
+use super::{Dialect, anthropic, bedrock, gemini, json, openai_chat, openai_responses};
 use serde_json::value::RawValue;
 use std::fmt;
 
@@ -31,6 +31,7 @@ pub fn read(dialect: Dialect, body: &[u8]) -> Result<Prompt, BodyError> {
         Dialect::OpenaiResponses => openai_responses::prompt::read(body),
         Dialect::Anthropic => anthropic::prompt::read(body),
         Dialect::Gemini => gemini::prompt::read(body),
+        Dialect::Bedrock => bedrock::prompt::read(body),
     }
 }
 
@@ -42,6 +43,7 @@ pub fn write(dialect: Dialect, prompt: &Prompt, losses: &mut Losses) -> Vec<u8> 
         Dialect::OpenaiResponses => openai_responses::prompt::write(prompt, losses),
         Dialect::Anthropic => anthropic::prompt::write(prompt, losses),
         Dialect::Gemini => gemini::prompt::write(prompt, losses),
+        Dialect::Bedrock => bedrock::prompt::write(prompt, losses),
     }
 }
 

@@ -166,6 +166,21 @@ impl Cause {
     }
 }
 
+impl Cause {
+    /// The exception of the Bedrock runtime (API reference, "Converse", Errors).
+    pub(super) fn bedrock_exception(self) -> &'static str {
+        match self {
+            Cause::Invalid | Cause::TooLarge => "ValidationException",
+            Cause::Unauthenticated | Cause::Billing | Cause::Forbidden => "AccessDeniedException",
+            Cause::NotFound => "ResourceNotFoundException",
+            Cause::Limited => "ThrottlingException",
+            Cause::Timeout => "ModelTimeoutException",
+            Cause::Overloaded => "ServiceUnavailableException",
+            Cause::Internal => "InternalServerException",
+        }
+    }
+}
+
 /// Reads the body of an answer with an error status.
 pub fn read_error(dialect: Dialect, status: u16, body: &[u8]) -> ProviderError {
     let mut found = None;
@@ -278,6 +293,14 @@ pub fn write_error(dialect: Dialect, status: u16, error: &ProviderError, id: &st
             out.extend_from_slice(b",\"status\":");
             push_string(&mut out, cause.gemini_status());
             out.extend_from_slice(b"}}");
+        }
+        Dialect::Bedrock => {
+            // AWS SDKs take the name from this member where no header has it.
+            out.extend_from_slice(b"{\"__type\":");
+            push_string(&mut out, cause.bedrock_exception());
+            out.extend_from_slice(b",\"message\":");
+            push_string(&mut out, message);
+            out.push(b'}');
         }
     }
     out

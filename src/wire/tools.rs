@@ -138,11 +138,13 @@ impl Strip<'_> {
                 Ok(self.list(top, raw, "mcp_servers", Strip::mcp_server)?.0)
             }
             (Dialect::OpenaiResponses, "input") => self.input(top),
+            (Dialect::Bedrock, "toolConfig") => self.bedrock(top),
             (
                 Dialect::OpenaiChat
                 | Dialect::OpenaiResponses
                 | Dialect::Anthropic
-                | Dialect::Gemini,
+                | Dialect::Gemini
+                | Dialect::Bedrock,
                 _,
             ) => Ok(Fate::AS_IT_IS),
         }
@@ -176,6 +178,8 @@ impl Strip<'_> {
             Dialect::OpenaiResponses => self.responses(tool),
             Dialect::Anthropic => self.anthropic(tool),
             Dialect::Gemini => self.gemini(tool),
+            // Its tools stand in `toolConfig`.
+            Dialect::Bedrock => Ok(Fate::AS_IT_IS),
         }
     }
 
@@ -317,6 +321,51 @@ impl Strip<'_> {
             return Ok(Fate::Remove);
         }
         Ok(Fate::Keep(sifted.edits))
+    }
+
+    /// Bedrock's tools and the choice among them, in one object. A cache point between them is no
+    /// tool, and does not stay alone.
+    fn bedrock(&mut self, top: &Fields<'_>) -> Result<Fate, BodyError> {
+        let Some(raw) = top.get("toolConfig")? else { return Ok(Fate::AS_IT_IS) };
+        let config = top.within(raw, "toolConfig")?;
+        let Some(list) = config.get("tools")? else { return Ok(Fate::AS_IT_IS) };
+        let (mut items, mut gone, mut left) = (Vec::new(), Vec::new(), 0usize);
+        for element in config.elements(list, "tools")? {
+            let tool = config.within(element, "tools")?;
+            let mut fate = Fate::AS_IT_IS;
+            for kind in ["toolSpec", "systemTool"] {
+                let Some(inner) = tool.get(kind)? else { continue };
+                let inner = tool.within(inner, kind)?;
+                let Some(name) = choice::text(&inner, "name")? else { continue };
+                if self.fate(&[Cow::Borrowed(&*name)]) == Fate::Remove {
+                    gone.push(name);
+                    fate = Fate::Remove;
+                } else {
+                    left += 1;
+                }
+            }
+            items.push((config.place(element), fate));
+        }
+        if gone.is_empty() {
+            return Ok(Fate::AS_IT_IS);
+        }
+        if left == 0 {
+            return Ok(Fate::Remove);
+        }
+        let mut edits = sift(items).edits;
+        if let Some(raw) = config.get("toolChoice")? {
+            let chosen = config.within(raw, "toolChoice")?;
+            let named = match chosen.get("tool")? {
+                Some(tool) => choice::text(&chosen.within(tool, "tool")?, "name")?,
+                None => None,
+            };
+            if named.is_some_and(|name| gone.iter().any(|known| **known == *name)) {
+                let with = br#"{"auto":{}}"#.to_vec();
+                edits.push(Edit { place: config.place(raw), with });
+            }
+        }
+        edits.sort_by_key(|edit| edit.place.start);
+        Ok(Fate::Keep(edits))
     }
 
     /// Tools that earlier turns bring along (a search of tools found them). Such a list may be

@@ -31,6 +31,7 @@ pub const PROVIDER_KEY: &str = "sk-must-never-be-shown";
 fn provider(name: &str) -> Provider {
     Provider {
         credential: None,
+        signer: None,
         name: ProviderName::new(name),
         family: Family::Openai,
         base: Some(BaseUrl {

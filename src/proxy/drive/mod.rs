@@ -45,8 +45,7 @@ use tokio::time::{Instant, sleep_until};
 const BODY_TIME_MAX: Duration = Duration::from_mins(10);
 
 /// The paths of answers, for who asks for another one.
-const PATHS: &str =
-    "/v1/chat/completions, /v1/responses, /v1/messages, /v1beta/models/{model}:generateContent";
+const PATHS: &str = "/v1/chat/completions, /v1/responses, /v1/messages, /v1beta/models/{model}:generateContent, /model/{model}/converse";
 
 /// How much larger than it came a compressed body may be.
 const RATIO_MAX: u32 = 200;
@@ -454,7 +453,7 @@ impl Exchange<'_> {
         if let Err(failed) = self.stand(book, wanted, provider, target) {
             return Attempted::Failed(failed);
         }
-        let (Some(base), Family::Openai | Family::Anthropic | Family::Gemini) =
+        let (Some(base), Family::Openai | Family::Anthropic | Family::Gemini | Family::Bedrock) =
             (&provider.base, provider.family)
         else {
             return self.answer_locally(client, book, wanted, route, provider, target).await;

@@ -14,6 +14,7 @@ use crate::proxy::upstream::{self, Answer, Origin};
 use crate::table::{Route, Target};
 use crate::wire::Dialect;
 use crate::wire::coding::{Coding, Inflater};
+use crate::wire::framing as frames;
 use crate::wire::refusal::{Class, Refusal};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use std::future::poll_fn;
@@ -45,11 +46,12 @@ impl Exchange<'_> {
             return self.switch(client, book, status, &mut headers, protocol, answer);
         }
         let waits = Waits { idle: route.timeouts.idle, total: until };
+        let stream_framing = self.admission.dialect.map_or(frames::Framing::Sse, Dialect::framing);
         let is_events = upstream
             .headers
             .get(header::CONTENT_TYPE)
             .and_then(|kind| kind.to_str().ok())
-            .is_some_and(|kind| kind.trim_start().starts_with("text/event-stream"));
+            .is_some_and(|kind| stream_framing.is_named_by(kind));
         let coding = coding_of(&upstream.headers);
         let dialect = self.admission.dialect;
         let asked_stream = book.facts.as_ref().is_some_and(|facts| facts.is_stream);

@@ -3,7 +3,7 @@
 use super::book::Book;
 use super::{Attempted, Body, Exchange, Failed, Interrupt, Stop, Wanted};
 use crate::exchange::attempts::Failure;
-use crate::exchange::forward;
+use crate::exchange::{forward, sigv4};
 use crate::proxy::client::{BodyFault, Client};
 use crate::proxy::h1;
 use crate::proxy::upstream::{self, Answer, Origin, UpstreamFault};
@@ -77,7 +77,17 @@ impl Exchange<'_> {
             body: framing,
             connection,
         };
-        h1::write_request_head(&mut head, &start, headers);
+        let signed = sigv4::Request {
+            method: self.asked.method,
+            host: authority,
+            target: target.as_str(),
+            body: &body,
+        };
+        let is_whole = matches!(wanted.body, Body::Whole { .. });
+        let signature =
+            forward::signature(provider, &signed, is_whole, &headers, self.gate.clock.unix_ms())?;
+        let signed = signature.iter().map(|(name, value)| (name, value));
+        h1::write_request_head(&mut head, &start, headers.iter().copied().chain(signed));
         let body = if body.len() <= INLINE_BYTES_MAX {
             head.extend_from_slice(&body);
             Bytes::new()

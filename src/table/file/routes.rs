@@ -19,6 +19,7 @@ const DIALECTS: &[(&str, Dialect)] = &[
     ("openai-responses", Dialect::OpenaiResponses),
     ("anthropic", Dialect::Anthropic),
     ("gemini", Dialect::Gemini),
+    ("bedrock", Dialect::Bedrock),
 ];
 const CAPTURES: &[(&str, Capture)] =
     &[("full", Capture::Full), ("metadata", Capture::Metadata), ("off", Capture::Off)];

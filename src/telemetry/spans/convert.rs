@@ -259,12 +259,15 @@ fn http_route(dialect: Dialect) -> &'static str {
         Dialect::OpenaiResponses => "/v1/responses",
         Dialect::Anthropic => "/v1/messages",
         Dialect::Gemini => "/v1beta/models/{model}",
+        Dialect::Bedrock => "/model/{model}",
     }
 }
 
 fn operation(dialect: Dialect) -> &'static str {
     match dialect {
-        Dialect::OpenaiChat | Dialect::OpenaiResponses | Dialect::Anthropic => "chat",
+        Dialect::OpenaiChat | Dialect::OpenaiResponses | Dialect::Anthropic | Dialect::Bedrock => {
+            "chat"
+        }
         Dialect::Gemini => "generate_content",
     }
 }

@@ -8,12 +8,10 @@
 use super::foreign::Foreign;
 use super::members::Members;
 use crate::wire::event::{Block, Event, Kind, Place, ToolFlavour};
-use crate::wire::json::push_string;
-pub(super) use crate::wire::object::Object;
 use crate::wire::loss::Losses;
+pub(super) use crate::wire::object::{Extras, Object, Run, quote};
 use crate::wire::{Dialect, Tail};
 use memchr::memchr2;
-use smallvec::SmallVec;
 use std::borrow::Cow;
 
 /// Events to frames.
@@ -136,31 +134,6 @@ impl<'e, 'a> Seen<'e, 'a> {
             ) => false,
         })
     }
-}
-
-/// Unknown members: names and verbatim values.
-pub(super) type Extras<'e> = SmallVec<[(&'e str, &'e str); 4]>;
-
-/// The events of one frame.
-#[derive(Clone, Copy)]
-pub(super) struct Run<'e, 'a>(pub(super) &'e [Event<'a>]);
-
-impl<'e> Run<'e, '_> {
-    /// The unknown members at `place`.
-    pub(super) fn extras(self, place: Place) -> Extras<'e> {
-        let extra = |event: &'e Event<'_>| match event {
-            Event::Extra { place: at, key, json } if *at == place => Some((&**key, &**json)),
-            _ => None,
-        };
-        self.0.iter().filter_map(extra).collect()
-    }
-}
-
-/// `text` as a JSON string.
-pub(super) fn quote(text: &str) -> String {
-    let mut out = Vec::with_capacity(text.len() + 2);
-    push_string(&mut out, text);
-    String::from_utf8(out).unwrap_or_default()
 }
 
 /// Appends a frame. Line ends in `data`, which only JSON kept verbatim has, go between `data:`

@@ -63,7 +63,7 @@ impl Dialect {
     pub(crate) fn has_openai_files(self) -> bool {
         match self {
             Dialect::OpenaiChat | Dialect::OpenaiResponses => true,
-            Dialect::Anthropic | Dialect::Gemini => false,
+            Dialect::Anthropic | Dialect::Gemini | Dialect::Bedrock => false,
         }
     }
 }

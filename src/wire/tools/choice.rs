@@ -50,7 +50,8 @@ impl Context<'_> {
                 Dialect::OpenaiChat
                 | Dialect::OpenaiResponses
                 | Dialect::Anthropic
-                | Dialect::Gemini,
+                | Dialect::Gemini
+                | Dialect::Bedrock,
                 _,
             ) => return Ok(None),
         };
@@ -78,7 +79,9 @@ impl Context<'_> {
         }
         let auto: &[u8] = match self.dialect {
             Dialect::Anthropic => br#"{"type":"auto"}"#,
-            Dialect::OpenaiChat | Dialect::OpenaiResponses | Dialect::Gemini => br#""auto""#,
+            Dialect::OpenaiChat | Dialect::OpenaiResponses | Dialect::Gemini | Dialect::Bedrock => {
+                br#""auto""#
+            }
         };
         Ok(Fate::Keep(vec![Edit { place: top.place(raw), with: auto.to_vec() }]))
     }

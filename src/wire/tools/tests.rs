@@ -7,6 +7,7 @@ const CHAT: Dialect = Dialect::OpenaiChat;
 const RESPONSES: Dialect = Dialect::OpenaiResponses;
 const ANTHROPIC: Dialect = Dialect::Anthropic;
 const GEMINI: Dialect = Dialect::Gemini;
+const BEDROCK: Dialect = Dialect::Bedrock;
 
 /// A dialect, a body, the killed tools, and the body that is left; the same one if nothing is.
 const CASES: &[(Dialect, &str, &[&str], &str)] = &[
@@ -54,6 +55,19 @@ const CASES: &[(Dialect, &str, &[&str], &str)] = &[
         r#"{"tools":[{"type":"function","name":"a"},{"type":"function","name":"b"}],"tool_choice":{"type":"allowed_tools","mode":"auto","tools":[{"type":"function","name":"a"}]}}"#,
         &["a"],
         r#"{"tools":[{"type":"function","name":"b"}],"tool_choice":"none"}"#,
+    ),
+    // Bedrock has tools and choice in one object.
+    (
+        BEDROCK,
+        r#"{"toolConfig":{"tools":[{"toolSpec":{"name":"a"}},{"cachePoint":{"type":"default"}},{"toolSpec":{"name":"b"}}],"toolChoice":{"tool":{"name":"a"}}},"messages":[]}"#,
+        &["a"],
+        r#"{"toolConfig":{"tools":[{"cachePoint":{"type":"default"}},{"toolSpec":{"name":"b"}}],"toolChoice":{"auto":{}}},"messages":[]}"#,
+    ),
+    (
+        BEDROCK,
+        r#"{"messages":[],"toolConfig":{"toolChoice":{"any":{}},"tools":[{"systemTool":{"name":"a"}},{"cachePoint":{"type":"default"}}]}}"#,
+        &["a"],
+        r#"{"messages":[]}"#,
     ),
     // Legacy functions.
     (
@@ -197,6 +211,7 @@ fn definition(dialect: Dialect, name: &str) -> Value {
         RESPONSES => json!({"type": "function", "name": name, "parameters": {}}),
         ANTHROPIC => json!({"name": name, "input_schema": {"properties": {"name": {}}}}),
         GEMINI => json!({"functionDeclarations": [{"name": name}]}),
+        BEDROCK => json!({"toolSpec": {"name": name, "inputSchema": {"json": {}}}}),
     }
 }
 
