@@ -50,6 +50,18 @@ impl Encoder {
         }
     }
 
+    /// See [`crate::wire::Encoder::turn_foreign`].
+    pub fn turn_foreign(&mut self, history: &[Event<'_>]) -> bool {
+        if self.foreign.is_none() {
+            let mut foreign = Box::<Foreign>::default();
+            for event in history {
+                foreign.events(std::slice::from_ref(event), &mut Vec::new());
+            }
+            self.foreign = Some(foreign);
+        }
+        true
+    }
+
     /// See [`crate::wire::Encoder::tail`].
     pub fn tail(&self) -> Tail {
         self.tail.clone()

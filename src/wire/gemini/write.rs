@@ -67,6 +67,13 @@ impl Encoder {
         }
     }
 
+    /// See [`super::super::Encoder::turn_foreign`]. Nothing is numbered here, so nothing of what
+    /// went before matters.
+    pub fn turn_foreign(&mut self) -> bool {
+        self.foreign.get_or_insert_default();
+        true
+    }
+
     /// See [`super::super::Encoder::tail`].
     pub fn tail(&self) -> Tail {
         let some = |word: &str| (!word.is_empty()).then(|| word.into());

@@ -98,6 +98,19 @@ impl Encoder {
         write(&mut self.facts, &translated, out);
     }
 
+    /// See [`crate::wire::Encoder::turn_foreign`].
+    pub fn turn_foreign(&mut self, history: &[Event<'_>]) -> bool {
+        if self.translator.is_none() {
+            let mut translator = Translator::default();
+            let mut told = Vec::new();
+            for event in history {
+                translator.translate(event, &mut told);
+            }
+            self.translator = Some(translator);
+        }
+        true
+    }
+
     /// See [`crate::wire::Encoder::tail`].
     pub fn tail(&self) -> Tail {
         let created = self.facts.values[2].as_deref().and_then(|raw| raw.parse().ok());
