@@ -3,9 +3,9 @@
 //! A call is known by choice and block. Its name may come in pieces, and in some imitations after
 //! its arguments, so a call has a stage; what is decided about it waits for [`Stage::Named`].
 
-use crate::wire::Dialect;
 use crate::wire::event::{Block, Event, Kind, Place, ToolFlavour};
 use crate::wire::json;
+use crate::wire::{Dialect, anthropic};
 
 /// The most calls of one answer that are followed.
 const CALLS_MAX: usize = 4096;
@@ -43,6 +43,8 @@ pub(super) struct Call {
     /// A second name: of a hosted call whose first is its kind.
     pub alias: String,
     pub is_for_caller: bool,
+    /// Whether only its own dialect knows it.
+    pub is_hosted: bool,
     pub stage: Stage,
     pub fate: Fate,
     /// Whether a part of it has left.
@@ -109,6 +111,7 @@ impl Calls {
                             self.open((channel.choice, channel.block), "", kind, false);
                             if let Some(call) = self.find_mut(channel.choice, channel.block) {
                                 call.stage = call.stage.max_named();
+                                call.is_hosted = true;
                             }
                         }
                     }
@@ -156,6 +159,16 @@ impl Calls {
             }
             Event::Stop { choice, .. } => self.close_all(Some(*choice)),
             Event::End | Event::Error { .. } => self.close_all(None),
+            Event::Extra { place: Place::Block(block), key, json } if key == "caller" => {
+                // A call that a hosted call makes is a part of that.
+                let by = |call: &&Call| !call.id.is_empty() && mentions(json.as_bytes(), &call.id);
+                let parent = self.list.iter().find(by).map(|call| call.name.clone());
+                if let Some(name) = parent
+                    && let Some(call) = self.list.iter_mut().rfind(|call| call.block == *block)
+                {
+                    call.alias = name;
+                }
+            }
             Event::Extra { place: Place::Block(block), key, json } => {
                 if key == "id"
                     && let Some(call) = self.list.iter_mut().rfind(|call| call.block == *block)
@@ -182,8 +195,8 @@ impl Calls {
 
     /// A result that stands in a block of its own shares the fate of its call.
     fn link(&mut self, choice: u16, block: u16, data: &[u8]) {
-        let of = |call: &&Call| !call.id.is_empty() && mentions(data, &call.id);
-        let Some(call) = self.list.iter().find(of).cloned() else { return };
+        let Some(id) = anthropic::result_of(data).filter(|id| !id.is_empty()) else { return };
+        let Some(call) = self.list.iter().find(|call| call.id == id).cloned() else { return };
         self.put(Call {
             choice,
             block,
@@ -221,6 +234,7 @@ impl Calls {
             name: name.to_owned(),
             alias: String::new(),
             is_for_caller,
+            is_hosted: false,
             stage,
             fate: Fate::Undecided,
             has_left: false,

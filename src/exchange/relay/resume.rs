@@ -37,6 +37,7 @@ pub struct Delivered<'r> {
 
 /// The state of an answer that can be resumed.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, no states of one machine")]
 pub(super) struct Resumed {
     client: Dialect,
     text: String,
@@ -235,10 +236,6 @@ impl Resumed {
         let mut told = Vec::with_capacity(events.len());
         for event in events {
             match event {
-                Event::Start { .. }
-                | Event::Extra { .. }
-                | Event::Opaque { .. }
-                | Event::Repeat { .. } => {}
                 Event::Usage { counts, .. } => {
                     after.counts = later(after.counts, counts);
                     let counts = sum(after.base, after.counts);
@@ -277,7 +274,12 @@ impl Resumed {
                     told.push(event);
                 }
                 Event::Error { .. } | Event::Ping => told.push(event),
-                Event::Text { .. }
+                // Of other choices, or known to the next provider's dialect only.
+                Event::Start { .. }
+                | Event::Extra { .. }
+                | Event::Opaque { .. }
+                | Event::Repeat { .. }
+                | Event::Text { .. }
                 | Event::Open { .. }
                 | Event::Signature { .. }
                 | Event::Close { .. }

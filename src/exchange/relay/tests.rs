@@ -7,7 +7,7 @@ use crate::wire::refusal::Class;
 use proptest::prelude::*;
 use std::path::PathBuf;
 
-const NOW: Tick = Tick(std::time::Duration::ZERO);
+const NOW: Tick = Tick(0);
 
 fn root() -> PathBuf {
     let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/data");
@@ -77,6 +77,26 @@ fn run(plan: &Plan, bytes: &[u8], step: usize) -> (Vec<u8>, Result<(), Broken>) 
     (out, ended)
 }
 
+/// Whether a recording is one answer: some hold those of several requests, one behind the other,
+/// whose blocks have the same numbers.
+fn is_one_answer(bytes: &[u8]) -> bool {
+    [&b"\"type\":\"response.created\""[..], b"\"type\":\"message_start\"", b"data: [DONE]"]
+        .iter()
+        .all(|mark| memchr::memmem::find_iter(bytes, mark).count() < 2)
+}
+
+/// Whether calls of this hosted tool make calls of their own, which go with them.
+fn calls_others(dialect: Dialect, tool: &str, bytes: &[u8]) -> bool {
+    let mark = b"\"type\":\"code_execution_2";
+    dialect == Dialect::Anthropic
+        && tool == "code_execution"
+        && memchr::memmem::find(
+            &bytes.iter().copied().filter(|b| *b != b' ').collect::<Vec<_>>(),
+            mark,
+        )
+        .is_some()
+}
+
 /// Whole, byte by byte, and some pieces between; large ones not byte by byte.
 fn steps(length: usize) -> [usize; 3] {
     [length, if length < 20_000 { 1 } else { 251 }, 97]
@@ -141,6 +161,9 @@ fn nothing_is_edited_where_nothing_is_killed() {
 fn a_killed_call_never_leaves_and_the_rest_does() {
     let mut killed = 0;
     for (dialect, name, bytes) in recorded(".sse") {
+        if !is_one_answer(&bytes) {
+            continue;
+        }
         let before = events(dialect, &bytes);
         let (calls, text) = said(&before);
         let mut names: Vec<_> = calls.iter().map(|call| call.0.clone()).collect();
@@ -159,11 +182,15 @@ fn a_killed_call_never_leaves_and_the_rest_does() {
                 let after = events(dialect, &out);
                 let (left, said_now) = said(&after);
                 let kept: Vec<_> = calls.iter().filter(|call| call.0 != **tool).cloned().collect();
-                assert_eq!(left, kept, "{name} {tool}");
+                if calls_others(dialect, tool, &bytes) {
+                    assert!(left.iter().all(|call| kept.contains(call)), "{name} {tool}");
+                } else {
+                    assert_eq!(left, kept, "{name} {tool}");
+                }
                 let note = "A tool call was stopped by firedoor (ref lv_1).";
                 assert!(
                     said_now == text || (text.is_empty() && said_now == note),
-                    "{name}: {said_now}"
+                    "{name}: {said_now:?} for {text:?}"
                 );
                 for event in &before {
                     if let Event::Open { block: Block::Tool { id, name: called, .. }, .. } = event
@@ -208,7 +235,11 @@ fn a_killed_call_is_taken_out_of_whole_answers() {
             assert_eq!(done.lever.as_deref(), Some("lv_1"), "{name}");
             let (left, said_now) = said(&decode(&done.body));
             let kept: Vec<_> = calls.iter().filter(|call| call.0 != *tool).cloned().collect();
-            assert_eq!(left.len(), kept.len(), "{name}");
+            if calls_others(dialect, tool, &bytes) {
+                assert!(left.len() < kept.len(), "{name}");
+            } else {
+                assert_eq!(left.len(), kept.len(), "{name}");
+            }
             assert!(left.iter().all(|call| call.0 != *tool), "{name}");
             assert!(said_now == text || text.is_empty(), "{name}");
             killed += 1;
@@ -222,7 +253,7 @@ fn a_killed_call_is_taken_out_of_whole_answers() {
 #[test]
 fn another_dialect_reads_the_same_at_every_split() {
     for (source, name, bytes) in recorded(".sse") {
-        if bytes.len() > 60_000 {
+        if bytes.len() > 60_000 || !is_one_answer(&bytes) {
             continue;
         }
         for client in Dialect::ALL.into_iter().filter(|client| *client != source) {
@@ -231,7 +262,10 @@ fn another_dialect_reads_the_same_at_every_split() {
             for step in [1, 97] {
                 assert!(run(&plan, &bytes, step) == (whole.clone(), ended.clone()), "{name}");
             }
-            if ended.is_ok() && client != Dialect::Gemini {
+            let refuses = events(source, &bytes).iter().any(|event| {
+                matches!(event, Event::Text { channel, .. } if channel.kind == Kind::Refusal)
+            });
+            if ended.is_ok() && client != Dialect::Gemini && !refuses {
                 assert_eq!(
                     said(&events(client, &whole)).1,
                     said(&events(source, &bytes)).1,
@@ -301,8 +335,10 @@ fn another_provider_goes_on_without_repeating_or_losing_text() {
                 }
                 relay.end(NOW, &mut out).unwrap();
                 let told = events(dialect, &out);
-                let expected =
-                    format!("{had}{}", if had.ends_with(' ') { &more[1..] } else { more });
+                let expected = format!(
+                    "{had}{}",
+                    if again.is_empty() && had.ends_with(' ') { &more[1..] } else { more }
+                );
                 assert_eq!(said(&told).1, expected, "{name} {at} {next:?}");
                 let starts = told.iter().filter(|event| matches!(event, Event::Start { .. }));
                 assert!(starts.count() <= 1, "{name}");

@@ -2,7 +2,8 @@
 //!
 //! What always holds: of a call that is killed no event leaves, nor a second copy of it; other
 //! blocks keep their order and are numbered without gaps; an answer of which no call is left for
-//! the caller to run ends as an ordinary turn; one of which nothing is left says so.
+//! the caller to run ends as an ordinary turn; one of which nothing is left says so. A hosted call
+//! that a killed hosted call makes goes with it.
 //!
 //! Decisions need whole names: the frames of a call whose name may go on are held by the caller.
 //! What it cannot see: a name inside a frame that the dialect's decoder does not understand is
@@ -188,7 +189,7 @@ impl Guard {
                     self.place(channel, places.as_deref(), &mut done.lever)
                 }
                 Event::Extra { place, json, key } => {
-                    let is_skeleton = self.is_skeleton(place);
+                    let is_skeleton = self.is_skeleton(*place);
                     let lever = self.lever_at(*place, last_choice).map(Box::from);
                     self.move_place(place);
                     let stays = lever.is_none() && (is_skeleton || !self.tells(key, json));
@@ -217,6 +218,7 @@ impl Guard {
                     {
                         let text = format!("A tool call was stopped by firedoor (ref {lever}).");
                         let note = Note { block: said.next_block, text };
+                        self.said(*choice).has_text = true;
                         if self.source == Dialect::OpenaiResponses && encoding == Encoding::Native {
                             done.note = Some(note);
                         } else {
@@ -236,7 +238,9 @@ impl Guard {
                 (false, Some(riding)) if matches!(event, Event::Repeat { .. }) => Some(riding),
                 _ => None,
             };
-            if stays {
+            // Another dialect would take these arguments for a call without a name.
+            let is_foreign = encoding == Encoding::Foreign && self.is_hosted_text(&event);
+            if stays && !is_foreign {
                 self.learn(&event);
                 done.events.push(event);
             }
@@ -247,6 +251,32 @@ impl Guard {
             done.events.clear();
         }
         done
+    }
+
+    fn is_hosted_text(&self, event: &Event<'_>) -> bool {
+        match event {
+            Event::Text { channel, .. } if channel.kind == Kind::ToolArguments => {
+                self.calls.list.iter().any(|call| call.is_hosted && self.is_at(call, *channel))
+            }
+            Event::Text { .. }
+            | Event::Start { .. }
+            | Event::Open { .. }
+            | Event::Repeat { .. }
+            | Event::Signature { .. }
+            | Event::Close { .. }
+            | Event::Stop { .. }
+            | Event::Usage { .. }
+            | Event::Error { .. }
+            | Event::Ping
+            | Event::Extra { .. }
+            | Event::Opaque { .. }
+            | Event::End => false,
+        }
+    }
+
+    /// Whether `channel`, already moved, is that of `call`.
+    fn is_at(&self, call: &super::calls::Call, channel: Channel) -> bool {
+        call.choice == channel.choice && self.moved(call.choice, call.block) == channel.block
     }
 
     /// Whether what is on `channel` stays; moves it.
@@ -307,8 +337,8 @@ impl Guard {
         }
     }
 
-    fn is_skeleton(&self, place: &Place) -> bool {
-        self.source == Dialect::OpenaiResponses && *place == Place::Message
+    fn is_skeleton(&self, place: Place) -> bool {
+        self.source == Dialect::OpenaiResponses && place == Place::Message
     }
 
     /// The block that a member stands in, if it stands in one.
@@ -324,14 +354,8 @@ impl Guard {
     /// that is the one of the event before.
     fn lever_at(&self, place: Place, choice: Option<u16>) -> Option<&str> {
         let block = self.block_of(place)?;
-        match choice {
-            Some(choice) => self.lever(choice, block),
-            None => {
-                let mut calls = self.calls.list.iter();
-                let choice = calls.find(|call| call.block == block)?.choice;
-                self.lever(choice, block)
-            }
-        }
+        let known = || self.calls.list.iter().find(|call| call.block == block);
+        self.lever(choice.or_else(|| Some(known()?.choice))?, block)
     }
 
     fn move_place(&self, place: &mut Place) {
@@ -374,7 +398,7 @@ impl Guard {
     /// The edited skeleton of a Responses frame; `None` where there is none.
     fn skeleton(&self, events: &[Event<'_>], said: Option<&str>) -> Option<Edited> {
         let (name, json) = events.iter().find_map(|event| match event {
-            Event::Extra { place, key, json } if self.is_skeleton(place) => Some((key, json)),
+            Event::Extra { place, key, json } if self.is_skeleton(*place) => Some((key, json)),
             _ => None,
         })?;
         let block = |block| match self.lever(0, block) {
@@ -424,7 +448,7 @@ impl Guard {
             Some(Edited::Skeleton { json: edited, .. }) => {
                 for event in &mut done.events {
                     if let Event::Extra { place, json, .. } = event
-                        && self.is_skeleton(place)
+                        && self.is_skeleton(*place)
                     {
                         *json = Cow::Owned(edited);
                         break;
