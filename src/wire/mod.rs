@@ -34,9 +34,10 @@ mod template;
 pub mod tools;
 mod view;
 
-use event::Event;
-use loss::Losses;
+use event::{Block, Channel, Event, Kind};
 use framing::Framing;
+use loss::Losses;
+use std::borrow::Cow;
 
 /// A wire grammar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -219,6 +220,47 @@ impl Encoder {
             Encoder::Anthropic(encoder) => encoder.losses(),
             Encoder::Gemini(encoder) => encoder.losses(),
             Encoder::Bedrock(encoder) => encoder.losses(),
+        }
+    }
+
+    /// A frame of the source, which this encoder did not get, was left out of the answer.
+    pub fn skip_frame(&mut self) {
+        match self {
+            Encoder::OpenaiResponses(encoder) => encoder.skip_frame(),
+            Encoder::OpenaiChat(_)
+            | Encoder::Anthropic(_)
+            | Encoder::Gemini(_)
+            | Encoder::Bedrock(_) => {}
+        }
+    }
+
+    /// Appends frames that say a text of our own, in a block of its own where the dialect has
+    /// blocks; `block` is the number of the next one.
+    pub fn say(&mut self, choice: u16, block: u16, text: &str, out: &mut Vec<u8>) {
+        let channel = Channel { choice, block, part: 0, kind: Kind::Answer };
+        match self {
+            Encoder::OpenaiChat(_)
+            | Encoder::Anthropic(_)
+            | Encoder::Gemini(_)
+            | Encoder::Bedrock(_) => {
+                let open = Event::Open { channel, block: Block::Text };
+                let said = Event::Text { channel, text: Cow::Borrowed(text), span: None };
+                self.frame(&[open, said, Event::Close { channel }], out);
+            }
+            Encoder::OpenaiResponses(encoder) => encoder.say(channel, text, out),
+        }
+    }
+
+    /// Makes an encoder go on with the events of `source`, whatever dialect that is. `history` is what
+    /// was said so far, as events of any other dialect would say it, block for block. Gives
+    /// whether it can: its own numbers and ids then continue those that the client has seen.
+    pub fn turn_foreign(&mut self, source: Dialect, history: &[Event<'_>]) -> bool {
+        match self {
+            Encoder::OpenaiChat(encoder) => encoder.turn_foreign(source, history),
+            Encoder::OpenaiResponses(encoder) => encoder.turn_foreign(source, history),
+            Encoder::Anthropic(encoder) => encoder.turn_foreign(source, history),
+            Encoder::Gemini(encoder) => encoder.turn_foreign(source, history),
+            Encoder::Bedrock(encoder) => encoder.turn_foreign(source, history),
         }
     }
 

@@ -55,6 +55,20 @@ impl Encoder {
         self.foreign.as_ref().map_or_else(Losses::default, |foreign| foreign.retelling.losses())
     }
 
+    /// See [`crate::wire::Encoder::turn_foreign`].
+    pub fn turn_foreign(&mut self, source: Dialect, history: &[Event<'_>]) -> bool {
+        if let Some(foreign) = &mut self.foreign {
+            foreign.retelling.turn_to(source);
+            return true;
+        }
+        let mut foreign = Box::new(Foreign::new(source));
+        for event in history {
+            foreign.events(std::slice::from_ref(event), &mut Vec::new());
+        }
+        self.foreign = Some(foreign);
+        true
+    }
+
     /// See [`crate::wire::Encoder::tail`].
     pub fn tail(&self) -> Tail {
         self.tail.clone()

@@ -54,6 +54,20 @@ impl Encoder {
         }
     }
 
+    /// See [`crate::wire::Encoder::turn_foreign`].
+    pub fn turn_foreign(&mut self, source: Dialect, history: &[Event<'_>]) -> bool {
+        if let Some(foreign) = &mut self.foreign {
+            foreign.retelling.turn_to(source);
+            return true;
+        }
+        let mut foreign = Box::new(Foreign::new(source));
+        for event in history {
+            foreign.events(std::slice::from_ref(event));
+        }
+        self.foreign = Some(foreign);
+        true
+    }
+
     /// See [`crate::wire::Encoder::losses`].
     pub fn losses(&self) -> Losses {
         self.foreign.as_ref().map_or_else(Losses::default, |foreign| foreign.retelling.losses())

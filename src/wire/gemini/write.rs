@@ -20,7 +20,7 @@ pub struct Encoder {
 }
 
 /// What every response repeats.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Ids {
     id: Box<str>,
     model: Box<str>,
@@ -71,6 +71,20 @@ impl Encoder {
     /// See [`super::super::Encoder::losses`].
     pub fn losses(&self) -> Losses {
         self.foreign.as_ref().map_or_else(Losses::default, |foreign| foreign.retelling.losses())
+    }
+
+    /// See [`super::super::Encoder::turn_foreign`].
+    pub fn turn_foreign(&mut self, source: Dialect, history: &[Event<'_>]) -> bool {
+        if let Some(foreign) = &mut self.foreign {
+            foreign.retelling.turn_to(source);
+            return true;
+        }
+        let mut foreign = Foreign::new(source);
+        for event in history {
+            foreign.pieces(std::slice::from_ref(event), false, &mut self.ids.clone());
+        }
+        self.foreign = Some(foreign);
+        true
     }
 
     /// See [`super::super::Encoder::tail`].

@@ -108,6 +108,22 @@ impl Encoder {
             .map_or_else(Losses::default, |translator| translator.retelling.losses())
     }
 
+    /// See [`crate::wire::Encoder::turn_foreign`].
+    pub fn turn_foreign(&mut self, source: Dialect, history: &[Event<'_>]) -> bool {
+        if let Some(translator) = &mut self.translator {
+            translator.retelling.turn_to(source);
+            return true;
+        }
+        let mut translator = Translator::new(source);
+        let mut told = Vec::new();
+        translator.retelling.events(history, &mut told);
+        for event in &told {
+            translator.translate(event, &mut Vec::new());
+        }
+        self.translator = Some(translator);
+        true
+    }
+
     /// See [`crate::wire::Encoder::tail`].
     pub fn tail(&self) -> Tail {
         let created = self.facts.values[2].as_deref().and_then(|raw| raw.parse().ok());

@@ -15,6 +15,7 @@
 //! Raw reasoning text (`reasoning_text`) and its summary count their parts apart, so the former's
 //! are told by [`REASONING_CONTENT`].
 
+pub mod edit;
 mod item;
 pub(super) mod prompt;
 mod request;

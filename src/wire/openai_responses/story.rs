@@ -23,6 +23,8 @@ use super::write::delta_stem;
 use crate::wire::event::{Block, Channel, Counts, Event, Kind, StopReason, ToolFlavour};
 use crate::wire::{Tail, json, sse};
 
+mod resume;
+
 /// The most text that is held for the final copies, in bytes.
 pub const HELD_TEXT_BYTES_MAX: usize = 4 << 20;
 

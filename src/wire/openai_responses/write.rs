@@ -43,8 +43,9 @@ pub struct Encoder {
     is_native: bool,
     retelling: Option<Retelling>,
     tail: Tail,
-    /// Frames that we wrote and the provider did not, by which its numbers are moved.
-    inserted: u64,
+    /// Frames that we wrote and the provider did not, less those of its own that were left out: by
+    /// this much its numbers are moved.
+    inserted: i64,
     items: Vec<(u16, Box<str>, &'static str)>,
     story: Box<Story>,
 }
@@ -96,6 +97,50 @@ impl Encoder {
         self.tail.clone()
     }
 
+    /// See [`crate::wire::Encoder::skip_frame`].
+    pub fn skip_frame(&mut self) {
+        if self.is_native {
+            self.inserted -= 1;
+        }
+    }
+
+    /// See [`crate::wire::Encoder::say`].
+    pub fn say(&mut self, channel: Channel, text: &str, out: &mut Vec<u8>) {
+        if !self.is_native {
+            let text = Event::Text { channel, text: Cow::Borrowed(text), span: None };
+            self.frame(&[text, Event::Close { channel }], out);
+            return;
+        }
+        for (name, members) in super::edit::message(channel.block, text) {
+            let number = self.tail.sequence;
+            let data = format!("{{\"type\":\"{name}\",\"sequence_number\":{number},{members}}}");
+            sse::push_frame(out, name, data.as_bytes());
+            self.tail.sequence = number.saturating_add(1);
+            self.inserted += 1;
+        }
+    }
+
+    /// See [`crate::wire::Encoder::turn_foreign`].
+    pub fn turn_foreign(&mut self, source: Dialect, history: &[Event<'_>]) -> bool {
+        if !self.is_native {
+            if let Some(retelling) = &mut self.retelling {
+                retelling.turn_to(source);
+            }
+            return true;
+        }
+        let mut retelling = Retelling::new(source, ROOM);
+        let mut told = Vec::new();
+        retelling.events(history, &mut told);
+        let (mut scratch, mut out) = (Tail::default(), Vec::new());
+        for event in &told {
+            self.story.event(event, &mut scratch, &mut out);
+        }
+        self.is_native = false;
+        self.retelling = Some(retelling);
+        self.items.sort_unstable_by_key(|(block, ..)| *block);
+        self.story.take_over(&self.items)
+    }
+
     /// A frame of this dialect that has a skeleton.
     fn skeleton(&mut self, name: &str, json: &str, events: &[Event<'_>], out: &mut Vec<u8>) {
         for event in events {
@@ -124,7 +169,7 @@ impl Encoder {
         if let Some(value) = number
             && let Ok(number) = value.parse::<u64>()
         {
-            let number = number.saturating_add(self.inserted);
+            let number = number.saturating_add_signed(self.inserted);
             filled.splices.push((value, number.to_string().into_bytes()));
             self.tail.sequence = number;
         }
@@ -148,7 +193,7 @@ impl Encoder {
                     deltas += 1;
                     let extras = if deltas == 1 { &extras[..] } else { &[] };
                     self.delta(*channel, text, extras, out);
-                    self.inserted += u64::from(deltas > 1);
+                    self.inserted += i64::from(deltas > 1);
                 }
                 Event::Ping => out.extend_from_slice(b": ping\n\n"),
                 Event::Opaque { dialect, name, data } => {

@@ -122,6 +122,11 @@ impl Retelling {
         }
     }
 
+    /// Another provider goes on, in `source`.
+    pub(super) fn turn_to(&mut self, source: Dialect) {
+        self.source = source;
+    }
+
     /// What could not be said so far.
     pub(super) fn losses(&self) -> Losses {
         self.losses
