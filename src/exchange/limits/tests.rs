@@ -439,6 +439,8 @@ fn what_is_estimated() {
         limit: None,
         loops_met: Vec::new(),
         lever: None,
+            losses: crate::wire::loss::Losses::default(),
+            seams: vec![],
             fault: None,
     };
     let told = |input, output| Counts { input, output, ..Counts::default() };
