@@ -3,8 +3,8 @@
 use crate::control::{LeverDesk, Reload, Switchboard};
 use crate::id::Epoch;
 use crate::proxy::registry::About;
-use crate::table::lever::Scope;
 use crate::table::diagnostic::Diagnostic;
+use crate::table::lever::Scope;
 use crate::telemetry::{HealthSource, Lifecycle, LimitSource, ReloadOutcome, Telemetry};
 use axum::Json;
 use axum::response::{IntoResponse, Response};

@@ -261,8 +261,7 @@ impl LeverDesk {
         let mut history: VecDeque<super::log::Entry> = parts.history.into();
         let surplus = history.len().saturating_sub(HISTORY_MAX);
         history.drain(..surplus);
-        let condition =
-            if parts.log.is_some() { Condition::Up } else { Condition::LastKnown };
+        let condition = if parts.log.is_some() { Condition::Up } else { Condition::LastKnown };
         let desk = LeverDesk {
             log: parts.log,
             notes: parts.notes,
@@ -310,6 +309,16 @@ impl LeverDesk {
         self.notices.subscribe()
     }
 
+    /// Keeps `text` for the next process, under `name`; waits for the disk.
+    pub async fn keep_note(&self, name: &'static str, text: String) {
+        self.note(move |notes| notes.keep(name, &text)).await;
+    }
+
+    /// What the process before this one kept under `name`.
+    pub fn kept_note(&self, name: &str) -> Option<String> {
+        self.notes.as_ref()?.kept(name)
+    }
+
     /// The levers in force, oldest first, and the revision.
     pub async fn standing(&self) -> (Rev, Vec<Standing>) {
         let held = self.held.lock().await;
@@ -347,7 +356,7 @@ impl LeverDesk {
         let random = clocks::random().map_err(|why| LeverFault::Unavailable(why.to_owned()))?;
         let unix_ms = clocks::unix_ms();
         let lever = Lever {
-            id: LeverId::new(unix_ms, random),
+            id: held.next_id(LeverId::new(unix_ms, random)),
             act: order.act,
             scope: order.scope,
             reason: order.reason,
@@ -413,9 +422,7 @@ impl LeverDesk {
         let mut held = self.held.lock().await;
         let before = held.durable(id)?;
         let elapsed = held.elapsed(id, Moment::now());
-        let ttl_ms = ttl.map(|ttl| {
-            u64::try_from((elapsed + ttl).as_millis()).unwrap_or(u64::MAX)
-        });
+        let ttl_ms = ttl.map(|ttl| u64::try_from((elapsed + ttl).as_millis()).unwrap_or(u64::MAX));
         let was = before.ttl_ms.map_or_else(|| "no end".to_owned(), |ms| format!("{ms} ms"));
         let audit = audit(actor, reason, None, Some(&was));
         let change = Change::Extend { id, ttl_ms };
@@ -448,7 +455,8 @@ impl LeverDesk {
             let before = held.durable(id).or_else(|fault| held.left_out(id).ok_or(fault))?;
             let audit = audit(actor, reason, None, Some("in force"));
             let change = Change::Lift { id };
-            let rev = self.append(&mut held, change, audit).await.map_err(LeverFault::Unavailable)?;
+            let rev =
+                self.append(&mut held, change, audit).await.map_err(LeverFault::Unavailable)?;
             (before, Some(rev))
         };
         held.clocks.remove(&id);
@@ -552,12 +560,7 @@ impl LeverDesk {
     }
 
     /// Appends, against whatever others append, and takes what it appended.
-    async fn append(
-        &self,
-        held: &mut Held,
-        change: Change,
-        audit: Audit,
-    ) -> Result<Rev, String> {
+    async fn append(&self, held: &mut Held, change: Change, audit: Audit) -> Result<Rev, String> {
         let Some(log) = &self.log else {
             return Err(
                 "the gate was started with --last-known, without its control log; mend the log and restart"
@@ -623,7 +626,10 @@ impl LeverDesk {
         if has_changed {
             match &now {
                 Condition::Lost(why) => {
-                    tracing::error!(why, "the control log is lost; the gate keeps the levers it has");
+                    tracing::error!(
+                        why,
+                        "the control log is lost; the gate keeps the levers it has"
+                    );
                 }
                 Condition::Up => tracing::info!("the control log is back"),
                 Condition::LastKnown => {}
@@ -681,14 +687,29 @@ impl Held {
         }
         if let Change::Pull { lever } = &entry.change {
             let at = Moment::now();
-            self.clocks
-                .entry(lever.id)
-                .or_insert(Clocked { at, elapsed: Duration::ZERO, warned: false });
+            self.clocks.entry(lever.id).or_insert(Clocked {
+                at,
+                elapsed: Duration::ZERO,
+                warned: false,
+            });
         }
         if self.history.len() == HISTORY_MAX {
             self.history.pop_front();
         }
         self.history.push_back(entry);
+    }
+
+    /// `id`, or the one behind the newest that was ever pulled: ids sort in the order of pulling,
+    /// within one millisecond and over a clock that was set back.
+    fn next_id(&self, id: LeverId) -> LeverId {
+        let pulled = self.history.iter().filter_map(|entry| match &entry.change {
+            Change::Pull { lever } => Some(lever.id),
+            Change::Extend { .. } | Change::Lift { .. } | Change::Expire { .. } => None,
+        });
+        let standing = self.state.levers.keys().next_back().copied();
+        let pending = self.pending.iter().map(|(lever, _)| lever.id);
+        let newest = pulled.chain(standing).chain(pending).max();
+        newest.map_or(id, |newest| id.max(LeverId(newest.0.saturating_add(1))))
     }
 
     /// The lever of this id that the log holds.

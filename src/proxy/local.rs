@@ -83,9 +83,8 @@ pub async fn answer<C: Client>(
 ) -> Result<Done, Unanswered> {
     let script = match (provider.family, &provider.answer) {
         (Family::Simulated, _) => {
-            let mut script = Script::default()
-                .for_request(request.prompt, request.script)
-                .map_err(|why| {
+            let mut script =
+                Script::default().for_request(request.prompt, request.script).map_err(|why| {
                     Unanswered::Refused(Refusal::new(Class::BadRequest, why.to_string()))
                 })?;
             // Failures of a transport take a transport: `firedoor mock` performs them.

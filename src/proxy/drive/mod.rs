@@ -12,9 +12,9 @@ mod limits;
 mod pass;
 mod read;
 mod send;
-mod under_way;
 #[cfg(test)]
 mod tests;
+mod under_way;
 
 use super::client::Client;
 use super::orders::{Ordered, Orders};
@@ -33,9 +33,8 @@ use crate::wire::event::Span;
 use crate::wire::loss::Losses;
 use crate::wire::refusal::{Class, Refusal};
 use book::{Book, blank};
-use under_way::UnderWay;
-pub(super) use contain::killed;
 use bytes::Bytes;
+pub(super) use contain::killed;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -43,6 +42,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
+use under_way::UnderWay;
 
 /// How long a request's body may take in all; each piece of it has the client's idle timeout.
 const BODY_TIME_MAX: Duration = Duration::from_mins(10);
@@ -426,11 +426,8 @@ impl Exchange<'_> {
 
     fn chain(&self, levers: &Levers, wanted: &Wanted, route: &Route) -> Attempts {
         self.seat.with(|subject| {
-            let choice = Choice {
-                model: wanted.model.as_deref(),
-                subject: *subject,
-                pick: random(),
-            };
+            let choice =
+                Choice { model: wanted.model.as_deref(), subject: *subject, pick: random() };
             Attempts::new(&self.table.files, levers, route, &choice)
         })
     }
