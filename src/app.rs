@@ -331,13 +331,14 @@ async fn start_admin(
             .chain([format!("unix:{}", unix_path.display())])
             .map(|address| admin::Listener { plane: "admin", address }),
     );
-    let watched = Arc::clone(gate);
     let looked_at = Arc::clone(gate);
+    let (watched, limited) = (Arc::clone(gate), Arc::clone(gate));
     let state = admin::State::new(admin::Parts {
         switchboard: Arc::clone(&gate.board),
         telemetry: gate.telemetry.clone(),
         lifecycle: control.life.clone(),
         health: Arc::new(move || watched.health.snapshot(watched.clock.now())),
+        limits: Arc::new(move || limited.limits_picture()),
         tokens: opened.tokens,
         hosts: Vec::new(),
         listeners,

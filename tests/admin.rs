@@ -188,6 +188,7 @@ async fn other_methods_are_refused_with_what_is_allowed() {
             let allow = match endpoint.verb {
                 Verb::Get => "GET,HEAD",
                 Verb::Post => "POST",
+                Verb::Delete => "DELETE",
             };
             assert_eq!(answer.headers["allow"], allow, "{method} {path}");
         }

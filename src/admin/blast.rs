@@ -90,7 +90,7 @@ fn subject<'f>(table: &'f Table, facts: &'f Facts) -> Subject<'f> {
 /// For each route that loses a target: the targets that it has left.
 fn left(table: &Table, scope: &Scope) -> Value {
     let mut found = Vec::new();
-    for route in table.routes.iter().take(table.routes.len() - table.providers.len()) {
+    for route in table.routes.iter().filter(|route| route.matcher.provider.is_none()) {
         let (lost, left) = split(table, route, scope);
         if !lost.is_empty() {
             found.push(json!({ "route": route.name.as_str(), "loses": lost, "left": left }));

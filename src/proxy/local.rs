@@ -15,6 +15,7 @@ use crate::exchange::simulated::{self, Frames, Script};
 use crate::table::lever::Lever;
 use crate::table::{Family, Provider};
 use crate::wire::event::Event;
+use crate::wire::loss::Losses;
 use crate::wire::refusal::{Class, Refusal};
 use crate::wire::{Dialect, Encoder, Tail, encode_unary};
 use http::{HeaderValue, StatusCode, header};
@@ -91,9 +92,10 @@ pub async fn answer<C: Client>(
             (script.fault, script.status) = (None, None);
             script
         }
-        (Family::Canned | Family::Openai | Family::Anthropic | Family::Gemini, answer) => {
-            Script::saying(answer.as_deref().unwrap_or(""))
-        }
+        (
+            Family::Canned | Family::Openai | Family::Anthropic | Family::Gemini | Family::Bedrock,
+            answer,
+        ) => Script::saying(answer.as_deref().unwrap_or("")),
     };
     // Chat streams tell token counts only to who asks for them.
     let tells_usage = request.dialect != Dialect::OpenaiChat
@@ -126,8 +128,11 @@ pub async fn answer<C: Client>(
         }
     }
     let mut headers = request.headers;
-    let content_type =
-        if request.is_stream { "text/event-stream; charset=utf-8" } else { "application/json" };
+    let content_type = if request.is_stream {
+        request.dialect.framing().content_type()
+    } else {
+        "application/json"
+    };
     headers.push((header::CONTENT_TYPE, HeaderValue::from_static(content_type)));
     headers.push((header::CACHE_CONTROL, HeaderValue::from_static("no-store")));
     let (end, sent) = if request.is_stream {
@@ -141,7 +146,8 @@ pub async fn answer<C: Client>(
         for event in &events {
             seen.see(event, now);
         }
-        let body = encode_unary(request.dialect, Dialect::OpenaiChat, &events);
+        let body =
+            encode_unary(request.dialect, Dialect::OpenaiChat, &events, &mut Losses::default());
         if let Some(order @ Ordered::Killed(_)) = orders.look() {
             return Err(Unanswered::Ordered(order));
         }

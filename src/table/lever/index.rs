@@ -153,12 +153,12 @@ pub struct Levers {
 /// The tools that are killed for one exchange; cheap to clone, empty for most.
 #[derive(Clone, Debug, Default)]
 pub struct KilledTools {
-    patterns: Option<Arc<[(Pattern, LeverId)]>>,
+    patterns: Option<Arc<[(Pattern, Box<str>)]>>,
 }
 
 impl KilledTools {
     /// Of these patterns.
-    pub fn new(patterns: Vec<(Pattern, LeverId)>) -> KilledTools {
+    pub fn new(patterns: Vec<(Pattern, Box<str>)>) -> KilledTools {
         KilledTools { patterns: (!patterns.is_empty()).then(|| patterns.into()) }
     }
 
@@ -167,13 +167,11 @@ impl KilledTools {
         self.patterns.is_none()
     }
 
-    /// The lever that kills the tool of this name.
-    pub fn killing(&self, name: &str) -> Option<LeverId> {
+    /// The id of the lever that kills the tool of this name.
+    pub fn lever(&self, name: &str) -> Option<&str> {
         let patterns = self.patterns.as_deref()?;
-        patterns
-            .iter()
-            .find(|(pattern, _)| pattern.matches(name.as_bytes()))
-            .map(|(_, lever)| *lever)
+        let found = patterns.iter().find(|(pattern, _)| pattern.matches(name.as_bytes()));
+        found.map(|(_, lever)| &**lever)
     }
 }
 
@@ -289,7 +287,7 @@ impl Levers {
         places.sort_unstable();
         let patterns = places.iter().filter_map(|place| {
             let lever = &self.all[*place as usize];
-            Some((lever.scope.pattern(Dimension::Tool)?.clone(), lever.id))
+            Some((lever.scope.pattern(Dimension::Tool)?.clone(), lever.id.to_string().into()))
         });
         KilledTools::new(patterns.collect())
     }
@@ -376,10 +374,10 @@ mod tests {
         let subject = Subject { app: Some("a"), ..Subject::default() };
         assert!(levers.kill(&subject).is_none());
         let tools = levers.tools(&subject);
-        assert_eq!(tools.killing("issue_refund"), Some(LeverId(1)));
-        assert_eq!(tools.killing("rm"), Some(LeverId(2)));
-        assert_eq!(tools.killing("lookup"), None);
-        assert_eq!(levers.tools(&Subject::default()).killing("issue_refund"), None);
+        assert_eq!(tools.lever("issue_refund"), Some(&*LeverId(1).to_string()));
+        assert_eq!(tools.lever("rm"), Some(&*LeverId(2).to_string()));
+        assert_eq!(tools.lever("lookup"), None);
+        assert_eq!(levers.tools(&Subject::default()).lever("issue_refund"), None);
     }
 
     fn word() -> impl Strategy<Value = String> {
