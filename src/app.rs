@@ -110,6 +110,14 @@ pub fn serve(options: &Options, started: impl FnOnce(&Bound)) -> Result<(), Star
         .enable_all()
         .build()
         .map_err(|why| other("the control runtime", why))?;
+    // Before the levers are read: what is wrong with them must be on the log.
+    let telemetry_options = telemetry::Options {
+        format: options.format,
+        filter: None,
+        otlp_endpoint: server.otlp_endpoint.clone(),
+    };
+    let (telemetry, upkeep) =
+        Telemetry::install(&telemetry_options).map_err(|why| other("telemetry", why))?;
     // Before the first socket listens: a request must never meet a gate without its levers.
     let levers = runtime
         .block_on(control::open(&server.data_dir, Arc::clone(&board), options.without_log))
@@ -120,13 +128,6 @@ pub fn serve(options: &Options, started: impl FnOnce(&Bound)) -> Result<(), Star
         Some(tls) => Some(proxy::tls::server(tls).map_err(|why| other("[server.tls]", why))?),
         None => None,
     };
-    let telemetry_options = telemetry::Options {
-        format: options.format,
-        filter: None,
-        otlp_endpoint: server.otlp_endpoint.clone(),
-    };
-    let (telemetry, upkeep) =
-        Telemetry::install(&telemetry_options).map_err(|why| other("telemetry", why))?;
     let workers = worker_count(&server);
     let gate = Arc::new(
         Gate::new(Arc::clone(&board), telemetry.clone(), workers)

@@ -275,6 +275,10 @@ pub(super) async fn pull(
         incident: text("incident", asked.incident)?,
     };
     let key = guard::idempotency_key(&headers)?;
+    let _alone = match key {
+        Some(_) => Some(desk.state.keyed.lock().await),
+        None => None,
+    };
     if let Some(known) = key.as_deref().and_then(|key| desk.state.answered(key)) {
         return Ok(known.into_response());
     }

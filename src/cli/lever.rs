@@ -385,8 +385,8 @@ impl Lift {
 
 impl List {
     pub(super) fn run(&self, common: &Common) -> Exit {
-        let path = if self.history { "/api/v1/levers/history" } else { "/api/v1/levers" };
-        let value = match ask(common, path) {
+        let asked = if self.history { history(common) } else { ask(common, "/api/v1/levers") };
+        let value = match asked {
             Ok(value) => value,
             Err(exit) => return exit,
         };
@@ -397,6 +397,22 @@ impl List {
             return output::json(&value);
         }
         output::data(&if self.history { changes(&value) } else { table(&value) })
+    }
+}
+
+/// The history to its end, which may take several pages.
+fn history(common: &Common) -> Result<Value, Exit> {
+    let mut items = Vec::new();
+    let mut after = 0;
+    loop {
+        let mut page = ask(common, &format!("/api/v1/levers/history?after={after}"))?;
+        if let Some(more) = page["items"].as_array_mut() {
+            items.append(more);
+        }
+        match page["next"].as_u64().filter(|next| *next > after) {
+            Some(next) => after = next,
+            None => return Ok(json!({ "items": items, "next": null })),
+        }
     }
 }
 

@@ -133,7 +133,7 @@ impl LeverDesk {
                 quarantined: parts.quarantined,
                 clocks,
                 history,
-                noted: Instant::now(),
+                noted: Some(Instant::now()),
                 unsettled: Some(Instant::now()),
             }),
             condition: watch::Sender::new(condition),
@@ -245,6 +245,9 @@ impl LeverDesk {
             lever.id,
             Clocked { at: Moment::now(), elapsed: Duration::ZERO, warned: false },
         );
+        if lever.ttl_ms.is_some() {
+            held.noted = None;
+        }
         let epoch = self.publish(&held);
         let published = began.elapsed();
         // The next pull need not wait until this one's streams have ended.
@@ -288,6 +291,7 @@ impl LeverDesk {
         if let Some(clocked) = held.clocks.get_mut(&id) {
             clocked.warned = false;
         }
+        held.noted = None;
         let epoch = self.publish(&held);
         let lever = Arc::new(held.state.levers.get(&id).cloned().unwrap_or(before));
         self.keep(&mut held);
@@ -357,9 +361,8 @@ impl LeverDesk {
                 self.report(Condition::Lost(fault.to_string()));
                 return;
             }
-            Ok(entries) if entries.is_empty() => self.report(Condition::Up),
+            Ok(entries) if entries.is_empty() => {}
             Ok(entries) => {
-                self.report(Condition::Up);
                 for entry in entries {
                     held.take(entry);
                 }
@@ -368,9 +371,13 @@ impl LeverDesk {
             }
         }
         self.append_pending(&mut held).await;
+        // A log that is read but takes nothing is not up.
+        if held.pending.is_empty() {
+            self.report(Condition::Up);
+        }
         self.end_due(&mut held).await;
-        if held.noted.elapsed() >= NOTE_EVERY {
-            held.noted = Instant::now();
+        if held.noted.is_none_or(|at| at.elapsed() >= NOTE_EVERY) {
+            held.noted = Some(Instant::now());
             self.note_elapsed(&held).await;
         }
         if held.unsettled.is_some_and(|at| at.elapsed() >= SETTLED_AFTER) {

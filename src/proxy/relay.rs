@@ -28,7 +28,7 @@ use tokio::time::{Instant, sleep_until};
 /// How long an ending may take to reach a client that does not read.
 const ENDING_TIME_MAX: Duration = Duration::from_secs(5);
 /// The same for an ending that a lever ordered.
-const KILL_TIME_MAX: Duration = Duration::from_millis(200);
+pub(super) const KILL_TIME_MAX: Duration = Duration::from_millis(200);
 
 /// The head of an answer, ready to be queued once the first event allows it.
 #[derive(Debug)]
@@ -199,6 +199,10 @@ pub struct Counted {
 
 /// Sends what is queued, until `until`. A kill tears what a client has not taken by then; the
 /// ending that a lever wrote is not torn by the next lever.
+///
+/// Whoever queued it has asked for orders in the same step, so the first try asks for none: were
+/// a small answer torn for a kill that came in that step, its client would see a broken connection
+/// and no refusal.
 pub(super) async fn flush<C: Client>(
     orders: &Orders<'_>,
     client: &mut C,
@@ -207,14 +211,24 @@ pub(super) async fn flush<C: Client>(
 ) -> End {
     let mut timer = pin!(sleep_until(until));
     let is_content = matches!(end, End::Whole);
+    let mut is_first = true;
     let flushed = poll_fn(|cx| {
-        if is_content && let Poll::Ready(Ordered::Killed(lever)) = orders.poll(cx) {
+        if !is_first
+            && is_content
+            && let Some(lever) = poll_kill(orders, cx)
+        {
             return Poll::Ready(Flushed::Killed(lever));
         }
         match client.poll_flush(cx) {
             Poll::Ready(Ok(())) => return Poll::Ready(Flushed::All),
             Poll::Ready(Err(_)) => return Poll::Ready(Flushed::Gone),
             Poll::Pending => {}
+        }
+        if std::mem::take(&mut is_first)
+            && is_content
+            && let Some(lever) = poll_kill(orders, cx)
+        {
+            return Poll::Ready(Flushed::Killed(lever));
         }
         timer.as_mut().poll(cx).map(|()| Flushed::Late)
     })
@@ -235,6 +249,17 @@ pub(super) async fn flush<C: Client>(
                     End::Gone
                 }
             }
+        }
+    }
+}
+
+/// The kill that stands now; if there is none, this task is woken by the next. What else is
+/// ordered comes too late for an answer that is whole.
+fn poll_kill(orders: &Orders<'_>, cx: &Context<'_>) -> Option<Arc<Lever>> {
+    match orders.poll_end(cx) {
+        Poll::Ready(Ordered::Killed(lever)) => Some(lever),
+        Poll::Ready(Ordered::ShutDown | Ordered::Switch(_) | Ordered::Tools(_)) | Poll::Pending => {
+            None
         }
     }
 }

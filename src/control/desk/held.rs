@@ -37,7 +37,8 @@ pub(super) struct Held {
     pub(super) quarantined: Option<Rev>,
     pub(super) clocks: BTreeMap<LeverId, Clocked>,
     pub(super) history: VecDeque<Entry>,
-    pub(super) noted: Instant,
+    /// When elapsed times were noted last; `None` where a lever's time has changed since.
+    pub(super) noted: Option<Instant>,
     /// When the newest change that is not trusted yet was applied.
     pub(super) unsettled: Option<Instant>,
 }
@@ -56,6 +57,8 @@ impl Held {
             self.state.take(&entry);
         }
         if let Change::Pull { lever } = &entry.change {
+            // One whose append seemed to fail, and had not.
+            self.pending.retain(|(other, _)| other.id != lever.id);
             let at = Moment::now();
             self.clocks.entry(lever.id).or_insert(Clocked {
                 at,

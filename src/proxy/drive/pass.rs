@@ -12,6 +12,7 @@ use crate::id::LeverId;
 use crate::proxy::answer;
 use crate::proxy::client::{Client, Framing};
 use crate::proxy::h1::{BodyLength, ResponseLength};
+use crate::proxy::orders::Ordered;
 use crate::proxy::relay::{self, Counted, End, Head, Move, Waits};
 use crate::proxy::upstream::{self, Answer, Origin};
 use crate::table::{Midstream, Route, Target};
@@ -271,12 +272,17 @@ impl Exchange<'_> {
             StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED => Framing::Empty,
             _ => Framing::Length(body.len() as u64),
         };
+        if let Some(order @ Ordered::Killed(_)) = self.orders.look() {
+            // Nothing is out yet: the caller can be told, or another target can take over.
+            return self.obey(book, order);
+        }
         client.head(status, &headers, framing);
         client.data(&body);
         client.finish();
         let counted = Counted { sent: body.len() as u64, first_byte };
         drop(body);
         let end = relay::flush(&self.orders, client, waits.total, End::Whole).await;
+        self.seat.ended();
         Attempted::done(Self::close_book(book, status, end, counted))
     }
 
