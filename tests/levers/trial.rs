@@ -64,6 +64,7 @@ fn after_an_end_in_order_nothing_is_left_out() {
     }
     // One crash, and an end in order behind it: the count begins anew.
     gateway = gateway.restarted();
+    assert_eq!(target(&gateway), "two");
     gateway.process.terminate();
     assert_eq!(gateway.process.wait().code(), Some(0));
     gateway = gateway.restarted();
