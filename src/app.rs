@@ -4,12 +4,12 @@
 //! of an end: readiness falls, listeners close, streams run on, what is left is cut in its
 //! dialect, and last the admin plane closes.
 
+mod upkeep;
+
 use crate::admin;
 use crate::control::{self, LeverDesk, Reload, Switchboard, WithoutLog};
 use crate::proxy::{self, Gate};
-use crate::control::Notice;
 use crate::table::diagnostic::Diagnostic;
-use crate::table::lever::Lever;
 use crate::table::{Server, Table};
 use crate::telemetry::{self, Lifecycle, Phase, Telemetry};
 use notify::{RecursiveMode, Watcher};
@@ -132,20 +132,24 @@ pub fn serve(options: &Options, started: impl FnOnce(&Bound)) -> Result<(), Star
         Gate::new(Arc::clone(&board), telemetry.clone(), workers)
             .map_err(|why| StartFault::Other(why.to_owned()))?,
     );
+    levers.set_reach(Arc::clone(&gate) as Arc<dyn control::Reach>);
+    upkeep::restore_limits(&gate, &levers);
+    let trips = upkeep::forward_trips(&gate);
     let data: Vec<SocketAddr> =
         listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
     let threads = spawn_workers(&gate, &listeners, tls.as_ref())?;
     drop(listeners);
     let took = began.elapsed();
 
-    levers.set_reach(Arc::clone(&gate) as Arc<dyn control::Reach>);
     let life = Lifecycle::default();
     let outcome = runtime.block_on(async {
         tokio::spawn(upkeep.run());
         tokio::spawn(proxy::probe::run(Arc::clone(&gate)));
         let desk = Arc::clone(&levers);
         tokio::spawn(async move { desk.run().await });
-        tokio::spawn(watch_levers(Arc::clone(&levers), telemetry.clone()));
+        tokio::spawn(upkeep::pull_tripped(Arc::clone(&levers), trips));
+        tokio::spawn(upkeep::keep_limits(Arc::clone(&gate), Arc::clone(&levers)));
+        tokio::spawn(upkeep::watch_levers(Arc::clone(&levers), telemetry.clone()));
         let control = Control { levers: &levers, server: &server, life: &life };
         let admin = start_admin(&gate, &control, &data, &warnings, &folder).await?;
         let bound = Bound {
@@ -163,6 +167,7 @@ pub fn serve(options: &Options, started: impl FnOnce(&Bound)) -> Result<(), Star
         started(&bound);
         drop(table);
         let outcome = run(&gate, &admin.state, &board, &life, server.drain_timeout).await;
+        upkeep::keep_limits_once(&gate, &levers).await;
         levers.close().await;
         outcome
     });
@@ -330,13 +335,14 @@ async fn start_admin(
             .chain([format!("unix:{}", unix_path.display())])
             .map(|address| admin::Listener { plane: "admin", address }),
     );
-    let watched = Arc::clone(gate);
     let looked_at = Arc::clone(gate);
+    let (watched, limited) = (Arc::clone(gate), Arc::clone(gate));
     let state = admin::State::new(admin::Parts {
         switchboard: Arc::clone(&gate.board),
         telemetry: gate.telemetry.clone(),
         lifecycle: control.life.clone(),
         health: Arc::new(move || watched.health.snapshot(watched.clock.now())),
+        limits: Arc::new(move || limited.limits_picture()),
         tokens: opened.tokens,
         hosts: Vec::new(),
         listeners,
@@ -351,67 +357,6 @@ async fn start_admin(
     }
     tokio::spawn(admin::serve_unix(unix, Arc::clone(&state)));
     Ok(AdminPlane { state, bound, first_token: opened.first })
-}
-
-/// Tells metrics and the log what happens at the lever desk.
-async fn watch_levers(levers: Arc<LeverDesk>, telemetry: Telemetry) {
-    use tokio::sync::broadcast::error::RecvError;
-    let mut notices = levers.notices();
-    loop {
-        let (_, standing) = levers.standing().await;
-        let kinds = standing.iter().map(|standing| standing.lever.act.kind());
-        telemetry.meters().levers(kinds);
-        let is_up = *levers.condition().borrow() == control::Condition::Up;
-        telemetry.meters().control_log(is_up);
-        match notices.recv().await {
-            Ok(notice) => {
-                if let Some(change) = log_notice(&notice) {
-                    telemetry.meters().lever_changed(change);
-                }
-                telemetry.meters().epoch(levers.epoch().0);
-            }
-            Err(RecvError::Lagged(_)) => {}
-            Err(RecvError::Closed) => return,
-        }
-    }
-}
-
-/// Logs a notice; gives the name of the change that it tells of.
-fn log_notice(notice: &Notice) -> Option<&'static str> {
-    let tell = |what: &str, lever: &Lever| {
-        tracing::warn!(
-            lever = %lever.id,
-            kind = lever.act.kind(),
-            scope = %lever.scope,
-            author = &*lever.author,
-            reason = &*lever.reason,
-            "{what}"
-        );
-    };
-    match notice {
-        Notice::Pulled(pulled) => {
-            tell("a lever was pulled", &pulled.lever);
-            Some("pull")
-        }
-        Notice::Extended(lever) => {
-            tell("a lever's time was changed", lever);
-            Some("extend")
-        }
-        Notice::Lifted(lever) => {
-            tell("a lever was lifted", lever);
-            Some("lift")
-        }
-        Notice::Expired(lever) => {
-            tell("a lever's time is over; it is not in force any more", lever);
-            Some("expire")
-        }
-        Notice::NearEnd(lever) => {
-            tell("a lever's time is over soon", lever);
-            None
-        }
-        // Said where it was found.
-        Notice::Log(_) => None,
-    }
 }
 
 /// `listen.json`: where this process listens, for tools that find it by its folder.

@@ -112,7 +112,7 @@ error[FD0107]: `dialect` knows no "opnai"
 5 | dialect = "opnai"
   |           ^^^^^^^
   |
-  = help: did you mean "openai"? known words: `openai`, `anthropic`, `gemini`, `canned`, `simulated`
+  = help: did you mean "openai"? known words: `openai`, `anthropic`, `gemini`, `bedrock`, `canned`, `simulated`
 
 error[FD0111]: `base_url`: a base URL begins with `http://` or `https://`
  --> /etc/door/routes.toml:6:12
@@ -236,6 +236,7 @@ fn small_mistakes_and_where_they_are() {
         )
     };
     let row = |inner: &str| format!("{OPENAI}{inner}");
+    let limit = |inner: &str| format!("[[limits]]\nname = \"l\"\nconcurrent = 1\n{inner}");
     let hash = "0f".repeat(32);
     for (text, code, place) in [
         ("serve = 1".to_owned(), codes::UNKNOWN_KEY, "serve"),
@@ -294,6 +295,44 @@ fn small_mistakes_and_where_they_are() {
             codes::OUT_OF_RANGE,
             "-0.5",
         ),
+        (
+            format!("[apps.a]\nkey_sha256 = [\"{hash}\"]\nlimits = {{ per = \"agent\" }}"),
+            codes::UNKNOWN_KEY,
+            "per",
+        ),
+        (
+            format!(
+                "[apps.a]\nkey_sha256 = [\"{hash}\"]\nlimits = {{ concurrent = 1 }}\n\
+                 [[limits]]\nname = \"apps.a\"\nconcurrent = 1"
+            ),
+            codes::DUPLICATE,
+            "\"apps.a\"",
+        ),
+        ("[[limits]]\nconcurrent = 1".to_owned(), codes::MISSING_KEY, "[[limits]]"),
+        ("[[limits]]\nname = \"a\"".to_owned(), codes::EMPTY, "[[limits]]"),
+        (limit("per = \"user\""), codes::UNKNOWN_WORD, "\"user\""),
+        (limit("tokens_per_month = 1"), codes::UNKNOWN_KEY, "tokens_per_month"),
+        (limit("tokens_per_day = 0"), codes::OUT_OF_RANGE, "0"),
+        (limit("tokens_per_day = 1.5"), codes::WRONG_TYPE, "1.5"),
+        (limit("usd_per_day = \"5\""), codes::WRONG_TYPE, "\"5\""),
+        (limit("usd_per_day = 1e9"), codes::OUT_OF_RANGE, "1e9"),
+        (limit("unpriced = \"refuse\""), codes::NOT_HERE, "unpriced"),
+        (limit("match = { app = \"x\" }"), codes::UNKNOWN_APP, "\"x\""),
+        (limit("match = { tool = \"x\" }"), codes::UNKNOWN_KEY, "tool"),
+        (limit("match = { model = \"^x\" }"), codes::BAD_PATTERN, "\"^x\""),
+        (limit("loop = { same_call = 1, within = \"2m\" }"), codes::OUT_OF_RANGE, "1"),
+        (limit("loop = { same_call = 9, within = \"2\" }"), codes::BAD_DURATION, "\"2\""),
+        (limit("loop = { same_call = 9, within = \"9d\" }"), codes::BAD_DURATION, "\"9d\""),
+        (limit("loop = { same_call = 9 }"), codes::MISSING_KEY, "{ same_call = 9 }"),
+        (
+            limit("loop = { same_call = 9, within = \"2m\", then = \"kill\" }"),
+            codes::UNKNOWN_WORD,
+            "\"kill\"",
+        ),
+        ("[prices.\"a\"]\ninput = 1\noutput = -1".to_owned(), codes::OUT_OF_RANGE, "-1"),
+        ("[prices.\"a\"]\ninput = 1".to_owned(), codes::MISSING_KEY, "[prices.\"a\"]"),
+        ("[prices.\"\"]\ninput = 1\noutput = 1".to_owned(), codes::BAD_PATTERN, "\"\""),
+        ("[prices]\ninput = 1".to_owned(), codes::WRONG_TYPE, "1"),
         ("[[routes]]\nname = \"a\"\ntargets = []".to_owned(), codes::EMPTY, "[]"),
         (
             route("[[routes]]\nname = \"a\"\ntargets = [{ provider = \"openai\" }]"),
@@ -301,7 +340,6 @@ fn small_mistakes_and_where_they_are() {
             "\"a\"",
         ),
         (route("match = { dialect = \"openai\" }"), codes::UNKNOWN_WORD, "\"openai\""),
-        (route("match = { dialect = [\"gemini\"] }"), codes::NOT_SPOKEN, "\"gemini\""),
         (route("match = { model = [] }"), codes::EMPTY, "[]"),
         (route("match = { path = \"v1/*\" }"), codes::BAD_PATTERN, "\"v1/*\""),
         (route("match = { provider = \"opena\" }"), codes::UNKNOWN_PROVIDER, "\"opena\""),
@@ -358,17 +396,18 @@ fn warnings_do_not_keep_a_table_from_being_made() {
         (String::new(), codes::NOTHING_SERVED),
         (
             format!(
-                "{OPENAI}[apps.a]\nkey_sha256 = [\"{hash}\"]\nlimits = {{ tokens_per_day = 1 }}"
+                "{OPENAI}[apps.a]\nkey_sha256 = [\"{hash}\"]\nlimits = {{ usd_per_day = 1 }}\n\
+                 [[routes]]\nname = \"a\"\ntargets = [{{ provider = \"openai\", model = \"x\" }}]\n"
             ),
-            codes::NOT_IN_FORCE,
+            codes::NO_PRICE,
         ),
         (
             format!(
-                "{OPENAI}[providers.m]\ndialect = \"openai\"\nbase_url = \"https://m/v1\"\n\
-                 quirks = [\"no-responses\"]\n[[routes]]\nname = \"a\"\n\
-                 targets = [{{ provider = \"openai\" }}]\nfallback = [{{ provider = \"m\" }}]\n"
+                "{OPENAI}[providers.a]\ndialect = \"anthropic\"\nbase_url = \"https://a\"\n\
+                 [[routes]]\nname = \"a\"\n\
+                 targets = [{{ provider = \"openai\" }}]\nfallback = [{{ provider = \"a\" }}]\n"
             ),
-            codes::SKIPPED_TARGET,
+            codes::FOREIGN_MODEL,
         ),
     ] {
         let prepared = prepared(&text);
@@ -446,7 +485,11 @@ capture = "metadata"
 
     let app = table.app_by_key(key).unwrap();
     assert_eq!(table.apps[usize::from(app.0)].name.as_str(), "desk");
-    assert_eq!(table.apps[usize::from(app.0)].limits.concurrent, Some(10));
+    let limit = table.limits.iter().find(|limit| limit.matcher.apps == [app]).unwrap();
+    assert_eq!(
+        (&*limit.name, limit.concurrent),
+        (format!("apps.{}", table.apps[usize::from(app.0)].name).as_str(), Some(10))
+    );
     assert_eq!(table.app_by_key("wrong horse"), None);
 
     let route = &table.routes[0];
@@ -472,7 +515,7 @@ fn the_digest_knows_the_text_and_what_it_refers_to() {
     let digest = |text: &str, key: &'static str| {
         let source = Source { file: None, text: text.to_owned() };
         let lookup = move |_: Reference<'_>| Ok(Some(key.to_owned()));
-        prepare(&source, &lookup).table.unwrap().digest
+        prepare(&source, &lookup).table.unwrap().digest.clone()
     };
     assert_eq!(digest(&text, "one"), digest(&text, "one"));
     assert_ne!(digest(&text, "one"), digest(&text, "two"));

@@ -57,8 +57,10 @@ fn recent(state: &State, table: &Table, scope: &Scope) -> Value {
     let matched: Vec<&&Facts> =
         inside.iter().filter(|facts| scope.covers(&subject(table, facts))).collect();
     let window_ms = oldest.map_or(0, |oldest| now.saturating_sub(oldest)).max(1_000);
-    let apps: BTreeSet<&str> =
-        matched.iter().filter_map(|facts| facts.identity.app.as_ref().map(AppName::as_str)).collect();
+    let apps: BTreeSet<&str> = matched
+        .iter()
+        .filter_map(|facts| facts.identity.app.as_ref().map(AppName::as_str))
+        .collect();
     let sessions: BTreeSet<&str> =
         matched.iter().filter_map(|facts| facts.identity.session.as_deref()).collect();
     json!({
@@ -90,7 +92,7 @@ fn subject<'f>(table: &'f Table, facts: &'f Facts) -> Subject<'f> {
 /// For each route that loses a target: the targets that it has left.
 fn left(table: &Table, scope: &Scope) -> Value {
     let mut found = Vec::new();
-    for route in table.routes.iter().take(table.routes.len() - table.providers.len()) {
+    for route in table.routes.iter().filter(|route| route.matcher.provider.is_none()) {
         let (lost, left) = split(table, route, scope);
         if !lost.is_empty() {
             found.push(json!({ "route": route.name.as_str(), "loses": lost, "left": left }));
@@ -101,7 +103,8 @@ fn left(table: &Table, scope: &Scope) -> Value {
 }
 
 fn split<'t>(table: &'t Table, route: &'t Route, scope: &Scope) -> (Vec<&'t str>, Vec<&'t str>) {
-    let chain = route.targets.iter().map(|weighted| weighted.target).chain(route.fallback.iter().copied());
+    let chain =
+        route.targets.iter().map(|weighted| weighted.target).chain(route.fallback.iter().copied());
     let mut seen = BTreeSet::new();
     let (mut lost, mut left) = (Vec::new(), Vec::new());
     for index in chain.filter(|index| seen.insert(*index)) {
@@ -123,7 +126,11 @@ fn split<'t>(table: &'t Table, route: &'t Route, scope: &Scope) -> (Vec<&'t str>
                 }
                 Some(Pattern::Glob(_)) | None => true,
             };
-        if is_asked_for && scope.may_cover(&subject) { lost.push(&*target.name) } else { left.push(&*target.name) }
+        if is_asked_for && scope.may_cover(&subject) {
+            lost.push(&*target.name)
+        } else {
+            left.push(&*target.name)
+        }
     }
     (lost, left)
 }

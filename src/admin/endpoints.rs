@@ -37,6 +37,7 @@ enum Operation {
     Status,
     Routes,
     Providers,
+    Limits,
     Exchanges,
     Exchange,
     Events,
@@ -95,13 +96,14 @@ const RESPONDER: Access = Access::Role(Role::Responder);
 const AUTHOR: Access = Access::Role(Role::Author);
 
 /// Every route of the admin plane.
-pub const ENDPOINTS: [Endpoint; 19] = [
+pub const ENDPOINTS: [Endpoint; 20] = [
     row(Verb::Get, "/healthz", Access::Open, Operation::Health),
     row(Verb::Get, "/readyz", Access::Open, Operation::Ready),
     row(Verb::Get, "/metrics", VIEWER, Operation::Metrics),
     row(Verb::Get, "/api/v1/status", VIEWER, Operation::Status),
     row(Verb::Get, "/api/v1/routes", VIEWER, Operation::Routes),
     row(Verb::Get, "/api/v1/providers", VIEWER, Operation::Providers),
+    row(Verb::Get, "/api/v1/limits", VIEWER, Operation::Limits),
     row(Verb::Get, "/api/v1/exchanges", VIEWER, Operation::Exchanges),
     row(Verb::Get, "/api/v1/exchanges/{id}", VIEWER, Operation::Exchange),
     row(Verb::Get, "/api/v1/events", VIEWER, Operation::Events),
@@ -153,6 +155,7 @@ fn handler(endpoint: Endpoint) -> MethodRouter<Desk> {
         Operation::Status => on(method, read::status),
         Operation::Routes => on(method, read::routes),
         Operation::Providers => on(method, read::providers),
+        Operation::Limits => on(method, read::limits),
         Operation::Exchanges => on(method, read::exchanges),
         Operation::Exchange => on(method, read::exchange),
         Operation::Events => on(method, events::events),

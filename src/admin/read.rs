@@ -71,10 +71,10 @@ pub(super) async fn ready(extract::State(desk): extract::State<Desk>, uri: Uri) 
     let log = desk.state.levers.condition().borrow().clone();
     let log = view::condition(&log);
     let checks = json!([
-        // The gate goes on with the levers that it has, so this alone makes it not unready.
-        { "name": "control_log", "ok": log["state"] == "up", "detail": log["state"] },
         { "name": "table", "ok": epoch > 0, "detail": format!("epoch {epoch}") },
         { "name": "phase", "ok": is_ready, "detail": phase.name() },
+        // The gate goes on with the levers that it has, so this alone makes it not unready.
+        { "name": "control_log", "ok": log["state"] == "up", "detail": log["state"] },
     ]);
     (status, Json(json!({ "ready": is_ready, "checks": checks }))).into_response()
 }
@@ -86,10 +86,14 @@ pub(super) async fn metrics(
     for target in (desk.state.health)() {
         telemetry.meters().circuit(&target.target, target.state);
     }
-    // Reads `/proc` and may format thousands of lines.
-    let text = tokio::task::spawn_blocking(move || telemetry.meters().render())
-        .await
-        .map_err(|_| Problem::internal())?;
+    let limits = Arc::clone(&desk.state.limits);
+    // Looks at every counter, reads `/proc`, and may format thousands of lines.
+    let text = tokio::task::spawn_blocking(move || {
+        telemetry.meters().limits(&limits());
+        telemetry.meters().render()
+    })
+    .await
+    .map_err(|_| Problem::internal())?;
     let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     Ok((kind, text).into_response())
 }
@@ -156,6 +160,14 @@ pub(super) async fn providers(
 ) -> Result<Response, Problem> {
     let table = desk.state.switchboard.table();
     part_of_table(&table.providers, table.epoch.0, query, view::provider)
+}
+
+pub(super) async fn limits(
+    extract::State(desk): extract::State<Desk>,
+    query: PageQuery,
+) -> Result<Response, Problem> {
+    let epoch = desk.state.switchboard.peek().epoch.0;
+    part_of_table(&(desk.state.limits)().standings, epoch, query, view::standing)
 }
 
 /// A page of a list of the table. The cursor holds the epoch: a list that has changed between two

@@ -3,9 +3,9 @@
 use crate::control::{LeverDesk, Reload, Switchboard};
 use crate::id::Epoch;
 use crate::proxy::registry::About;
-use crate::table::lever::Scope;
 use crate::table::diagnostic::Diagnostic;
-use crate::telemetry::{HealthSource, Lifecycle, ReloadOutcome, Telemetry};
+use crate::table::lever::Scope;
+use crate::telemetry::{HealthSource, Lifecycle, LimitSource, ReloadOutcome, Telemetry};
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
@@ -39,6 +39,8 @@ pub struct Parts {
     pub lifecycle: Lifecycle,
     /// Takes a picture of the targets' health.
     pub health: HealthSource,
+    /// Takes a picture of the limits.
+    pub limits: LimitSource,
     /// Who may do what.
     pub tokens: Tokens,
     /// Host names besides `localhost` and IP literals under which the API may be called.
@@ -68,6 +70,7 @@ pub struct State {
     pub(super) telemetry: Telemetry,
     pub(super) lifecycle: Lifecycle,
     pub(super) health: HealthSource,
+    pub(super) limits: LimitSource,
     pub(super) tokens: Tokens,
     pub(super) hosts: Vec<String>,
     pub(super) listeners: Vec<Listener>,
@@ -114,6 +117,7 @@ impl State {
             telemetry: parts.telemetry,
             lifecycle: parts.lifecycle,
             health: parts.health,
+            limits: parts.limits,
             tokens: parts.tokens,
             hosts: parts.hosts,
             listeners: parts.listeners,

@@ -3,14 +3,18 @@
 
 use crate::control::{Condition, Reload};
 use crate::exchange::facts::{Facts, Outcome};
+use crate::exchange::limits::{LoopMet, Standing};
+use crate::exchange::relay::Seam;
 use crate::id::{AppName, ExchangeId, ProviderName, RouteName};
 use crate::table::diagnostic::{Diagnostic, Severity};
 use crate::table::{
-    Auth, Capture, Family, Matcher, Pattern, Provider, RetryPolicy, Route, Table, Timeouts,
+    Auth, Capture, Family, Matcher, Money, Pattern, Provider, RetryPolicy, Route, Table, Timeouts,
+    Unit,
 };
 use crate::telemetry::{Sequence, TargetHealth};
 use crate::wire::Dialect;
 use crate::wire::event::StopReason;
+use crate::wire::loss::Loss;
 use crate::wire::refusal::Class;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -97,12 +101,25 @@ pub(super) fn exchange(sequence: Option<Sequence>, facts: &Facts) -> Value {
             "reasoning": facts.usage.reasoning,
         },
         "lever": facts.lever.map(|lever| lever.to_string()),
+        "losses": facts.losses.iter().map(Loss::name).collect::<Vec<_>>(),
+        "seams": facts.seams.iter().map(seam).collect::<Vec<_>>(),
+        "cost_micro_usd": facts.cost_micro_usd,
+        "limit": facts.limit.as_deref(),
+        "loops": facts.loops_met.iter().map(loop_met).collect::<Vec<_>>(),
         "fault": facts.fault,
     });
     if let (Some(sequence), Some(object)) = (sequence, value.as_object_mut()) {
         object.insert("sequence".to_owned(), json!(sequence.0));
     }
     value
+}
+
+fn seam(seam: &Seam) -> Value {
+    json!({
+        "at_text_bytes": seam.at_text_bytes,
+        "from": seam.from.name(),
+        "to": seam.to.name(),
+    })
 }
 
 fn stop(reason: StopReason) -> &'static str {
@@ -117,6 +134,33 @@ fn stop(reason: StopReason) -> &'static str {
         StopReason::Error => "error",
         StopReason::Other => "other",
     }
+}
+
+fn loop_met(met: &LoopMet) -> Value {
+    json!({
+        "limit": &*met.limit,
+        "subject": met.subject.to_string(),
+        "tool": &*met.tool,
+        "times": met.times,
+    })
+}
+
+/// A counter of a limit.
+pub(super) fn standing(standing: &Standing) -> Value {
+    let amount = |amount: u64| match standing.unit {
+        Some(Unit::Money) => json!(Money(amount).usd()),
+        Some(Unit::Requests | Unit::Tokens) | None => json!(amount),
+    };
+    json!({
+        "limit": &*standing.limit,
+        "subject": standing.subject.to_string(),
+        "what": standing.what,
+        "window_s": standing.window.map(|window| window.as_secs()),
+        "used": amount(standing.used),
+        "reserved": amount(standing.reserved),
+        "most": amount(standing.most),
+        "resets_in_ms": standing.resets_in.map(ms),
+    })
 }
 
 /// The id in `text`, in the one form that we write.
@@ -256,11 +300,12 @@ pub(super) fn provider(provider: &Provider) -> Value {
             Family::Openai => "openai",
             Family::Anthropic => "anthropic",
             Family::Gemini => "gemini",
+            Family::Bedrock => "bedrock",
             Family::Canned => "canned",
             Family::Simulated => "simulated",
         },
         "base_url": base,
-        "credential": if provider.key.is_some() { "own" } else { "callers" },
+        "credential": if provider.has_credential() { "own" } else { "callers" },
         "credential_variable": provider.key_variable,
         "auth": match provider.auth {
             Auth::Bearer => "bearer",

@@ -52,6 +52,7 @@ fn effective(table: &Table) -> Value {
                 "key": match (&provider.key, &provider.key_variable) {
                     (Some(_), Some(variable)) => format!("set, from {variable}"),
                     (Some(_), None) => "set".to_owned(),
+                    (None, _) if provider.signer.is_some() => "an access key that signs".to_owned(),
                     (None, Some(variable)) => format!("the caller's own ({variable} is not set)"),
                     (None, None) => "the caller's own".to_owned(),
                 },

@@ -95,7 +95,7 @@ pub fn admit(table: &Table, asked: &Asked<'_>) -> Result<Admission, (Dialect, Re
                 let message = format!("{} takes POST, not {}", path_for_people(path), asked.method);
                 return Err((dialect, Refusal::new(Class::BadRequest, message)));
             }
-            (Some(dialect), model.map(Box::from), stream)
+            (Some(dialect), model.map(|model| Box::from(&*model)), stream)
         }
         Surface::Other => (None, None, None),
     };
@@ -117,11 +117,14 @@ fn error_dialect(path: &str, headers: &HeaderMap, family: Option<Family>) -> Dia
     match family {
         Some(Family::Anthropic) => return Dialect::Anthropic,
         Some(Family::Gemini) => return Dialect::Gemini,
+        Some(Family::Bedrock) => return Dialect::Bedrock,
         Some(Family::Openai) => return Dialect::OpenaiChat,
         Some(Family::Canned | Family::Simulated) | None => {}
     }
     if path.starts_with("/v1beta") || path.starts_with("/v1alpha") {
         Dialect::Gemini
+    } else if path.starts_with("/model/") {
+        Dialect::Bedrock
     } else if path.starts_with("/v1/messages") || headers.contains_key("anthropic-version") {
         Dialect::Anthropic
     } else {

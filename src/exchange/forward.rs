@@ -5,7 +5,9 @@
 //! configured.
 
 use super::admit::{Admission, Asked, CREDENTIALS, KeyAt};
-use crate::table::{Provider, Table, Target};
+use super::sigv4;
+use crate::table::{Family, Provider, Table, Target};
+use crate::wire::Dialect;
 use crate::wire::event::Span;
 use crate::wire::json::push_escaped;
 use crate::wire::refusal::{Class, Refusal};
@@ -14,6 +16,17 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use smallvec::SmallVec;
 
 static IDENTITY: HeaderValue = HeaderValue::from_static("identity");
+static JSON: HeaderValue = HeaderValue::from_static("application/json");
+static ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
+/// The version of the API that is written (<https://docs.anthropic.com/en/api/versioning>).
+static ANTHROPIC_VERSION_VALUE: HeaderValue = HeaderValue::from_static("2023-06-01");
+
+/// Headers of a caller that say the same to every provider.
+static NEUTRAL: [HeaderName; 3] = [
+    HeaderName::from_static("traceparent"),
+    HeaderName::from_static("tracestate"),
+    header::USER_AGENT,
+];
 
 /// Headers in the order in which they are written.
 pub type Headers = Vec<(HeaderName, HeaderValue)>;
@@ -62,7 +75,7 @@ pub fn path_and_query(
     };
     for pair in asked.query.unwrap_or("").split('&').filter(|pair| !pair.is_empty()) {
         let is_credential = pair.starts_with("key=");
-        if is_credential && (admission.key_at == KeyAt::Query || provider.key.is_some()) {
+        if is_credential && (admission.key_at == KeyAt::Query || provider.has_credential()) {
             continue;
         }
         push(&mut path, pair);
@@ -84,6 +97,10 @@ pub fn request_headers<'h>(
     asked: &Asked<'h>,
     is_stream: bool,
 ) -> Result<Borrowed<'h>, Refusal> {
+    let is_signed = asked.headers.get(header::AUTHORIZATION).is_some_and(sigv4::is_signature);
+    if is_signed && provider.family == Family::Bedrock && !provider.has_credential() {
+        return Err(cannot_sign(provider));
+    }
     let mut headers = Borrowed::new();
     let has_connection = asked.headers.contains_key(header::CONNECTION);
     let mut has_credential =
@@ -91,7 +108,7 @@ pub fn request_headers<'h>(
     for (name, value) in asked.headers {
         let is_credential = CREDENTIALS.contains(name);
         if is_credential {
-            if provider.key.is_some() || admission.key_at == KeyAt::Standard {
+            if provider.has_credential() || admission.key_at == KeyAt::Standard {
                 continue;
             }
             has_credential = true;
@@ -102,6 +119,7 @@ pub fn request_headers<'h>(
             || *name == header::CONTENT_LENGTH
             || *name == header::EXPECT
             || name.as_str() == "baggage"
+            || (sigv4::is_of_signature(name) && (is_signed || provider.has_credential()))
             || is_hop_by_hop(name)
             || (has_connection && is_named_by_connection(asked.headers, name));
         if !is_ours && !is_negotiated && !is_dropped {
@@ -115,7 +133,9 @@ pub fn request_headers<'h>(
     let needs_one = provider.key_variable.is_some() || admission.key_at != KeyAt::Nowhere;
     match &provider.credential {
         Some((name, value)) => headers.push((name, value)),
-        None if !has_credential && needs_one => return Err(no_credential(provider)),
+        None if provider.signer.is_none() && !has_credential && needs_one => {
+            return Err(no_credential(provider));
+        }
         None => {}
     }
     for (name, value) in &provider.headers {
@@ -123,6 +143,96 @@ pub fn request_headers<'h>(
         headers.push((name, value));
     }
     Ok(headers)
+}
+
+/// The path and query at a provider that is asked in another dialect than the caller's.
+pub fn foreign_path(
+    provider: &Provider,
+    dialect: Dialect,
+    model: Option<&str>,
+    is_stream: bool,
+) -> String {
+    // The model's name in a path is a place that the provider's own is put into.
+    let (path, query) = match (dialect, is_stream) {
+        (Dialect::OpenaiChat, _) => ("/v1/chat/completions", None),
+        (Dialect::OpenaiResponses, _) => ("/v1/responses", None),
+        (Dialect::Anthropic, _) => ("/v1/messages", None),
+        (Dialect::Gemini, false) => ("/v1beta/models/m:generateContent", None),
+        (Dialect::Gemini, true) => ("/v1beta/models/m:streamGenerateContent", Some("alt=sse")),
+        (Dialect::Bedrock, false) => ("/model/m/converse", None),
+        (Dialect::Bedrock, true) => ("/model/m/converse-stream", None),
+    };
+    let mut path = provider.upstream_path(path, model);
+    for (pair, separator) in query.into_iter().chain(provider.query.as_deref()).zip(["?", "&"]) {
+        path.push_str(separator);
+        path.push_str(pair);
+    }
+    path
+}
+
+/// The headers that go to a provider which is asked in another dialect than the caller's: none of
+/// the caller's but those that every provider reads alike, and never its credential, which is
+/// another provider's.
+///
+/// # Errors
+/// The provider has no credential; the refusal says which variable to set.
+pub fn foreign_headers<'h>(
+    provider: &'h Provider,
+    dialect: Dialect,
+    asked: &Asked<'h>,
+) -> Result<Borrowed<'h>, Refusal> {
+    let mut headers = Borrowed::new();
+    headers.push((&header::CONTENT_TYPE, &JSON));
+    headers.push((&header::ACCEPT_ENCODING, &IDENTITY));
+    for name in &NEUTRAL {
+        headers.extend(asked.headers.get(name).map(|value| (name, value)));
+    }
+    if dialect == Dialect::Anthropic {
+        headers.push((&ANTHROPIC_VERSION, &ANTHROPIC_VERSION_VALUE));
+    }
+    match &provider.credential {
+        Some((name, value)) => headers.push((name, value)),
+        None if provider.signer.is_none() && provider.key_variable.is_some() => {
+            return Err(no_credential(provider));
+        }
+        None => {}
+    }
+    for (name, value) in &provider.headers {
+        headers.retain(|(other, _)| *other != name);
+        headers.push((name, value));
+    }
+    Ok(headers)
+}
+
+/// A caller's own signature is over the host that it asked: ours.
+fn cannot_sign(provider: &Provider) -> Refusal {
+    Refusal::new(
+        Class::Unauthenticated,
+        format!(
+            "the request is signed for this host, and a signature cannot be sent on: give provider `{}` an `access_key_id` and a `secret_access_key`, or an `api_key`, or send a Bedrock API key as a bearer token (AWS_BEARER_TOKEN_BEDROCK)",
+            provider.name
+        ),
+    )
+}
+
+/// The headers that sign a request to a provider which signs; none for any other.
+///
+/// # Errors
+/// The body is not here to be signed, or a credential cannot be sent.
+pub fn signature(
+    provider: &Provider,
+    request: &sigv4::Request<'_>,
+    is_whole: bool,
+    headers: &Borrowed<'_>,
+    unix_ms: u64,
+) -> Result<Headers, Refusal> {
+    let Some(signer) = &provider.signer else { return Ok(Headers::new()) };
+    if !is_whole {
+        let message = "requests to this provider are signed over their whole body, which must come with `content-length` and, on this path, in at most 1 MiB";
+        return Err(Refusal::new(Class::BadRequest, message));
+    }
+    sigv4::sign(signer, request, headers, unix_ms / 1000)
+        .ok_or_else(|| Refusal::new(Class::Internal, "the request could not be signed"))
 }
 
 fn no_credential(provider: &Provider) -> Refusal {
@@ -167,6 +277,19 @@ pub fn move_response_headers(upstream: HeaderMap, headers: &mut Headers) {
             headers.push((HeaderName::from_static("x-firedoor-upstream-request-id"), value));
         } else if !is_ours && !is_dropped {
             headers.push((name, value));
+        }
+    }
+}
+
+/// Of the headers of an answer in another dialect those that say the same in every one.
+pub fn move_foreign_headers(upstream: HeaderMap, headers: &mut Headers) {
+    for (name, value) in upstream {
+        match name {
+            Some(name) if name == header::RETRY_AFTER => headers.push((name, value)),
+            Some(name) if name.as_str() == "x-request-id" || name.as_str() == "request-id" => {
+                headers.push((HeaderName::from_static("x-firedoor-upstream-request-id"), value));
+            }
+            Some(_) | None => {}
         }
     }
 }

@@ -5,20 +5,23 @@
 //!
 //! 1. [`admit`]: a head becomes an admission (surface, provider prefix, app), or a refusal;
 //! 2. [`identity`]: headers and body hints become who is asking;
-//! 3. [`limits`]: the app's use is counted;
+//! 3. [`limits`]: what it uses is counted, and [`calls`] of tools too;
 //! 4. [`attempts`] and [`circuit`]: which target is tried when, and when it is over;
 //! 5. [`forward`]: the request as the provider gets it, the answer's head as the client gets it;
 //! 6. [`relay`]: the answer's stream on its way through;
 //! 7. [`facts`]: what is known when it is over.
 //!
+//! [`sigv4`] signs a request where the provider is AWS, when all else of it stands.
 //! [`simulated`] is the answer of a model that needs no provider.
 
 pub mod admit;
 pub mod attempts;
+pub mod calls;
 pub mod circuit;
 pub mod facts;
 pub mod forward;
 pub mod identity;
 pub mod limits;
 pub mod relay;
+pub mod sigv4;
 pub mod simulated;

@@ -30,6 +30,8 @@ pub mod name {
     pub const ID: HeaderName = HeaderName::from_static("x-firedoor-id");
     /// The lever that sent the request elsewhere, or that refused it.
     pub const LEVER: HeaderName = HeaderName::from_static("x-firedoor-lever");
+    /// What the provider's dialect could not say of the request.
+    pub const LOSS: HeaderName = HeaderName::from_static("x-firedoor-loss");
     /// Read by the OpenAI and Anthropic SDKs.
     pub const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
     /// The caller's own request id, or ours.
@@ -52,19 +54,27 @@ pub fn refuse<C: Client>(
     let status =
         StatusCode::from_u16(refusal.class.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let body = refusal.body(dialect, id.as_str());
-    let headers = refusal_headers(refusal, id, request);
+    let headers = refusal_headers(refusal, dialect, id, request);
     client.head(status, &headers, Framing::Length(body.len() as u64));
     client.data(&body);
     client.finish();
     status
 }
 
-fn refusal_headers(refusal: &Refusal, id: &ExchangeText, request: Option<&str>) -> Headers {
-    let mut headers = Headers::with_capacity(9);
+fn refusal_headers(
+    refusal: &Refusal,
+    dialect: Dialect,
+    id: &ExchangeText,
+    request: Option<&str>,
+) -> Headers {
+    let mut headers = Headers::with_capacity(10);
     headers.push((header::CONTENT_TYPE, HeaderValue::from_static("application/json")));
     headers.push((header::CACHE_CONTROL, HeaderValue::from_static("no-store")));
     headers.push((name::EXCHANGE, value(id.as_str())));
     headers.push((name::REQUEST, value(request.unwrap_or(id.as_str()))));
+    if let Some((name, kind)) = refusal.header(dialect) {
+        headers.push((HeaderName::from_static(name), HeaderValue::from_static(kind)));
+    }
     if !refusal.class.is_transient() {
         headers.push((name::SHOULD_RETRY, HeaderValue::from_static("false")));
     }

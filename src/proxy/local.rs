@@ -15,6 +15,7 @@ use crate::exchange::simulated::{self, Frames, Script};
 use crate::table::lever::Lever;
 use crate::table::{Family, Provider};
 use crate::wire::event::Event;
+use crate::wire::loss::Losses;
 use crate::wire::refusal::{Class, Refusal};
 use crate::wire::{Dialect, Encoder, encode_unary};
 use http::{HeaderValue, StatusCode, header};
@@ -82,18 +83,18 @@ pub async fn answer<C: Client>(
 ) -> Result<Done, Unanswered> {
     let script = match (provider.family, &provider.answer) {
         (Family::Simulated, _) => {
-            let mut script = Script::default()
-                .for_request(request.prompt, request.script)
-                .map_err(|why| {
+            let mut script =
+                Script::default().for_request(request.prompt, request.script).map_err(|why| {
                     Unanswered::Refused(Refusal::new(Class::BadRequest, why.to_string()))
                 })?;
             // Failures of a transport take a transport: `firedoor mock` performs them.
             (script.fault, script.status) = (None, None);
             script
         }
-        (Family::Canned | Family::Openai | Family::Anthropic | Family::Gemini, answer) => {
-            Script::saying(answer.as_deref().unwrap_or(""))
-        }
+        (
+            Family::Canned | Family::Openai | Family::Anthropic | Family::Gemini | Family::Bedrock,
+            answer,
+        ) => Script::saying(answer.as_deref().unwrap_or("")),
     };
     // Chat streams tell token counts only to who asks for them.
     let tells_usage = request.dialect != Dialect::OpenaiChat
@@ -126,8 +127,11 @@ pub async fn answer<C: Client>(
         }
     }
     let mut headers = request.headers;
-    let content_type =
-        if request.is_stream { "text/event-stream; charset=utf-8" } else { "application/json" };
+    let content_type = if request.is_stream {
+        request.dialect.framing().content_type()
+    } else {
+        "application/json"
+    };
     headers.push((header::CONTENT_TYPE, HeaderValue::from_static(content_type)));
     headers.push((header::CACHE_CONTROL, HeaderValue::from_static("no-store")));
     let (end, sent) = if request.is_stream {
@@ -138,7 +142,8 @@ pub async fn answer<C: Client>(
         for event in &events {
             seen.see(event, now);
         }
-        let body = encode_unary(request.dialect, Dialect::OpenaiChat, &events);
+        let body =
+            encode_unary(request.dialect, Dialect::OpenaiChat, &events, &mut Losses::default());
         client.head(StatusCode::OK, &headers, Framing::Length(body.len() as u64));
         client.data(&body);
         client.finish();

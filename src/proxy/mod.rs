@@ -32,13 +32,11 @@ pub mod upstream;
 use crate::clock::Tick;
 use crate::control::Switchboard;
 use crate::exchange::facts::Facts;
-use crate::exchange::limits::AppUse;
-use crate::id::AppName;
-use crate::telemetry::Telemetry;
-use dashmap::DashMap;
+use crate::exchange::limits::{Ledger, Trip};
+use crate::telemetry::{Allowed, LimitPicture, Telemetry};
 use std::cell::Cell;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::Notify;
 
@@ -66,6 +64,23 @@ impl Clock {
     }
 }
 
+/// Takes the levers that limits ask for. Called at the end of an exchange, on its worker's thread:
+/// it must not wait.
+pub struct TripSink(Box<dyn Fn(Trip) + Send + Sync>);
+
+impl TripSink {
+    /// A sink.
+    pub fn new(sink: impl Fn(Trip) + Send + Sync + 'static) -> TripSink {
+        TripSink(Box::new(sink))
+    }
+}
+
+impl std::fmt::Debug for TripSink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("TripSink")
+    }
+}
+
 /// What all workers share.
 #[derive(Debug)]
 pub struct Gate {
@@ -77,8 +92,10 @@ pub struct Gate {
     pub health: health::Board,
     /// The clocks.
     pub clock: Clock,
-    /// What each app has used.
-    uses: DashMap<AppName, Arc<AppUse>>,
+    /// What apps, agents, models and sessions have used.
+    pub limits: Arc<Ledger>,
+    /// Who pulls the levers that limits ask for.
+    trips: OnceLock<TripSink>,
     /// The key of the hash that stands for an end user.
     user_key: aws_lc_rs::hmac::Key,
     draining: AtomicBool,
@@ -104,7 +121,8 @@ impl Gate {
             telemetry,
             health: health::Board::default(),
             clock: Clock::start(),
-            uses: DashMap::new(),
+            limits: Arc::default(),
+            trips: OnceLock::new(),
             user_key: aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &key),
             draining: AtomicBool::new(false),
             drain: Notify::new(),
@@ -143,12 +161,43 @@ impl Gate {
         self.registries.iter().map(|registry| registry.end_all()).sum()
     }
 
-    /// What an app has used.
-    fn used(&self, app: &AppName) -> Arc<AppUse> {
-        if let Some(found) = self.uses.get(app) {
-            return Arc::clone(&found);
+    /// Says who pulls the levers that limits ask for; the first to say so is kept.
+    pub fn on_trip(&self, sink: TripSink) {
+        let _ = self.trips.set(sink);
+    }
+
+    /// A limit asks for a lever. Where nobody pulls one, the log and the metrics tell of it.
+    fn trip(&self, trip: Trip) {
+        self.telemetry.meters().limit_tripped(&trip.limit);
+        if let Some(sink) = self.trips.get() {
+            return (sink.0)(trip);
         }
-        Arc::clone(&self.uses.entry(app.clone()).or_default())
+        tracing::warn!(
+            limit = &*trip.limit,
+            reason = trip.reason,
+            "a limit asks for a lever, and nobody pulls one: requests are refused all the same"
+        );
+    }
+
+    /// The limits of the live table and their counters.
+    pub fn limits_picture(&self) -> LimitPicture {
+        let table = self.board.table();
+        let allowed = table.limits.iter().flat_map(|limit| {
+            let caps = limit.caps.iter().map(|cap| (cap.name(), Some(cap.unit), cap.most));
+            let open = limit.concurrent.map(|most| ("concurrent", None, u64::from(most)));
+            let calls = limit.same_call.map(|rule| ("loop", None, u64::from(rule.times)));
+            caps.chain(open).chain(calls).map(|(what, unit, most)| Allowed {
+                limit: Arc::clone(&limit.name),
+                what,
+                unit,
+                most,
+            })
+        });
+        LimitPicture {
+            allowed: allowed.collect(),
+            standings: self.limits.standings(&table.limits, self.clock.now()),
+            evicted: self.limits.evicted(),
+        }
     }
 
     /// A keyed hash that stands for an end user as long as this process lives.
@@ -209,4 +258,36 @@ pub fn random() -> u64 {
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         mixed ^ (mixed >> 31)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exchange::limits::{LeverKind, TripScope};
+    use std::sync::Mutex;
+
+    #[test]
+    fn a_lever_that_a_limit_asks_for_reaches_its_sink() {
+        let (board, _) = Switchboard::open(None).unwrap();
+        let (telemetry, _upkeep) = Telemetry::quiet().unwrap();
+        let gate = Gate::new(board, telemetry, 1).unwrap();
+        let trip = Trip {
+            lever_kind: LeverKind::Kill,
+            scope: TripScope { session: Some("s".into()), ..TripScope::default() },
+            reason: "loop".to_owned(),
+            limit: "loops".into(),
+        };
+        gate.trip(trip.clone());
+        let pulled = Arc::new(Mutex::new(Vec::new()));
+        let puller = Arc::clone(&pulled);
+        gate.on_trip(TripSink::new(move |trip| puller.lock().unwrap().push(trip)));
+        gate.trip(trip.clone());
+        assert_eq!(*pulled.lock().unwrap(), [trip]);
+        assert!(
+            gate.telemetry
+                .meters()
+                .render()
+                .contains("firedoor_limit_trips_total{limit=\"loops\"} 2")
+        );
+    }
 }

@@ -12,7 +12,7 @@ use super::upstream::{Answer, Piece};
 use super::{Clock, Gate};
 use crate::clock::Tick;
 use crate::exchange::forward::Headers;
-use crate::exchange::relay::Relay;
+use crate::exchange::relay::{Broken, Relay, ToolKill};
 use crate::id::LeverId;
 use crate::table::lever::Lever;
 use crate::wire::refusal::{Class, Refusal};
@@ -61,6 +61,10 @@ pub enum End {
     Unusable(Refusal),
     /// Nothing went out, and an order forbids to go on here.
     Ordered(Ordered),
+    /// It broke, or a lever ended it here, and another provider may go on with it.
+    Broken(Refusal, Option<LeverId>),
+    /// A lever sends it on to another provider.
+    Switched,
     /// It was ended by us in its dialect, maybe by a lever.
     Cut(Refusal, Option<LeverId>),
     /// It could only be torn down.
@@ -152,9 +156,11 @@ pub async fn run<C: Client>(
                     } else {
                         "the provider sent nothing for longer than the route allows"
                     };
-                    return Poll::Ready(
-                        moving.end_by_us(client, Refusal::new(Class::Timeout, what)),
-                    );
+                    return Poll::Ready(moving.broke(
+                        client,
+                        Refusal::new(Class::Timeout, what),
+                        now < waits.total,
+                    ));
                 }
                 timer.as_mut().reset(due);
             }
@@ -173,6 +179,11 @@ pub async fn run<C: Client>(
             // What is left to do of this exchange, closing the provider's connection first of all,
             // can wait until the others have their endings.
             let _ = tokio::time::timeout(OTHERS_TIME_MAX, orders.others_ended()).await;
+            end
+        }
+        End::Broken(..) | End::Switched => {
+            // What is queued is the client's; it need not wait for the next provider.
+            let _ = poll_fn(|cx| Poll::Ready(client.poll_flush(cx))).await;
             end
         }
         End::Torn(_, Some(_)) | End::Unusable(_) | End::Ordered(_) | End::Gone => end,
@@ -223,7 +234,9 @@ pub(super) async fn flush<C: Client>(
             match end {
                 End::Cut(refusal, lever) | End::Torn(refusal, lever) => End::Torn(refusal, lever),
                 End::Unusable(refusal) => End::Torn(refusal, None),
-                End::Whole | End::Ordered(_) | End::Gone => End::Gone,
+                End::Whole | End::Ordered(_) | End::Broken(..) | End::Switched | End::Gone => {
+                    End::Gone
+                }
             }
         }
     }
@@ -262,7 +275,7 @@ impl Move<'_> {
                         }
                         Poll::Ready(Err(fault)) => {
                             let refusal = Refusal::new(Class::BadGateway, fault.message());
-                            ended = Some(self.end_by_us(client, refusal));
+                            ended = Some(self.broke(client, refusal, true));
                         }
                     }
                     if ended.is_some() {
@@ -327,7 +340,7 @@ impl Move<'_> {
             self.early.extend_from_slice(out);
             // A body in which the decoder sees nothing at all is passed on as it is.
             let is_enough = self.early.len() > EARLY_BYTES_MAX || (is_last && ended.is_ok());
-            if relay.seen.began || is_enough {
+            if (relay.seen.began && !self.early.is_empty()) || is_enough {
                 self.commit(client);
             }
         } else {
@@ -335,9 +348,10 @@ impl Move<'_> {
             self.sent += out.len() as u64;
         }
         match ended {
+            Err(Broken::KilledTool { lever }) => Some(self.end_for_tool(client, &lever)),
             Err(broken) => {
                 let refusal = Refusal::new(Class::BadGateway, broken.message());
-                Some(self.end_by_us(client, refusal))
+                Some(self.broke(client, refusal, true))
             }
             Ok(()) if is_last => {
                 client.finish();
@@ -379,6 +393,41 @@ impl Move<'_> {
         }
     }
 
+    /// The provider's part of the answer is over before the answer is. If it lacks only its end
+    /// mark it is ended as whole; if another provider may go on (`may_go_on`), that is said.
+    fn broke<C: Client>(&mut self, client: &mut C, refusal: Refusal, may_go_on: bool) -> End {
+        if self.head.is_none()
+            && let Some(relay) = &mut self.relay
+        {
+            let mut out = Vec::new();
+            if relay.end_if_answered(&mut out) {
+                client.data(&out);
+                self.sent += out.len() as u64;
+                client.finish();
+                return End::Whole;
+            }
+            if may_go_on && relay.delivered().is_some() {
+                return End::Broken(refusal, None);
+            }
+        }
+        self.end_by_us(client, refusal)
+    }
+
+    /// A call to a killed tool is under way, or would be: the answer ends before it is whole.
+    fn end_for_tool<C: Client>(&mut self, client: &mut C, lever: &str) -> End {
+        let refusal = Refusal {
+            class: Class::Killed,
+            message: "Blocked by firedoor: the model called a tool that is stopped".into(),
+            reference: Some(lever.into()),
+        };
+        let by = LeverId::parse(lever);
+        match self.end_by_us(client, refusal) {
+            End::Cut(refusal, _) => End::Cut(refusal, by),
+            End::Torn(refusal, _) => End::Torn(refusal, by),
+            end => end,
+        }
+    }
+
     /// Does what was ordered; `None` if the answer goes on.
     fn obey<C: Client>(&mut self, client: &mut C, order: Ordered) -> Option<End> {
         let lever = match order {
@@ -387,12 +436,27 @@ impl Move<'_> {
                 return Some(self.end_by_us(client, refusal));
             }
             Ordered::Killed(lever) => lever,
-            Ordered::Switch(_) if self.head.is_some() => return Some(End::Ordered(order)),
-            Ordered::Tools(_) if self.head.is_some() => return Some(End::Ordered(order)),
-            Ordered::Switch(_) | Ordered::Tools(_) => return None,
+            Ordered::Switch(_) | Ordered::Tools(_) if self.head.is_some() => {
+                return Some(End::Ordered(order));
+            }
+            Ordered::Switch(_) => {
+                let can_go_on = self.relay.as_ref().is_some_and(|r| r.delivered().is_some());
+                return can_go_on.then_some(End::Switched);
+            }
+            Ordered::Tools(tools) => {
+                let relay = self.relay.as_mut()?;
+                return match relay.kill_tools(tools) {
+                    ToolKill::Guarding | ToolKill::CutIfCalled => None,
+                    ToolKill::CallUnderWay(lever) => Some(self.end_for_tool(client, &lever)),
+                };
+            }
         };
         if self.head.is_some() {
             return Some(End::Ordered(Ordered::Killed(lever)));
+        }
+        let can_go_on = self.relay.as_ref().is_some_and(|relay| relay.delivered().is_some());
+        if can_go_on && client.backlog() == 0 {
+            return Some(End::Broken(killed(&lever), Some(lever.id)));
         }
         // What waits for the client is content: none of it may leave any more.
         if !client.discard() {
@@ -402,7 +466,7 @@ impl Move<'_> {
         Some(match self.end_by_us(client, killed(&lever)) {
             End::Cut(refusal, _) => End::Cut(refusal, Some(lever.id)),
             End::Torn(refusal, _) => End::Torn(refusal, Some(lever.id)),
-            end @ (End::Whole | End::Unusable(_) | End::Ordered(_) | End::Gone) => end,
+            end => end,
         })
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! A code never changes its meaning and is never given again. Codes go by kind: `FD00..` files,
 //! `FD01..` values, `FD02..` names of things elsewhere, `FD03..` references, `FD04..` dangers,
-//! `FD05..` warnings. Tests hold that each example has its code and that each mended one has not.
+//! `FD05..` warnings; `FD0205`, `FD0501` and `FD0502` are no longer given. Tests hold that each example has its code and that
+//! each mended one has not.
 
 mod catalogue;
 
@@ -84,6 +85,8 @@ pub const BAD_QUERY: &str = "FD0116";
 pub const NOT_HERE: &str = "FD0117";
 /// Too many parts.
 pub const TOO_MANY: &str = "FD0118";
+/// Not a time.
+pub const BAD_DURATION: &str = "FD0119";
 /// No such provider.
 pub const UNKNOWN_PROVIDER: &str = "FD0201";
 /// No such app.
@@ -92,8 +95,6 @@ pub const UNKNOWN_APP: &str = "FD0202";
 pub const UNKNOWN_PACK: &str = "FD0203";
 /// A key of two apps.
 pub const SHARED_KEY: &str = "FD0204";
-/// A dialect that no target speaks.
-pub const NOT_SPOKEN: &str = "FD0205";
 /// A variable is not set.
 pub const MISSING_VARIABLE: &str = "FD0301";
 /// A referenced file is missing.
@@ -104,10 +105,6 @@ pub const BAD_REFERENCE: &str = "FD0303";
 pub const UNREADABLE_REFERENCE: &str = "FD0304";
 /// An open gate that would spend your credential.
 pub const OPEN_GATE: &str = "FD0401";
-/// A limit that is not in force yet.
-pub const NOT_IN_FORCE: &str = "FD0501";
-/// A target that does not speak what the route takes.
-pub const SKIPPED_TARGET: &str = "FD0502";
 /// A route that is never reached.
 pub const UNREACHABLE_ROUTE: &str = "FD0503";
 /// A credential in the clear.
@@ -118,6 +115,10 @@ pub const LITERAL_CREDENTIAL: &str = "FD0505";
 pub const DOUBLED_VERSION: &str = "FD0506";
 /// Nothing is served.
 pub const NOTHING_SERVED: &str = "FD0507";
+/// A model without a price, where money is limited.
+pub const NO_PRICE: &str = "FD0508";
+/// A target of another dialect is asked for the caller's own model.
+pub const FOREIGN_MODEL: &str = "FD0509";
 
 #[cfg(test)]
 mod tests {

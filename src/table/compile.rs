@@ -7,8 +7,9 @@
 use super::file::{self, File, Link, RoutePart, TargetPart};
 use super::reader::{Reader, listed, nearest, shown};
 use super::{
-    AppIndex, Capture, Family, Lookup, Matcher, Prepared, Provider, ProviderIndex, RetryPolicy,
-    Route, RouteIndex, Routes, Source, Table, Target, TargetIndex, Timeouts, Weighted, codes,
+    AppIndex, Capture, Family, Limit, Lookup, Matcher, Midstream, Prepared, Prices, Provider,
+    ProviderIndex, RetryPolicy, Route, RouteIndex, Routes, Source, Table, Target, TargetIndex,
+    Timeouts, Unit, Weighted, codes,
 };
 use crate::id::{Epoch, ModelName, RouteName};
 use crate::table::diagnostic::Severity;
@@ -128,6 +129,8 @@ struct Linked {
     /// In the order of the file's routes.
     routes: Vec<LinkedRoute>,
     targets: Vec<Arc<Target>>,
+    /// The apps of each of the file's limits.
+    limits: Vec<Vec<AppIndex>>,
 }
 
 #[derive(Debug, Default)]
@@ -197,7 +200,12 @@ fn link(reader: &mut Reader<'_>, file: &File) -> Linked {
     for (provider, part) in (0..).zip(&file.providers) {
         targets.number(provider, &part.name, None);
     }
-    Linked { routes, targets: targets.list }
+    let mut limits = Vec::with_capacity(file.limits.len());
+    for part in &file.limits {
+        let found = |link| resolve(reader, codes::UNKNOWN_APP, link, "app", &apps).map(AppIndex);
+        limits.push(part.apps.iter().filter_map(found).collect());
+    }
+    Linked { routes, targets: targets.list, limits }
 }
 
 fn matcher(
@@ -251,6 +259,7 @@ fn resolve(
 fn check(reader: &mut Reader<'_>, file: &File, linked: &Linked) {
     check_keys(reader, file);
     check_gate(reader, file);
+    check_limits(reader, file);
     for part in &file.providers {
         if let Some(provider) = &part.value {
             check_clear_text(reader, provider, part.span.clone());
@@ -293,12 +302,51 @@ fn check_keys(reader: &mut Reader<'_>, file: &File) {
     }
 }
 
+/// A limit's counters are found by its name; and where money is limited, prices matter.
+fn check_limits(reader: &mut Reader<'_>, file: &File) {
+    let of_apps = file.apps.iter().filter_map(|part| part.value.as_ref()?.limit.as_ref());
+    let mut names: HashSet<&str> = of_apps.clone().map(|limit| &*limit.name).collect();
+    for part in &file.limits {
+        if let Some(name) = &part.name
+            && !names.insert(&name.value)
+        {
+            let message = format!("two limits are called `{}`", shown(&name.raw));
+            reader.report(codes::DUPLICATE, name.span.clone(), message, None);
+        }
+    }
+    let mut limits = of_apps.chain(file.limits.iter().map(|part| &part.limit));
+    if !limits.any(|limit| limit.counts(Unit::Money)) {
+        return;
+    }
+    let prices = Prices::new(file.prices.clone());
+    let providers: HashMap<&str, &Provider> = file
+        .providers
+        .iter()
+        .filter_map(|part| Some((&*part.name, part.value.as_ref()?)))
+        .collect();
+    for target in file.routes.iter().flat_map(|part| part.targets.iter().chain(&part.fallback)) {
+        let Some(provider) = providers.get(&*target.provider.name) else { continue };
+        let Some(model) = &target.model else { continue };
+        if prices.of(provider, model.as_str()).is_none() {
+            reader.report(
+                codes::NO_PRICE,
+                target.span.clone(),
+                format!(
+                    "money is limited, and what `{}` costs is not known",
+                    shown(model.as_str())
+                ),
+                Some("add a `[prices.\"..\"]` with `input` and `output`".to_owned()),
+            );
+        }
+    }
+}
+
 /// A gate that the network can reach never lends its own credentials to strangers.
 fn check_gate(reader: &mut Reader<'_>, file: &File) {
     let keyed = file
         .providers
         .iter()
-        .find(|part| part.value.as_ref().is_some_and(|provider| provider.key.is_some()));
+        .find(|part| part.value.as_ref().is_some_and(Provider::has_credential));
     let Some(keyed) = keyed.filter(|_| file.apps.is_empty()) else { return };
     for span in &file.open_listeners {
         reader.report(
@@ -334,7 +382,7 @@ fn check_clear_text(reader: &mut Reader<'_>, provider: &Provider, span: Range<us
                     .any(|ending| base.host.ends_with(ending))
         }
     };
-    if !is_near && provider.key.is_some() {
+    if !is_near && provider.has_credential() {
         reader.report(
             codes::CLEAR_TEXT,
             span,
@@ -344,7 +392,8 @@ fn check_clear_text(reader: &mut Reader<'_>, provider: &Provider, span: Range<us
     }
 }
 
-/// Which dialects the targets of a route speak, against those that it takes.
+/// A target that has to be asked in another dialect than the caller's cannot be asked for the
+/// caller's model: providers of other dialects do not have it.
 fn check_dialects(
     reader: &mut Reader<'_>,
     providers: &HashMap<&str, Option<&Provider>>,
@@ -355,42 +404,33 @@ fn check_dialects(
     let speakers: Option<Vec<&Provider>> = part.targets.iter().map(&provider).collect();
     // A target that could not be read has been complained of, and might speak anything.
     let Some(speakers) = speakers.filter(|all| !all.is_empty()) else { return };
-    let is_spoken = |dialect| speakers.iter().any(|provider| provider.speaks(dialect));
-    for (dialect, span) in &part.dialects {
-        if !is_spoken(*dialect) {
-            reader.report(
-                codes::NOT_SPOKEN,
-                span.clone(),
-                format!("no target of this route speaks `{}`", dialect.name()),
-                Some("name a provider of that dialect in `targets`, or take it away here".into()),
-            );
-        }
-    }
-    let taken = |dialect: &Dialect| {
-        part.dialects.is_empty() || part.dialects.iter().any(|(one, _)| one == dialect)
+    let taken = |dialect: &Dialect| match part.dialects.is_empty() {
+        true => speakers.iter().any(|provider| provider.speaks(*dialect)),
+        false => part.dialects.iter().any(|(one, _)| one == dialect),
     };
-    let wanted: Vec<Dialect> =
-        Dialect::ALL.into_iter().filter(taken).filter(|dialect| is_spoken(*dialect)).collect();
+    let wanted: Vec<Dialect> = Dialect::ALL.into_iter().filter(taken).collect();
     for target in part.targets.iter().chain(&part.fallback) {
-        let Some(provider) = provider(target) else { continue };
-        let missing: Vec<&str> = wanted
-            .iter()
-            .filter(|dialect| !provider.speaks(**dialect))
-            .map(|dialect| dialect.name())
-            .collect();
-        if !missing.is_empty() {
+        let Some(provider) = provider(target).filter(|_| target.model.is_none()) else { continue };
+        let is_foreign = wanted.iter().any(|dialect| {
+            provider.dialect_for(*dialect) != *dialect && !shares_models(provider, *dialect)
+        });
+        if is_foreign {
             reader.report(
-                codes::SKIPPED_TARGET,
+                codes::FOREIGN_MODEL,
                 target.span.clone(),
                 format!(
-                    "provider `{}` does not speak {}: it is skipped for such requests",
-                    provider.name,
-                    listed(missing)
+                    "provider `{}` is asked in its own dialect, for the model that the caller named",
+                    provider.name
                 ),
-                Some("requests are not translated between dialects yet; `canned` and `simulated` speak all".into()),
+                Some("name a `model` that this provider has".into()),
             );
         }
     }
+}
+
+/// Whether callers of `dialect` name this provider's own models.
+fn shares_models(provider: &Provider, dialect: Dialect) -> bool {
+    provider.family.speaks(dialect)
 }
 
 /// A route that stands behind one which takes all that it takes.
@@ -417,10 +457,15 @@ fn build(file: File, linked: Linked, digest: String, source: &Source) -> Option<
         file.providers.into_iter().map(|part| part.value).collect::<Option<_>>()?;
     let mut apps = Vec::with_capacity(file.apps.len());
     let mut app_keys = HashMap::new();
+    let mut limits = Vec::new();
     for (index, part) in (0..).zip(file.apps) {
         let part = part.value?;
         app_keys.extend(part.keys.into_iter().map(|(hash, _)| (hash, AppIndex(index))));
+        limits.extend(part.limit.map(|limit| under(limit, vec![AppIndex(index)])));
         apps.push(part.app);
+    }
+    for (part, apps) in file.limits.into_iter().zip(linked.limits) {
+        limits.push(under(part.limit, apps));
     }
     let mut routes = Vec::with_capacity(file.routes.len() + providers.len());
     for (part, linked) in file.routes.into_iter().zip(linked.routes) {
@@ -434,6 +479,7 @@ fn build(file: File, linked: Linked, digest: String, source: &Source) -> Option<
             rules: Vec::new(),
             retry: part.retry,
             timeouts: part.timeouts,
+            midstream: part.midstream,
             capture: part.capture,
         });
     }
@@ -457,10 +503,18 @@ fn build(file: File, linked: Linked, digest: String, source: &Source) -> Option<
         targets: linked.targets,
         apps,
         app_keys,
+        limits,
+        prices: Prices::new(file.prices),
         routes,
         by_provider_name,
     };
     Some(Table { epoch: Epoch(0), files: Arc::new(routes), levers: Arc::default() })
+}
+
+/// The limit, holding for these apps.
+fn under(mut limit: Limit, apps: Vec<AppIndex>) -> Limit {
+    limit.matcher.apps = apps;
+    limit
 }
 
 /// A name as a header's value; one that no header can carry is left out.
@@ -482,6 +536,7 @@ fn implicit(provider: &Provider, index: ProviderIndex, target: TargetIndex) -> R
         rules: Vec::new(),
         retry: RetryPolicy { attempts: if is_ours { 1 } else { 2 }, ..IMPLICIT_RETRY },
         timeouts: IMPLICIT_TIMEOUTS,
+        midstream: Midstream::End,
         capture: Capture::Full,
     }
 }

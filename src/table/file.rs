@@ -5,12 +5,14 @@
 //! reported by then, no table is ever made from it. References between the parts are left as text
 //! with their place: `compile` resolves them.
 
+mod limits;
 mod providers;
 mod routes;
 
 use super::reader::{Reader, Section, Text, Value, shown};
 use super::{
-    App, Capture, Limits, Pattern, Provider, RetryPolicy, Server, Timeouts, Tls, codes, value,
+    App, Capture, Limit, Midstream, Pattern, Price, Provider, RetryPolicy, Server, Timeouts, Tls,
+    codes, value,
 };
 use crate::id::{AppName, ModelName};
 use crate::wire::Dialect;
@@ -22,7 +24,7 @@ use toml::Spanned;
 use toml::de::DeTable;
 
 /// Keys of the file itself.
-pub(super) const ROOT: &[&str] = &["server", "providers", "apps", "routes"];
+pub(super) const ROOT: &[&str] = &["server", "providers", "apps", "limits", "prices", "routes"];
 /// Keys of `[server]`.
 pub(super) const SERVER: &[&str] = &[
     "listen",
@@ -40,16 +42,63 @@ pub(super) const SERVER: &[&str] = &[
 /// Keys of `server.tls`.
 pub(super) const TLS: &[&str] = &["certificate", "key"];
 /// Keys of `[providers.NAME]`.
-pub(super) const PROVIDER: &[&str] =
-    &["dialect", "base_url", "api_key", "auth", "quirks", "headers", "query", "answer"];
+pub(super) const PROVIDER: &[&str] = &[
+    "dialect",
+    "base_url",
+    "api_key",
+    "auth",
+    "region",
+    "access_key_id",
+    "secret_access_key",
+    "session_token",
+    "quirks",
+    "headers",
+    "query",
+    "answer",
+];
 /// Keys of `[apps.NAME]`.
 pub(super) const APP: &[&str] = &["key_sha256", "limits"];
-/// Keys of `limits`.
-pub(super) const LIMITS: &[&str] =
-    &["requests_per_minute", "concurrent", "tokens_per_day", "usd_per_day"];
+/// Keys of an app's `limits`.
+pub(super) const APP_LIMITS: &[&str] = &[
+    "requests_per_minute",
+    "requests_per_hour",
+    "requests_per_day",
+    "tokens_per_minute",
+    "tokens_per_hour",
+    "tokens_per_day",
+    "usd_per_hour",
+    "usd_per_day",
+    "usd_per_month",
+    "concurrent",
+    "unpriced",
+];
+/// Keys of `[[limits]]`.
+pub(super) const LIMIT: &[&str] = &[
+    "name",
+    "match",
+    "per",
+    "loop",
+    "requests_per_minute",
+    "requests_per_hour",
+    "requests_per_day",
+    "tokens_per_minute",
+    "tokens_per_hour",
+    "tokens_per_day",
+    "usd_per_hour",
+    "usd_per_day",
+    "usd_per_month",
+    "concurrent",
+    "unpriced",
+];
+/// Keys of the `match` of a limit.
+pub(super) const LIMIT_MATCH: &[&str] = &["app", "agent", "model"];
+/// Keys of `loop`.
+pub(super) const LOOP: &[&str] = &["same_call", "within", "then"];
+/// Keys of `[prices."PATTERN"]`.
+pub(super) const PRICE: &[&str] = &["input", "output", "cached_input", "cache_write"];
 /// Keys of `[[routes]]`.
 pub(super) const ROUTE: &[&str] =
-    &["name", "match", "targets", "fallback", "rules", "retry", "timeouts", "capture"];
+    &["name", "match", "targets", "fallback", "rules", "retry", "timeouts", "midstream", "capture"];
 /// Keys of `match`.
 pub(super) const MATCH: &[&str] =
     &["provider", "app", "agent", "model", "dialect", "path", "header"];
@@ -75,6 +124,8 @@ pub(super) struct File {
     pub(super) open_listeners: Vec<Range<usize>>,
     pub(super) providers: Vec<Named<Provider>>,
     pub(super) apps: Vec<Named<AppPart>>,
+    pub(super) limits: Vec<limits::LimitPart>,
+    pub(super) prices: Vec<(Pattern, Price)>,
     pub(super) routes: Vec<RoutePart>,
 }
 
@@ -90,6 +141,8 @@ pub(super) struct Named<T> {
 #[derive(Debug)]
 pub(super) struct AppPart {
     pub(super) app: App,
+    /// Its limits; they do not name it yet.
+    pub(super) limit: Option<Limit>,
     pub(super) keys: Vec<([u8; 32], Range<usize>)>,
 }
 
@@ -128,6 +181,7 @@ pub(super) struct RoutePart {
     pub(super) rules: Vec<Link>,
     pub(super) retry: RetryPolicy,
     pub(super) timeouts: Timeouts,
+    pub(super) midstream: Midstream,
     pub(super) capture: Capture,
 }
 
@@ -155,14 +209,26 @@ pub(super) fn read(reader: &mut Reader<'_>, root: &Spanned<DeTable<'_>>) -> File
             Named { name: name.to_owned(), span, value }
         })
         .collect();
-    let routes = root.get("routes").and_then(|value| reader.array(value, "routes"));
-    let mut routes = routes.unwrap_or_default();
-    if let Some(first) = routes.get(PARTS_MAX) {
-        too_many(reader, first.span(), "routes", PARTS_MAX);
-        routes.truncate(PARTS_MAX);
-    }
+    let limits = list(reader, root.get("limits"), "limits");
+    let limits = limits.into_iter().filter_map(|value| limits::part(reader, value)).collect();
+    let prices = root.get("prices").map_or_else(Vec::new, |value| limits::prices(reader, value));
+    let routes = list(reader, root.get("routes"), "routes");
     let routes = routes.into_iter().filter_map(|value| routes::route(reader, value)).collect();
-    File { server, open_listeners, providers, apps, routes }
+    File { server, open_listeners, providers, apps, limits, prices, routes }
+}
+
+/// The tables of `[[what]]`.
+fn list<'v, 'i>(
+    reader: &mut Reader<'_>,
+    value: Option<&'v Value<'i>>,
+    what: &str,
+) -> Vec<&'v Value<'i>> {
+    let mut items = value.and_then(|value| reader.array(value, what)).unwrap_or_default();
+    if let Some(first) = items.get(PARTS_MAX) {
+        too_many(reader, first.span(), what, PARTS_MAX);
+        items.truncate(PARTS_MAX);
+    }
+    items
 }
 
 fn too_many(reader: &mut Reader<'_>, span: Range<usize>, what: &str, most: usize) {
@@ -335,34 +401,8 @@ fn app(reader: &mut Reader<'_>, name: &str, section: &Section<'_, '_>) -> AppPar
             keys.extend(hash.map(|hash| (hash, text.span)));
         }
     }
-    let limits = section
-        .get("limits")
-        .and_then(|value| reader.section(value, "`limits`", LIMITS))
-        .map_or_else(Limits::default, |section| limits(reader, &section));
-    AppPart { app: App { name: AppName::new(name), limits }, keys }
-}
-
-fn limits(reader: &mut Reader<'_>, section: &Section<'_, '_>) -> Limits {
-    for key in ["tokens_per_day", "usd_per_day"] {
-        let Some(value) = section.get(key) else { continue };
-        let is_read = match key {
-            "tokens_per_day" => reader.integer(value, key, 1..=u64::MAX >> 1).is_some(),
-            _ => reader.positive(value, key).is_some(),
-        };
-        if is_read {
-            reader.report(
-                codes::NOT_IN_FORCE,
-                section.key_span(key),
-                format!("`{key}` is known but not in force yet: nothing is limited by it"),
-                Some("`requests_per_minute` and `concurrent` are in force".to_owned()),
-            );
-        }
-    }
-    let most = u64::from(u32::MAX);
-    Limits {
-        requests_per_minute: integer(reader, Some(section), "requests_per_minute", 1..=most),
-        concurrent: integer(reader, Some(section), "concurrent", 1..=most),
-    }
+    let limit = section.get("limits").and_then(|value| limits::of_app(reader, name, value));
+    AppPart { app: App { name: AppName::new(name) }, limit, keys }
 }
 
 #[cfg(test)]
@@ -378,13 +418,18 @@ mod tests {
         let provider = "/properties/providers/additionalProperties";
         let app = "/properties/apps/additionalProperties";
         let route = "/properties/routes/items";
+        let limit = "/properties/limits/items";
         for (place, keys) in [
             (String::new(), ROOT),
             ("/properties/server".to_owned(), SERVER),
             ("/properties/server/properties/tls".to_owned(), TLS),
             (provider.to_owned(), PROVIDER),
             (app.to_owned(), APP),
-            (format!("{app}/properties/limits"), LIMITS),
+            (format!("{app}/properties/limits"), APP_LIMITS),
+            (limit.to_owned(), LIMIT),
+            (format!("{limit}/properties/match"), LIMIT_MATCH),
+            (format!("{limit}/properties/loop"), LOOP),
+            ("/properties/prices/additionalProperties".to_owned(), PRICE),
             (route.to_owned(), ROUTE),
             (format!("{route}/properties/match"), MATCH),
             (format!("{route}/properties/targets/items"), TARGET),
@@ -405,8 +450,9 @@ mod tests {
     fn the_reference_has_every_key() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/routes.md");
         let reference = std::fs::read_to_string(path).unwrap();
-        let all = [SERVER, TLS, PROVIDER, APP, LIMITS, ROUTE, MATCH, TARGET, RETRY, TIMEOUTS];
-        for key in all.concat() {
+        let routes = [ROUTE, MATCH, TARGET, RETRY, TIMEOUTS].concat();
+        let limits = [APP_LIMITS, LIMIT, LIMIT_MATCH, LOOP, PRICE].concat();
+        for key in [SERVER, TLS, PROVIDER, APP, &limits, &routes].concat() {
             assert!(reference.contains(&format!("`{key}`")), "`{key}` is not in docs/routes.md");
         }
     }

@@ -11,13 +11,17 @@ pub mod diagnostic;
 mod file;
 mod interpolate;
 pub mod lever;
+mod limit;
 mod matcher;
+mod price;
 mod provider;
 mod reader;
 #[expect(clippy::module_inception, reason = "the room is named after its one product")]
 pub mod table;
 mod value;
 
+pub use limit::{CAPS, Cap, Limit, LimitMatcher, Per, SameCall, Then, Unit, Unpriced, Window};
+pub use price::{Money, Price, Prices, cost, listed_as_of};
 pub use provider::is_plain_path;
 pub use table::*;
 

@@ -2,6 +2,8 @@
 
 use super::{Family, Provider};
 use crate::wire::Dialect;
+use crate::wire::bedrock::model_in_path;
+use crate::wire::request::decode_segment;
 use std::fmt::Write as _;
 
 /// Calls of the OpenAI API that stand under a deployment in Azure's classic form; the rest stands
@@ -22,10 +24,30 @@ const WITHOUT_VERSION: [&str; 5] =
     ["/chat/completions", "/completions", "/responses", "/embeddings", "/models"];
 
 impl Provider {
+    /// Whether it has a credential of its own, so that a caller's is not passed through.
+    pub fn has_credential(&self) -> bool {
+        self.key.is_some() || self.signer.is_some()
+    }
+
     /// Whether it answers in `dialect` by itself.
     pub fn speaks(&self, dialect: Dialect) -> bool {
         let is_missing = self.quirks.no_responses && dialect == Dialect::OpenaiResponses;
         self.family.speaks(dialect) && !is_missing
+    }
+
+    /// The dialect in which it is asked on behalf of a caller of `dialect`: that one if it speaks
+    /// it, else its own.
+    pub fn dialect_for(&self, dialect: Dialect) -> Dialect {
+        if self.speaks(dialect) {
+            return dialect;
+        }
+        match self.family {
+            Family::Openai => Dialect::OpenaiChat,
+            Family::Anthropic => Dialect::Anthropic,
+            Family::Gemini => Dialect::Gemini,
+            Family::Bedrock => Dialect::Bedrock,
+            Family::Canned | Family::Simulated => dialect,
+        }
     }
 
     /// The path to ask at the provider for what a caller asks at `client_path`: percent-encoded as
@@ -62,6 +84,7 @@ impl Provider {
                 }
                 None => format!("{base}{path}"),
             },
+            Family::Bedrock => bedrock(base, client_path, path, model),
             Family::Anthropic | Family::Canned | Family::Simulated => format!("{base}{path}"),
         }
     }
@@ -154,6 +177,19 @@ fn gemini_model(path: &str) -> Option<(&str, &str, &str)> {
     path[end..].starts_with(':').then(|| (&path[..start], &path[start..end], &path[end..]))
 }
 
+/// `/model/{id}/..`, with the model as one segment whatever it holds: an ARN has slashes.
+fn bedrock(base: &str, client_path: &str, path: &str, model: Option<&str>) -> String {
+    let form = client_path.strip_prefix("/model/").and_then(|rest| rest.split_once('/'));
+    let Some((id, call)) = form else { return format!("{base}{path}") };
+    let own = decode_segment(id);
+    let model = if model_in_path(client_path).is_some() { model.unwrap_or(&own) } else { &own };
+    // What stands behind the model is a plain path, or the whole is not this form.
+    if call.is_empty() || !is_plain_path(&format!("/{call}")) || is_dots(id) || model.is_empty() {
+        return format!("{base}{path}");
+    }
+    format!("{base}/model/{}/{call}", segment(model))
+}
+
 /// `models/x` as `x`: Gemini's own libraries write both.
 fn model_id(model: &str) -> &str {
     model.strip_prefix("models/").unwrap_or(model)
@@ -197,6 +233,7 @@ mod tests {
         let versioned_base = quirks.versioned_base || !base.path.is_empty();
         Provider {
             credential: None,
+            signer: None,
             name: ProviderName::new("p"),
             family,
             base: Some(base),
@@ -271,6 +308,28 @@ mod tests {
     }
 
     #[test]
+    fn bedrock_models_are_one_segment() {
+        let base = "https://bedrock-runtime.us-east-1.amazonaws.com";
+        let row = provider(Family::Bedrock, base, Quirks::default());
+        let arn = "arn:aws:bedrock:us-east-1:1:inference-profile/x.y";
+        for (asked, model, path) in [
+            ("/model/a.b-v1%3A0/converse", Some("a.b-v1:0"), "/model/a.b-v1%3A0/converse"),
+            ("/model/a:0/converse-stream", None, "/model/a%3A0/converse-stream"),
+            (
+                "/model/a/converse",
+                Some(arn),
+                "/model/arn%3Aaws%3Abedrock%3Aus-east-1%3A1%3Ainference-profile%2Fx.y/converse",
+            ),
+            ("/model/arn%3Aa%2Fb/invoke", Some("other"), "/model/arn%3Aa%2Fb/invoke"),
+            ("/model/a/converse", Some("../../x"), "/model/%252E%252E%2F%252E%252E%2Fx/converse"),
+            ("/model/..%2F../converse", None, "/model/%252E%252E%2F%252E%252E/converse"),
+            ("/guardrail/g/version/1/apply", None, "/guardrail/g/version/1/apply"),
+        ] {
+            assert_eq!(row.upstream_path(asked, model), path, "{asked}");
+        }
+    }
+
+    #[test]
     fn azure_deployments() {
         let quirks = Quirks { azure_deployments: true, ..Quirks::default() };
         for base in ["https://r.openai.azure.com", "https://r.openai.azure.com/openai"] {
@@ -334,6 +393,11 @@ mod tests {
             let gemini = provider(Family::Gemini, "https://h/b", Quirks::default());
             let path = gemini.upstream_path("/v1beta/models/x:y", Some(&model));
             prop_assert_eq!(path.matches('/').count(), 4);
+            let bedrock = provider(Family::Bedrock, "https://h/b", Quirks::default());
+            let path = bedrock.upstream_path("/model/x/converse", Some(&model));
+            prop_assert_eq!(path.matches('/').count(), 4);
+            let path = bedrock.upstream_path(&format!("/model/{asked}"), None);
+            prop_assert!(path.starts_with("/b/") && !path.contains(['?', '#']), "{}", path);
             for row in [&azure, &gemini] {
                 let path = row.upstream_path(&asked, Some("m"));
                 prop_assert!(path.starts_with("/b/") && !path.contains(['?', '#']), "{}", path);

@@ -5,7 +5,7 @@
 //! what is shown is what stands in the file.
 
 use super::diagnostic::{Diagnostic, clamp};
-use super::{Lookup, codes, interpolate};
+use super::{Lookup, Money, codes, interpolate};
 use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
 use toml::Spanned;
@@ -314,13 +314,11 @@ impl<'r> Reader<'r> {
         number
     }
 
-    /// A number above zero, whole or not.
-    pub(super) fn positive(&mut self, value: &Value<'_>, what: &str) -> Option<f64> {
-        let number = match value.get_ref() {
+    /// An amount in USD, whole or not; at least `least`.
+    pub(super) fn money(&mut self, value: &Value<'_>, what: &str, least: Money) -> Option<Money> {
+        let number: Option<f64> = match value.get_ref() {
             DeValue::Float(digits) => digits.as_str().parse().ok(),
-            DeValue::Integer(digits) =>
-            {
-                #[expect(clippy::cast_precision_loss, reason = "a bound needs no last digit")]
+            DeValue::Integer(digits) => {
                 i64::from_str_radix(digits.as_str(), digits.radix()).ok().map(|whole| whole as f64)
             }
             DeValue::String(_)
@@ -332,12 +330,13 @@ impl<'r> Reader<'r> {
                 return None;
             }
         };
-        let number = number.filter(|number: &f64| number.is_finite() && *number > 0.0);
-        if number.is_none() {
-            let message = format!("`{what}` must be above 0");
+        let money = number.and_then(Money::from_usd).filter(|money| *money >= least);
+        if money.is_none() {
+            let from = if least == Money::ZERO { "from 0" } else { "above 0 and" };
+            let message = format!("`{what}` must be {from} up to 1000000 USD");
             self.report(codes::OUT_OF_RANGE, value.span(), message, None);
         }
-        number
+        money
     }
 
     /// One of a closed set of words.

@@ -4,6 +4,7 @@
 //! of these exists.
 
 use super::lever::Levers;
+use super::{Limit, Prices};
 use crate::id::{AppName, Epoch, ModelName, ProviderName, RouteName};
 use crate::wire::Dialect;
 use std::collections::HashMap;
@@ -70,6 +71,10 @@ pub struct Routes {
     pub apps: Vec<App>,
     /// App by SHA-256 of its key.
     pub app_keys: HashMap<[u8; 32], AppIndex>,
+    /// The limits: those of apps in the order of the file, and behind them the others.
+    pub limits: Vec<Limit>,
+    /// What models cost.
+    pub prices: Prices,
     /// The routes, in the order of the file: the first that matches wins. Behind them stands one
     /// implicit route per provider, for paths under `/{provider}/`.
     pub routes: Vec<Route>,
@@ -144,6 +149,8 @@ pub enum Family {
     Anthropic,
     /// Gemini's API.
     Gemini,
+    /// Amazon Bedrock's runtime.
+    Bedrock,
     /// A fixed answer of ours, in the dialect of whoever asks.
     Canned,
     /// A simulated model of ours, in the dialect of whoever asks.
@@ -157,6 +164,7 @@ impl Family {
             Family::Openai => matches!(dialect, Dialect::OpenaiChat | Dialect::OpenaiResponses),
             Family::Anthropic => dialect == Dialect::Anthropic,
             Family::Gemini => dialect == Dialect::Gemini,
+            Family::Bedrock => dialect == Dialect::Bedrock,
             Family::Canned | Family::Simulated => true,
         }
     }
@@ -205,6 +213,19 @@ pub struct Quirks {
     pub versioned_base: bool,
 }
 
+/// What signs requests to AWS.
+#[derive(Clone, Debug)]
+pub struct Signer {
+    /// The region that signatures are made for.
+    pub region: Box<str>,
+    /// The id of the access key.
+    pub access_key_id: Secret,
+    /// Its secret.
+    pub secret_access_key: Secret,
+    /// The token of a temporary key.
+    pub session_token: Option<Secret>,
+}
+
 /// A provider row.
 #[derive(Debug)]
 pub struct Provider {
@@ -218,6 +239,8 @@ pub struct Provider {
     pub key: Option<Secret>,
     /// The credential as the header that carries it, marked sensitive.
     pub credential: Option<(http::HeaderName, http::HeaderValue)>,
+    /// What signs requests to it, in place of a credential that is sent.
+    pub signer: Option<Signer>,
     /// The variable that the file takes the credential from, to name it where one is missing.
     pub key_variable: Option<String>,
     /// How it takes a credential.
@@ -265,17 +288,6 @@ pub struct Target {
 pub struct App {
     /// Its name.
     pub name: AppName,
-    /// Its limits.
-    pub limits: Limits,
-}
-
-/// Limits of an app; `None` is no limit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Limits {
-    /// Requests that may begin in any minute.
-    pub requests_per_minute: Option<u32>,
-    /// Exchanges open at once.
-    pub concurrent: Option<u32>,
 }
 
 /// A route.
@@ -297,6 +309,8 @@ pub struct Route {
     pub retry: RetryPolicy,
     /// How long things may take.
     pub timeouts: Timeouts,
+    /// What becomes of an answer that breaks.
+    pub midstream: Midstream,
     /// What is recorded.
     pub capture: Capture,
 }
@@ -337,6 +351,15 @@ pub struct Timeouts {
     pub idle: Duration,
     /// From the first byte of the request to the last of the answer.
     pub total: Duration,
+}
+
+/// What becomes of an answer that breaks after its first byte is out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Midstream {
+    /// It is ended in its dialect.
+    End,
+    /// The next target goes on with it; tool calls leave only whole.
+    Continue,
 }
 
 /// What is recorded of an exchange.

@@ -7,6 +7,7 @@ use super::{BaseUrl, Pattern};
 use http::HeaderValue;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What is wrong, and what to do.
 #[derive(Debug, PartialEq, Eq)]
@@ -231,6 +232,24 @@ fn check_path(path: &str) -> Result<(), Wrong> {
         return wrong("the path has empty pieces, dots or hidden slashes", "write it plainly");
     }
     Ok(())
+}
+
+/// A time: a whole number and `s`, `m`, `h` or `d`; from a second to `seconds_max`.
+pub(super) fn duration(text: &str, seconds_max: u64) -> Result<Duration, Wrong> {
+    let help = "such as `30s`, `2m` or `1h`";
+    let units = [("s", 1), ("m", 60), ("h", 3_600), ("d", 86_400)];
+    let found = units.iter().find_map(|(unit, seconds)| {
+        let digits = text.strip_suffix(unit)?;
+        let is_plain = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+        is_plain.then(|| digits.parse::<u64>().ok()?.checked_mul(*seconds))?
+    });
+    let Some(seconds) = found else {
+        return wrong("a time is a whole number and `s`, `m`, `h` or `d`", help);
+    };
+    if !(1..=seconds_max).contains(&seconds) {
+        return wrong(format!("the time must be from 1 to {seconds_max} seconds"), help);
+    }
+    Ok(Duration::from_secs(seconds))
 }
 
 /// A pattern: text with `*` for any run of characters.

@@ -5,6 +5,7 @@
 //! and nothing can be counted past this room.
 
 use super::health::Circuit;
+use super::limits::{self, LimitPicture};
 use super::names::{self, Kind, Metric};
 use metrics::{Counter, Gauge, Histogram, Key, Label, Level as Verbosity, Metadata, Recorder};
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
@@ -121,7 +122,7 @@ impl std::fmt::Debug for Meters {
 }
 
 /// The kinds of levers, and what may happen to one.
-const LEVER_KINDS: [&str; 2] = ["kill", "reroute"];
+const LEVER_KINDS: [&str; 3] = ["kill", "limit", "reroute"];
 const LEVER_CHANGES: [&str; 4] = ["pull", "extend", "lift", "expire"];
 
 const METADATA: Metadata<'static> = Metadata::new("firedoor", Verbosity::INFO, None);
@@ -199,6 +200,40 @@ impl Meters {
     /// A client's connection was closed unserved, because too many are open.
     pub fn connection_shed(&self) {
         self.counter(names::CONNECTIONS_SHED, &[]).increment(1);
+    }
+
+    /// A limit refused an exchange.
+    pub fn limit_refused(&self, limit: &str, what: &str) {
+        self.counter(names::LIMIT_REFUSALS, &[limit, what]).increment(1);
+    }
+
+    /// An exchange passed a limit in money without a price.
+    pub fn limit_unpriced(&self, limit: &str) {
+        self.counter(names::LIMIT_UNPRICED, &[limit]).increment(1);
+    }
+
+    /// A loop was met.
+    pub fn loop_met(&self, limit: &str) {
+        self.counter(names::LOOPS, &[limit]).increment(1);
+    }
+
+    /// A limit asked for a lever.
+    pub fn limit_tripped(&self, limit: &str) {
+        self.counter(names::TRIPS, &[limit]).increment(1);
+    }
+
+    /// Says how the limits stand.
+    pub fn limits(&self, picture: &LimitPicture) {
+        let most = picture.most_used();
+        for allowed in &picture.allowed {
+            let labels = [&*allowed.limit, allowed.what];
+            self.gauge(names::LIMIT_ALLOWED, &labels)
+                .set(limits::shown(allowed.unit, allowed.most));
+            let used = most.get(&(&*allowed.limit, allowed.what)).copied().unwrap_or(0);
+            let used = limits::shown(allowed.unit, used);
+            self.gauge(names::LIMIT_USED, &labels).set(used);
+        }
+        self.counter(names::LIMIT_EVICTIONS, &[]).absolute(picture.evicted);
     }
 
     /// Says that a target's circuit is in `state`.

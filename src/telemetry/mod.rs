@@ -6,6 +6,7 @@
 
 pub mod connect;
 pub mod health;
+pub mod limits;
 pub mod log;
 pub mod meters;
 pub mod names;
@@ -15,6 +16,7 @@ mod series;
 pub mod spans;
 
 pub use health::{Circuit, HealthSource, Lifecycle, Phase, TargetHealth};
+pub use limits::{Allowed, LimitPicture, LimitSource};
 pub use log::Format;
 pub use meters::{Held, Level, Meters, ReloadOutcome, UpstreamState};
 pub use recent::{Batch, Recent, Sequence};
@@ -246,6 +248,12 @@ pub(crate) fn facts_for_tests(id: u128) -> Facts {
         text_events: 34,
         stop: Some(StopReason::EndTurn),
         usage: Counts { input: Some(12), output: Some(34), ..Counts::default() },
+        lever: None,
+        losses: crate::wire::loss::Losses::default(),
+        seams: vec![],
+        cost_micro_usd: Some(370),
+        limit: None,
+        loops_met: Vec::new(),
         fault: None,
     }
 }

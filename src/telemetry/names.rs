@@ -111,6 +111,22 @@ metrics! {
         "Label sets of firedoor_exchanges_total and the app counters that are kept apart.";
     LABEL_OVERFLOW = Counter "firedoor_label_overflow_total" []
         "Exchanges counted under `other` because the bound on label sets was met.";
+    COST = Counter "firedoor_cost_micro_usd_total" ["target"]
+        "Millionths of USD that answers cost, where the provider counted tokens and the model has a price.";
+    LIMIT_USED = Gauge "firedoor_limit_used" ["limit", "what"]
+        "What is used of a limit, by the counter of it that is used most.";
+    LIMIT_ALLOWED = Gauge "firedoor_limit_allowed" ["limit", "what"]
+        "What a limit allows.";
+    LIMIT_REFUSALS = Counter "firedoor_limit_refusals_total" ["limit", "what"]
+        "Exchanges that a limit refused.";
+    LIMIT_UNPRICED = Counter "firedoor_limit_unpriced_total" ["limit"]
+        "Exchanges that passed a limit in money because their model has no price.";
+    LIMIT_EVICTIONS = Counter "firedoor_limit_evictions_total" []
+        "Counters of limits that were forgotten because there were too many.";
+    LOOPS = Counter "firedoor_limit_loops_total" ["limit"]
+        "Loops that were met: the same call of a tool, again and again.";
+    TRIPS = Counter "firedoor_limit_trips_total" ["limit"]
+        "Levers that limits asked for.";
     SPANS_EXPORTED = Counter "firedoor_spans_exported_total" []
         "Spans that the collector accepted.";
     SPANS_DROPPED = Counter "firedoor_spans_dropped_total" ["reason"]

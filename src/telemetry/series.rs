@@ -116,6 +116,7 @@ struct ExchangeMeters {
     attempts: Counter,
     retries: Counter,
     tokens: TokenMeters,
+    cost: Counter,
 }
 
 struct TokenMeters {
@@ -269,6 +270,7 @@ impl ExchangeMeters {
                 cache_write: tokens("cache_write"),
                 reasoning: tokens("reasoning"),
             },
+            cost: meters.counter(names::COST, &[target]),
         }
     }
 
@@ -291,6 +293,7 @@ impl ExchangeMeters {
         add(&self.tokens.cache_read, cache_read);
         add(&self.tokens.cache_write, cache_write);
         add(&self.tokens.reasoning, reasoning);
+        add(&self.cost, facts.cost_micro_usd);
     }
 }
 

@@ -128,6 +128,65 @@ pub fn push_escaped(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(&bytes[clean..]);
 }
 
+/// One string value inside a verbatim JSON value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Inner<'a> {
+    /// The last member name before it, escaped as it stands.
+    pub(crate) key: &'a str,
+    /// What is between its quotes, escaped as it stands.
+    pub(crate) text: &'a str,
+    /// Where that begins in the value.
+    pub(crate) start: usize,
+}
+
+impl Inner<'_> {
+    /// Where the text stands in `whole`, if the value was lent from it.
+    pub(crate) fn span_in(&self, whole: &[u8]) -> Option<Span> {
+        let start = offset_of(whole, self.text)?;
+        let end = u32::try_from(start + self.text.len()).ok()?;
+        Some(Span { start: u32::try_from(start).ok()?, end, form: Form::Quoted })
+    }
+}
+
+/// The string values, not the names, in a JSON value that is known to be valid.
+pub(crate) fn strings(json: &str) -> impl Iterator<Item = Inner<'_>> {
+    Strings { json, at: 0, key: "" }
+}
+
+/// Walks the strings of a JSON value that is known to be valid.
+struct Strings<'a> {
+    json: &'a str,
+    at: usize,
+    key: &'a str,
+}
+
+impl<'a> Iterator for Strings<'a> {
+    type Item = Inner<'a>;
+
+    fn next(&mut self) -> Option<Inner<'a>> {
+        let bytes = self.json.as_bytes();
+        loop {
+            let start = self.at + memchr::memchr(b'"', bytes.get(self.at..)?)? + 1;
+            let mut end = start;
+            loop {
+                end += memchr::memchr2(b'"', b'\\', bytes.get(end..)?)?;
+                if bytes.get(end) == Some(&b'"') {
+                    break;
+                }
+                end += 2;
+            }
+            let text = self.json.get(start..end)?;
+            self.at = end + 1;
+            let next = bytes.get(self.at..)?.iter().find(|byte| !byte.is_ascii_whitespace());
+            if next == Some(&b':') {
+                self.key = text;
+            } else {
+                return Some(Inner { key: self.key, text, start });
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

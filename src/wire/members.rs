@@ -86,6 +86,11 @@ impl<'a> Members<'a> {
         self.0.iter().map(|(key, value)| (&**key, *value))
     }
 
+    /// All members, in order.
+    pub(crate) fn into_all(self) -> impl Iterator<Item = (Cow<'a, str>, &'a RawValue)> {
+        self.0.into_iter()
+    }
+
     /// Says all that is left as [`Event::Extra`] at `place`.
     pub(crate) fn extras(self, place: Place, sink: &mut Sink<'_>) {
         for (key, value) in self.0 {

@@ -9,20 +9,35 @@
 //! panics on any input, and every buffer has a bound.
 
 pub mod anthropic;
+pub mod bedrock;
 pub mod coding;
+pub mod continued;
 pub mod event;
+pub mod eventstream;
+mod fields;
+pub mod framing;
 pub mod gemini;
 pub mod json;
+pub mod loss;
 mod members;
+mod object;
 pub mod openai_chat;
 pub mod openai_responses;
+pub mod prompt;
+pub mod provider_error;
 pub mod refusal;
 pub mod request;
+mod retell;
+mod splice;
 pub mod sse;
 mod template;
+pub mod tools;
 mod view;
 
-use event::Event;
+use event::{Block, Channel, Event, Kind};
+use framing::Framing;
+use loss::Losses;
+use std::borrow::Cow;
 
 /// A wire grammar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -35,12 +50,19 @@ pub enum Dialect {
     Anthropic,
     /// Gemini `generateContent`.
     Gemini,
+    /// Bedrock `Converse`.
+    Bedrock,
 }
 
 impl Dialect {
     /// Every dialect.
-    pub const ALL: [Dialect; 4] =
-        [Dialect::OpenaiChat, Dialect::OpenaiResponses, Dialect::Anthropic, Dialect::Gemini];
+    pub const ALL: [Dialect; 5] = [
+        Dialect::OpenaiChat,
+        Dialect::OpenaiResponses,
+        Dialect::Anthropic,
+        Dialect::Gemini,
+        Dialect::Bedrock,
+    ];
 
     /// The name as files, labels and records write it.
     pub fn name(self) -> &'static str {
@@ -49,6 +71,18 @@ impl Dialect {
             Dialect::OpenaiResponses => "openai-responses",
             Dialect::Anthropic => "anthropic",
             Dialect::Gemini => "gemini",
+            Dialect::Bedrock => "bedrock",
+        }
+    }
+
+    /// How the frames of its streams are told apart.
+    pub fn framing(self) -> Framing {
+        match self {
+            Dialect::OpenaiChat
+            | Dialect::OpenaiResponses
+            | Dialect::Anthropic
+            | Dialect::Gemini => Framing::Sse,
+            Dialect::Bedrock => Framing::EventStream,
         }
     }
 }
@@ -84,6 +118,8 @@ pub enum Decoder {
     Anthropic(anthropic::Decoder),
     /// Gemini.
     Gemini(gemini::Decoder),
+    /// Bedrock.
+    Bedrock(bedrock::Decoder),
 }
 
 impl Decoder {
@@ -96,6 +132,7 @@ impl Decoder {
             }
             Dialect::Anthropic => Decoder::Anthropic(anthropic::Decoder::default()),
             Dialect::Gemini => Decoder::Gemini(gemini::Decoder::default()),
+            Dialect::Bedrock => Decoder::Bedrock(bedrock::Decoder::default()),
         }
     }
 
@@ -106,6 +143,7 @@ impl Decoder {
             Decoder::OpenaiResponses(decoder) => decoder.frame(frame, sink),
             Decoder::Anthropic(decoder) => decoder.frame(frame, sink),
             Decoder::Gemini(decoder) => decoder.frame(frame, sink),
+            Decoder::Bedrock(decoder) => decoder.frame(frame, sink),
         }
     }
 
@@ -116,6 +154,7 @@ impl Decoder {
             Decoder::OpenaiResponses(decoder) => decoder.is_complete(),
             Decoder::Anthropic(decoder) => decoder.is_complete(),
             Decoder::Gemini(decoder) => decoder.is_complete(),
+            Decoder::Bedrock(decoder) => decoder.is_complete(),
         }
     }
 
@@ -126,6 +165,7 @@ impl Decoder {
             Decoder::OpenaiResponses(decoder) => decoder.tail(),
             Decoder::Anthropic(decoder) => decoder.tail(),
             Decoder::Gemini(decoder) => decoder.tail(),
+            Decoder::Bedrock(decoder) => decoder.tail(),
         }
     }
 }
@@ -142,6 +182,8 @@ pub enum Encoder {
     Anthropic(anthropic::Encoder),
     /// Gemini.
     Gemini(gemini::Encoder),
+    /// Bedrock.
+    Bedrock(bedrock::Encoder),
 }
 
 impl Encoder {
@@ -155,6 +197,7 @@ impl Encoder {
             }
             Dialect::Anthropic => Encoder::Anthropic(anthropic::Encoder::new(source)),
             Dialect::Gemini => Encoder::Gemini(gemini::Encoder::new(source)),
+            Dialect::Bedrock => Encoder::Bedrock(bedrock::Encoder::new(source)),
         }
     }
 
@@ -165,6 +208,59 @@ impl Encoder {
             Encoder::OpenaiResponses(encoder) => encoder.frame(events, out),
             Encoder::Anthropic(encoder) => encoder.frame(events, out),
             Encoder::Gemini(encoder) => encoder.frame(events, out),
+            Encoder::Bedrock(encoder) => encoder.frame(events, out),
+        }
+    }
+
+    /// What could not be said so far.
+    pub fn losses(&self) -> Losses {
+        match self {
+            Encoder::OpenaiChat(encoder) => encoder.losses(),
+            Encoder::OpenaiResponses(encoder) => encoder.losses(),
+            Encoder::Anthropic(encoder) => encoder.losses(),
+            Encoder::Gemini(encoder) => encoder.losses(),
+            Encoder::Bedrock(encoder) => encoder.losses(),
+        }
+    }
+
+    /// A frame of the source, which this encoder did not get, was left out of the answer.
+    pub fn skip_frame(&mut self) {
+        match self {
+            Encoder::OpenaiResponses(encoder) => encoder.skip_frame(),
+            Encoder::OpenaiChat(_)
+            | Encoder::Anthropic(_)
+            | Encoder::Gemini(_)
+            | Encoder::Bedrock(_) => {}
+        }
+    }
+
+    /// Appends frames that say a text of our own, in a block of its own where the dialect has
+    /// blocks; `block` is the number of the next one.
+    pub fn say(&mut self, choice: u16, block: u16, text: &str, out: &mut Vec<u8>) {
+        let channel = Channel { choice, block, part: 0, kind: Kind::Answer };
+        match self {
+            Encoder::OpenaiChat(_)
+            | Encoder::Anthropic(_)
+            | Encoder::Gemini(_)
+            | Encoder::Bedrock(_) => {
+                let open = Event::Open { channel, block: Block::Text };
+                let said = Event::Text { channel, text: Cow::Borrowed(text), span: None };
+                self.frame(&[open, said, Event::Close { channel }], out);
+            }
+            Encoder::OpenaiResponses(encoder) => encoder.say(channel, text, out),
+        }
+    }
+
+    /// Makes an encoder go on with the events of `source`, whatever dialect that is. `history` is what
+    /// was said so far, as events of any other dialect would say it, block for block. Gives
+    /// whether it can: its own numbers and ids then continue those that the client has seen.
+    pub fn turn_foreign(&mut self, source: Dialect, history: &[Event<'_>]) -> bool {
+        match self {
+            Encoder::OpenaiChat(encoder) => encoder.turn_foreign(source, history),
+            Encoder::OpenaiResponses(encoder) => encoder.turn_foreign(source, history),
+            Encoder::Anthropic(encoder) => encoder.turn_foreign(source, history),
+            Encoder::Gemini(encoder) => encoder.turn_foreign(source, history),
+            Encoder::Bedrock(encoder) => encoder.turn_foreign(source, history),
         }
     }
 
@@ -175,6 +271,7 @@ impl Encoder {
             Encoder::OpenaiResponses(encoder) => encoder.tail(),
             Encoder::Anthropic(encoder) => encoder.tail(),
             Encoder::Gemini(encoder) => encoder.tail(),
+            Encoder::Bedrock(encoder) => encoder.tail(),
         }
     }
 }
@@ -188,15 +285,23 @@ pub fn decode_unary(dialect: Dialect, body: &[u8], sink: &mut Sink<'_>) {
         Dialect::OpenaiResponses => openai_responses::decode_unary(body, sink),
         Dialect::Anthropic => anthropic::decode_unary(body, sink),
         Dialect::Gemini => gemini::decode_unary(body, sink),
+        Dialect::Bedrock => bedrock::decode_unary(body, sink),
     }
 }
 
-/// Encodes the events of a whole answer, decoded from `source`, as one body.
-pub fn encode_unary(dialect: Dialect, source: Dialect, events: &[Event<'_>]) -> Vec<u8> {
+/// Encodes the events of a whole answer, decoded from `source`, as one body; adds to `losses` what
+/// it cannot say.
+pub fn encode_unary(
+    dialect: Dialect,
+    source: Dialect,
+    events: &[Event<'_>],
+    losses: &mut Losses,
+) -> Vec<u8> {
     match dialect {
-        Dialect::OpenaiChat => openai_chat::encode_unary(source, events),
-        Dialect::OpenaiResponses => openai_responses::encode_unary(source, events),
-        Dialect::Anthropic => anthropic::encode_unary(source, events),
-        Dialect::Gemini => gemini::encode_unary(source, events),
+        Dialect::OpenaiChat => openai_chat::encode_unary(source, events, losses),
+        Dialect::OpenaiResponses => openai_responses::encode_unary(source, events, losses),
+        Dialect::Anthropic => anthropic::encode_unary(source, events, losses),
+        Dialect::Gemini => gemini::encode_unary(source, events, losses),
+        Dialect::Bedrock => bedrock::encode_unary(source, events, losses),
     }
 }

@@ -6,7 +6,9 @@
 //! order avoid the codes that agent frameworks take for transient (`server_error`, `api_error`,
 //! `overloaded_error`); frames that report a provider's failure use them.
 
+use super::eventstream::push_exception;
 use super::json::push_string;
+use super::object::Object;
 use super::sse::push_frame;
 use super::{Dialect, Tail};
 use crate::fault::{Blame, Fault, Retry};
@@ -130,6 +132,40 @@ impl Class {
             Class::Timeout => "DEADLINE_EXCEEDED",
         }
     }
+
+    /// The exception that AWS's clients know a whole error by.
+    fn bedrock_type(self) -> &'static str {
+        match self {
+            Class::BadRequest
+            | Class::TooLarge
+            | Class::Limited
+            | Class::Killed
+            | Class::Blocked => "ValidationException",
+            Class::Unauthenticated => "UnrecognizedClientException",
+            Class::Forbidden => "AccessDeniedException",
+            Class::NotFound => "ResourceNotFoundException",
+            Class::Unavailable => "ServiceUnavailableException",
+            Class::Timeout => "ModelTimeoutException",
+            Class::Internal | Class::BadGateway => "InternalServerException",
+        }
+    }
+
+    /// The exception that ends a stream; those that a stream may hold are fewer.
+    fn bedrock_exception(self) -> &'static str {
+        match self {
+            Class::Unavailable => "serviceUnavailableException",
+            Class::BadGateway | Class::Timeout => "modelStreamErrorException",
+            Class::Internal => "internalServerException",
+            Class::BadRequest
+            | Class::Unauthenticated
+            | Class::Forbidden
+            | Class::NotFound
+            | Class::TooLarge
+            | Class::Limited
+            | Class::Killed
+            | Class::Blocked => "validationException",
+        }
+    }
 }
 
 /// An answer of our own to one request.
@@ -160,8 +196,20 @@ impl Refusal {
             Dialect::Gemini => {
                 self.push_gemini(&mut out, self.class.status(), self.class.gemini_status(), id);
             }
+            Dialect::Bedrock => self.push_bedrock(&mut out, id),
         }
         out
+    }
+
+    /// The header that names the kind of a whole refusal, where the dialect has one.
+    pub fn header(&self, dialect: Dialect) -> Option<(&'static str, &'static str)> {
+        match dialect {
+            Dialect::Bedrock => Some(("x-amzn-errortype", self.class.bedrock_type())),
+            Dialect::OpenaiChat
+            | Dialect::OpenaiResponses
+            | Dialect::Anthropic
+            | Dialect::Gemini => None,
+        }
     }
 
     /// The frames that end a stream which is already under way, in `dialect`.
@@ -195,6 +243,10 @@ impl Refusal {
                     self.push_gemini(&mut data, 403, "PERMISSION_DENIED", id);
                 }
                 push_frame(&mut out, "", &data);
+            }
+            Dialect::Bedrock => {
+                self.push_bedrock(&mut data, id);
+                push_exception(&mut out, self.class.bedrock_exception(), &data);
             }
         }
         out
@@ -239,6 +291,12 @@ impl Refusal {
         out.extend_from_slice(b",\"status\":");
         push_string(out, status);
         out.extend_from_slice(b"}}");
+    }
+
+    fn push_bedrock(&self, out: &mut Vec<u8>, id: &str) {
+        let mut error = Object::open(out);
+        self.push_message(error.key("message"), id);
+        error.close();
     }
 
     /// `response.failed` and then `error`. Codex ends for good on `invalid_prompt` only; on
@@ -290,6 +348,9 @@ impl From<&Fault> for Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::Decoder;
+    use crate::wire::event::Event;
+    use crate::wire::framing::Splitter;
 
     #[test]
     fn every_class_is_json_in_every_dialect_and_carries_its_reference() {
@@ -312,12 +373,20 @@ mod tests {
             for dialect in Dialect::ALL {
                 let body = refusal.body(dialect, "x_1");
                 let value: serde_json::Value = serde_json::from_slice(&body).unwrap();
-                assert!(value["error"]["message"].as_str().unwrap().contains("(ref x_1)"));
+                let error = if dialect == Dialect::Bedrock { &value } else { &value["error"] };
+                assert!(error["message"].as_str().unwrap().contains("(ref x_1)"));
                 let frames = refusal.frames(dialect, &Tail::default(), "x_1");
-                for frame in frames.split(|&b| b == b'\n').filter(|l| l.starts_with(b"data: {")) {
-                    let _: serde_json::Value = serde_json::from_slice(&frame[6..]).unwrap();
+                let (mut rest, mut splitter) = (&frames[..], Splitter::new(dialect.framing()));
+                let mut decoder = Decoder::new(dialect);
+                let mut has_error = false;
+                while let Some(end) = splitter.next(rest).unwrap() {
+                    let frame = dialect.framing().frame(&rest[..end]);
+                    decoder.frame(&frame, &mut |event| {
+                        has_error |= matches!(event, Event::Error { .. });
+                    });
+                    rest = &rest[end..];
                 }
-                assert!(frames.ends_with(b"\n\n"));
+                assert!(has_error && rest.is_empty(), "{class:?} in {}", dialect.name());
             }
         }
     }

@@ -5,18 +5,20 @@
 
 use super::Dialect;
 use super::event::Span;
+use super::members::Members;
+use super::view::Top;
 use std::borrow::Cow;
 use std::fmt;
 
 /// What a provider's API path means to us.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Surface<'p> {
     /// One model answer is asked for in a dialect that we read.
     Answer {
         /// The grammar of request and answer.
         dialect: Dialect,
-        /// The model, where the path names it (Gemini).
-        model: Option<&'p str>,
+        /// The model, where the path names it (Gemini, Bedrock).
+        model: Option<Cow<'p, str>>,
         /// Whether the path asks for a stream; `None` where the body says.
         stream: Option<bool>,
     },
@@ -81,6 +83,42 @@ pub fn view(dialect: Dialect, body: &[u8]) -> Result<View<'_>, BodyError> {
         Dialect::OpenaiResponses => super::openai_responses::view(body),
         Dialect::Anthropic => super::anthropic::view(body),
         Dialect::Gemini => super::gemini::view(body),
+        Dialect::Bedrock => super::bedrock::view(body),
+    }
+}
+
+/// The most tokens that an answer may have, all its choices together, where `body` says so.
+///
+/// A second look at a body that [`view`] has checked, for those who reserve what an answer may use.
+pub fn output_max(dialect: Dialect, body: &[u8]) -> Option<u64> {
+    const MEMBERS: &[&str] = &[
+        "max_completion_tokens",
+        "max_tokens",
+        "max_output_tokens",
+        "n",
+        "generationConfig",
+        "generation_config",
+        "inferenceConfig",
+    ];
+    let top = Top::read(body, &[], MEMBERS).ok()?;
+    let number = |name: &str| top.get(name)?.get().parse::<u64>().ok();
+    match dialect {
+        Dialect::OpenaiChat => {
+            let each = number("max_completion_tokens").or_else(|| number("max_tokens"))?;
+            Some(each.saturating_mul(number("n").unwrap_or(1).max(1)))
+        }
+        Dialect::OpenaiResponses => number("max_output_tokens"),
+        Dialect::Anthropic => number("max_tokens"),
+        Dialect::Gemini => {
+            let config = top.get("generationConfig").or_else(|| top.get("generation_config"))?;
+            let config = Members::of(config)?;
+            let within = |name: &str| config.get(name)?.get().parse::<u64>().ok();
+            let each = within("maxOutputTokens").or_else(|| within("max_output_tokens"))?;
+            Some(each.saturating_mul(within("candidateCount").unwrap_or(1).max(1)))
+        }
+        Dialect::Bedrock => {
+            Members::of(top.get("inferenceConfig")?)?.get("maxTokens")?.get().parse::<u64>().ok()
+        }
     }
 }
 
@@ -91,7 +129,7 @@ pub fn surface(path: &str) -> Surface<'_> {
         "/v1/chat/completions" | "/chat/completions" => answer(Dialect::OpenaiChat),
         "/v1/responses" | "/responses" => answer(Dialect::OpenaiResponses),
         "/v1/messages" => answer(Dialect::Anthropic),
-        _ => gemini_surface(path).unwrap_or(Surface::Other),
+        _ => gemini_surface(path).or_else(|| bedrock_surface(path)).unwrap_or(Surface::Other),
     }
 }
 
@@ -107,8 +145,43 @@ fn gemini_surface(path: &str) -> Option<Surface<'_>> {
     let (before, model) =
         head.rsplit_once("/models/").or_else(|| head.rsplit_once("/tunedModels/"))?;
     (before.starts_with("/v1") && !model.is_empty() && !model.contains('/')).then_some(
-        Surface::Answer { dialect: Dialect::Gemini, model: Some(model), stream: Some(stream) },
+        Surface::Answer {
+            dialect: Dialect::Gemini,
+            model: Some(Cow::Borrowed(model)),
+            stream: Some(stream),
+        },
     )
+}
+
+fn bedrock_surface(path: &str) -> Option<Surface<'_>> {
+    let (model, stream) = super::bedrock::model_in_path(path)?;
+    let model = Some(decode_segment(model));
+    Some(Surface::Answer { dialect: Dialect::Bedrock, model, stream: Some(stream) })
+}
+
+/// The text that a path segment stands for. What is not UTF-8 then becomes U+FFFD; a path that was
+/// checked has no such segment.
+pub fn decode_segment(segment: &str) -> Cow<'_, str> {
+    if !segment.contains('%') {
+        return Cow::Borrowed(segment);
+    }
+    let mut rest = segment.as_bytes();
+    let mut decoded = Vec::with_capacity(rest.len());
+    while let Some((&byte, tail)) = rest.split_first() {
+        let value = match rest {
+            [b'%', high, low, ..] => octet(*high, *low),
+            _ => None,
+        };
+        decoded.push(value.unwrap_or(byte));
+        rest = if value.is_some() { &rest[3..] } else { tail };
+    }
+    Cow::Owned(String::from_utf8_lossy(&decoded).into_owned())
+}
+
+/// The byte that two hexadecimal digits stand for.
+pub fn octet(high: u8, low: u8) -> Option<u8> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).map(|value| value as u8);
+    Some(digit(high)? << 4 | digit(low)?)
 }
 
 #[cfg(test)]
@@ -116,15 +189,53 @@ mod tests {
     use super::*;
 
     #[test]
+    fn bounds_of_answers() {
+        use Dialect::{Anthropic, Gemini, OpenaiChat, OpenaiResponses};
+        for (dialect, body, expected) in [
+            (OpenaiChat, r#"{"max_tokens":5}"#, Some(5)),
+            (OpenaiChat, r#"{"max_tokens":5,"max_completion_tokens":7,"n":2}"#, Some(14)),
+            (OpenaiChat, r#"{"messages":[{"max_tokens":5}]}"#, None),
+            (OpenaiChat, r#"{"max_tokens":"5"}"#, None),
+            (OpenaiChat, r#"{"max_tokens":-5}"#, None),
+            (OpenaiChat, "no json", None),
+            (OpenaiResponses, r#"{"max_output_tokens":9}"#, Some(9)),
+            (Anthropic, r#"{"max_tokens":32000}"#, Some(32_000)),
+            (Gemini, r#"{"generationConfig":{"maxOutputTokens":8,"candidateCount":3}}"#, Some(24)),
+            (Gemini, r#"{"generation_config":{"max_output_tokens":8}}"#, Some(8)),
+            (Gemini, r#"{"generationConfig":8}"#, None),
+        ] {
+            assert_eq!(output_max(dialect, body.as_bytes()), expected, "{body}");
+        }
+    }
+
+    #[test]
     fn paths() {
-        assert!(matches!(
+        assert_eq!(
             surface("/v1beta/models/gemini-2.5-flash:streamGenerateContent"),
             Surface::Answer {
                 dialect: Dialect::Gemini,
-                model: Some("gemini-2.5-flash"),
+                model: Some("gemini-2.5-flash".into()),
                 stream: Some(true)
             }
-        ));
+        );
+        for (path, model, stream) in [
+            (
+                "/model/anthropic.claude-3-haiku-20240307-v1%3A0/converse",
+                "anthropic.claude-3-haiku-20240307-v1:0",
+                false,
+            ),
+            (
+                "/model/arn%3Aaws%3Abedrock%3Aeu-west-1%3A1%3Ainference-profile%2Fx/converse-stream",
+                "arn:aws:bedrock:eu-west-1:1:inference-profile/x",
+                true,
+            ),
+        ] {
+            let model = Some(model.into());
+            let expected =
+                Surface::Answer { dialect: Dialect::Bedrock, model, stream: Some(stream) };
+            assert_eq!(surface(path), expected);
+        }
+        assert_eq!(surface("/model/x/invoke"), Surface::Other);
         assert_eq!(surface("/v1beta/models/x:countTokens"), Surface::Other);
         assert_eq!(surface("/v1/messages/count_tokens"), Surface::Other);
         assert_eq!(surface("/v1/embeddings"), Surface::Other);

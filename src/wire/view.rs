@@ -148,7 +148,7 @@ impl<'de> Visitor<'de> for Wanted {
 }
 
 /// `serde_json` counts lines and columns; a body's reader counts bytes.
-fn unreadable(text: &str, error: &serde_json::Error) -> BodyError {
+pub(super) fn unreadable(text: &str, error: &serde_json::Error) -> BodyError {
     let line_start = match error.line() {
         0 | 1 => 0,
         line => memchr::memchr_iter(b'\n', text.as_bytes()).nth(line - 2).map_or(0, |at| at + 1),

@@ -13,7 +13,7 @@ pub struct Case {
     pub provider: &'static str,
 }
 
-/// All four dialects.
+/// The dialects whose streams are text; `tests/bedrock.rs` has the binary one.
 pub const CASES: [Case; 4] = [
     Case { dialect: Dialect::OpenaiChat, provider: "oai" },
     Case { dialect: Dialect::OpenaiResponses, provider: "oai" },
@@ -52,6 +52,8 @@ impl Case {
                 format!("/v1beta/models/{model}:streamGenerateContent?alt=sse")
             }
             (Dialect::Gemini, false) => format!("/v1beta/models/{model}:generateContent"),
+            (Dialect::Bedrock, true) => format!("/model/{model}/converse-stream"),
+            (Dialect::Bedrock, false) => format!("/model/{model}/converse"),
         }
     }
 
@@ -68,6 +70,9 @@ impl Case {
             }
             Dialect::Gemini => {
                 json!({ "contents": [{ "role": "user", "parts": [{ "text": prompt }] }] })
+            }
+            Dialect::Bedrock => {
+                json!({ "messages": [{ "role": "user", "content": [{ "text": prompt }] }] })
             }
         };
         body.to_string()
@@ -123,6 +128,7 @@ impl Case {
                 parts(&last())
             }
             Dialect::Anthropic | Dialect::Gemini => parts(&last()),
+            Dialect::Bedrock => panic!("its frames are binary: tests/bedrock.rs reads them"),
             Dialect::OpenaiResponses => {
                 let (event, error) = parts(&last());
                 assert_eq!(event, "error", "{shown}");
@@ -172,6 +178,7 @@ impl Case {
                 assert_eq!(body["type"], "error", "{body}");
                 assert_eq!(error["type"], anthropic, "{body}");
             }
+            Dialect::Bedrock => panic!("its errors have no `error`: tests/bedrock.rs reads them"),
             Dialect::Gemini => {
                 assert_eq!(error["code"], gemini.0, "{body}");
                 assert_eq!(error["status"], gemini.1, "{body}");
@@ -190,6 +197,7 @@ impl Case {
             Dialect::OpenaiResponses => "response.completed",
             Dialect::Anthropic => "message_stop",
             Dialect::Gemini => "finishReason",
+            Dialect::Bedrock => "messageStop",
         };
         assert!(last.contains(mark), "{self:?}: {last:?}");
     }

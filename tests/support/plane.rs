@@ -2,14 +2,17 @@
 
 use firedoor::admin::client::{Address, Client};
 use firedoor::admin::{Folder, Listener, Parts, Role, State, Tokens, serve_tcp, serve_unix};
-use firedoor::control::Switchboard;
+use firedoor::control::desk::DeskParts;
+use firedoor::control::fold::InForce;
+use firedoor::control::log::{Lineage, MemoryLog};
+use firedoor::control::{LeverDesk, Switchboard};
 use firedoor::exchange::facts::{Facts, Identity, Outcome};
 use firedoor::id::{Epoch, ExchangeId, ModelName, ProviderName, RouteName};
 use firedoor::table::{
-    Auth, BaseUrl, Capture, Family, Matcher, Provider, ProviderIndex, Quirks, RetryPolicy, Route,
-    Secret, Server, Table, Target, TargetIndex, Timeouts, Weighted,
+    Auth, BaseUrl, Capture, Family, Matcher, Prices, Provider, ProviderIndex, Quirks, RetryPolicy,
+    Route, Routes, Secret, Server, Table, Target, TargetIndex, Timeouts, Weighted,
 };
-use firedoor::telemetry::{Circuit, Lifecycle, TargetHealth, Telemetry};
+use firedoor::telemetry::{Circuit, Lifecycle, LimitPicture, TargetHealth, Telemetry};
 use firedoor::wire::Dialect;
 use firedoor::wire::event::Counts;
 use firedoor::wire::refusal::Class;
@@ -28,6 +31,7 @@ pub const PROVIDER_KEY: &str = "sk-must-never-be-shown";
 fn provider(name: &str) -> Provider {
     Provider {
         credential: None,
+        signer: None,
         name: ProviderName::new(name),
         family: Family::Openai,
         base: Some(BaseUrl {
@@ -67,13 +71,13 @@ fn route(name: &str) -> Route {
             on_first_byte_timeout: false,
         },
         timeouts: Timeouts { connect: second, first_byte: second, idle: second, total: second },
+        midstream: firedoor::table::Midstream::End,
         capture: Capture::Metadata,
     }
 }
 
 fn table(dir: &Path) -> Table {
-    Table {
-        epoch: Epoch(7),
+    let routes = Routes {
         digest: "d1".to_owned(),
         source: None,
         server: Server {
@@ -90,17 +94,20 @@ fn table(dir: &Path) -> Table {
             otlp_endpoint: None,
         },
         providers: vec![provider("openai")],
-        targets: vec![Target {
+        targets: vec![Arc::new(Target {
             name_value: http::HeaderValue::from_static("openai"),
             provider: ProviderIndex(0),
             model: Some(ModelName::new("gpt-4o")),
             name: "openai/gpt-4o".into(),
-        }],
+        })],
         apps: vec![],
         app_keys: HashMap::new(),
+        limits: vec![],
+        prices: Prices::default(),
         routes: vec![route("first"), route("second"), route("third")],
         by_provider_name: HashMap::new(),
-    }
+    };
+    Table { epoch: Epoch(7), files: Arc::new(routes), levers: Arc::default() }
 }
 
 pub fn facts(id: u128) -> Facts {
@@ -127,6 +134,12 @@ pub fn facts(id: u128) -> Facts {
         text_events: 0,
         stop: None,
         usage: Counts::default(),
+        lever: None,
+        losses: firedoor::wire::loss::Losses::default(),
+        seams: vec![],
+        cost_micro_usd: None,
+        limit: None,
+        loops_met: vec![],
         fault: None,
     }
 }
@@ -159,11 +172,26 @@ impl Plane {
             health.state = Circuit::Open;
             vec![health]
         };
+        let board = Switchboard::holding(table(dir.path()), Some(&file));
+        let levers = LeverDesk::open(DeskParts {
+            log: Some(Arc::new(MemoryLog::new("plane"))),
+            notes: None,
+            lineage: Lineage("plane".into()),
+            state: InForce::default(),
+            history: vec![],
+            quarantined: None,
+            elapsed: BTreeMap::new(),
+            last_known: None,
+            board: Arc::clone(&board),
+        });
         let state = State::new(Parts {
-            switchboard: Switchboard::holding(table(dir.path()), Some(&file)),
+            switchboard: board,
+            levers,
+            open: Arc::new(|_| vec![]),
             telemetry: telemetry.clone(),
             lifecycle: lifecycle.clone(),
             health: Arc::new(health),
+            limits: Arc::new(LimitPicture::default),
             tokens: opened.tokens,
             hosts: vec!["firedoor.internal".to_owned()],
             listeners: vec![Listener { plane: "admin", address: "127.0.0.1:0".to_owned() }],

@@ -97,6 +97,7 @@ pub(super) fn error(dialect: Dialect, status: u16, message: &str) -> Vec<u8> {
         Dialect::Gemini => json!({
             "error": { "code": status, "message": message, "status": gemini_word(status) },
         }),
+        Dialect::Bedrock => json!({ "message": message }),
     };
     body.to_string().into_bytes()
 }
@@ -138,13 +139,36 @@ fn gemini_word(status: u16) -> &'static str {
     }
 }
 
+/// The header line in which the provider of a dialect names the kind of an error, if it has one.
+pub(super) fn error_line(dialect: Dialect, status: u16) -> String {
+    match dialect {
+        Dialect::Bedrock => format!("x-amzn-errortype: {}\r\n", bedrock_word(status)),
+        Dialect::OpenaiChat | Dialect::OpenaiResponses | Dialect::Anthropic | Dialect::Gemini => {
+            String::new()
+        }
+    }
+}
+
+fn bedrock_word(status: u16) -> &'static str {
+    match status {
+        401 | 403 => "AccessDeniedException",
+        404 => "ResourceNotFoundException",
+        408 | 504 => "ModelTimeoutException",
+        424 => "ModelErrorException",
+        429 => "ThrottlingException",
+        503 | 529 => "ServiceUnavailableException",
+        400..=499 => "ValidationException",
+        _ => "InternalServerException",
+    }
+}
+
 /// The id that an answer of `dialect` gives itself.
 pub(super) fn answer_id(dialect: Dialect, number: u64) -> String {
     match dialect {
         Dialect::OpenaiChat => format!("chatcmpl-mock{number}"),
         Dialect::OpenaiResponses => format!("resp_mock{number}"),
         Dialect::Anthropic => format!("msg_mock{number}"),
-        Dialect::Gemini => format!("mock{number}"),
+        Dialect::Gemini | Dialect::Bedrock => format!("mock{number}"),
     }
 }
 
@@ -152,6 +176,7 @@ pub(super) fn answer_id(dialect: Dialect, number: u64) -> String {
 pub(super) fn request_id_field(dialect: Dialect) -> &'static str {
     match dialect {
         Dialect::Anthropic => "request-id",
+        Dialect::Bedrock => "x-amzn-requestid",
         Dialect::OpenaiChat | Dialect::OpenaiResponses | Dialect::Gemini => "x-request-id",
     }
 }
@@ -175,7 +200,8 @@ mod tests {
         for dialect in Dialect::ALL {
             for status in [400, 401, 403, 404, 413, 429, 500, 503, 504, 529] {
                 let body: Value = serde_json::from_slice(&error(dialect, status, "m")).unwrap();
-                assert_eq!(body["error"]["message"], "m");
+                let error = if dialect == Dialect::Bedrock { &body } else { &body["error"] };
+                assert_eq!(error["message"], "m");
             }
         }
     }

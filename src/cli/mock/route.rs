@@ -8,6 +8,7 @@ use super::play::{Encoding, Pace, Pieces, Play};
 use super::tape;
 use crate::exchange::simulated::{Context, Frames, Script};
 use crate::wire::event::Event;
+use crate::wire::loss::Losses;
 use crate::wire::refusal::{Class, Refusal};
 use crate::wire::request::{Surface, surface, view};
 use crate::wire::{Dialect, encode_unary};
@@ -15,7 +16,6 @@ use std::borrow::Cow;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 const JSON: &str = "application/json";
-const SSE: &str = "text/event-stream; charset=utf-8";
 
 /// The answer to `request`.
 pub(super) async fn answer(server: &Server, request: Request) -> Play {
@@ -29,7 +29,7 @@ pub(super) async fn answer(server: &Server, request: Request) -> Play {
         ("GET", "/requests") => server.ledger.requests().to_string().into_bytes(),
         ("POST", path) => match answer_surface(path) {
             Some((dialect, model, stream)) => {
-                let model = model.map(str::to_owned);
+                let model = model.map(Cow::into_owned);
                 return modelled(server, &request, dialect, model, stream);
             }
             None => fixed_body(&request),
@@ -50,7 +50,7 @@ fn fixed_body(request: &Request) -> Vec<u8> {
 }
 
 /// What a path means, under any prefix (`/openai/v1/..`, `/openai/deployments/m/chat/..`).
-fn answer_surface(path: &str) -> Option<(Dialect, Option<&str>, Option<bool>)> {
+fn answer_surface(path: &str) -> Option<(Dialect, Option<Cow<'_, str>>, Option<bool>)> {
     path.match_indices('/').find_map(|(at, _)| match surface(&path[at..]) {
         Surface::Answer { dialect, model, stream } => Some((dialect, model, stream)),
         Surface::Other => None,
@@ -126,7 +126,8 @@ fn modelled(
 ) -> Play {
     let refused = |what: String| {
         let refusal = Refusal::new(Class::BadRequest, what);
-        plain(request, 400, JSON, refusal.body(dialect, "mock"))
+        let extra = fixed::error_line(dialect, 400);
+        Play { extra, ..plain(request, 400, JSON, refusal.body(dialect, "mock")) }
     };
     let view = match view(dialect, &request.body) {
         Ok(view) => view,
@@ -168,7 +169,7 @@ fn failed(play: Play, dialect: Dialect, status: u16, script: &Script) -> Play {
     let retry_after = script
         .retry_after
         .map_or_else(String::new, |seconds| format!("retry-after: {seconds}\r\n"));
-    let extra = play.extra + &retry_after;
+    let extra = play.extra + &fixed::error_line(dialect, status) + &retry_after;
     let wait = Pace { first_wait: script.first_wait, ..Pace::default() };
     Play {
         status,
@@ -187,7 +188,7 @@ fn streamed(play: Play, request: &Request, dialect: Dialect, frames: Frames) -> 
     let (content_type, pieces) = if is_array {
         (JSON, Pieces::Array { frames, is_open: false })
     } else {
-        (SSE, Pieces::Frames(frames))
+        (dialect.framing().content_type(), Pieces::Frames(frames))
     };
     let extra = play.extra + "cache-control: no-cache\r\n";
     Play { content_type: content_type.to_owned(), extra, length: None, pieces, ..play }
@@ -200,7 +201,7 @@ fn unstreamed(mut play: Play, dialect: Dialect, frames: Frames) -> Play {
     let texts = u32::try_from(texts).unwrap_or(u32::MAX);
     play.pace.first_wait += play.pace.between_wait.saturating_mul(texts);
     play.pace.between_wait = std::time::Duration::ZERO;
-    let body = encode_unary(dialect, Dialect::OpenaiChat, &events);
+    let body = encode_unary(dialect, Dialect::OpenaiChat, &events, &mut Losses::default());
     Play { length: Some(body.len()), pieces: Pieces::whole(body), ..play }
 }
 
@@ -228,9 +229,11 @@ mod tests {
             assert_eq!(answer_surface(path), chat, "{path}");
         }
         let gemini = answer_surface("/gemini/v1beta/models/g-2:streamGenerateContent");
-        assert_eq!(gemini, Some((Dialect::Gemini, Some("g-2"), Some(true))));
+        assert_eq!(gemini, Some((Dialect::Gemini, Some("g-2".into()), Some(true))));
         let anthropic = answer_surface("/anthropic/v1/messages");
         assert_eq!(anthropic, Some((Dialect::Anthropic, None, None)));
+        let bedrock = answer_surface("/bedrock/model/a.b-v1%3A0/converse-stream");
+        assert_eq!(bedrock, Some((Dialect::Bedrock, Some("a.b-v1:0".into()), Some(true))));
         assert_eq!(answer_surface("/v1/messages/count_tokens"), None);
     }
 

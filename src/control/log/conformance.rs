@@ -79,6 +79,7 @@ async fn a_wait_ends_by_itself_and_by_an_append() {
         while !waiting.is_finished() {
             let head = log.read(Rev(0)).await.unwrap().len() as u64;
             log.append(Rev(head), lift(1), audit("a")).await.unwrap();
+            tokio::task::yield_now().await;
         }
     }
 }

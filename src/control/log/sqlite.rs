@@ -58,7 +58,8 @@ impl SqliteLog {
     /// # Errors
     /// It cannot be opened, is no log, or is damaged.
     pub fn open(path: &Path, lineage: &str) -> Result<SqliteLog, ReadFault> {
-        let unavailable = |why: String| ReadFault::Unavailable(format!("{}: {why}", path.display()));
+        let unavailable =
+            |why: String| ReadFault::Unavailable(format!("{}: {why}", path.display()));
         // Made private before SQLite writes into it.
         OpenOptions::new()
             .create(true)
@@ -210,8 +211,8 @@ fn append(
     if found != expected {
         return Err(AppendFault::Conflict { head: found });
     }
-    let (stored, _) = Stored::new(expected.next(), before, change, audit)
-        .map_err(AppendFault::Unavailable)?;
+    let (stored, _) =
+        Stored::new(expected.next(), before, change, audit).map_err(AppendFault::Unavailable)?;
     transaction
         .execute(
             "INSERT INTO changes VALUES (?1, ?2, ?3, ?4)",

@@ -1,6 +1,7 @@
 //! The facts of an exchange in the making: handed on once, whatever happens.
 
 use super::Received;
+use super::limits::Counting;
 use crate::clock::Tick;
 use crate::exchange::facts::{Facts, Outcome};
 use crate::exchange::identity::cut;
@@ -15,6 +16,8 @@ pub(super) struct Book<'g> {
     gate: &'g Gate,
     pub(super) facts: Option<Facts>,
     pub(super) began: Tick,
+    /// What is counted when it is over; `None` until it is admitted.
+    pub(super) counting: Option<Box<Counting>>,
 }
 
 impl<'g> Book<'g> {
@@ -25,7 +28,7 @@ impl<'g> Book<'g> {
         unix_ms: u64,
     ) -> Book<'g> {
         let facts = blank(id, unix_ms, cut_path(&request.method, request.target.path()));
-        Book { gate, facts: Some(facts), began: request.began }
+        Book { gate, facts: Some(facts), began: request.began, counting: None }
     }
 
     pub(super) fn note(&mut self, change: impl FnOnce(&mut Facts)) {
@@ -36,10 +39,14 @@ impl<'g> Book<'g> {
 
     pub(super) fn learn(&mut self, seen: &Seen) {
         let began = self.began;
+        if let Some(counting) = &mut self.counting {
+            counting.calls = seen.calls.list();
+        }
         self.note(|facts| {
             facts.model_reported = seen.model.as_deref().map(cut);
             facts.usage = seen.usage;
             facts.stop = seen.stop;
+            facts.seams.clone_from(&seen.seams);
             facts.text_events = seen.text_events;
             facts.first_text = seen.first_text.map(|at| at.since(began));
             if let Some(error) = &seen.error {
@@ -56,6 +63,9 @@ impl Drop for Book<'_> {
             if std::thread::panicking() {
                 facts.outcome = Outcome::Torn;
                 facts.fault = Some("a panic ended this exchange".to_owned());
+            }
+            if let Some(counting) = self.counting.take() {
+                counting.settle(self.gate, &mut facts);
             }
             self.gate.finish(facts);
         }
@@ -88,6 +98,11 @@ pub(super) fn blank(id: ExchangeId, unix_ms: u64, path: Box<str>) -> Facts {
         stop: None,
         usage: crate::wire::event::Counts::default(),
         lever: None,
+        losses: crate::wire::loss::Losses::default(),
+        seams: vec![],
+        cost_micro_usd: None,
+        limit: None,
+        loops_met: Vec::new(),
         fault: None,
     }
 }

@@ -5,13 +5,16 @@
 //! byte of an answer is queued any target of the route may take over; after it, only an ending is
 //! possible.
 
+mod asking;
 mod book;
 mod contain;
+mod limits;
 mod pass;
 mod read;
 mod send;
 #[cfg(test)]
 mod tests;
+mod under_way;
 
 use super::client::Client;
 use super::orders::{Ordered, Orders};
@@ -23,16 +26,15 @@ use crate::exchange::admit::{Admission, Asked, admit, path_for_people};
 use crate::exchange::attempts::{Attempts, Choice, Failure, Next, Step};
 use crate::exchange::facts::Outcome;
 use crate::exchange::forward;
-use crate::exchange::limits::{Met, Open};
 use crate::id::{ExchangeId, ExchangeText};
 use crate::table::lever::Levers;
-use crate::table::{Family, Limits, Provider, Query, Route, Table, Target};
-use crate::wire::Dialect;
+use crate::table::{Family, Provider, Query, Route, Table, Target};
 use crate::wire::event::Span;
+use crate::wire::loss::Losses;
 use crate::wire::refusal::{Class, Refusal};
 use book::{Book, blank};
-pub(super) use contain::killed;
 use bytes::Bytes;
+pub(super) use contain::killed;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -40,13 +42,13 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
+use under_way::UnderWay;
 
 /// How long a request's body may take in all; each piece of it has the client's idle timeout.
 const BODY_TIME_MAX: Duration = Duration::from_mins(10);
 
 /// The paths of answers, for who asks for another one.
-const PATHS: &str =
-    "/v1/chat/completions, /v1/responses, /v1/messages, /v1beta/models/{model}:generateContent";
+const PATHS: &str = "/v1/chat/completions, /v1/responses, /v1/messages, /v1beta/models/{model}:generateContent, /model/{model}/converse";
 
 /// How much larger than it came a compressed body may be.
 const RATIO_MAX: u32 = 200;
@@ -206,7 +208,7 @@ async fn flush_answer<C: Client>(client: &mut C) -> After {
 struct Exchange<'e> {
     gate: &'e Gate,
     worker: &'e Arc<Worker>,
-    table: &'e Table,
+    table: &'e Arc<Table>,
     request: &'e Received,
     asked: Asked<'e>,
     admission: &'e Admission,
@@ -249,6 +251,13 @@ impl Using<'_> {
     }
 }
 
+/// A provider's answer of which the head is read.
+struct Answered {
+    head: h1::ResponseHead,
+    answer: upstream::Answer,
+    origin: Origin,
+}
+
 /// How an attempt at one target ended without an answer to the client.
 struct Failed {
     failure: Failure,
@@ -288,32 +297,12 @@ impl Exchange<'_> {
         self.refuse_unread(book)?;
         let body = self.read_body(client, Instant::now() + BODY_TIME_MAX).await?;
         let wanted = self.read_view(body, book)?;
-        let _open = self.count_app(book)?;
         let route = self.route(&wanted, book)?;
         self.take_seat(book, &wanted, route);
+        self.count(book, &wanted, route)?;
         let until = Instant::now() + route.timeouts.total;
         self.gate.health.request_began();
         self.attempt_all(client, book, &wanted, route, until).await
-    }
-
-    /// Counts the request against its app's limits.
-    fn count_app(&self, _book: &mut Book<'_>) -> Result<Option<Open>, Refusal> {
-        let Some(app) = self.admission.app else { return Ok(None) };
-        let app = &self.table.apps[usize::from(app.0)];
-        if app.limits == Limits::default() {
-            return Ok(None);
-        }
-        let used = self.gate.used(&app.name);
-        used.begin(&app.limits, self.gate.clock.now()).map(Some).map_err(|met| {
-            let what = match met {
-                Met::RequestsPerMinute(most) => format!("{most} requests a minute"),
-                Met::Concurrent(most) => format!("{most} requests at once"),
-            };
-            Refusal::new(
-                Class::Limited,
-                format!("Limited by firedoor: app `{}` may make {what}", app.name),
-            )
-        })
     }
 
     /// Hop 4: the route.
@@ -372,38 +361,49 @@ impl Exchange<'_> {
         let health = &self.gate.health;
         let mut attempts = self.choose(wanted, route);
         let Some(mut step) = attempts.first() else {
-            return Err(self.no_target(route).into());
+            return Err(no_target(route).into());
         };
-        loop {
-            let attempted =
-                self.attempt(client, book, wanted, route, until, &step, &attempts).await;
+        let mut under_way = None;
+        let stop = loop {
+            let attempted = self
+                .attempt(client, book, wanted, route, until, &step, &attempts, &mut under_way)
+                .await;
             let failed = match attempted {
                 Attempted::Ran(ran) => return Ok(ran),
-                Attempted::Stop(stop) => return Err(stop),
+                Attempted::Stop(stop) => break stop,
                 Attempted::Failed(failed) => failed,
                 Attempted::Rerouted => {
                     attempts = self.choose_live(wanted, route);
                     match attempts.first() {
                         Some(first) => step = first,
-                        None => return Err(self.no_target(route).into()),
+                        None => break no_target(route).into(),
                     }
                     continue;
                 }
             };
             let has_budget = health.has_budget() && matches!(wanted.body, Body::Whole { .. });
             match attempts.after(failed.failure, has_budget, random()) {
-                Next::GiveUp => return Err(failed.refusal.into()),
+                Next::GiveUp => break failed.refusal.into(),
                 Next::Try { step: next, pause, costs_budget } => {
                     if costs_budget {
                         health.pay_retry();
                     }
                     let pause_until = until.min(Instant::now() + pause);
-                    if !pause.is_zero() {
-                        self.pause(client, pause_until).await?;
+                    if !pause.is_zero()
+                        && let Err(stop) = self.pause(client, pause_until).await
+                    {
+                        break stop;
                     }
                     step = next;
                 }
             }
+        };
+        match (stop, under_way) {
+            // Its head is out: it can only be ended.
+            (Stop::Refuse(refusal), Some(under_way)) => {
+                Ok(Ran::Done(self.end(client, book, *under_way, refusal).await))
+            }
+            (stop, _) => Err(stop),
         }
     }
 
@@ -426,20 +426,10 @@ impl Exchange<'_> {
 
     fn chain(&self, levers: &Levers, wanted: &Wanted, route: &Route) -> Attempts {
         self.seat.with(|subject| {
-            let choice = Choice {
-                dialect: self.admission.dialect,
-                model: wanted.model.as_deref(),
-                subject: *subject,
-                pick: random(),
-            };
+            let choice =
+                Choice { model: wanted.model.as_deref(), subject: *subject, pick: random() };
             Attempts::new(&self.table.files, levers, route, &choice)
         })
-    }
-
-    fn no_target(&self, route: &Route) -> Refusal {
-        let dialect = self.admission.dialect.map_or("this path", Dialect::name);
-        let message = format!("no target of route `{}` speaks {dialect}", route.name);
-        Refusal::new(Class::NotFound, message)
     }
 
     /// Waits, unless the client leaves or the process ends. A lever is met at the next attempt.
@@ -463,6 +453,7 @@ impl Exchange<'_> {
         until: Instant,
         step: &Step,
         attempts: &Attempts,
+        under_way: &mut Option<Box<UnderWay>>,
     ) -> Attempted {
         let target = &*step.target;
         let provider = forward::provider(self.table, target);
@@ -474,10 +465,13 @@ impl Exchange<'_> {
         if let Err(failed) = self.stand(book, wanted, provider, target) {
             return Attempted::Failed(failed);
         }
-        let (Some(base), Family::Openai | Family::Anthropic | Family::Gemini) =
+        let (Some(base), Family::Openai | Family::Anthropic | Family::Gemini | Family::Bedrock) =
             (&provider.base, provider.family)
         else {
-            return self.answer_locally(client, book, wanted, route, provider, target).await;
+            return match under_way.take() {
+                Some(begun) => self.go_on_locally(client, book, provider, *begun).await,
+                None => self.answer_locally(client, book, wanted, route, provider, target).await,
+            };
         };
         let health = self.gate.health.target(&target.name);
         if !health.admit(self.gate.clock.now()) {
@@ -490,10 +484,17 @@ impl Exchange<'_> {
                 refusal: Refusal::new(Class::Unavailable, message),
             });
         }
-        let prepared = match self.prepare(wanted, provider, target, &base.authority) {
-            Ok(prepared) => prepared,
+        let delivered = under_way.as_ref().and_then(|begun| begun.delivered());
+        let asked = self.asking(wanted, provider, target, delivered).and_then(|asking| {
+            let prepared = self.prepare(wanted, &asking, provider, target, &base.authority)?;
+            Ok((asking, prepared))
+        });
+        let (asking, prepared) = match asked {
+            Ok(asked) => asked,
             Err(refusal) => return Attempted::Stop(refusal.into()),
         };
+        let losses = asking.losses;
+        book.note(|facts| facts.losses.join(losses));
         book.note(|facts| facts.attempts = facts.attempts.saturating_add(1));
         let origin = Origin::from(base);
         let sent = self.send(client, book, &origin, &prepared, wanted, route, until).await;
@@ -514,7 +515,7 @@ impl Exchange<'_> {
             self.failed(&health, failure);
             let has_budget =
                 self.gate.health.has_budget() && matches!(wanted.body, Body::Whole { .. });
-            if attempts.would_go_on(failure, has_budget) {
+            if under_way.is_some() || attempts.would_go_on(failure, has_budget) {
                 let message =
                     format!("provider `{}` answered {}", provider.name, head.status.as_u16());
                 let refusal = Refusal::new(Class::BadGateway, message);
@@ -522,7 +523,9 @@ impl Exchange<'_> {
             }
         }
         let using = Using { target, health: &health, is_good: failure.is_none() };
-        let attempted = self.pass_on(client, book, route, until, using, head, answer, origin).await;
+        let answered = Answered { head, answer, origin };
+        let attempted =
+            self.pass_on(client, book, route, until, using, &asking, answered, under_way).await;
         if let Attempted::Failed(failed) = &attempted {
             self.failed(&health, failed.failure);
         }
@@ -557,7 +560,7 @@ impl Exchange<'_> {
                 Body::Whole { raw, plain } => plain.as_ref().unwrap_or(raw),
                 Body::Streamed => &[],
             },
-            headers: self.answer_headers(book, route, target),
+            headers: self.answer_headers(book, route, target, Losses::default()),
             id: self.id.as_str(),
             unix_ms: self.gate.clock.unix_ms(),
             script: self.asked.headers.get("x-mock").map(HeaderValue::as_bytes),
@@ -597,6 +600,15 @@ impl Exchange<'_> {
         })
         .await
     }
+}
+
+/// Only a lever can take every target from a route.
+fn no_target(route: &Route) -> Refusal {
+    let message = format!(
+        "route `{}` is sent to targets that the routes file does not have (any more)",
+        route.name
+    );
+    Refusal::new(Class::Unavailable, message)
 }
 
 fn shutting_down() -> Refusal {

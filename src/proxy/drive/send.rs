@@ -1,9 +1,10 @@
 //! Hop 6: the request on its way to a provider, up to the head of the answer.
 
+use super::asking::Asking;
 use super::book::Book;
 use super::{Attempted, Body, Exchange, Failed, Interrupt, Stop, Wanted};
 use crate::exchange::attempts::Failure;
-use crate::exchange::forward;
+use crate::exchange::{forward, sigv4};
 use crate::proxy::client::{BodyFault, Client};
 use crate::proxy::h1;
 use crate::proxy::upstream::{self, Answer, Origin, UpstreamFault};
@@ -24,18 +25,31 @@ impl Exchange<'_> {
     pub(super) fn prepare(
         &self,
         wanted: &Wanted,
+        asking: &Asking,
         provider: &Provider,
         target: &Target,
         authority: &HeaderValue,
     ) -> Result<Prepared, Refusal> {
         let model = forward::model(target, wanted.model.as_deref());
-        let mut headers =
-            forward::request_headers(provider, self.admission, &self.asked, wanted.is_stream)?;
-        let path = forward::path_and_query(provider, self.admission, &self.asked, model);
-        let (body, framing) = match &wanted.body {
-            Body::Whole { raw, plain } => {
+        let foreign = asking.dialect.filter(|dialect| Some(*dialect) != self.admission.dialect);
+        let (mut headers, path) = match foreign {
+            Some(dialect) => (
+                forward::foreign_headers(provider, dialect, &self.asked)?,
+                forward::foreign_path(provider, dialect, model, wanted.is_stream),
+            ),
+            None => (
+                forward::request_headers(provider, self.admission, &self.asked, wanted.is_stream)?,
+                forward::path_and_query(provider, self.admission, &self.asked, model),
+            ),
+        };
+        let (body, framing) = match (&wanted.body, &asking.body) {
+            (_, Some(body)) => {
+                headers.retain(|(name, _)| **name != header::CONTENT_ENCODING);
+                (body.clone(), h1::BodyLength::Length(body.len() as u64))
+            }
+            (Body::Whole { raw, plain }, None) => {
                 let asked = wanted.model.as_deref();
-                let body = match plain {
+                let body: Bytes = match plain {
                     // A name inside a compressed body cannot be replaced: the content goes instead.
                     Some(plain) if wanted.model_span.is_some() && model != asked => {
                         headers.retain(|(name, _)| **name != header::CONTENT_ENCODING);
@@ -52,7 +66,7 @@ impl Exchange<'_> {
                     if has_body { h1::BodyLength::Length(length) } else { h1::BodyLength::None };
                 (body, framing)
             }
-            Body::Streamed => {
+            (Body::Streamed, None) => {
                 let framing = match self.request.body_bytes {
                     Some(0) => h1::BodyLength::None,
                     Some(length) => h1::BodyLength::Length(length),
@@ -77,7 +91,17 @@ impl Exchange<'_> {
             body: framing,
             connection,
         };
-        h1::write_request_head(&mut head, &start, headers);
+        let signed = sigv4::Request {
+            method: self.asked.method,
+            host: authority,
+            target: target.as_str(),
+            body: &body,
+        };
+        let is_whole = matches!(wanted.body, Body::Whole { .. });
+        let signature =
+            forward::signature(provider, &signed, is_whole, &headers, self.gate.clock.unix_ms())?;
+        let signed = signature.iter().map(|(name, value)| (name, value));
+        h1::write_request_head(&mut head, &start, headers.iter().copied().chain(signed));
         let body = if body.len() <= INLINE_BYTES_MAX {
             head.extend_from_slice(&body);
             Bytes::new()

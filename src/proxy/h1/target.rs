@@ -7,7 +7,8 @@
 //! | --- | --- |
 //! | percent-encoded letter, digit, `-`, `.`, `_`, `~` | decoded: RFC 3986, section 6.2.2.2, has both spellings equal |
 //! | other percent-encoding, `%3A`, `%3b`, `%20`, `%C3%A9` | kept, hex digits in upper case; never equal to the bare character |
-//! | `%2F`, `%5C`, `%00` to `%1F`, `%7F`, `%25` before two hex digits, bytes that are not UTF-8, broken `%` | refused |
+//! | `%2F` in an ARN behind `/model/` (Bedrock), none of whose pieces is empty or dots | kept: one segment |
+//! | any other `%2F`, `%5C`, `%00` to `%1F`, `%7F`, `%25` before two hex digits, bytes that are not UTF-8, broken `%` | refused |
 //! | empty segment (`//`), `.`, `..`, plain or encoded, also before a `;` | refused |
 //! | trailing `/` | kept: another path |
 //! | `;` | an ordinary character: there are no path parameters |
@@ -19,9 +20,12 @@
 //! that of `Host`, letter case aside; its path is then read as above.
 
 use super::Reject;
+use crate::wire::request;
+pub use crate::wire::request::decode_segment;
 use bytes::Bytes;
 use http::uri::PathAndQuery;
 use std::borrow::Cow;
+use std::ops::Range;
 
 /// A target in canonical form: a path that begins with `/` and has no empty, `.` or `..` segment,
 /// and an optional query; or `*`.
@@ -100,30 +104,10 @@ pub fn parse_target(text: &[u8]) -> Result<Target, Reject> {
     if text.first() == Some(&b'/') { Target::origin(text) } else { Err(Reject::TargetForm) }
 }
 
-/// The text that a path segment stands for. A [`Target`] holds only segments that are UTF-8.
-pub fn decode_segment(segment: &str) -> Cow<'_, str> {
-    if !segment.contains('%') {
-        return Cow::Borrowed(segment);
-    }
-    let mut rest = segment.as_bytes();
-    let mut decoded = Vec::with_capacity(rest.len());
-    while let Some((&byte, tail)) = rest.split_first() {
-        if let (b'%', Some(value)) = (byte, octet(rest)) {
-            decoded.push(value);
-            rest = &rest[3..];
-        } else {
-            decoded.push(byte);
-            rest = tail;
-        }
-    }
-    Cow::Owned(String::from_utf8_lossy(&decoded).into_owned())
-}
-
 /// The byte that `%XX` at the beginning of `text` stands for.
 fn octet(text: &[u8]) -> Option<u8> {
     let [b'%', high, low, ..] = text else { return None };
-    let digit = |byte: u8| char::from(byte).to_digit(16).map(|value| value as u8);
-    Some(digit(*high)? << 4 | digit(*low)?)
+    request::octet(*high, *low)
 }
 
 fn strip_scheme(text: &[u8]) -> Option<&[u8]> {
@@ -170,6 +154,7 @@ fn climbs(segment: &[u8]) -> bool {
 
 /// Decodes what needs no encoding and checks what does; `first` is where doubt begins.
 fn decode_unreserved(path: &[u8], first: usize) -> Result<Vec<u8>, Reject> {
+    let arn = arn_in(path);
     let mut canonical = path[..first].to_vec();
     let mut decoded = Vec::new();
     let mut rest = &path[first..];
@@ -184,7 +169,8 @@ fn decode_unreserved(path: &[u8], first: usize) -> Result<Vec<u8>, Reject> {
             continue;
         }
         let value = octet(rest).ok_or(Reject::TargetEncoding)?;
-        if matches!(value, b'/' | b'\\' | 0..=0x1f | 0x7f) {
+        let is_in_arn = value == b'/' && arn.contains(&(path.len() - rest.len()));
+        if matches!(value, b'/' | b'\\' | 0..=0x1f | 0x7f) && !is_in_arn {
             return Err(Reject::TargetEncoding);
         }
         if is_unreserved(value) {
@@ -207,6 +193,30 @@ fn decode_unreserved(path: &[u8], first: usize) -> Result<Vec<u8>, Reject> {
         return Err(Reject::TargetEncoding);
     }
     Ok(canonical)
+}
+
+/// Where in a path the ARN of a model stands: `/model/{arn}/..`, also under a provider's name. AWS's
+/// clients encode its slashes. Empty if there is none, or a piece of it would climb.
+fn arn_in(path: &[u8]) -> Range<usize> {
+    const NONE: Range<usize> = 0..0;
+    let mut from = 1;
+    for _ in 0..2 {
+        let Some(rest) = path.get(from..) else { return NONE };
+        if let Some(behind) = rest.strip_prefix(b"model/") {
+            let Some(length) = memchr::memchr(b'/', behind) else { return NONE };
+            let arn = String::from_utf8_lossy(&behind[..length]);
+            let decoded = decode_segment(&arn);
+            let climbs = |piece: &str| piece.is_empty() || climbs(piece.as_bytes());
+            if !decoded.starts_with("arn:") || decoded.split('/').any(climbs) {
+                return NONE;
+            }
+            let start = from + b"model/".len();
+            return start..start + length;
+        }
+        let Some(length) = memchr::memchr(b'/', rest) else { return NONE };
+        from += length + 1;
+    }
+    NONE
 }
 
 /// `query` is empty, or begins with `?`, or is a fragment.

@@ -310,6 +310,21 @@ dialect = "simulated"
         right: "",
     },
     Entry {
+        code: super::BAD_DURATION,
+        severity: Severity::Error,
+        title: "not a time",
+        explanation: "A time is a whole number and its unit, `s`, `m`, `h` or `d`, in one string: \
+                     `\"30s\"`, `\"2m\"`.",
+        wrong: r#"[[limits]]
+name = "loops"
+loop = { same_call = 20, within = "2 minutes" }
+"#,
+        right: r#"[[limits]]
+name = "loops"
+loop = { same_call = 20, within = "2m" }
+"#,
+    },
+    Entry {
         code: super::UNKNOWN_PROVIDER,
         severity: Severity::Error,
         title: "no such provider",
@@ -402,31 +417,6 @@ key_sha256 = ["a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1"
 "#,
     },
     Entry {
-        code: super::NOT_SPOKEN,
-        severity: Severity::Error,
-        title: "a dialect that no target speaks",
-        explanation: "The route takes requests of a dialect that none of its targets answers in, so \
-                     each would fail. Requests are not translated between dialects yet.",
-        wrong: r#"[providers.openai]
-dialect = "openai"
-base_url = "https://api.openai.com/v1"
-
-[[routes]]
-name = "all"
-match = { dialect = "anthropic" }
-targets = [{ provider = "openai" }]
-"#,
-        right: r#"[providers.openai]
-dialect = "openai"
-base_url = "https://api.openai.com/v1"
-
-[[routes]]
-name = "all"
-match = { dialect = "openai-chat" }
-targets = [{ provider = "openai" }]
-"#,
-    },
-    Entry {
         code: super::MISSING_VARIABLE,
         severity: Severity::Error,
         title: "a variable is not set",
@@ -512,56 +502,6 @@ api_key = "${FIREDOOR_NO_SUCH_VARIABLE:-not-a-real-key}"
 
 [apps.helpdesk]
 key_sha256 = ["0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f"]
-"#,
-    },
-    Entry {
-        code: super::NOT_IN_FORCE,
-        severity: Severity::Warning,
-        title: "a limit that is not in force yet",
-        explanation: "`tokens_per_day` and `usd_per_day` are known, and read, but this version does \
-                     not hold anybody to them.",
-        wrong: r#"[apps.helpdesk]
-key_sha256 = ["0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f"]
-limits = { usd_per_day = 50.0 }
-"#,
-        right: r#"[apps.helpdesk]
-key_sha256 = ["0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f"]
-limits = { requests_per_minute = 600 }
-"#,
-    },
-    Entry {
-        code: super::SKIPPED_TARGET,
-        severity: Severity::Warning,
-        title: "a target that does not speak what the route takes",
-        explanation: "The route takes requests of a dialect that other targets of it speak and this \
-                     one does not. Requests are not translated between dialects yet, so it is skipped \
-                     for them: a fallback that is skipped is none. `canned` and `simulated` speak \
-                     every dialect.",
-        wrong: r#"[providers.openai]
-dialect = "openai"
-base_url = "https://api.openai.com/v1"
-
-[providers.anthropic]
-dialect = "anthropic"
-base_url = "https://api.anthropic.com"
-
-[[routes]]
-name = "all"
-targets = [{ provider = "openai" }]
-fallback = [{ provider = "anthropic" }]
-"#,
-        right: r#"[providers.openai]
-dialect = "openai"
-base_url = "https://api.openai.com/v1"
-
-[providers.paused]
-dialect = "canned"
-answer = "The assistant is paused."
-
-[[routes]]
-name = "all"
-targets = [{ provider = "openai" }]
-fallback = [{ provider = "paused" }]
 "#,
     },
     Entry {
@@ -658,6 +598,76 @@ workers = 2
         right: r#"[providers.openai]
 dialect = "openai"
 base_url = "https://api.openai.com/v1"
+"#,
+    },
+    Entry {
+        code: super::NO_PRICE,
+        severity: Severity::Warning,
+        title: "a model without a price, where money is limited",
+        explanation: "A limit counts money, and what this target's model costs is not known: its \
+                     requests pass the limit and are counted as unpriced, or are refused where the \
+                     limit says `unpriced = \"refuse\"`. Give the model a price.",
+        wrong: r#"[providers.local]
+dialect = "openai"
+base_url = "http://127.0.0.1:8000/v1"
+
+[[limits]]
+name = "budget"
+usd_per_day = 50.0
+
+[[routes]]
+name = "all"
+targets = [{ provider = "local", model = "our-own" }]
+"#,
+        right: r#"[providers.local]
+dialect = "openai"
+base_url = "http://127.0.0.1:8000/v1"
+
+[prices."local/*"]
+input = 0.0
+output = 0.0
+
+[[limits]]
+name = "budget"
+usd_per_day = 50.0
+
+[[routes]]
+name = "all"
+targets = [{ provider = "local", model = "our-own" }]
+"#,
+    },
+    Entry {
+        code: super::FOREIGN_MODEL,
+        severity: Severity::Warning,
+        title: "a target of another dialect is asked for the caller's own model",
+        explanation: "The route takes requests of a dialect that this target does not speak. They are \
+                     translated, but the target names no model, so it would be asked for the one that \
+                     the caller named, which providers of another dialect do not have.",
+        wrong: r#"[providers.openai]
+dialect = "openai"
+base_url = "https://api.openai.com/v1"
+
+[providers.anthropic]
+dialect = "anthropic"
+base_url = "https://api.anthropic.com"
+
+[[routes]]
+name = "all"
+targets = [{ provider = "openai" }]
+fallback = [{ provider = "anthropic" }]
+"#,
+        right: r#"[providers.openai]
+dialect = "openai"
+base_url = "https://api.openai.com/v1"
+
+[providers.anthropic]
+dialect = "anthropic"
+base_url = "https://api.anthropic.com"
+
+[[routes]]
+name = "all"
+targets = [{ provider = "openai" }]
+fallback = [{ provider = "anthropic", model = "claude-haiku-4-5" }]
 "#,
     },
 ];

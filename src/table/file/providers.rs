@@ -3,7 +3,7 @@
 use super::parsed;
 use crate::id::ProviderName;
 use crate::table::reader::{Reader, Section, Text, Value, shown};
-use crate::table::{Auth, Family, Provider, Quirks, Secret, codes, value};
+use crate::table::{Auth, BaseUrl, Family, Provider, Quirks, Secret, Signer, codes, value};
 use std::ops::Range;
 use std::sync::Arc;
 use toml::Spanned;
@@ -12,6 +12,7 @@ const FAMILIES: &[(&str, Family)] = &[
     ("openai", Family::Openai),
     ("anthropic", Family::Anthropic),
     ("gemini", Family::Gemini),
+    ("bedrock", Family::Bedrock),
     ("canned", Family::Canned),
     ("simulated", Family::Simulated),
 ];
@@ -47,7 +48,7 @@ pub(super) fn provider(
         .get("base_url")
         .and_then(|value| reader.text(value, "base_url"))
         .and_then(|text| parsed(reader, codes::BAD_URL, &text, "base_url", value::base_url));
-    let credential = section.get("api_key").and_then(|value| credential(reader, value));
+    let credential = section.get("api_key").and_then(|value| credential(reader, value, "api_key"));
     let auth = section.get("auth").and_then(|value| reader.text(value, "auth"));
     let auth = auth.and_then(|text| reader.word(&text, "auth", AUTHS));
     let mut quirks = quirks(reader, section.get("quirks"));
@@ -63,7 +64,7 @@ pub(super) fn provider(
     check_fit(reader, section, family);
     let auth = auth.unwrap_or(match family {
         Family::Openai if quirks.azure_deployments => Auth::ApiKey,
-        Family::Openai | Family::Canned | Family::Simulated => Auth::Bearer,
+        Family::Openai | Family::Bedrock | Family::Canned | Family::Simulated => Auth::Bearer,
         Family::Anthropic => Auth::XApiKey,
         Family::Gemini => Auth::XGoogApiKey,
     });
@@ -72,6 +73,16 @@ pub(super) fn provider(
         check_version(reader, section, family, &base.path);
     }
     let (key, key_variable) = credential.unwrap_or((None, None));
+    let (signer, access_variable) = signer(reader, section, base.as_ref());
+    if family == Family::Bedrock && key.is_some() && signer.is_some() {
+        reader.report(
+            codes::BAD_CREDENTIAL,
+            section.key_span("api_key"),
+            "`api_key` and `access_key_id` are two credentials, and a request has one",
+            Some("take one of them away".to_owned()),
+        );
+    }
+    let key_variable = key_variable.or(access_variable);
     let credential = key.as_ref().and_then(|key| auth.header(key.reveal()));
     Some(Provider {
         credential,
@@ -79,6 +90,7 @@ pub(super) fn provider(
         family,
         base,
         key,
+        signer,
         key_variable,
         auth,
         quirks,
@@ -127,8 +139,9 @@ fn family(reader: &mut Reader<'_>, text: &Text) -> Option<Family> {
 fn credential(
     reader: &mut Reader<'_>,
     value: &Value<'_>,
+    key: &str,
 ) -> Option<(Option<Secret>, Option<String>)> {
-    let text = reader.text_or_empty(value, "api_key")?;
+    let text = reader.text_or_empty(value, key)?;
     let variable = text.references.iter().find(|name| !name.starts_with("file:")).cloned();
     if text.value.is_empty() {
         return Some((None, variable));
@@ -138,12 +151,17 @@ fn credential(
         reader.report(codes::BAD_CREDENTIAL, span, message, Some(help.to_owned()));
     };
     if text.value.to_ascii_lowercase().starts_with("bearer ") {
-        refuse("`api_key` is written without `Bearer`", "how it is sent is `auth`'s to say");
+        refuse(
+            &format!("`{key}` is written without `Bearer`"),
+            "how it is sent is `auth`'s to say",
+        );
         return None;
     }
     if !text.value.bytes().all(|byte| byte.is_ascii_graphic()) {
         refuse(
-            "`api_key` has spaces, line ends, or other characters that a header cannot carry",
+            &format!(
+                "`{key}` has spaces, line ends, or other characters that a header cannot carry"
+            ),
             "look at the variable or file that it comes from",
         );
         return None;
@@ -153,10 +171,72 @@ fn credential(
             codes::LITERAL_CREDENTIAL,
             text.span.clone(),
             "the credential itself stands in the file",
-            Some("take it from a variable: `api_key = \"${NAME}\"`, or `${file:/path}`".to_owned()),
+            Some(format!("take it from a variable: `{key} = \"${{NAME}}\"`, or `${{file:/path}}`")),
         );
     }
     Some((Some(Secret::new(&text.value)), variable))
+}
+
+/// The host of a region's runtime, around the region.
+const RUNTIME_HOST: (&str, &str) = ("bedrock-runtime.", ".amazonaws.com");
+
+/// What signs requests, if there is an access key; and the variable that its id comes from.
+fn signer(
+    reader: &mut Reader<'_>,
+    section: &Section<'_, '_>,
+    base: Option<&BaseUrl>,
+) -> (Option<Signer>, Option<String>) {
+    let mut read = |key: &str| {
+        let value = section.get(key)?;
+        credential(reader, value, key)
+    };
+    let (access, variable) = read("access_key_id").unwrap_or_default();
+    let (secret, _) = read("secret_access_key").unwrap_or_default();
+    let (session_token, _) = read("session_token").unwrap_or_default();
+    let region = section.get("region").and_then(|value| reader.text(value, "region"));
+    let plain = |text: &str| {
+        !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    if let Some(region) = region.as_ref().filter(|region| !plain(&region.value)) {
+        reader.report(
+            codes::BAD_CREDENTIAL,
+            region.span.clone(),
+            "`region` is a word of letters, digits and `-`",
+            Some("for example `region = \"us-east-1\"`".to_owned()),
+        );
+        return (None, variable);
+    }
+    let mut lacks = |key: &str, help: &str| {
+        // What was written and is broken was complained of already.
+        let span = section.get(key).map_or_else(|| section.span.clone(), Spanned::span);
+        let message =
+            format!("an access key is an id and a secret, and `{key}` is missing or empty");
+        reader.report(codes::BAD_CREDENTIAL, span, message, Some(help.to_owned()));
+        None
+    };
+    let signer = match (access, secret) {
+        (None, None) => None,
+        (Some(_), None) => {
+            lacks("secret_access_key", "add `secret_access_key = \"${AWS_SECRET_ACCESS_KEY:-}\"`")
+        }
+        (None, Some(_)) => {
+            lacks("access_key_id", "add `access_key_id = \"${AWS_ACCESS_KEY_ID:-}\"`")
+        }
+        (Some(access_key_id), Some(secret_access_key)) => {
+            let in_host = base.and_then(|base| {
+                base.host.strip_prefix(RUNTIME_HOST.0)?.strip_suffix(RUNTIME_HOST.1)
+            });
+            let region = region.as_ref().map(|region| &*region.value).or(in_host);
+            if let Some(region) = region.filter(|region| plain(region)) {
+                let region = region.into();
+                Some(Signer { region, access_key_id, secret_access_key, session_token })
+            } else {
+                reader.required(section, "region", "region = \"us-east-1\"");
+                None
+            }
+        }
+    };
+    (signer, variable)
 }
 
 fn quirks(reader: &mut Reader<'_>, value: Option<&Value<'_>>) -> Quirks {
@@ -225,12 +305,21 @@ fn check_fit(reader: &mut Reader<'_>, section: &Section<'_, '_>, family: Family)
     let idle: &[&str] = match family {
         Family::Openai => &["answer"],
         Family::Anthropic | Family::Gemini => &["answer", "quirks"],
+        Family::Bedrock => &["answer", "quirks", "auth"],
         Family::Canned => &["base_url", "api_key", "auth", "quirks", "headers", "query"],
         Family::Simulated => {
             &["base_url", "api_key", "auth", "quirks", "headers", "query", "answer"]
         }
     };
-    for key in idle.iter().filter(|key| section.get(key).is_some()) {
+    let signing: &[&str] = match family {
+        Family::Bedrock => &[],
+        Family::Openai
+        | Family::Anthropic
+        | Family::Gemini
+        | Family::Canned
+        | Family::Simulated => &["region", "access_key_id", "secret_access_key", "session_token"],
+    };
+    for key in idle.iter().chain(signing).filter(|key| section.get(key).is_some()) {
         let dialect = family_name(family);
         reader.report(
             codes::NOT_HERE,
@@ -248,6 +337,10 @@ fn check_fit(reader: &mut Reader<'_>, section: &Section<'_, '_>, family: Family)
         }
         Family::Gemini => {
             let example = "base_url = \"https://generativelanguage.googleapis.com\"";
+            reader.required(section, "base_url", example);
+        }
+        Family::Bedrock => {
+            let example = "base_url = \"https://bedrock-runtime.us-east-1.amazonaws.com\"";
             reader.required(section, "base_url", example);
         }
         Family::Canned => {
@@ -271,7 +364,7 @@ fn check_version(
     let versions: &[&str] = match family {
         Family::Anthropic => &["/v1"],
         Family::Gemini => &["/v1", "/v1beta", "/v1alpha"],
-        Family::Openai | Family::Canned | Family::Simulated => &[],
+        Family::Openai | Family::Bedrock | Family::Canned | Family::Simulated => &[],
     };
     let Some(version) = versions.iter().find(|version| base_path.ends_with(**version)) else {
         return;

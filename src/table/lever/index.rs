@@ -6,9 +6,9 @@
 //! probe for each dimension in use, whatever the number of levers; it takes no lock and allocates
 //! nothing.
 
-use super::{Act, Dimension, Lever, Scope, Subject};
+use super::{Act, Ceiling, Dimension, Lever, Scope, Subject};
 use crate::id::LeverId;
-use crate::table::{Pattern, ProviderIndex, Routes, Target};
+use crate::table::{Limit, LimitMatcher, Pattern, Per, ProviderIndex, Routes, Target, Unpriced};
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
@@ -148,17 +148,19 @@ pub struct Levers {
     tools: Files,
     reroutes: Files,
     elsewhere: Vec<Elsewhere>,
+    limits: Files,
+    ceilings: Vec<(u32, Limit)>,
 }
 
 /// The tools that are killed for one exchange; cheap to clone, empty for most.
 #[derive(Clone, Debug, Default)]
 pub struct KilledTools {
-    patterns: Option<Arc<[(Pattern, LeverId)]>>,
+    patterns: Option<Arc<[(Pattern, Box<str>)]>>,
 }
 
 impl KilledTools {
     /// Of these patterns.
-    pub fn new(patterns: Vec<(Pattern, LeverId)>) -> KilledTools {
+    pub fn new(patterns: Vec<(Pattern, Box<str>)>) -> KilledTools {
         KilledTools { patterns: (!patterns.is_empty()).then(|| patterns.into()) }
     }
 
@@ -167,13 +169,11 @@ impl KilledTools {
         self.patterns.is_none()
     }
 
-    /// The lever that kills the tool of this name.
-    pub fn killing(&self, name: &str) -> Option<LeverId> {
+    /// The id of the lever that kills the tool of this name.
+    pub fn lever(&self, name: &str) -> Option<&str> {
         let patterns = self.patterns.as_deref()?;
-        patterns
-            .iter()
-            .find(|(pattern, _)| pattern.matches(name.as_bytes()))
-            .map(|(_, lever)| *lever)
+        let found = patterns.iter().find(|(pattern, _)| pattern.matches(name.as_bytes()));
+        found.map(|(_, lever)| &**lever)
     }
 }
 
@@ -192,6 +192,10 @@ impl Levers {
                     compiled.tools.file(place, &lever.scope);
                 }
                 Act::Kill { .. } => compiled.kills.file(place, &lever.scope),
+                Act::Limit { ceiling } => {
+                    compiled.limits.file(place, &lever.scope);
+                    compiled.ceilings.push((place, limit(lever, ceiling)));
+                }
                 Act::Reroute { to, .. } => {
                     compiled.reroutes.file(place, &lever.scope);
                     let targets = to.iter().filter_map(|name| resolve(name, routes)).collect();
@@ -275,6 +279,26 @@ impl Levers {
         Some((&self.all[place as usize], &found.targets))
     }
 
+    /// The limits that reach `subject`, as the routes file's own are written.
+    pub fn limits(&self, subject: &Subject<'_>) -> Vec<&Limit> {
+        let mut found = Vec::new();
+        if !self.limits.is_empty() {
+            self.limits.candidates(subject, |place| {
+                if self.all[place as usize].scope.covers(subject) {
+                    found.extend(
+                        self.ceilings.iter().filter(|(of, _)| *of == place).map(|(_, limit)| limit),
+                    );
+                }
+            });
+        }
+        found
+    }
+
+    /// Whether any limits.
+    pub fn has_limits(&self) -> bool {
+        !self.limits.is_empty()
+    }
+
     /// The tools that are killed for `subject`.
     pub fn tools(&self, subject: &Subject<'_>) -> KilledTools {
         if self.tools.is_empty() {
@@ -289,9 +313,22 @@ impl Levers {
         places.sort_unstable();
         let patterns = places.iter().filter_map(|place| {
             let lever = &self.all[*place as usize];
-            Some((lever.scope.pattern(Dimension::Tool)?.clone(), lever.id))
+            Some((lever.scope.pattern(Dimension::Tool)?.clone(), lever.id.to_string().into()))
         });
         KilledTools::new(patterns.collect())
+    }
+}
+
+/// A limit of one counter, named after its lever.
+fn limit(lever: &Lever, ceiling: &Ceiling) -> Limit {
+    Limit {
+        name: lever.id.to_string().into(),
+        matcher: LimitMatcher::default(),
+        per: Per::All,
+        caps: ceiling.known(),
+        concurrent: ceiling.concurrent,
+        same_call: None,
+        unpriced: Unpriced::Pass,
     }
 }
 
@@ -376,10 +413,10 @@ mod tests {
         let subject = Subject { app: Some("a"), ..Subject::default() };
         assert!(levers.kill(&subject).is_none());
         let tools = levers.tools(&subject);
-        assert_eq!(tools.killing("issue_refund"), Some(LeverId(1)));
-        assert_eq!(tools.killing("rm"), Some(LeverId(2)));
-        assert_eq!(tools.killing("lookup"), None);
-        assert_eq!(levers.tools(&Subject::default()).killing("issue_refund"), None);
+        assert_eq!(tools.lever("issue_refund"), Some(&*LeverId(1).to_string()));
+        assert_eq!(tools.lever("rm"), Some(&*LeverId(2).to_string()));
+        assert_eq!(tools.lever("lookup"), None);
+        assert_eq!(levers.tools(&Subject::default()).lever("issue_refund"), None);
     }
 
     fn word() -> impl Strategy<Value = String> {

@@ -127,6 +127,8 @@ attributes! {
     OUTCOME = "firedoor.outcome";
     REFUSAL_CLASS = "firedoor.refusal.class";
     ATTEMPTS = "firedoor.attempts";
+    COST = "firedoor.cost_micro_usd";
+    LIMIT = "firedoor.limit";
     FIRST_BYTE = "firedoor.first_byte_seconds";
     FIRST_TEXT = "firedoor.first_text_seconds";
 }

@@ -124,6 +124,7 @@ fn client(facts: &Facts, convention: Convention) -> SpanData {
     attributes.put_some(name::CACHE_READ_TOKENS, usage.cache_read.map(integer));
     attributes.put_some(name::CACHE_WRITE_TOKENS, usage.cache_write.map(integer));
     attributes.put_some(name::REASONING_TOKENS, usage.reasoning.map(integer));
+    attributes.put_some(name::COST, facts.cost_micro_usd.map(integer));
     let first_byte = facts.first_byte.map(|time| time.as_secs_f64());
     attributes.put_some(name::TIME_TO_FIRST_CHUNK, first_byte);
     put_shared(&mut attributes, facts);
@@ -152,6 +153,7 @@ fn put_shared(attributes: &mut Attributes, facts: &Facts) {
     attributes.put_some(name::DIALECT, facts.dialect.map(Dialect::name));
     attributes.put(name::OUTCOME, facts.outcome.name());
     attributes.put_some(name::REFUSAL_CLASS, class(facts.outcome).map(Class::name));
+    attributes.put_some(name::LIMIT, facts.limit.clone());
     attributes.put_some(name::CONVERSATION, facts.identity.session.as_deref().map(cut));
     attributes.put_some(name::AGENT, facts.identity.agent.as_deref().map(cut));
 }
@@ -257,12 +259,15 @@ fn http_route(dialect: Dialect) -> &'static str {
         Dialect::OpenaiResponses => "/v1/responses",
         Dialect::Anthropic => "/v1/messages",
         Dialect::Gemini => "/v1beta/models/{model}",
+        Dialect::Bedrock => "/model/{model}",
     }
 }
 
 fn operation(dialect: Dialect) -> &'static str {
     match dialect {
-        Dialect::OpenaiChat | Dialect::OpenaiResponses | Dialect::Anthropic => "chat",
+        Dialect::OpenaiChat | Dialect::OpenaiResponses | Dialect::Anthropic | Dialect::Bedrock => {
+            "chat"
+        }
         Dialect::Gemini => "generate_content",
     }
 }

@@ -9,24 +9,33 @@
 //!   back;
 //! - the stop waits for the usage, or the end.
 //!
-//! What cannot be said, and is left out: choices but the first, citations, blocks and members that
-//! only their own dialect knows. Arguments that arrive for a call which had to be closed end the
-//! stream with an error: a call must not look whole when it is not.
+//! That calls do not overlap, and are closed only when they are whole, is seen to by [`Retelling`].
 
 use super::stop_word;
 use super::write::{Head, Object, push_data, push_text, push_thinking, push_tool};
+use crate::wire::Dialect;
 use crate::wire::event::{Block, Channel, Counts, Event, Kind, StopReason, ToolFlavour};
 use crate::wire::json::push_escaped;
-use std::borrow::Cow;
-use std::collections::BTreeSet;
+use crate::wire::provider_error::Cause;
+use crate::wire::retell::{Arguments, Choices, Reasoning, Refusal, Retelling, Room, later};
 
 /// The id of an answer that has none.
 pub(super) const ID: &str = "msg_firedoor";
 
+/// What this dialect has room for.
+pub(super) const ROOM: Room = Room {
+    choices: Choices::One,
+    reasoning: Reasoning::Blocks,
+    refusal: Refusal::AsText,
+    arguments: Arguments::Object,
+    id_prefix: "toolu",
+    id_bytes_max: 64,
+};
+
 /// The state of one stream.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Foreign {
-    id: String,
+    pub(super) retelling: Retelling,
     has_started: bool,
     /// Nothing may follow: the end or an error was written.
     is_over: bool,
@@ -34,33 +43,10 @@ pub(super) struct Foreign {
     open: Option<Opened>,
     /// The index of the next block.
     next: u16,
-    /// Calls that were closed, by block and part.
-    closed: BTreeSet<(u16, u16)>,
     /// The stop that waits for the usage.
     stop: Option<(StopReason, Box<str>)>,
     has_delta: bool,
-    leaning: Leaning,
     data: Vec<u8>,
-}
-
-/// What blocks say of the stop reason where the source's own word does not.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Leaning {
-    /// The caller has a tool to run.
-    pub(super) has_call: bool,
-    /// The model refused in words.
-    pub(super) has_refusal: bool,
-}
-
-impl Leaning {
-    /// The `stop_reason` to write. Some sources end a turn of calls or a refusal like any other.
-    pub(super) fn word(self, reason: StopReason) -> &'static str {
-        match reason {
-            StopReason::EndTurn | StopReason::Other if self.has_call => "tool_use",
-            StopReason::EndTurn | StopReason::Other if self.has_refusal => "refusal",
-            reason => stop_word(reason),
-        }
-    }
 }
 
 /// The three blocks that a foreign event can become.
@@ -100,25 +86,47 @@ struct Opened {
 }
 
 impl Opened {
-    /// Parts of one item share a block of text or reasoning; a call has a block of its own.
+    /// Parts of one item share a block.
     fn holds(&self, channel: Channel, shape: Shape) -> bool {
-        self.shape == shape
-            && self.channel.block == channel.block
-            && (shape != Shape::Tool || self.channel.part == channel.part)
+        self.shape == shape && self.channel.block == channel.block
     }
 }
 
+/// How a block ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    Whole,
+    /// It must not be made to look whole.
+    Cut,
+}
+
 impl Foreign {
+    pub(super) fn new(source: Dialect) -> Foreign {
+        Foreign {
+            retelling: Retelling::new(source, ROOM),
+            has_started: false,
+            is_over: false,
+            counts: Counts::default(),
+            open: None,
+            next: 0,
+            stop: None,
+            has_delta: false,
+            data: Vec::new(),
+        }
+    }
+
     /// Appends the frames that `events`, those of one source frame, ask for.
     pub(super) fn events(&mut self, events: &[Event<'_>], out: &mut Vec<u8>) {
+        let mut told = Vec::with_capacity(events.len());
+        self.retelling.events(events, &mut told);
         let mut has_usage = false;
-        for event in events {
+        for event in &told {
             if let Event::Usage { counts, .. } = event {
                 self.counts = later(self.counts, *counts);
                 has_usage = true;
             }
         }
-        for event in events {
+        for event in &told {
             if !self.is_over {
                 self.event(event, out);
             }
@@ -131,38 +139,31 @@ impl Foreign {
     fn event(&mut self, event: &Event<'_>, out: &mut Vec<u8>) {
         match event {
             Event::Start { id, model, .. } => self.start(id, model, out),
-            Event::Open { channel, block } if channel.choice == 0 => {
-                self.block(*channel, block, out);
+            Event::Open { channel, block: Block::Tool { id, name, flavour } } => {
+                self.open(*channel, Shape::Tool, (id, name), *flavour, out);
             }
-            Event::Text { channel, text, .. } if channel.choice == 0 && !text.is_empty() => {
-                self.text(*channel, text, out);
-            }
-            Event::Signature { channel, value } if channel.choice == 0 => {
-                self.signature(*channel, value, out);
-            }
+            Event::Text { channel, text, .. } => self.text(*channel, text, out),
             Event::Close { channel } => {
                 let shape = Shape::of(channel.kind);
                 let open = self.open.as_ref();
-                if open.is_some_and(|open| {
-                    channel.choice == 0 && shape.is_some_and(|shape| open.holds(*channel, shape))
-                }) {
-                    self.close(out);
+                if open.is_some_and(|open| shape.is_some_and(|shape| open.holds(*channel, shape))) {
+                    self.close(Ending::Whole, out);
                 }
             }
-            Event::Stop { choice: 0, reason, native } => {
+            Event::Stop { reason, native, .. } => {
                 self.start("", "", out);
-                self.close(out);
+                self.close(Ending::Cut, out);
                 self.stop = Some((*reason, Box::from(&**native)));
             }
-            Event::Error { code, message, .. } => self.fail(error_type(code), message, out),
+            Event::Error { code, message, .. } => {
+                self.fail(Cause::of_code(code).anthropic_type(), message, out);
+            }
             Event::Ping => push_data(out, "ping", b"{\"type\":\"ping\"}"),
             Event::End => self.end(out),
-            // Usage was read ahead; the rest cannot be said here.
+            // Usage was read ahead; text opens its block itself.
             Event::Open { .. }
-            | Event::Text { .. }
             | Event::Repeat { .. }
             | Event::Signature { .. }
-            | Event::Stop { .. }
             | Event::Usage { .. }
             | Event::Extra { .. }
             | Event::Opaque { .. } => {}
@@ -173,9 +174,8 @@ impl Foreign {
         if std::mem::replace(&mut self.has_started, true) {
             return;
         }
-        (if id.is_empty() { ID } else { id }).clone_into(&mut self.id);
-        let usage = usage(&self.counts, Prompt::Always);
-        let (id, counts) = (&self.id, &usage);
+        let id = if id.is_empty() { ID } else { id };
+        let counts = &usage(&self.counts, Prompt::Always);
         write(&mut self.data, out, "message_start", |frame| {
             let mut message = Object::open(frame.key("message"));
             let head = Head { id, model, content: "[]", stop: "null", usage: Some(counts) };
@@ -184,30 +184,11 @@ impl Foreign {
         });
     }
 
-    /// A block opens. Those of text wait for their first text.
-    fn block(&mut self, channel: Channel, block: &Block<'_>, out: &mut Vec<u8>) {
-        match block {
-            Block::Tool { id, name, flavour } => {
-                self.open(channel, Shape::Tool, (id, name), *flavour, out);
-            }
-            Block::Text | Block::Reasoning | Block::Refusal | Block::Other(_) => {}
-        }
-    }
-
     fn text(&mut self, channel: Channel, text: &str, out: &mut Vec<u8>) {
         let Some(shape) = Shape::of(channel.kind) else {
             return;
         };
-        self.leaning.has_refusal |= channel.kind == Kind::Refusal;
-        if let Some(open) = self.open.as_mut().filter(|open| open.holds(channel, shape)) {
-            let part = std::mem::replace(&mut open.channel.part, channel.part);
-            if part != channel.part && shape == Shape::Thinking {
-                self.delta("thinking_delta", "thinking", "\n\n", out);
-            }
-        } else if shape == Shape::Tool && self.closed.contains(&(channel.block, channel.part)) {
-            self.fail("api_error", "the provider's tool calls are interleaved", out);
-            return;
-        } else {
+        if !self.open.as_ref().is_some_and(|open| open.holds(channel, shape)) {
             self.open(channel, shape, ("", ""), ToolFlavour::Function, out);
         }
         match (shape, self.open.as_ref().map(|open| open.flavour)) {
@@ -223,20 +204,6 @@ impl Foreign {
         }
     }
 
-    /// A signature stands in a thinking block. Without one it opens an empty one, but never
-    /// between the pieces of a call.
-    fn signature(&mut self, channel: Channel, value: &str, out: &mut Vec<u8>) {
-        match self.open.as_ref().map(|open| open.shape) {
-            Some(Shape::Thinking) => {}
-            Some(Shape::Tool) => return,
-            Some(Shape::Text) | None if channel.kind != Kind::Reasoning => return,
-            Some(Shape::Text) | None => {
-                self.open(channel, Shape::Thinking, ("", ""), ToolFlavour::Function, out);
-            }
-        }
-        self.delta("signature_delta", "signature", value, out);
-    }
-
     fn open(
         &mut self,
         channel: Channel,
@@ -246,41 +213,36 @@ impl Foreign {
         out: &mut Vec<u8>,
     ) {
         self.start("", "", out);
-        self.close(out);
+        self.close(Ending::Cut, out);
         let index = self.next;
         let Some(next) = index.checked_add(1) else {
             self.fail("api_error", "the provider's answer has too many blocks", out);
             return;
         };
         self.next = next;
-        let id = tool_id(id, &self.id, index);
         write(&mut self.data, out, "content_block_start", |frame| {
             frame.number("index", u64::from(index));
             let block = frame.key("content_block");
             match shape {
                 Shape::Text => push_text(block, "", &[]),
                 Shape::Thinking => push_thinking(block, "", "", &[]),
-                Shape::Tool => push_tool(block, (&id, name), flavour, "{}", &[]),
+                Shape::Tool => push_tool(block, (id, name), flavour, "{}", &[]),
             }
         });
         self.open = Some(Opened { channel, shape, flavour, index });
-        if shape == Shape::Tool {
-            self.leaning.has_call |= flavour != ToolFlavour::Server;
-            // Free text is no JSON object, which is all that `input` can be.
-            if flavour == ToolFlavour::Custom {
-                self.delta("input_json_delta", "partial_json", "{\"input\":\"", out);
-            }
+        // Free text is no JSON object, which is all that `input` can be.
+        if shape == Shape::Tool && flavour == ToolFlavour::Custom {
+            self.delta("input_json_delta", "partial_json", "{\"input\":\"", out);
         }
     }
 
-    fn close(&mut self, out: &mut Vec<u8>) {
+    fn close(&mut self, ending: Ending, out: &mut Vec<u8>) {
         if let Some(open) = &self.open
             && open.shape == Shape::Tool
+            && open.flavour == ToolFlavour::Custom
+            && ending == Ending::Whole
         {
-            self.closed.insert((open.channel.block, open.channel.part));
-            if open.flavour == ToolFlavour::Custom {
-                self.delta("input_json_delta", "partial_json", "\"}", out);
-            }
+            self.delta("input_json_delta", "partial_json", "\"}", out);
         }
         if let Some(open) = self.open.take() {
             write(&mut self.data, out, "content_block_stop", |frame| {
@@ -303,13 +265,13 @@ impl Foreign {
 
     /// Writes the stop that waits, or, at an end without one, the likeliest.
     fn message_delta(&mut self, out: &mut Vec<u8>) {
-        self.close(out);
+        self.close(Ending::Cut, out);
         let (reason, native) = self.stop.take().unwrap_or((StopReason::EndTurn, Box::default()));
         if reason == StopReason::Error {
             self.fail("api_error", &format!("the provider stopped with an error: {native}"), out);
             return;
         }
-        let word = self.leaning.word(reason);
+        let word = stop_word(reason);
         let usage = usage(&self.counts, Prompt::IfKnown);
         write(&mut self.data, out, "message_delta", |frame| {
             let mut delta = Object::open(frame.key("delta"));
@@ -323,7 +285,7 @@ impl Foreign {
 
     fn end(&mut self, out: &mut Vec<u8>) {
         self.start("", "", out);
-        self.close(out);
+        self.close(Ending::Cut, out);
         if self.stop.is_some() || !self.has_delta {
             self.message_delta(out);
         }
@@ -353,17 +315,6 @@ fn write(data: &mut Vec<u8>, out: &mut Vec<u8>, name: &str, content: impl FnOnce
     content(&mut frame);
     frame.close();
     push_data(out, name, data);
-}
-
-/// `new` where it says something, else `old`.
-pub(super) fn later(old: Counts, new: Counts) -> Counts {
-    Counts {
-        input: new.input.or(old.input),
-        output: new.output.or(old.output),
-        cache_read: new.cache_read.or(old.cache_read),
-        cache_write: new.cache_write.or(old.cache_write),
-        reasoning: new.reasoning.or(old.reasoning),
-    }
 }
 
 /// Whether a `usage` must count the prompt.
@@ -399,41 +350,4 @@ pub(super) fn usage(counts: &Counts, prompt: Prompt) -> String {
     }
     object.close();
     String::from_utf8(out).unwrap_or_default()
-}
-
-/// The id of a call; where the source gives none, one of the answer and the block, so that it is
-/// the same whenever the answer is read again.
-pub(super) fn tool_id<'i>(id: &'i str, answer: &str, index: u16) -> Cow<'i, str> {
-    if !id.is_empty() {
-        return Cow::Borrowed(id);
-    }
-    let answer: String =
-        answer.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').take(64).collect();
-    Cow::Owned(format!("toolu_{answer}_{index}"))
-}
-
-/// The error type of the dialect for the code of another one.
-pub(super) fn error_type(code: &str) -> &'static str {
-    match code.to_ascii_lowercase().as_str() {
-        "400"
-        | "invalid_request_error"
-        | "invalid_prompt"
-        | "context_length_exceeded"
-        | "invalid_argument"
-        | "failed_precondition"
-        | "tool_use_failed" => "invalid_request_error",
-        "401" | "authentication_error" | "invalid_api_key" | "unauthenticated" => {
-            "authentication_error"
-        }
-        "402" | "billing_error" | "insufficient_quota" => "billing_error",
-        "403" | "permission_error" | "permission_denied" => "permission_error",
-        "404" | "not_found_error" | "not_found" | "model_not_found" => "not_found_error",
-        "413" | "request_too_large" => "request_too_large",
-        "429" | "rate_limit_error" | "rate_limit_exceeded" | "resource_exhausted" => {
-            "rate_limit_error"
-        }
-        "503" | "529" | "overloaded_error" | "unavailable" => "overloaded_error",
-        "408" | "504" | "timeout_error" | "deadline_exceeded" => "timeout_error",
-        _ => "api_error",
-    }
 }

@@ -20,6 +20,7 @@
 mod block;
 mod foreign;
 mod members;
+pub(super) mod prompt;
 mod request;
 mod stream;
 #[cfg(test)]
@@ -39,6 +40,12 @@ use serde_json::value::RawValue;
 /// The channel of `kind` in content block `block`.
 fn channel(block: u16, kind: Kind) -> Channel {
     Channel { choice: 0, block, part: 0, kind }
+}
+
+/// The id of the call whose result a block that was kept verbatim is.
+pub fn result_of(block: &[u8]) -> Option<String> {
+    let mut members = Members::parse(std::str::from_utf8(block).ok()?)?;
+    members.take_string("tool_use_id").map(std::borrow::Cow::into_owned)
 }
 
 /// What a `stop_reason` means.

@@ -2,11 +2,16 @@
 
 use super::*;
 use crate::wire::event::{Block, Event, Form, Place, ToolFlavour};
+use crate::wire::loss::Losses;
 use crate::wire::{Dialect, json, sse};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::borrow::Cow;
 use std::path::PathBuf;
+
+fn encode_unary(source: Dialect, events: &[Event<'_>]) -> Vec<u8> {
+    super::encode_unary(source, events, &mut Losses::default())
+}
 
 /// The recorded files that end in `ending`, by name.
 fn recorded(ending: &str) -> Vec<(String, Vec<u8>)> {
@@ -375,7 +380,7 @@ fn a_chat_stream_becomes_blocks() {
     let expected = json!([
         {"type": "thinking", "thinking": "hm", "signature": ""},
         {"type": "text", "text": "He\nllo"},
-        {"type": "tool_use", "id": "toolu_chatcmpl1_2", "name": "f", "input": {"a": 1}},
+        {"type": "tool_use", "id": "toolu_chatcmpl1_0", "name": "f", "input": {"a": 1}},
         {"type": "tool_use", "id": "call_2", "name": "f", "input": {"input": "say \"hi\"\n"}},
         {"type": "tool_use", "id": "call_3", "name": "f", "input": {}},
     ]);
@@ -466,7 +471,7 @@ fn parts_and_signatures() {
     ];
     let message = accumulate(&encode(Dialect::OpenaiResponses, &steps)).unwrap();
     let expected = json!([
-        {"type": "thinking", "thinking": "one\n\ntwo", "signature": "sig"},
+        {"type": "thinking", "thinking": "one\n\ntwo", "signature": ""},
         {"type": "text", "text": "done"},
     ]);
     assert_eq!(message["content"], expected);
@@ -488,11 +493,14 @@ fn whole_answers_that_are_none() {
         assert!(matches!(events[..], [Event::Opaque { .. }]), "{body}");
         assert_eq!(encode_unary(Dialect::Anthropic, &events), body.as_bytes());
     }
-    // Arguments that broke off stay readable.
+    // Arguments that broke off are no call.
     let broken =
         [start(), tool(1, "a", ToolFlavour::Function), text(1, Kind::ToolArguments, "{\"a")];
     let whole = error(&broken);
-    assert_eq!(whole["content"][0]["input"], json!({"INVALID_JSON": "{\"a"}));
+    assert_eq!(whole["type"], "error");
+    // Arguments that are whole, but no JSON, stay readable.
+    let odd = [start(), tool(1, "a", ToolFlavour::Function), text(1, Kind::ToolArguments, "{a}")];
+    assert_eq!(error(&odd)["content"][0]["input"], json!({"INVALID_JSON": "{a}"}));
 }
 
 fn any_event() -> impl Strategy<Value = Event<'static>> {

@@ -3,14 +3,17 @@
 //! The events are those that the answer's stream would have given: the one `usage` of the body is
 //! said twice, at the beginning and with the stop, since a stream has both.
 
-use super::foreign::{self, Leaning, Prompt, Shape};
+use super::foreign::{self, Prompt, Shape};
 use super::members::Members;
 use super::write::{
     Extras, Head, Object, Run, push_citation, push_other, push_text, push_thinking, push_tool,
     quote,
 };
-use super::{block, channel, stop_reason, stream};
+use super::{block, channel, stop_reason, stop_word, stream};
 use crate::wire::event::{Block, Channel, Counts, Event, Kind, Place, StopReason, ToolFlavour};
+use crate::wire::loss::Losses;
+use crate::wire::provider_error::Cause;
+use crate::wire::retell::{Retelling, later};
 use crate::wire::{Dialect, Sink};
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
@@ -69,9 +72,18 @@ fn read(body: &[u8], sink: &mut Sink<'_>) -> Option<()> {
 }
 
 /// See [`crate::wire::encode_unary`].
-pub fn encode_unary(source: Dialect, events: &[Event<'_>]) -> Vec<u8> {
+pub fn encode_unary(source: Dialect, events: &[Event<'_>], losses: &mut Losses) -> Vec<u8> {
     let mut out = Vec::with_capacity(1024);
     let is_native = source == Dialect::Anthropic;
+    let told;
+    let events = if is_native {
+        events
+    } else {
+        let mut retelling = Retelling::new(source, foreign::ROOM);
+        told = retelling.whole(events);
+        losses.join(retelling.losses());
+        &told[..]
+    };
     if push_error_body(&mut out, is_native, events) {
         return out;
     }
@@ -101,7 +113,7 @@ fn push_error_body(out: &mut Vec<u8>, is_native: bool, events: &[Event<'_>]) -> 
             }
             Event::Error { code, message, .. } => {
                 let mut body = Object::typed(out, "error");
-                foreign::push_error(&mut body, foreign::error_type(code), message);
+                foreign::push_error(&mut body, Cause::of_code(code).anthropic_type(), message);
                 body.close();
                 return true;
             }
@@ -134,7 +146,6 @@ struct Whole<'e> {
     stop: Option<(StopReason, &'e str)>,
     counts: Counts,
     usage: Option<&'e str>,
-    leaning: Leaning,
 }
 
 /// A block, gathered.
@@ -146,6 +157,7 @@ struct Built<'e> {
     citations: Vec<(&'e str, &'e str)>,
     extras: Extras<'e>,
     kept: Option<&'e [u8]>,
+    is_whole: bool,
 }
 
 impl<'e> Whole<'e> {
@@ -164,8 +176,7 @@ impl<'e> Whole<'e> {
                     if channel.kind == Kind::Citation {
                         quoted = Some(&**text);
                     } else if let Some(built) = whole.at(*channel) {
-                        built.say(*channel, text);
-                        whole.leaning.has_refusal |= channel.kind == Kind::Refusal;
+                        built.text.push_str(text);
                     }
                 }
                 Event::Signature { channel, value } if channel.choice == 0 => {
@@ -173,9 +184,14 @@ impl<'e> Whole<'e> {
                         built.signature = value;
                     }
                 }
+                Event::Close { channel } if channel.choice == 0 && !is_native => {
+                    if let Some(built) = whole.at(*channel) {
+                        built.is_whole = true;
+                    }
+                }
                 Event::Stop { choice: 0, reason, native } => whole.stop = Some((*reason, native)),
                 Event::Usage { counts, native } => {
-                    whole.counts = foreign::later(whole.counts, *counts);
+                    whole.counts = later(whole.counts, *counts);
                     whole.usage = Some(native);
                 }
                 Event::Extra { place, key, json } if is_native => {
@@ -204,9 +220,6 @@ impl<'e> Whole<'e> {
     }
 
     fn open(&mut self, channel: Channel, block: &'e Block<'e>) {
-        if let Block::Tool { flavour, .. } = block {
-            self.leaning.has_call |= *flavour != ToolFlavour::Server;
-        }
         self.blocks.push(Built {
             channel,
             block,
@@ -215,6 +228,7 @@ impl<'e> Whole<'e> {
             citations: Vec::new(),
             extras: Extras::new(),
             kept: None,
+            is_whole: false,
         });
     }
 
@@ -278,33 +292,28 @@ impl<'e> Whole<'e> {
         let (id, model) = self.head.unwrap_or((foreign::ID, ""));
         let id = if id.is_empty() && !self.is_native { foreign::ID } else { id };
         let mut content = vec![b'['];
-        let mut index = 0u16;
         for built in &self.blocks {
-            let is_empty = built.text.is_empty() && built.signature.is_empty();
-            if is_empty && !self.is_native && !matches!(built.block, Block::Tool { .. }) {
+            let is_said = match built.block {
+                // A call that broke off must not look whole.
+                Block::Tool { .. } => built.is_whole,
+                Block::Text | Block::Reasoning | Block::Refusal | Block::Other(_) => {
+                    !built.text.is_empty()
+                }
+            };
+            if !is_said && !self.is_native {
                 continue;
             }
             if content.len() > 1 {
                 content.push(b',');
             }
-            let call = match built.block {
-                Block::Tool { id: call, .. } if self.is_native => Cow::Borrowed(&**call),
-                Block::Tool { id: call, .. } => foreign::tool_id(call, id, index),
-                Block::Text | Block::Reasoning | Block::Refusal | Block::Other(_) => {
-                    Cow::Borrowed("")
-                }
-            };
-            built.push(&mut content, &call);
-            index = index.saturating_add(1);
+            built.push(&mut content);
         }
         content.push(b']');
         let content = String::from_utf8(content).unwrap_or_default();
         let stop = match self.stop {
             Some((_, native)) if self.is_native => quote(native),
             None if self.is_native => "null".to_owned(),
-            stop => {
-                quote(self.leaning.word(stop.map_or(StopReason::EndTurn, |(reason, _)| reason)))
-            }
+            stop => quote(stop_word(stop.map_or(StopReason::EndTurn, |(reason, _)| reason))),
         };
         let told = foreign::usage(&self.counts, Prompt::Always);
         let usage = if self.is_native { self.usage } else { Some(&*told) };
@@ -320,17 +329,7 @@ impl<'e> Whole<'e> {
 }
 
 impl Built<'_> {
-    /// More text; summaries of reasoning, which other dialects have in parts, stand apart.
-    fn say(&mut self, channel: Channel, text: &str) {
-        let part = std::mem::replace(&mut self.channel.part, channel.part);
-        if part != channel.part && channel.kind == Kind::Reasoning && !self.text.is_empty() {
-            self.text.push_str("\n\n");
-        }
-        self.text.push_str(text);
-    }
-
-    /// Writes the block; `call` is the id of a tool's.
-    fn push(&self, out: &mut Vec<u8>, call: &str) {
+    fn push(&self, out: &mut Vec<u8>) {
         match self.block {
             Block::Text | Block::Refusal => {
                 let mut citations = vec![b'['];
@@ -349,8 +348,8 @@ impl Built<'_> {
                 push_text(out, &self.text, &extras);
             }
             Block::Reasoning => push_thinking(out, &self.text, self.signature, &self.extras),
-            Block::Tool { name, flavour, .. } => {
-                push_tool(out, (call, name), *flavour, &self.input(*flavour), &self.extras);
+            Block::Tool { id, name, flavour } => {
+                push_tool(out, (id, name), *flavour, &self.input(*flavour), &self.extras);
             }
             Block::Other(kind) => push_other(out, kind, self.kept),
         }

@@ -8,10 +8,10 @@
 use super::foreign::Foreign;
 use super::members::Members;
 use crate::wire::event::{Block, Event, Kind, Place, ToolFlavour};
-use crate::wire::json::push_string;
+use crate::wire::loss::Losses;
+pub(super) use crate::wire::object::{Extras, Object, Run, quote};
 use crate::wire::{Dialect, Tail};
 use memchr::memchr2;
-use smallvec::SmallVec;
 use std::borrow::Cow;
 
 /// Events to frames.
@@ -27,7 +27,7 @@ pub struct Encoder {
 impl Encoder {
     /// See [`crate::wire::Encoder::new`].
     pub fn new(source: Dialect) -> Encoder {
-        let foreign = (source != Dialect::Anthropic).then(Box::default);
+        let foreign = (source != Dialect::Anthropic).then(|| Box::new(Foreign::new(source)));
         Encoder { tail: Tail::default(), data: Vec::new(), foreign }
     }
 
@@ -48,6 +48,25 @@ impl Encoder {
             Some(foreign) => foreign.events(events, out),
             None => self.native(events, out),
         }
+    }
+
+    /// See [`crate::wire::Encoder::losses`].
+    pub fn losses(&self) -> Losses {
+        self.foreign.as_ref().map_or_else(Losses::default, |foreign| foreign.retelling.losses())
+    }
+
+    /// See [`crate::wire::Encoder::turn_foreign`].
+    pub fn turn_foreign(&mut self, source: Dialect, history: &[Event<'_>]) -> bool {
+        if let Some(foreign) = &mut self.foreign {
+            foreign.retelling.turn_to(source);
+            return true;
+        }
+        let mut foreign = Box::new(Foreign::new(source));
+        for event in history {
+            foreign.events(std::slice::from_ref(event), &mut Vec::new());
+        }
+        self.foreign = Some(foreign);
+        true
     }
 
     /// See [`crate::wire::Encoder::tail`].
@@ -129,97 +148,6 @@ impl<'e, 'a> Seen<'e, 'a> {
             ) => false,
         })
     }
-}
-
-/// Unknown members: names and verbatim values.
-pub(super) type Extras<'e> = SmallVec<[(&'e str, &'e str); 4]>;
-
-/// The events of one frame.
-#[derive(Clone, Copy)]
-pub(super) struct Run<'e, 'a>(pub(super) &'e [Event<'a>]);
-
-impl<'e> Run<'e, '_> {
-    /// The unknown members at `place`.
-    pub(super) fn extras(self, place: Place) -> Extras<'e> {
-        let extra = |event: &'e Event<'_>| match event {
-            Event::Extra { place: at, key, json } if *at == place => Some((&**key, &**json)),
-            _ => None,
-        };
-        self.0.iter().filter_map(extra).collect()
-    }
-}
-
-/// Writes one JSON object.
-pub(super) struct Object<'o> {
-    out: &'o mut Vec<u8>,
-    is_first: bool,
-}
-
-impl<'o> Object<'o> {
-    pub(super) fn open(out: &'o mut Vec<u8>) -> Object<'o> {
-        out.push(b'{');
-        Object { out, is_first: true }
-    }
-
-    /// An object whose first member is its type.
-    pub(super) fn typed(out: &'o mut Vec<u8>, kind: &str) -> Object<'o> {
-        let mut object = Object::open(out);
-        object.string("type", kind);
-        object
-    }
-
-    /// Begins a member; its value is what is appended next.
-    pub(super) fn key(&mut self, name: &str) -> &mut Vec<u8> {
-        if !std::mem::take(&mut self.is_first) {
-            self.out.push(b',');
-        }
-        push_string(self.out, name);
-        self.out.push(b':');
-        self.out
-    }
-
-    pub(super) fn string(&mut self, name: &str, text: &str) {
-        push_string(self.key(name), text);
-    }
-
-    pub(super) fn raw(&mut self, name: &str, json: &str) {
-        self.key(name).extend_from_slice(json.as_bytes());
-    }
-
-    pub(super) fn number(&mut self, name: &str, value: u64) {
-        self.raw(name, &value.to_string());
-    }
-
-    /// Unknown members; of those with one name the last.
-    pub(super) fn extras(&mut self, extras: &[(&str, &str)]) {
-        for (at, (key, json)) in extras.iter().enumerate() {
-            if !extras[at + 1..].iter().any(|(later, _)| later == key) {
-                self.raw(key, json);
-            }
-        }
-    }
-
-    /// Members that are written unless an unknown one of the name stands in their place, then the
-    /// unknown ones.
-    pub(super) fn with_extras(&mut self, defaults: &[(&str, &str)], extras: &[(&str, &str)]) {
-        for (name, json) in defaults {
-            if !extras.iter().any(|(key, _)| key == name) {
-                self.raw(name, json);
-            }
-        }
-        self.extras(extras);
-    }
-
-    pub(super) fn close(self) {
-        self.out.push(b'}');
-    }
-}
-
-/// `text` as a JSON string.
-pub(super) fn quote(text: &str) -> String {
-    let mut out = Vec::with_capacity(text.len() + 2);
-    push_string(&mut out, text);
-    String::from_utf8(out).unwrap_or_default()
 }
 
 /// Appends a frame. Line ends in `data`, which only JSON kept verbatim has, go between `data:`

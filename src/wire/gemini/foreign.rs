@@ -1,15 +1,18 @@
 //! Events of other dialects to responses.
 //!
-//! A call leaves in one piece, when it closes or its choice stops: that is the only form that all
-//! Gemini clients read. What is held for that is bounded; a call that outgrows the bound, or whose
-//! arguments are no JSON object in the end, is left out, and the choice then stops with
-//! `MALFORMED_FUNCTION_CALL`, as Gemini itself would say. A stream that breaks off leaves its open
-//! calls unsaid.
+//! A call leaves in one piece, when it closes: that is the only form that all Gemini clients read.
+//! What is held for that is bounded; a call that outgrows the bound, or whose arguments are no JSON
+//! object in the end, is left out, and the choice then stops with `MALFORMED_FUNCTION_CALL`, as
+//! Gemini itself would say. A call that never closes stays unsaid.
 
 use super::grammar;
 use super::object::{Members, Objects, Part, Piece, Rank};
 use super::write::Ids;
+use crate::wire::Dialect;
 use crate::wire::event::{Block, Channel, Counts, Event, Kind, ToolFlavour};
+use crate::wire::loss::Loss;
+use crate::wire::provider_error::Cause;
+use crate::wire::retell::{Arguments, Choices, Reasoning, Refusal, Retelling, Room};
 use serde_json::value::RawValue;
 
 /// Bytes of arguments that are held of all open calls of an answer.
@@ -17,9 +20,20 @@ pub const ARGUMENTS_BYTES_MAX: usize = 8 << 20;
 /// Calls of an answer that may be open at once.
 pub const CALLS_MAX: usize = 128;
 
+/// What this dialect has room for.
+const ROOM: Room = Room {
+    choices: Choices::Many,
+    reasoning: Reasoning::Joined,
+    refusal: Refusal::AsText,
+    arguments: Arguments::Checked,
+    id_prefix: "call",
+    id_bytes_max: 64,
+};
+
 /// What is held of an answer.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Foreign {
+    pub(super) retelling: Retelling,
     /// In the order in which they were opened.
     calls: Vec<Call>,
     /// Bytes in all `arguments`, at most [`ARGUMENTS_BYTES_MAX`].
@@ -46,12 +60,28 @@ impl Call {
 }
 
 impl Foreign {
+    pub(super) fn new(source: Dialect) -> Foreign {
+        let retelling = Retelling::new(source, ROOM);
+        Foreign { retelling, calls: Vec::new(), held: 0, malformed: Vec::new() }
+    }
+
+    /// The pieces of a stream's frame, or (`merged`) of a whole answer.
     pub(super) fn pieces(
         &mut self,
         events: &[Event<'_>],
         merged: bool,
         ids: &mut Ids,
     ) -> Vec<Piece> {
+        if merged {
+            let told = self.retelling.whole(events);
+            return self.told(&told, merged, ids);
+        }
+        let mut told = Vec::with_capacity(events.len());
+        self.retelling.events(events, &mut told);
+        self.told(&told, merged, ids)
+    }
+
+    fn told(&mut self, events: &[Event<'_>], merged: bool, ids: &mut Ids) -> Vec<Piece> {
         let mut objects = Objects::new(merged);
         for (at, event) in events.iter().enumerate() {
             // One object can say each of these once.
@@ -72,9 +102,7 @@ impl Foreign {
                     }
                 }
                 Event::Stop { choice, reason, .. } => {
-                    while let Some(at) = self.calls.iter().position(|call| call.choice == *choice) {
-                        self.close(at, &mut objects, ids);
-                    }
+                    self.drop_open(*choice);
                     let malformed = self.malformed.contains(choice);
                     let finish = if malformed {
                         "MALFORMED_FUNCTION_CALL"
@@ -85,6 +113,9 @@ impl Foreign {
                     candidate.members.string("finishReason", finish);
                 }
                 Event::Usage { counts, .. } => {
+                    if counts.cache_write.is_some_and(|count| count > 0) {
+                        self.retelling.lose(Loss::AnswerUsage);
+                    }
                     let object = objects.at(Rank::Usage, true, ids.both());
                     object.known = true;
                     object.members.json("usageMetadata", &usage(*counts));
@@ -188,6 +219,18 @@ impl Foreign {
         candidate.close();
     }
 
+    /// Forgets calls that broke off.
+    fn drop_open(&mut self, choice: u16) {
+        let held = &mut self.held;
+        self.calls.retain(|call| {
+            let is_kept = call.choice != choice;
+            if !is_kept {
+                *held = held.saturating_sub(call.arguments.len());
+            }
+            is_kept
+        });
+    }
+
     fn give_up(&mut self, choice: u16) {
         if !self.malformed.contains(&choice) {
             self.malformed.push(choice);
@@ -218,6 +261,10 @@ fn replaced(event: &Event<'_>, later: &[Event<'_>]) -> bool {
 
 /// A `usageMetadata`: thinking is counted beside the candidates.
 fn usage(counts: Counts) -> Vec<u8> {
+    // Some providers count reasoning apart, and then it may be more than the rest.
+    let candidates = counts
+        .output
+        .map(|output| output.checked_sub(counts.reasoning.unwrap_or(0)).unwrap_or(output));
     let mut usage = Members::default();
     let mut number = |key, count: Option<u64>| {
         if let Some(count) = count {
@@ -226,35 +273,20 @@ fn usage(counts: Counts) -> Vec<u8> {
     };
     number("promptTokenCount", counts.input);
     number("cachedContentTokenCount", counts.cache_read);
-    number(
-        "candidatesTokenCount",
-        counts.output.map(|output| output.saturating_sub(counts.reasoning.unwrap_or(0))),
-    );
+    number("candidatesTokenCount", candidates);
     number("thoughtsTokenCount", counts.reasoning);
-    let total = counts.input.unwrap_or(0).saturating_add(counts.output.unwrap_or(0));
+    let output = candidates.unwrap_or(0).saturating_add(counts.reasoning.unwrap_or(0));
+    let total = counts.input.unwrap_or(0).saturating_add(output);
     number("totalTokenCount", (counts.input.is_some() || counts.output.is_some()).then_some(total));
     usage.object()
 }
 
 /// An error object. The official clients want an HTTP status as the code, and raise by it.
 fn error(code: &str, message: &str) -> Vec<u8> {
-    let (number, status) = match code {
-        "invalid_request_error" | "content_filter" | "context_length_exceeded" => {
-            (400, "INVALID_ARGUMENT")
-        }
-        "authentication_error" | "invalid_api_key" => (401, "UNAUTHENTICATED"),
-        "permission_error" => (403, "PERMISSION_DENIED"),
-        "not_found_error" | "model_not_found" => (404, "NOT_FOUND"),
-        "rate_limit_error" | "rate_limit_exceeded" | "insufficient_quota" => {
-            (429, "RESOURCE_EXHAUSTED")
-        }
-        "overloaded_error" | "server_overloaded" => (503, "UNAVAILABLE"),
-        "timeout_error" => (504, "DEADLINE_EXCEEDED"),
-        _ => (500, "INTERNAL"),
-    };
+    let cause = Cause::of_code(code);
     let mut error = Members::default();
-    error.number("code", number);
+    error.number("code", u64::from(cause.status()));
     error.string("message", message);
-    error.string("status", status);
+    error.string("status", cause.gemini_status());
     error.object()
 }

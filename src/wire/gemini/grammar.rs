@@ -4,6 +4,8 @@
 //! only once, and must have its type; else the whole response is not understood.
 
 use crate::wire::event::{Counts, Kind, Place, StopReason};
+use crate::wire::json;
+pub(super) use crate::wire::json::Inner;
 use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -301,17 +303,6 @@ pub(super) fn kind_of(key: &str) -> Kind {
     }
 }
 
-/// One string value inside a verbatim JSON value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Inner<'a> {
-    /// The last member name before it, escaped as it stands.
-    pub(super) key: &'a str,
-    /// What is between its quotes, escaped as it stands.
-    pub(super) text: &'a str,
-    /// Where that begins in the value.
-    pub(super) start: usize,
-}
-
 /// The string values of the verbatim member `key` that must be judged, in order.
 ///
 /// Left out are words of the API's own (`safetyRatings`, times, ids) and the data of pictures,
@@ -328,48 +319,14 @@ pub(super) fn inner<'a>(
         Place::Block(_) | Place::Message => false,
     };
     let media = key == "inlineData" && is_media(json);
-    Strings { json: if skipped { "" } else { json }, at: 0, key: "" }
+    json::strings(if skipped { "" } else { json })
         .filter(move |inner| !(media && inner.key == "data"))
 }
 
 /// Whether an `inlineData` says that it is a picture, sound or film.
 fn is_media(json: &str) -> bool {
-    let mut types = Strings { json, at: 0, key: "" }.filter(|inner| inner.key == "mimeType");
+    let mut types = json::strings(json).filter(|inner| inner.key == "mimeType");
     let first = types.next().map_or("", |inner| inner.text);
     ["image/", "audio/", "video/"].iter().any(|media| first.starts_with(media))
         && types.next().is_none()
-}
-
-/// Walks the strings of a JSON value that is known to be valid.
-struct Strings<'a> {
-    json: &'a str,
-    at: usize,
-    key: &'a str,
-}
-
-impl<'a> Iterator for Strings<'a> {
-    type Item = Inner<'a>;
-
-    fn next(&mut self) -> Option<Inner<'a>> {
-        let bytes = self.json.as_bytes();
-        loop {
-            let start = self.at + memchr::memchr(b'"', bytes.get(self.at..)?)? + 1;
-            let mut end = start;
-            loop {
-                end += memchr::memchr2(b'"', b'\\', bytes.get(end..)?)?;
-                if bytes.get(end) == Some(&b'"') {
-                    break;
-                }
-                end += 2;
-            }
-            let text = self.json.get(start..end)?;
-            self.at = end + 1;
-            let next = bytes.get(self.at..)?.iter().find(|byte| !byte.is_ascii_whitespace());
-            if next == Some(&b':') {
-                self.key = text;
-            } else {
-                return Some(Inner { key: self.key, text, start });
-            }
-        }
-    }
 }

@@ -21,6 +21,7 @@
 mod foreign;
 mod grammar;
 mod object;
+pub(super) mod prompt;
 mod request;
 mod stream;
 mod unary;

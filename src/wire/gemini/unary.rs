@@ -4,6 +4,7 @@ use super::Decoder;
 use super::grammar::{List, RESPONSES_MAX, Response};
 use super::write::{self, Piece};
 use crate::wire::event::Event;
+use crate::wire::loss::Losses;
 use crate::wire::{Dialect, Sink};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -45,8 +46,8 @@ pub fn decode_unary(body: &[u8], sink: &mut Sink<'_>) {
 /// See [`crate::wire::encode_unary`].
 ///
 /// What was an array of several responses becomes one again.
-pub fn encode_unary(source: Dialect, events: &[Event<'_>]) -> Vec<u8> {
-    let pieces = write::whole(source, events);
+pub fn encode_unary(source: Dialect, events: &[Event<'_>], losses: &mut Losses) -> Vec<u8> {
+    let pieces = write::whole(source, events, losses);
     let mut bodies: Vec<Vec<u8>> = pieces
         .into_iter()
         .map(|piece| match piece {

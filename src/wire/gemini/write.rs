@@ -7,6 +7,7 @@ use super::grammar::{self, CALL, FEEDBACK, Inner};
 pub(super) use super::object::Piece;
 use super::object::{Candidate, Members, Objects, Part, Rank};
 use crate::wire::event::{Block, Channel, Event, Kind, Place};
+use crate::wire::loss::Losses;
 use crate::wire::{Dialect, Tail, json, sse};
 
 /// Events to frames.
@@ -19,7 +20,7 @@ pub struct Encoder {
 }
 
 /// What every response repeats.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Ids {
     id: Box<str>,
     model: Box<str>,
@@ -41,7 +42,7 @@ impl Ids {
 impl Encoder {
     /// See [`super::super::Encoder::new`].
     pub fn new(source: Dialect) -> Encoder {
-        let foreign = (source != Dialect::Gemini).then(Foreign::default);
+        let foreign = (source != Dialect::Gemini).then(|| Foreign::new(source));
         Encoder { ids: Ids::default(), foreign }
     }
 
@@ -67,6 +68,25 @@ impl Encoder {
         }
     }
 
+    /// See [`super::super::Encoder::losses`].
+    pub fn losses(&self) -> Losses {
+        self.foreign.as_ref().map_or_else(Losses::default, |foreign| foreign.retelling.losses())
+    }
+
+    /// See [`super::super::Encoder::turn_foreign`].
+    pub fn turn_foreign(&mut self, source: Dialect, history: &[Event<'_>]) -> bool {
+        if let Some(foreign) = &mut self.foreign {
+            foreign.retelling.turn_to(source);
+            return true;
+        }
+        let mut foreign = Foreign::new(source);
+        for event in history {
+            foreign.pieces(std::slice::from_ref(event), false, &mut self.ids.clone());
+        }
+        self.foreign = Some(foreign);
+        true
+    }
+
     /// See [`super::super::Encoder::tail`].
     pub fn tail(&self) -> Tail {
         let some = |word: &str| (!word.is_empty()).then(|| word.into());
@@ -87,8 +107,11 @@ impl Encoder {
 }
 
 /// The events of a whole answer.
-pub(super) fn whole(source: Dialect, events: &[Event<'_>]) -> Vec<Piece> {
-    Encoder::new(source).pieces(events, true)
+pub(super) fn whole(source: Dialect, events: &[Event<'_>], losses: &mut Losses) -> Vec<Piece> {
+    let mut encoder = Encoder::new(source);
+    let pieces = encoder.pieces(events, true);
+    losses.join(encoder.losses());
+    pieces
 }
 
 /// Writes a frame that was not understood, line by line.

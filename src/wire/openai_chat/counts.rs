@@ -39,17 +39,6 @@ fn number(raw: &RawValue) -> Option<u64> {
     raw.get().parse().ok()
 }
 
-/// Later counts over earlier ones, member by member.
-pub(super) fn merge(earlier: Counts, later: Counts) -> Counts {
-    Counts {
-        input: later.input.or(earlier.input),
-        output: later.output.or(earlier.output),
-        cache_read: later.cache_read.or(earlier.cache_read),
-        cache_write: later.cache_write.or(earlier.cache_write),
-        reasoning: later.reasoning.or(earlier.reasoning),
-    }
-}
-
 /// A `usage` object that says `counts`.
 pub(super) fn write(counts: Counts) -> String {
     let (input, output) = (counts.input.unwrap_or(0), counts.output.unwrap_or(0));

@@ -1,27 +1,40 @@
 //! Events of another dialect, told as this one would.
 //!
-//! Losses, all of them stated here: signatures, citations, closings, second copies, unknown
-//! members and opaque frames of the other dialect have no place in this one; nor have calls that
-//! the provider runs itself, since a client would take them for calls that it is to run.
+//! What both sides have to agree on (order, ids, what is left out) is done by [`Retelling`]; here
+//! are the channels and words of this dialect, and the counts, which it tells last.
 
 use super::counts;
-use crate::wire::event::{Block, Channel, Counts, Event, Kind, StopReason, ToolFlavour};
-use crate::wire::json::push_string;
+use crate::wire::event::{Block, Channel, Counts, Event, Kind, StopReason};
+use crate::wire::provider_error::Cause;
+use crate::wire::retell::{Arguments, Choices, Reasoning, Refusal, Retelling, Room};
+use crate::wire::{Dialect, json::push_string};
 use std::borrow::Cow;
 
-/// The most calls of one answer that are told.
-const CALLS_MAX: usize = 1024;
+/// What this dialect has room for. The API takes ids of calls of at most 40 bytes back.
+const ROOM: Room = Room {
+    choices: Choices::Many,
+    reasoning: Reasoning::Joined,
+    refusal: Refusal::Apart,
+    arguments: Arguments::Text,
+    id_prefix: "call",
+    id_bytes_max: 40,
+};
 
 /// Tells foreign events as native ones.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Translator {
-    /// Calls so far: choice, foreign block, and the native block if the client is to run it.
-    calls: Vec<(u16, u16, Option<u16>)>,
+    pub(super) retelling: Retelling,
+    /// The block of the open call of each choice.
+    calls: Vec<(u16, u16)>,
     counts: Option<Counts>,
 }
 
 impl Translator {
-    /// Appends what `event` is here.
+    pub(super) fn new(source: Dialect) -> Translator {
+        Translator { retelling: Retelling::new(source, ROOM), calls: Vec::new(), counts: None }
+    }
+
+    /// Appends what `event`, one that was made ready, is here.
     pub(super) fn translate<'e>(&mut self, event: &'e Event<'_>, out: &mut Vec<Event<'e>>) {
         match event {
             Event::Start { id, model, created } => out.push(Event::Start {
@@ -30,27 +43,43 @@ impl Translator {
                 created: Some(created.unwrap_or(0)),
             }),
             Event::Open { channel, block: Block::Tool { id, name, flavour } } => {
-                self.open(*channel, id, name, *flavour, out);
+                let channel = Channel { block: self.next_call(channel.choice), ..*channel };
+                let (id, name) = (Cow::Borrowed(&**id), Cow::Borrowed(&**name));
+                out.push(Event::Open {
+                    channel,
+                    block: Block::Tool { id, name, flavour: *flavour },
+                });
             }
-            Event::Text { channel, text, .. } => self.text(*channel, text, out),
+            Event::Text { channel, text, .. } => {
+                let block = match channel.kind {
+                    Kind::ToolArguments => self.call(channel.choice),
+                    Kind::Answer
+                    | Kind::Reasoning
+                    | Kind::Refusal
+                    | Kind::System
+                    | Kind::User
+                    | Kind::History
+                    | Kind::Document
+                    | Kind::ToolResult
+                    | Kind::ToolDefinition
+                    | Kind::ToolName
+                    | Kind::Citation
+                    | Kind::Other => 0,
+                };
+                let channel = Channel { block, part: 0, ..*channel };
+                out.push(Event::Text { channel, text: Cow::Borrowed(text), span: None });
+            }
             Event::Stop { choice, reason, .. } => {
-                let native = Cow::Borrowed(self.finish_reason(*choice, *reason));
+                let native = Cow::Borrowed(finish_reason(*reason));
                 out.push(Event::Stop { choice: *choice, reason: *reason, native });
             }
-            Event::Usage { counts: later, .. } => {
-                self.counts = Some(counts::merge(self.counts.unwrap_or_default(), *later));
-            }
+            Event::Usage { counts, .. } => self.counts = Some(*counts),
             Event::Error { code, message, .. } => out.push(Event::Error {
                 code: Cow::Borrowed(code),
                 message: Cow::Borrowed(message),
                 native: Cow::Owned(error_object(code, message)),
             }),
             Event::Ping => out.push(Event::Ping),
-            Event::Opaque { dialect, name, data } => out.push(Event::Opaque {
-                dialect: *dialect,
-                name: Cow::Borrowed(name),
-                data: Cow::Borrowed(data),
-            }),
             Event::End => {
                 self.finish(out);
                 out.push(Event::End);
@@ -59,7 +88,8 @@ impl Translator {
             | Event::Repeat { .. }
             | Event::Signature { .. }
             | Event::Close { .. }
-            | Event::Extra { .. } => {}
+            | Event::Extra { .. }
+            | Event::Opaque { .. } => {}
         }
     }
 
@@ -70,74 +100,29 @@ impl Translator {
         }
     }
 
-    fn open<'e>(
-        &mut self,
-        channel: Channel,
-        id: &'e str,
-        name: &'e str,
-        flavour: ToolFlavour,
-        out: &mut Vec<Event<'e>>,
-    ) {
-        let is_known =
-            self.calls.iter().any(|call| (call.0, call.1) == (channel.choice, channel.block));
-        if is_known || self.calls.len() >= CALLS_MAX {
-            return;
+    fn next_call(&mut self, choice: u16) -> u16 {
+        if let Some(call) = self.calls.iter_mut().find(|call| call.0 == choice) {
+            call.1 = call.1.saturating_add(1);
+            return call.1;
         }
-        let native = match flavour {
-            ToolFlavour::Function | ToolFlavour::Custom => {
-                let earlier = self.calls.iter().filter(|call| call.0 == channel.choice);
-                Some(1 + earlier.filter_map(|call| call.2).max().unwrap_or(0))
-            }
-            ToolFlavour::Server => None,
-        };
-        self.calls.push((channel.choice, channel.block, native));
-        let Some(block) = native else { return };
-        let channel = Channel { block, part: 0, kind: Kind::ToolArguments, ..channel };
-        let (id, name) = (Cow::Borrowed(id), Cow::Borrowed(name));
-        out.push(Event::Open { channel, block: Block::Tool { id, name, flavour } });
+        self.calls.push((choice, 1));
+        1
     }
 
-    fn text<'e>(&mut self, channel: Channel, text: &'e str, out: &mut Vec<Event<'e>>) {
-        if text.is_empty() {
-            return;
-        }
-        let block = match channel.kind {
-            Kind::Answer | Kind::Reasoning | Kind::Refusal => 0,
-            Kind::ToolName | Kind::ToolArguments => {
-                // Arguments of a call that nothing opened open it.
-                self.open(channel, "", "", ToolFlavour::Function, out);
-                let place = (channel.choice, channel.block);
-                let call = self.calls.iter().find(|call| (call.0, call.1) == place);
-                let Some(block) = call.and_then(|call| call.2) else { return };
-                block
-            }
-            Kind::System
-            | Kind::User
-            | Kind::History
-            | Kind::Document
-            | Kind::ToolResult
-            | Kind::ToolDefinition
-            | Kind::Citation
-            | Kind::Other => return,
-        };
-        let channel = Channel { block, part: 0, ..channel };
-        out.push(Event::Text { channel, text: Cow::Borrowed(text), span: None });
+    fn call(&self, choice: u16) -> u16 {
+        self.calls.iter().find(|call| call.0 == choice).map_or(1, |call| call.1)
     }
+}
 
-    /// The `finish_reason`. Some dialects do not say that an answer stopped for its calls.
-    fn finish_reason(&self, choice: u16, reason: StopReason) -> &'static str {
-        let calls = self.calls.iter().any(|call| call.0 == choice && call.2.is_some());
-        match reason {
-            StopReason::EndTurn if calls => "tool_calls",
-            StopReason::EndTurn
-            | StopReason::StopSequence
-            | StopReason::Pause
-            | StopReason::Other => "stop",
-            StopReason::ToolUse => "tool_calls",
-            StopReason::MaxTokens => "length",
-            StopReason::ContentFilter | StopReason::Refusal => "content_filter",
-            StopReason::Error => "error",
+fn finish_reason(reason: StopReason) -> &'static str {
+    match reason {
+        StopReason::EndTurn | StopReason::StopSequence | StopReason::Pause | StopReason::Other => {
+            "stop"
         }
+        StopReason::ToolUse => "tool_calls",
+        StopReason::MaxTokens => "length",
+        StopReason::ContentFilter | StopReason::Refusal => "content_filter",
+        StopReason::Error => "error",
     }
 }
 
@@ -152,13 +137,12 @@ fn answer_id(id: &str) -> Cow<'_, str> {
 
 fn error_object(code: &str, message: &str) -> String {
     let mut out = Vec::with_capacity(64 + message.len());
-    let kind = if code.is_empty() { "server_error" } else { code };
     out.extend_from_slice(b"{\"message\":");
     push_string(&mut out, message);
     out.extend_from_slice(b",\"type\":");
-    push_string(&mut out, kind);
+    push_string(&mut out, Cause::of_code(code).openai_type());
     out.extend_from_slice(b",\"param\":null,\"code\":");
-    push_string(&mut out, kind);
+    push_string(&mut out, if code.is_empty() { "server_error" } else { code });
     out.push(b'}');
     String::from_utf8_lossy(&out).into_owned()
 }

@@ -25,6 +25,7 @@ mod chunk;
 mod counts;
 mod foreign;
 mod members;
+pub(super) mod prompt;
 mod request;
 mod slots;
 mod stream;
@@ -80,6 +81,12 @@ fn is_flat_error(text: &str) -> bool {
     let has = |name: &str| found.0.iter().any(|(key, _)| key == name);
     let says_so = found.0.iter().any(|(key, value)| key == "object" && value.get() == "\"error\"");
     !has("choices") && !has("error") && has("message") && (says_so || has("code") || has("type"))
+}
+
+/// Which copy of the reasoning a channel's part belongs to: an imitator may send the same text as
+/// `reasoning_content`, as `reasoning` and in `reasoning_details`.
+pub(super) fn reasoning_copy(part: u16) -> u16 {
+    part.min(slots::DETAILS_PART)
 }
 
 #[cfg(test)]

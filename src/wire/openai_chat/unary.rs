@@ -6,6 +6,7 @@ use super::foreign::Translator;
 use super::write::Facts;
 use super::{body::Object, error_event, is_flat_error};
 use crate::wire::event::Event;
+use crate::wire::loss::Losses;
 use crate::wire::{Dialect, Sink};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -46,20 +47,22 @@ pub fn decode_unary(body: &[u8], sink: &mut Sink<'_>) {
 }
 
 /// See [`crate::wire::encode_unary`].
-pub fn encode_unary(source: Dialect, events: &[Event<'_>]) -> Vec<u8> {
+pub fn encode_unary(source: Dialect, events: &[Event<'_>], losses: &mut Losses) -> Vec<u8> {
     let mut facts = Facts::new(Shape::Whole);
-    let translated;
+    let (translated, told);
     let events = if source == Dialect::OpenaiChat {
         events
     } else {
-        let mut translator = Translator::default();
-        let mut told = Vec::new();
-        for event in events {
-            translator.translate(event, &mut told);
+        let mut translator = Translator::new(source);
+        told = translator.retelling.whole(events);
+        let mut native = Vec::with_capacity(told.len());
+        for event in &told {
+            translator.translate(event, &mut native);
         }
         // A whole answer without an end mark still has its counts.
-        translator.finish(&mut told);
-        translated = told;
+        translator.finish(&mut native);
+        losses.join(translator.retelling.losses());
+        translated = native;
         &translated
     };
     let mut object = Object::default();

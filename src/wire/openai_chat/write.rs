@@ -5,6 +5,7 @@ use super::chunk::{FACTS, Shape};
 use super::foreign::Translator;
 use crate::wire::event::{Event, ToolFlavour};
 use crate::wire::json;
+use crate::wire::loss::Losses;
 use crate::wire::{Dialect, Tail, sse};
 use serde_json::value::RawValue;
 
@@ -78,7 +79,7 @@ pub struct Encoder {
 impl Encoder {
     /// See [`crate::wire::Encoder::new`].
     pub fn new(source: Dialect) -> Encoder {
-        let translator = (source != Dialect::OpenaiChat).then(Translator::default);
+        let translator = (source != Dialect::OpenaiChat).then(|| Translator::new(source));
         Encoder { facts: Facts::new(Shape::Chunk), translator }
     }
 
@@ -91,11 +92,36 @@ impl Encoder {
             write(&mut self.facts, events, out);
             return;
         };
-        let mut translated = Vec::with_capacity(events.len());
-        for event in events {
+        let mut told = Vec::with_capacity(events.len());
+        translator.retelling.events(events, &mut told);
+        let mut translated = Vec::with_capacity(told.len());
+        for event in &told {
             translator.translate(event, &mut translated);
         }
         write(&mut self.facts, &translated, out);
+    }
+
+    /// See [`crate::wire::Encoder::losses`].
+    pub fn losses(&self) -> Losses {
+        self.translator
+            .as_ref()
+            .map_or_else(Losses::default, |translator| translator.retelling.losses())
+    }
+
+    /// See [`crate::wire::Encoder::turn_foreign`].
+    pub fn turn_foreign(&mut self, source: Dialect, history: &[Event<'_>]) -> bool {
+        if let Some(translator) = &mut self.translator {
+            translator.retelling.turn_to(source);
+            return true;
+        }
+        let mut translator = Translator::new(source);
+        let mut told = Vec::new();
+        translator.retelling.events(history, &mut told);
+        for event in &told {
+            translator.translate(event, &mut Vec::new());
+        }
+        self.translator = Some(translator);
+        true
     }
 
     /// See [`crate::wire::Encoder::tail`].

@@ -15,7 +15,9 @@
 //! Raw reasoning text (`reasoning_text`) and its summary count their parts apart, so the former's
 //! are told by [`REASONING_CONTENT`].
 
+pub mod edit;
 mod item;
+pub(super) mod prompt;
 mod request;
 mod scan;
 mod story;

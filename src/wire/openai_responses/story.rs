@@ -23,6 +23,8 @@ use super::write::delta_stem;
 use crate::wire::event::{Block, Channel, Counts, Event, Kind, StopReason, ToolFlavour};
 use crate::wire::{Tail, json, sse};
 
+mod resume;
+
 /// The most text that is held for the final copies, in bytes.
 pub const HELD_TEXT_BYTES_MAX: usize = 4 << 20;
 
@@ -434,6 +436,8 @@ impl Story {
             Some(StopReason::Error) => "failed",
             _ if self.is_cut => "incomplete",
             Some(StopReason::MaxTokens | StopReason::ContentFilter) => "incomplete",
+            // Without words of refusal, a completed answer would look like any other.
+            Some(StopReason::Refusal) if !self.has_refusal() => "incomplete",
             None
             | Some(
                 StopReason::EndTurn
@@ -444,6 +448,11 @@ impl Story {
                 | StopReason::Other,
             ) => "completed",
         }
+    }
+
+    fn has_refusal(&self) -> bool {
+        let parts = self.items.iter().flat_map(Item::parts);
+        parts.into_iter().any(|part| part.channel.kind == Kind::Refusal)
     }
 
     fn finish(&mut self, tail: &mut Tail, out: &mut Vec<u8>) {
@@ -563,7 +572,8 @@ impl Story {
         }
         data.extend_from_slice(b",\"incomplete_details\":");
         if status == "incomplete" {
-            let is_filtered = self.reason == Some(StopReason::ContentFilter);
+            let is_filtered =
+                matches!(self.reason, Some(StopReason::ContentFilter | StopReason::Refusal));
             let reason = if is_filtered { "content_filter" } else { "max_output_tokens" };
             data.extend_from_slice(b"{\"reason\":");
             json::push_string(data, reason);

@@ -5,8 +5,9 @@ use super::scan::{self, Frame};
 use super::story::Story;
 use super::stream::Decoder;
 use super::texts::{Shape, State};
-use super::write::{Filling, skeleton};
+use super::write::{Filling, retelling, skeleton};
 use crate::wire::event::{Event, Place};
+use crate::wire::loss::Losses;
 use crate::wire::{Dialect, Sink, Tail, json};
 use std::borrow::Cow;
 
@@ -60,12 +61,21 @@ fn try_decode(body: &[u8], sink: &mut Sink<'_>) -> Option<()> {
 }
 
 /// See [`crate::wire::encode_unary`].
-pub fn encode_unary(source: Dialect, events: &[Event<'_>]) -> Vec<u8> {
+pub fn encode_unary(source: Dialect, events: &[Event<'_>], losses: &mut Losses) -> Vec<u8> {
     if source == Dialect::OpenaiResponses
         && let Some(body) = native(events)
     {
         return body;
     }
+    let told;
+    let events = match retelling(source) {
+        Some(mut retelling) => {
+            told = retelling.whole(events);
+            losses.join(retelling.losses());
+            &told[..]
+        }
+        None => events,
+    };
     let (mut story, mut tail, mut frames) = (Story::default(), Tail::default(), Vec::new());
     for event in events {
         story.event(event, &mut tail, &mut frames);

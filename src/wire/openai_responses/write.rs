@@ -9,6 +9,8 @@ use super::story::Story;
 use super::texts::{self, ItemKind, Shape};
 use super::{BODY, MARK_LOGPROBS, MARK_REPEAT, MARK_TEXT};
 use crate::wire::event::{Channel, Event, Form, Kind, Place};
+use crate::wire::loss::Losses;
+use crate::wire::retell::{Arguments, Choices, Reasoning, Refusal, Retelling, Room};
 use crate::wire::{Dialect, Tail, json, sse};
 use serde::de::IgnoredAny;
 use std::borrow::Cow;
@@ -20,13 +22,30 @@ const ITEMS_MAX: usize = 4096;
 /// The longest id that is remembered, in bytes.
 const ID_BYTES_MAX: usize = 512;
 
+/// What this dialect has room for.
+const ROOM: Room = Room {
+    choices: Choices::One,
+    reasoning: Reasoning::Parts,
+    refusal: Refusal::Apart,
+    arguments: Arguments::Text,
+    id_prefix: "call",
+    id_bytes_max: 64,
+};
+
+/// What events of `source` go through before a story is told of them.
+pub(super) fn retelling(source: Dialect) -> Option<Retelling> {
+    (source != Dialect::OpenaiResponses).then(|| Retelling::new(source, ROOM))
+}
+
 /// Events to frames.
 #[derive(Debug)]
 pub struct Encoder {
     is_native: bool,
+    retelling: Option<Retelling>,
     tail: Tail,
-    /// Frames that we wrote and the provider did not, by which its numbers are moved.
-    inserted: u64,
+    /// Frames that we wrote and the provider did not, less those of its own that were left out: by
+    /// this much its numbers are moved.
+    inserted: i64,
     items: Vec<(u16, Box<str>, &'static str)>,
     story: Box<Story>,
 }
@@ -36,6 +55,7 @@ impl Encoder {
     pub fn new(source: Dialect) -> Encoder {
         Encoder {
             is_native: source == Dialect::OpenaiResponses,
+            retelling: retelling(source),
             tail: Tail::default(),
             inserted: 0,
             items: Vec::new(),
@@ -45,6 +65,14 @@ impl Encoder {
 
     /// See [`crate::wire::Encoder::frame`].
     pub fn frame(&mut self, events: &[Event<'_>], out: &mut Vec<u8>) {
+        if let Some(retelling) = &mut self.retelling {
+            let mut told = Vec::with_capacity(events.len());
+            retelling.events(events, &mut told);
+            for event in &told {
+                self.story.event(event, &mut self.tail, out);
+            }
+            return;
+        }
         let skeleton = skeleton(events).filter(|(key, _)| *key != BODY);
         if self.is_native
             && let Some((name, json)) = skeleton
@@ -59,9 +87,58 @@ impl Encoder {
         }
     }
 
+    /// See [`crate::wire::Encoder::losses`].
+    pub fn losses(&self) -> Losses {
+        self.retelling.as_ref().map_or_else(Losses::default, Retelling::losses)
+    }
+
     /// See [`crate::wire::Encoder::tail`].
     pub fn tail(&self) -> Tail {
         self.tail.clone()
+    }
+
+    /// See [`crate::wire::Encoder::skip_frame`].
+    pub fn skip_frame(&mut self) {
+        if self.is_native {
+            self.inserted -= 1;
+        }
+    }
+
+    /// See [`crate::wire::Encoder::say`].
+    pub fn say(&mut self, channel: Channel, text: &str, out: &mut Vec<u8>) {
+        if !self.is_native {
+            let text = Event::Text { channel, text: Cow::Borrowed(text), span: None };
+            self.frame(&[text, Event::Close { channel }], out);
+            return;
+        }
+        for (name, members) in super::edit::message(channel.block, text) {
+            let number = self.tail.sequence;
+            let data = format!("{{\"type\":\"{name}\",\"sequence_number\":{number},{members}}}");
+            sse::push_frame(out, name, data.as_bytes());
+            self.tail.sequence = number.saturating_add(1);
+            self.inserted += 1;
+        }
+    }
+
+    /// See [`crate::wire::Encoder::turn_foreign`].
+    pub fn turn_foreign(&mut self, source: Dialect, history: &[Event<'_>]) -> bool {
+        if !self.is_native {
+            if let Some(retelling) = &mut self.retelling {
+                retelling.turn_to(source);
+            }
+            return true;
+        }
+        let mut retelling = Retelling::new(source, ROOM);
+        let mut told = Vec::new();
+        retelling.events(history, &mut told);
+        let (mut scratch, mut out) = (Tail::default(), Vec::new());
+        for event in &told {
+            self.story.event(event, &mut scratch, &mut out);
+        }
+        self.is_native = false;
+        self.retelling = Some(retelling);
+        self.items.sort_unstable_by_key(|(block, ..)| *block);
+        self.story.take_over(&self.items)
     }
 
     /// A frame of this dialect that has a skeleton.
@@ -92,7 +169,7 @@ impl Encoder {
         if let Some(value) = number
             && let Ok(number) = value.parse::<u64>()
         {
-            let number = number.saturating_add(self.inserted);
+            let number = number.saturating_add_signed(self.inserted);
             filled.splices.push((value, number.to_string().into_bytes()));
             self.tail.sequence = number;
         }
@@ -116,7 +193,7 @@ impl Encoder {
                     deltas += 1;
                     let extras = if deltas == 1 { &extras[..] } else { &[] };
                     self.delta(*channel, text, extras, out);
-                    self.inserted += u64::from(deltas > 1);
+                    self.inserted += i64::from(deltas > 1);
                 }
                 Event::Ping => out.extend_from_slice(b": ping\n\n"),
                 Event::Opaque { dialect, name, data } => {

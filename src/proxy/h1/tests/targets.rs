@@ -75,6 +75,15 @@ fn what_is_refused_of_a_target() {
         (b"/a/..%3bx/b", Reject::TargetSegment),
         (b"/a%2fb", Reject::TargetEncoding),
         (b"/a%2Fb", Reject::TargetEncoding),
+        (b"/model/a%2Fb/converse", Reject::TargetEncoding),
+        (b"/model/arn%3Aa%2F..%2Fb/converse", Reject::TargetEncoding),
+        (b"/model/arn%3Aa%2F%2e%2e/converse", Reject::TargetEncoding),
+        (b"/model/arn%3Aa%2F%2Fb/converse", Reject::TargetEncoding),
+        (b"/model/arn%3Aa%2Fb", Reject::TargetEncoding),
+        (b"/a/b/model/arn%3Aa%2Fb/converse", Reject::TargetEncoding),
+        (b"/model/arn%3Aa%2Fb/c%2Fd", Reject::TargetEncoding),
+        (b"/model/arn%3Aa%252Fb/converse", Reject::TargetEncoding),
+        (b"/model/arn%3Aa%5Cb/converse", Reject::TargetEncoding),
         (b"/a%5cb", Reject::TargetEncoding),
         (b"/a%00", Reject::TargetEncoding),
         (b"/a%0d%0ab", Reject::TargetEncoding),
@@ -110,6 +119,16 @@ fn what_is_refused_of_a_target() {
     for (target, reject) in cases {
         let found = parse(target).map(|head| head.target);
         assert_eq!(found, Err(*reject), "{}", String::from_utf8_lossy(target));
+    }
+}
+
+#[test]
+fn an_arn_behind_model_keeps_its_slashes_encoded() {
+    for (target, path) in [
+        ("/model/arn%3Aaws%3Ab%2Fx.y/converse", "/model/arn%3Aaws%3Ab%2Fx.y/converse"),
+        ("/bedrock/model/arn:aws:b%2fx/invoke", "/bedrock/model/arn:aws:b%2Fx/invoke"),
+    ] {
+        assert_eq!(parse(target.as_bytes()).unwrap().target.path(), path);
     }
 }
 

@@ -1,0 +1,55 @@
+//! Whole answers: in the caller's dialect, without killed calls.
+
+use super::Broken;
+use super::calls::Calls;
+use super::toolguard::{Encoding, Guard};
+use crate::table::lever::KilledTools;
+use crate::wire::event::Event;
+use crate::wire::loss::Losses;
+use crate::wire::{Dialect, decode_unary, encode_unary};
+use std::borrow::Cow;
+
+/// A whole answer as the caller gets it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Whole<'b> {
+    /// What the caller's dialect could not say.
+    pub losses: Losses,
+    /// The body; borrowed if nothing was edited.
+    pub body: Cow<'b, [u8]>,
+    /// The lever of a call that was taken out.
+    pub lever: Option<Box<str>>,
+}
+
+/// The answer `body`, which came in `source`, for a caller of `client`.
+///
+/// # Errors
+/// It has more calls than are followed.
+pub fn whole<'b>(
+    client: Dialect,
+    source: Dialect,
+    body: &'b [u8],
+    killed: &KilledTools,
+) -> Result<Whole<'b>, Broken> {
+    let mut losses = Losses::default();
+    if client == source && killed.is_empty() {
+        return Ok(Whole { losses, body: Cow::Borrowed(body), lever: None });
+    }
+    let mut events = Vec::new();
+    decode_unary(source, body, &mut |event| events.push(event.into_owned()));
+    let mut calls = Calls::new(source);
+    for event in &events {
+        calls.see(event);
+    }
+    calls.see(&Event::End);
+    if calls.is_over_bound {
+        return Err(Broken::CallsOverBound);
+    }
+    let encoding = if client == source { Encoding::Native } else { Encoding::Foreign };
+    let filtered = Guard::new(source, killed.clone(), calls).filter(events, encoding);
+    let body = if client == source && filtered.lever.is_none() {
+        Cow::Borrowed(body)
+    } else {
+        Cow::Owned(encode_unary(client, source, &filtered.events, &mut losses))
+    };
+    Ok(Whole { losses, body, lever: filtered.lever })
+}
