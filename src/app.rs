@@ -19,7 +19,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// How long changes of files are gathered before they are looked at.
 const SETTLE: Duration = Duration::from_millis(50);
@@ -162,12 +162,13 @@ pub fn serve(options: &Options, started: impl FnOnce(&Bound)) -> Result<(), Star
             first_token: admin.first_token,
             took,
         };
+        let signals = Signals::take()?;
         write_listen_file(&bound);
         life.advance(Phase::Ready);
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
         started(&bound);
         drop(table);
-        let outcome = run(&gate, &admin.state, &board, &life, server.drain_timeout).await;
+        let outcome = run(signals, &gate, &admin.state, &board, &life, server.drain_timeout).await;
         upkeep::keep_limits_once(&gate, &levers).await;
         levers.close().await;
         outcome
@@ -376,18 +377,35 @@ fn write_listen_file(bound: &Bound) {
     }
 }
 
+/// The signals that a gateway obeys.
+struct Signals {
+    hang_up: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// Before anybody is told that the gateway is there: from then on it may be asked to end.
+    fn take() -> Result<Signals, StartFault> {
+        let handler = |kind| signal(kind).map_err(|why| other("a signal handler", why));
+        Ok(Signals {
+            hang_up: handler(SignalKind::hangup())?,
+            terminate: handler(SignalKind::terminate())?,
+            interrupt: handler(SignalKind::interrupt())?,
+        })
+    }
+}
+
 /// Reloads, signals and the drain.
 async fn run(
+    signals: Signals,
     gate: &Arc<Gate>,
     state: &Arc<admin::State>,
     board: &Arc<Switchboard>,
     life: &Lifecycle,
     drain_timeout: Duration,
 ) -> Result<(), StartFault> {
-    let handler = |kind| signal(kind).map_err(|why| other("a signal handler", why));
-    let mut hang_up = handler(SignalKind::hangup())?;
-    let mut terminate = handler(SignalKind::terminate())?;
-    let mut interrupt = handler(SignalKind::interrupt())?;
+    let Signals { mut hang_up, mut terminate, mut interrupt } = signals;
     let (changed, mut changes) = tokio::sync::mpsc::channel::<()>(1);
     let _watcher = board.file().and_then(|file| watch(file, changed.clone()));
     let mut look = tokio::time::interval(LOOK_EVERY);

@@ -128,6 +128,13 @@ impl<'e> Orders<'e> {
         self.seat.ended();
     }
 
+    /// Resolves once all that the same lever ordered to end have ended.
+    pub async fn others_ended(&self) {
+        if let Some(tally) = self.seat.obeyed() {
+            tally.all_ended().await;
+        }
+    }
+
     /// Asks the live levers. Kills and shut-downs stand until they are obeyed; the others are told
     /// once.
     #[cold]

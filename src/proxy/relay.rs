@@ -29,6 +29,8 @@ use tokio::time::{Instant, sleep_until};
 const ENDING_TIME_MAX: Duration = Duration::from_secs(5);
 /// The same for an ending that a lever ordered.
 pub(super) const KILL_TIME_MAX: Duration = Duration::from_millis(200);
+/// How long an exchange that a lever has ended leaves the machine to the others that it ends.
+const OTHERS_TIME_MAX: Duration = Duration::from_millis(100);
 
 /// The head of an answer, ready to be queued once the first event allows it.
 #[derive(Debug)]
@@ -174,8 +176,9 @@ pub async fn run<C: Client>(
         End::Cut(_, Some(_)) => {
             let end = flush(orders, client, Instant::now() + KILL_TIME_MAX, end).await;
             orders.ended();
-            // What is left to do of this exchange can wait until the others have their endings.
-            tokio::task::yield_now().await;
+            // What is left to do of this exchange, closing the provider's connection first of all,
+            // can wait until the others have their endings.
+            let _ = tokio::time::timeout(OTHERS_TIME_MAX, orders.others_ended()).await;
             end
         }
         End::Broken(..) | End::Switched => {
