@@ -177,7 +177,7 @@ async fn tour(gateway: &Gateway) -> Result<(), String> {
     say("\n5. A model is killed while it answers; durable, in flight, everywhere:");
     let slow = serde_json::json!({
         "model": "gpt-4o", "stream": true,
-        "messages": [{ "role": "user", "content": "mock:tokens=200,itl_ms=60;" }],
+        "messages": [{ "role": "user", "content": "mock:text=I%20count%20the%20doors%3A%20one%2C%20two%2C%20three%2C%20four%2C%20five%2C%20six%2C%20seven%2C%20eight%2C%20nine%2C%20ten%2C%20eleven%2C%20twelve%2C%20thirteen%2C%20fourteen%2C%20fifteen%2C%20sixteen%2C%20seventeen%2C%20eighteen%2C%20nineteen%2C%20twenty%2C%20and%20I%20go%20on%20and%20on%20and%20on%20and%20on.,itl_ms=60;" }],
     });
     let answer = stream(at, "/v1/chat/completions", &slow, |frame| {
         frame["error"]["message"]
