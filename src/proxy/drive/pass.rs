@@ -190,7 +190,6 @@ impl Exchange<'_> {
     }
 
     /// Holds an answer that is no stream until it is whole, then sends it.
-    #[expect(clippy::too_many_arguments, reason = "the state of one attempt, all of it used once")]
     pub(super) async fn hold_whole<C: Client>(
         &self,
         client: &mut C,
