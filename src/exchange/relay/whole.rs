@@ -39,15 +39,13 @@ pub fn whole<'b>(
         return Ok(Whole { events, losses, body: Cow::Borrowed(body), lever: None });
     }
     let mut calls = Calls::new(source);
-    for event in &events {
-        calls.see(event);
-    }
+    let told = calls.see_all(events);
     calls.see(&Event::End);
     if calls.is_over_bound {
         return Err(Broken::CallsOverBound);
     }
     let encoding = if client == source { Encoding::Native } else { Encoding::Foreign };
-    let filtered = Guard::new(source, killed.clone(), calls).filter(events, encoding);
+    let filtered = Guard::new(source, killed.clone(), calls).filter(told, encoding);
     let body = if client == source && filtered.lever.is_none() {
         Cow::Borrowed(body)
     } else {
