@@ -10,7 +10,7 @@
 
 use crate::wire::event::{Block, Event, Kind, Place, ToolFlavour};
 use crate::wire::json;
-use crate::wire::{Dialect, anthropic};
+use crate::wire::{Dialect, anthropic, bedrock};
 
 /// The most calls of one answer that are followed.
 const CALLS_MAX: usize = 4096;
@@ -251,7 +251,7 @@ impl Calls {
             }
             Event::Opaque { name, data, .. } => {
                 if let Some((choice, block)) = other
-                    && name.ends_with("_tool_result")
+                    && (name.ends_with("_tool_result") || name == "toolResult")
                 {
                     self.link(choice, block, data);
                 }
@@ -307,7 +307,14 @@ impl Calls {
 
     /// A result that stands in a block of its own shares the fate of its call.
     fn link(&mut self, choice: u16, block: u16, data: &[u8]) {
-        let Some(id) = anthropic::result_of(data).filter(|id| !id.is_empty()) else { return };
+        let id = match self.source {
+            Dialect::Bedrock => bedrock::result_of(data),
+            Dialect::Anthropic
+            | Dialect::OpenaiChat
+            | Dialect::OpenaiResponses
+            | Dialect::Gemini => anthropic::result_of(data),
+        };
+        let Some(id) = id.filter(|id| !id.is_empty()) else { return };
         let Some(call) = self.list.iter().rfind(|call| call.id == id).cloned() else { return };
         self.put(Call {
             choice,

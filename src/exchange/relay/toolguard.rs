@@ -12,9 +12,9 @@
 
 use super::calls::{Call, Calls, Fate, Stage, Told, What, mentions};
 use crate::table::lever::KilledTools;
-use crate::wire::Dialect;
 use crate::wire::event::{Block, Channel, Event, Kind, Place, StopReason};
 use crate::wire::json;
+use crate::wire::{Dialect, anthropic, bedrock};
 use crate::wire::openai_responses::edit::{Edited, Moves, edit};
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -438,7 +438,7 @@ impl Guard {
     /// Whether a frame or block that is not understood stays.
     fn opaque(
         &mut self,
-        (name, data): (&str, &[u8]),
+        (name, data): (&str, &mut Cow<'static, [u8]>),
         last: Option<(u16, u16)>,
         known: usize,
         done: &mut Filtered,
@@ -454,6 +454,22 @@ impl Guard {
             // The content of a block that goes.
             done.lever.get_or_insert(lever.into());
             return false;
+        }
+        // A frame of a block, with something in it that is not understood.
+        let placed = match self.source {
+            Dialect::Anthropic => anthropic::block_of(data),
+            Dialect::Bedrock => bedrock::block_of(data),
+            Dialect::OpenaiChat | Dialect::OpenaiResponses | Dialect::Gemini => None,
+        };
+        if let Some((block, digits)) = placed {
+            if let Some(lever) = self.lever(0, block, known) {
+                done.lever.get_or_insert(lever.into());
+                return false;
+            }
+            let moved = self.number(0, block);
+            if moved != block {
+                data.to_mut().splice(digits, moved.to_string().into_bytes());
+            }
         }
         let lever: Option<Box<str>> =
             strings(data).find_map(|text| self.tools.lever(&text).map(Box::from));

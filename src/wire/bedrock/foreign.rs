@@ -185,10 +185,8 @@ impl Foreign {
         let Some(kind) = block_kind(channel.kind) else { return };
         self.has_refusal |= channel.kind == Kind::Refusal;
         if let Some(open) = self.open.as_mut().filter(|open| open.holds(channel, kind)) {
-            let part = std::mem::replace(&mut open.channel.part, channel.part);
-            if part != channel.part && kind == Kind::Reasoning {
-                self.piece(Cow::Borrowed("\n\n"), said);
-            }
+            // What parts two parts of reasoning was told by the retelling.
+            open.channel.part = channel.part;
         } else {
             self.open(channel, kind, ("", ""), ToolFlavour::Function, said);
         }

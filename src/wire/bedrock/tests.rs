@@ -401,7 +401,7 @@ fn a_call_that_was_closed_never_looks_whole() {
     told.insert(8, vec![Event::Text { channel, text: "late".into(), span: None }]);
     let bytes = encode(Dialect::OpenaiResponses, &told);
     let (name, _) = steps(&bytes).pop().unwrap();
-    assert_eq!(name, "modelStreamErrorException");
+    assert_eq!(name, "internalServerException");
 }
 
 proptest! {
