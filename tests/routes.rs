@@ -340,7 +340,6 @@ fn small_mistakes_and_where_they_are() {
             "\"a\"",
         ),
         (route("match = { dialect = \"openai\" }"), codes::UNKNOWN_WORD, "\"openai\""),
-        (route("match = { dialect = [\"gemini\"] }"), codes::NOT_SPOKEN, "\"gemini\""),
         (route("match = { model = [] }"), codes::EMPTY, "[]"),
         (route("match = { path = \"v1/*\" }"), codes::BAD_PATTERN, "\"v1/*\""),
         (route("match = { provider = \"opena\" }"), codes::UNKNOWN_PROVIDER, "\"opena\""),
@@ -404,11 +403,11 @@ fn warnings_do_not_keep_a_table_from_being_made() {
         ),
         (
             format!(
-                "{OPENAI}[providers.m]\ndialect = \"openai\"\nbase_url = \"https://m/v1\"\n\
-                 quirks = [\"no-responses\"]\n[[routes]]\nname = \"a\"\n\
-                 targets = [{{ provider = \"openai\" }}]\nfallback = [{{ provider = \"m\" }}]\n"
+                "{OPENAI}[providers.a]\ndialect = \"anthropic\"\nbase_url = \"https://a\"\n\
+                 [[routes]]\nname = \"a\"\n\
+                 targets = [{{ provider = \"openai\" }}]\nfallback = [{{ provider = \"a\" }}]\n"
             ),
-            codes::SKIPPED_TARGET,
+            codes::FOREIGN_MODEL,
         ),
     ] {
         let prepared = prepared(&text);

@@ -4,6 +4,7 @@
 use crate::control::{Condition, Reload};
 use crate::exchange::facts::{Facts, Outcome};
 use crate::exchange::limits::{LoopMet, Standing};
+use crate::exchange::relay::Seam;
 use crate::id::{AppName, ExchangeId, ProviderName, RouteName};
 use crate::table::diagnostic::{Diagnostic, Severity};
 use crate::table::{
@@ -13,6 +14,7 @@ use crate::table::{
 use crate::telemetry::{Sequence, TargetHealth};
 use crate::wire::Dialect;
 use crate::wire::event::StopReason;
+use crate::wire::loss::Loss;
 use crate::wire::refusal::Class;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -99,6 +101,8 @@ pub(super) fn exchange(sequence: Option<Sequence>, facts: &Facts) -> Value {
             "reasoning": facts.usage.reasoning,
         },
         "lever": facts.lever.map(|lever| lever.to_string()),
+        "losses": facts.losses.iter().map(Loss::name).collect::<Vec<_>>(),
+        "seams": facts.seams.iter().map(seam).collect::<Vec<_>>(),
         "cost_micro_usd": facts.cost_micro_usd,
         "limit": facts.limit.as_deref(),
         "loops": facts.loops_met.iter().map(loop_met).collect::<Vec<_>>(),
@@ -108,6 +112,14 @@ pub(super) fn exchange(sequence: Option<Sequence>, facts: &Facts) -> Value {
         object.insert("sequence".to_owned(), json!(sequence.0));
     }
     value
+}
+
+fn seam(seam: &Seam) -> Value {
+    json!({
+        "at_text_bytes": seam.at_text_bytes,
+        "from": seam.from.name(),
+        "to": seam.to.name(),
+    })
 }
 
 fn stop(reason: StopReason) -> &'static str {

@@ -9,7 +9,6 @@
 use crate::id::LeverId;
 use crate::table::lever::{Levers, Subject};
 use crate::table::{RetryPolicy, Route, Routes, Target, TargetIndex};
-use crate::wire::Dialect;
 use smallvec::SmallVec;
 use std::sync::Arc;
 use std::time::Duration;
@@ -114,8 +113,6 @@ pub struct Attempts {
 /// What the order of targets depends on.
 #[derive(Clone, Copy, Debug)]
 pub struct Choice<'c> {
-    /// The dialect that is asked in; `None` for what is passed through.
-    pub dialect: Option<Dialect>,
     /// The model that is asked for.
     pub model: Option<&'c str>,
     /// Who asks, as scopes see it.
@@ -126,16 +123,11 @@ pub struct Choice<'c> {
 
 impl Attempts {
     /// The chain of `route` for a request: one of its targets by weight, the other targets, the
-    /// fallbacks; each that a lever reroutes is replaced by where the lever sends. Targets that do
-    /// not speak the dialect are left out.
+    /// fallbacks; each that a lever reroutes is replaced by where the lever sends.
     pub fn new(routes: &Routes, levers: &Levers, route: &Route, choice: &Choice<'_>) -> Attempts {
         let mut order: SmallVec<[TargetIndex; 4]> = SmallVec::new();
-        let speaks = |target: &Target| {
-            let provider = &routes.providers[usize::from(target.provider.0)];
-            choice.dialect.is_none_or(|dialect| provider.speaks(dialect))
-        };
         let at = |index: TargetIndex| &routes.targets[usize::from(index.0)];
-        let usable = || route.targets.iter().filter(|weighted| speaks(at(weighted.target)));
+        let usable = || route.targets.iter();
         let sum: u64 = usable().map(|weighted| u64::from(weighted.weight)).sum();
         if sum > 0 {
             let mut left = choice.pick % sum;
@@ -147,7 +139,7 @@ impl Attempts {
             });
             order.extend(first.map(|weighted| weighted.target));
         }
-        let fallback = route.fallback.iter().copied().filter(|index| speaks(at(*index)));
+        let fallback = route.fallback.iter().copied();
         for index in usable().map(|weighted| weighted.target).chain(fallback) {
             if !order.contains(&index) {
                 order.push(index);
@@ -170,7 +162,7 @@ impl Attempts {
             match levers.reroute(&subject) {
                 None => add(target, None),
                 Some((lever, elsewhere)) => {
-                    for target in elsewhere.iter().filter(|target| speaks(target)) {
+                    for target in elsewhere {
                         add(target, Some(lever.id));
                     }
                 }
@@ -179,7 +171,7 @@ impl Attempts {
         Attempts { chain, at: 0, tries_here: 0, policy: route.retry }
     }
 
-    /// The first target; `None` if no target speaks the dialect.
+    /// The first target; `None` if a lever sends it nowhere.
     pub fn first(&mut self) -> Option<Step> {
         self.tries_here = 1;
         self.chain.first().cloned()
@@ -263,7 +255,11 @@ mod tests {
         assert_eq!(tried(chain(&[3, 1]), Failure::Connect, 9), [3, 3, 1, 1]);
         assert_eq!(tried(chain(&[3, 1]), Failure::Status(503), 9), [3, 3, 1, 1]);
         assert_eq!(tried(chain(&[3, 1]), Failure::CircuitOpen, 0), [3, 1], "nothing was sent");
-        assert_eq!(tried(chain(&[3, 1]), Failure::Killed, 0), [3, 1], "no retry where it is killed");
+        assert_eq!(
+            tried(chain(&[3, 1]), Failure::Killed, 0),
+            [3, 1],
+            "no retry where it is killed"
+        );
     }
 
     #[test]

@@ -4,9 +4,11 @@
 //! record are all made from it, so they cannot disagree.
 
 use super::limits::LoopMet;
+use super::relay::Seam;
 use crate::id::{AppName, ExchangeId, LeverId, ProviderName, RouteName};
 use crate::wire::Dialect;
 use crate::wire::event::{Counts, StopReason};
+use crate::wire::loss::Losses;
 use crate::wire::refusal::Class;
 use std::sync::Arc;
 use std::time::Duration;
@@ -110,6 +112,10 @@ pub struct Facts {
     pub usage: Counts,
     /// The lever that refused it, cut it, or sent it elsewhere.
     pub lever: Option<LeverId>,
+    /// What the caller's dialect, or the provider's, could not say.
+    pub losses: Losses,
+    /// Where another provider went on with the answer.
+    pub seams: Vec<Seam>,
     /// What it cost in micro-USD, by the provider's own count; `None` without a count or a price.
     pub cost_micro_usd: Option<u64>,
     /// The limit that refused it.

@@ -7,6 +7,7 @@
 use super::admit::{Admission, Asked, CREDENTIALS, KeyAt};
 use super::sigv4;
 use crate::table::{Family, Provider, Table, Target};
+use crate::wire::Dialect;
 use crate::wire::event::Span;
 use crate::wire::json::push_escaped;
 use crate::wire::refusal::{Class, Refusal};
@@ -15,6 +16,17 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use smallvec::SmallVec;
 
 static IDENTITY: HeaderValue = HeaderValue::from_static("identity");
+static JSON: HeaderValue = HeaderValue::from_static("application/json");
+static ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
+/// The version of the API that is written (<https://docs.anthropic.com/en/api/versioning>).
+static ANTHROPIC_VERSION_VALUE: HeaderValue = HeaderValue::from_static("2023-06-01");
+
+/// Headers of a caller that say the same to every provider.
+static NEUTRAL: [HeaderName; 3] = [
+    HeaderName::from_static("traceparent"),
+    HeaderName::from_static("tracestate"),
+    header::USER_AGENT,
+];
 
 /// Headers in the order in which they are written.
 pub type Headers = Vec<(HeaderName, HeaderValue)>;
@@ -133,6 +145,65 @@ pub fn request_headers<'h>(
     Ok(headers)
 }
 
+/// The path and query at a provider that is asked in another dialect than the caller's.
+pub fn foreign_path(
+    provider: &Provider,
+    dialect: Dialect,
+    model: Option<&str>,
+    is_stream: bool,
+) -> String {
+    // The model's name in a path is a place that the provider's own is put into.
+    let (path, query) = match (dialect, is_stream) {
+        (Dialect::OpenaiChat, _) => ("/v1/chat/completions", None),
+        (Dialect::OpenaiResponses, _) => ("/v1/responses", None),
+        (Dialect::Anthropic, _) => ("/v1/messages", None),
+        (Dialect::Gemini, false) => ("/v1beta/models/m:generateContent", None),
+        (Dialect::Gemini, true) => ("/v1beta/models/m:streamGenerateContent", Some("alt=sse")),
+        (Dialect::Bedrock, false) => ("/model/m/converse", None),
+        (Dialect::Bedrock, true) => ("/model/m/converse-stream", None),
+    };
+    let mut path = provider.upstream_path(path, model);
+    for (pair, separator) in query.into_iter().chain(provider.query.as_deref()).zip(["?", "&"]) {
+        path.push_str(separator);
+        path.push_str(pair);
+    }
+    path
+}
+
+/// The headers that go to a provider which is asked in another dialect than the caller's: none of
+/// the caller's but those that every provider reads alike, and never its credential, which is
+/// another provider's.
+///
+/// # Errors
+/// The provider has no credential; the refusal says which variable to set.
+pub fn foreign_headers<'h>(
+    provider: &'h Provider,
+    dialect: Dialect,
+    asked: &Asked<'h>,
+) -> Result<Borrowed<'h>, Refusal> {
+    let mut headers = Borrowed::new();
+    headers.push((&header::CONTENT_TYPE, &JSON));
+    headers.push((&header::ACCEPT_ENCODING, &IDENTITY));
+    for name in &NEUTRAL {
+        headers.extend(asked.headers.get(name).map(|value| (name, value)));
+    }
+    if dialect == Dialect::Anthropic {
+        headers.push((&ANTHROPIC_VERSION, &ANTHROPIC_VERSION_VALUE));
+    }
+    match &provider.credential {
+        Some((name, value)) => headers.push((name, value)),
+        None if provider.signer.is_none() && provider.key_variable.is_some() => {
+            return Err(no_credential(provider));
+        }
+        None => {}
+    }
+    for (name, value) in &provider.headers {
+        headers.retain(|(other, _)| *other != name);
+        headers.push((name, value));
+    }
+    Ok(headers)
+}
+
 /// A caller's own signature is over the host that it asked: ours.
 fn cannot_sign(provider: &Provider) -> Refusal {
     Refusal::new(
@@ -206,6 +277,19 @@ pub fn move_response_headers(upstream: HeaderMap, headers: &mut Headers) {
             headers.push((HeaderName::from_static("x-firedoor-upstream-request-id"), value));
         } else if !is_ours && !is_dropped {
             headers.push((name, value));
+        }
+    }
+}
+
+/// Of the headers of an answer in another dialect those that say the same in every one.
+pub fn move_foreign_headers(upstream: HeaderMap, headers: &mut Headers) {
+    for (name, value) in upstream {
+        match name {
+            Some(name) if name == header::RETRY_AFTER => headers.push((name, value)),
+            Some(name) if name.as_str() == "x-request-id" || name.as_str() == "request-id" => {
+                headers.push((HeaderName::from_static("x-firedoor-upstream-request-id"), value));
+            }
+            Some(_) | None => {}
         }
     }
 }

@@ -12,7 +12,7 @@ use super::upstream::{Answer, Piece};
 use super::{Clock, Gate};
 use crate::clock::Tick;
 use crate::exchange::forward::Headers;
-use crate::exchange::relay::Relay;
+use crate::exchange::relay::{Broken, Relay, ToolKill};
 use crate::id::LeverId;
 use crate::table::lever::Lever;
 use crate::wire::refusal::{Class, Refusal};
@@ -28,7 +28,9 @@ use tokio::time::{Instant, sleep_until};
 /// How long an ending may take to reach a client that does not read.
 const ENDING_TIME_MAX: Duration = Duration::from_secs(5);
 /// The same for an ending that a lever ordered.
-const KILL_TIME_MAX: Duration = Duration::from_millis(200);
+pub(super) const KILL_TIME_MAX: Duration = Duration::from_millis(200);
+/// How long an exchange that a lever has ended leaves the machine to the others that it ends.
+const OTHERS_TIME_MAX: Duration = Duration::from_millis(100);
 
 /// The head of an answer, ready to be queued once the first event allows it.
 #[derive(Debug)]
@@ -59,6 +61,10 @@ pub enum End {
     Unusable(Refusal),
     /// Nothing went out, and an order forbids to go on here.
     Ordered(Ordered),
+    /// It broke, or a lever ended it here, and another provider may go on with it.
+    Broken(Refusal, Option<LeverId>),
+    /// A lever sends it on to another provider.
+    Switched,
     /// It was ended by us in its dialect, maybe by a lever.
     Cut(Refusal, Option<LeverId>),
     /// It could only be torn down.
@@ -150,9 +156,11 @@ pub async fn run<C: Client>(
                     } else {
                         "the provider sent nothing for longer than the route allows"
                     };
-                    return Poll::Ready(
-                        moving.end_by_us(client, Refusal::new(Class::Timeout, what)),
-                    );
+                    return Poll::Ready(moving.broke(
+                        client,
+                        Refusal::new(Class::Timeout, what),
+                        now < waits.total,
+                    ));
                 }
                 timer.as_mut().reset(due);
             }
@@ -168,8 +176,14 @@ pub async fn run<C: Client>(
         End::Cut(_, Some(_)) => {
             let end = flush(orders, client, Instant::now() + KILL_TIME_MAX, end).await;
             orders.ended();
-            // What is left to do of this exchange can wait until the others have their endings.
-            tokio::task::yield_now().await;
+            // What is left to do of this exchange, closing the provider's connection first of all,
+            // can wait until the others have their endings.
+            let _ = tokio::time::timeout(OTHERS_TIME_MAX, orders.others_ended()).await;
+            end
+        }
+        End::Broken(..) | End::Switched => {
+            // What is queued is the client's; it need not wait for the next provider.
+            let _ = poll_fn(|cx| Poll::Ready(client.poll_flush(cx))).await;
             end
         }
         End::Torn(_, Some(_)) | End::Unusable(_) | End::Ordered(_) | End::Gone => end,
@@ -188,6 +202,10 @@ pub struct Counted {
 
 /// Sends what is queued, until `until`. A kill tears what a client has not taken by then; the
 /// ending that a lever wrote is not torn by the next lever.
+///
+/// Whoever queued it has asked for orders in the same step, so the first try asks for none: were
+/// a small answer torn for a kill that came in that step, its client would see a broken connection
+/// and no refusal.
 pub(super) async fn flush<C: Client>(
     orders: &Orders<'_>,
     client: &mut C,
@@ -196,14 +214,24 @@ pub(super) async fn flush<C: Client>(
 ) -> End {
     let mut timer = pin!(sleep_until(until));
     let is_content = matches!(end, End::Whole);
+    let mut is_first = true;
     let flushed = poll_fn(|cx| {
-        if is_content && let Poll::Ready(Ordered::Killed(lever)) = orders.poll(cx) {
+        if !is_first
+            && is_content
+            && let Some(lever) = poll_kill(orders, cx)
+        {
             return Poll::Ready(Flushed::Killed(lever));
         }
         match client.poll_flush(cx) {
             Poll::Ready(Ok(())) => return Poll::Ready(Flushed::All),
             Poll::Ready(Err(_)) => return Poll::Ready(Flushed::Gone),
             Poll::Pending => {}
+        }
+        if std::mem::take(&mut is_first)
+            && is_content
+            && let Some(lever) = poll_kill(orders, cx)
+        {
+            return Poll::Ready(Flushed::Killed(lever));
         }
         timer.as_mut().poll(cx).map(|()| Flushed::Late)
     })
@@ -220,8 +248,21 @@ pub(super) async fn flush<C: Client>(
             match end {
                 End::Cut(refusal, lever) | End::Torn(refusal, lever) => End::Torn(refusal, lever),
                 End::Unusable(refusal) => End::Torn(refusal, None),
-                End::Whole | End::Ordered(_) | End::Gone => End::Gone,
+                End::Whole | End::Ordered(_) | End::Broken(..) | End::Switched | End::Gone => {
+                    End::Gone
+                }
             }
+        }
+    }
+}
+
+/// The kill that stands now; if there is none, this task is woken by the next. What else is
+/// ordered comes too late for an answer that is whole.
+fn poll_kill(orders: &Orders<'_>, cx: &Context<'_>) -> Option<Arc<Lever>> {
+    match orders.poll_end(cx) {
+        Poll::Ready(Ordered::Killed(lever)) => Some(lever),
+        Poll::Ready(Ordered::ShutDown | Ordered::Switch(_) | Ordered::Tools(_)) | Poll::Pending => {
+            None
         }
     }
 }
@@ -259,7 +300,7 @@ impl Move<'_> {
                         }
                         Poll::Ready(Err(fault)) => {
                             let refusal = Refusal::new(Class::BadGateway, fault.message());
-                            ended = Some(self.end_by_us(client, refusal));
+                            ended = Some(self.broke(client, refusal, true));
                         }
                     }
                     if ended.is_some() {
@@ -324,7 +365,7 @@ impl Move<'_> {
             self.early.extend_from_slice(out);
             // A body in which the decoder sees nothing at all is passed on as it is.
             let is_enough = self.early.len() > EARLY_BYTES_MAX || (is_last && ended.is_ok());
-            if relay.seen.began || is_enough {
+            if (relay.seen.began && !self.early.is_empty()) || is_enough {
                 self.commit(client);
             }
         } else {
@@ -332,9 +373,10 @@ impl Move<'_> {
             self.sent += out.len() as u64;
         }
         match ended {
+            Err(Broken::KilledTool { lever }) => Some(self.end_for_tool(client, &lever)),
             Err(broken) => {
                 let refusal = Refusal::new(Class::BadGateway, broken.message());
-                Some(self.end_by_us(client, refusal))
+                Some(self.broke(client, refusal, true))
             }
             Ok(()) if is_last => {
                 client.finish();
@@ -376,6 +418,41 @@ impl Move<'_> {
         }
     }
 
+    /// The provider's part of the answer is over before the answer is. If it lacks only its end
+    /// mark it is ended as whole; if another provider may go on (`may_go_on`), that is said.
+    fn broke<C: Client>(&mut self, client: &mut C, refusal: Refusal, may_go_on: bool) -> End {
+        if self.head.is_none()
+            && let Some(relay) = &mut self.relay
+        {
+            let mut out = Vec::new();
+            if relay.end_if_answered(&mut out) {
+                client.data(&out);
+                self.sent += out.len() as u64;
+                client.finish();
+                return End::Whole;
+            }
+            if may_go_on && relay.delivered().is_some() {
+                return End::Broken(refusal, None);
+            }
+        }
+        self.end_by_us(client, refusal)
+    }
+
+    /// A call to a killed tool is under way, or would be: the answer ends before it is whole.
+    fn end_for_tool<C: Client>(&mut self, client: &mut C, lever: &str) -> End {
+        let refusal = Refusal {
+            class: Class::Killed,
+            message: "Blocked by firedoor: the model called a tool that is stopped".into(),
+            reference: Some(lever.into()),
+        };
+        let by = LeverId::parse(lever);
+        match self.end_by_us(client, refusal) {
+            End::Cut(refusal, _) => End::Cut(refusal, by),
+            End::Torn(refusal, _) => End::Torn(refusal, by),
+            end => end,
+        }
+    }
+
     /// Does what was ordered; `None` if the answer goes on.
     fn obey<C: Client>(&mut self, client: &mut C, order: Ordered) -> Option<End> {
         let lever = match order {
@@ -384,12 +461,27 @@ impl Move<'_> {
                 return Some(self.end_by_us(client, refusal));
             }
             Ordered::Killed(lever) => lever,
-            Ordered::Switch(_) if self.head.is_some() => return Some(End::Ordered(order)),
-            Ordered::Tools(_) if self.head.is_some() => return Some(End::Ordered(order)),
-            Ordered::Switch(_) | Ordered::Tools(_) => return None,
+            Ordered::Switch(_) | Ordered::Tools(_) if self.head.is_some() => {
+                return Some(End::Ordered(order));
+            }
+            Ordered::Switch(_) => {
+                let can_go_on = self.relay.as_ref().is_some_and(|r| r.delivered().is_some());
+                return can_go_on.then_some(End::Switched);
+            }
+            Ordered::Tools(tools) => {
+                let relay = self.relay.as_mut()?;
+                return match relay.kill_tools(tools) {
+                    ToolKill::Guarding | ToolKill::CutIfCalled => None,
+                    ToolKill::CallUnderWay(lever) => Some(self.end_for_tool(client, &lever)),
+                };
+            }
         };
         if self.head.is_some() {
             return Some(End::Ordered(Ordered::Killed(lever)));
+        }
+        let can_go_on = self.relay.as_ref().is_some_and(|relay| relay.delivered().is_some());
+        if can_go_on && client.backlog() == 0 {
+            return Some(End::Broken(killed(&lever), Some(lever.id)));
         }
         // What waits for the client is content: none of it may leave any more.
         if !client.discard() {
@@ -399,7 +491,7 @@ impl Move<'_> {
         Some(match self.end_by_us(client, killed(&lever)) {
             End::Cut(refusal, _) => End::Cut(refusal, Some(lever.id)),
             End::Torn(refusal, _) => End::Torn(refusal, Some(lever.id)),
-            end @ (End::Whole | End::Unusable(_) | End::Ordered(_) | End::Gone) => end,
+            end => end,
         })
     }
 }

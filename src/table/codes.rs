@@ -2,7 +2,7 @@
 //!
 //! A code never changes its meaning and is never given again. Codes go by kind: `FD00..` files,
 //! `FD01..` values, `FD02..` names of things elsewhere, `FD03..` references, `FD04..` dangers,
-//! `FD05..` warnings; `FD0501` is no longer given. Tests hold that each example has its code and that
+//! `FD05..` warnings; `FD0205`, `FD0501` and `FD0502` are no longer given. Tests hold that each example has its code and that
 //! each mended one has not.
 
 mod catalogue;
@@ -95,8 +95,6 @@ pub const UNKNOWN_APP: &str = "FD0202";
 pub const UNKNOWN_PACK: &str = "FD0203";
 /// A key of two apps.
 pub const SHARED_KEY: &str = "FD0204";
-/// A dialect that no target speaks.
-pub const NOT_SPOKEN: &str = "FD0205";
 /// A variable is not set.
 pub const MISSING_VARIABLE: &str = "FD0301";
 /// A referenced file is missing.
@@ -107,8 +105,6 @@ pub const BAD_REFERENCE: &str = "FD0303";
 pub const UNREADABLE_REFERENCE: &str = "FD0304";
 /// An open gate that would spend your credential.
 pub const OPEN_GATE: &str = "FD0401";
-/// A target that does not speak what the route takes.
-pub const SKIPPED_TARGET: &str = "FD0502";
 /// A route that is never reached.
 pub const UNREACHABLE_ROUTE: &str = "FD0503";
 /// A credential in the clear.
@@ -121,6 +117,8 @@ pub const DOUBLED_VERSION: &str = "FD0506";
 pub const NOTHING_SERVED: &str = "FD0507";
 /// A model without a price, where money is limited.
 pub const NO_PRICE: &str = "FD0508";
+/// A target of another dialect is asked for the caller's own model.
+pub const FOREIGN_MODEL: &str = "FD0509";
 
 #[cfg(test)]
 mod tests {

@@ -7,9 +7,9 @@
 use super::file::{self, File, Link, RoutePart, TargetPart};
 use super::reader::{Reader, listed, nearest, shown};
 use super::{
-    AppIndex, Capture, Family, Limit, Lookup, Matcher, Prepared, Prices, Provider, ProviderIndex,
-    RetryPolicy, Route, RouteIndex, Routes, Source, Table, Target, TargetIndex, Timeouts, Unit, Weighted,
-    codes,
+    AppIndex, Capture, Family, Limit, Lookup, Matcher, Midstream, Prepared, Prices, Provider,
+    ProviderIndex, RetryPolicy, Route, RouteIndex, Routes, Source, Table, Target, TargetIndex,
+    Timeouts, Unit, Weighted, codes,
 };
 use crate::id::{Epoch, ModelName, RouteName};
 use crate::table::diagnostic::Severity;
@@ -392,7 +392,8 @@ fn check_clear_text(reader: &mut Reader<'_>, provider: &Provider, span: Range<us
     }
 }
 
-/// Which dialects the targets of a route speak, against those that it takes.
+/// A target that has to be asked in another dialect than the caller's cannot be asked for the
+/// caller's model: providers of other dialects do not have it.
 fn check_dialects(
     reader: &mut Reader<'_>,
     providers: &HashMap<&str, Option<&Provider>>,
@@ -403,42 +404,33 @@ fn check_dialects(
     let speakers: Option<Vec<&Provider>> = part.targets.iter().map(&provider).collect();
     // A target that could not be read has been complained of, and might speak anything.
     let Some(speakers) = speakers.filter(|all| !all.is_empty()) else { return };
-    let is_spoken = |dialect| speakers.iter().any(|provider| provider.speaks(dialect));
-    for (dialect, span) in &part.dialects {
-        if !is_spoken(*dialect) {
-            reader.report(
-                codes::NOT_SPOKEN,
-                span.clone(),
-                format!("no target of this route speaks `{}`", dialect.name()),
-                Some("name a provider of that dialect in `targets`, or take it away here".into()),
-            );
-        }
-    }
-    let taken = |dialect: &Dialect| {
-        part.dialects.is_empty() || part.dialects.iter().any(|(one, _)| one == dialect)
+    let taken = |dialect: &Dialect| match part.dialects.is_empty() {
+        true => speakers.iter().any(|provider| provider.speaks(*dialect)),
+        false => part.dialects.iter().any(|(one, _)| one == dialect),
     };
-    let wanted: Vec<Dialect> =
-        Dialect::ALL.into_iter().filter(taken).filter(|dialect| is_spoken(*dialect)).collect();
+    let wanted: Vec<Dialect> = Dialect::ALL.into_iter().filter(taken).collect();
     for target in part.targets.iter().chain(&part.fallback) {
-        let Some(provider) = provider(target) else { continue };
-        let missing: Vec<&str> = wanted
-            .iter()
-            .filter(|dialect| !provider.speaks(**dialect))
-            .map(|dialect| dialect.name())
-            .collect();
-        if !missing.is_empty() {
+        let Some(provider) = provider(target).filter(|_| target.model.is_none()) else { continue };
+        let is_foreign = wanted.iter().any(|dialect| {
+            provider.dialect_for(*dialect) != *dialect && !shares_models(provider, *dialect)
+        });
+        if is_foreign {
             reader.report(
-                codes::SKIPPED_TARGET,
+                codes::FOREIGN_MODEL,
                 target.span.clone(),
                 format!(
-                    "provider `{}` does not speak {}: it is skipped for such requests",
-                    provider.name,
-                    listed(missing)
+                    "provider `{}` is asked in its own dialect, for the model that the caller named",
+                    provider.name
                 ),
-                Some("requests are not translated between dialects yet; `canned` and `simulated` speak all".into()),
+                Some("name a `model` that this provider has".into()),
             );
         }
     }
+}
+
+/// Whether callers of `dialect` name this provider's own models.
+fn shares_models(provider: &Provider, dialect: Dialect) -> bool {
+    provider.family.speaks(dialect)
 }
 
 /// A route that stands behind one which takes all that it takes.
@@ -487,6 +479,7 @@ fn build(file: File, linked: Linked, digest: String, source: &Source) -> Option<
             rules: Vec::new(),
             retry: part.retry,
             timeouts: part.timeouts,
+            midstream: part.midstream,
             capture: part.capture,
         });
     }
@@ -543,6 +536,7 @@ fn implicit(provider: &Provider, index: ProviderIndex, target: TargetIndex) -> R
         rules: Vec::new(),
         retry: RetryPolicy { attempts: if is_ours { 1 } else { 2 }, ..IMPLICIT_RETRY },
         timeouts: IMPLICIT_TIMEOUTS,
+        midstream: Midstream::End,
         capture: Capture::Full,
     }
 }

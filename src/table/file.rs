@@ -11,7 +11,8 @@ mod routes;
 
 use super::reader::{Reader, Section, Text, Value, shown};
 use super::{
-    App, Capture, Limit, Pattern, Price, Provider, RetryPolicy, Server, Timeouts, Tls, codes, value,
+    App, Capture, Limit, Midstream, Pattern, Price, Provider, RetryPolicy, Server, Timeouts, Tls,
+    codes, value,
 };
 use crate::id::{AppName, ModelName};
 use crate::wire::Dialect;
@@ -97,7 +98,7 @@ pub(super) const LOOP: &[&str] = &["same_call", "within", "then"];
 pub(super) const PRICE: &[&str] = &["input", "output", "cached_input", "cache_write"];
 /// Keys of `[[routes]]`.
 pub(super) const ROUTE: &[&str] =
-    &["name", "match", "targets", "fallback", "rules", "retry", "timeouts", "capture"];
+    &["name", "match", "targets", "fallback", "rules", "retry", "timeouts", "midstream", "capture"];
 /// Keys of `match`.
 pub(super) const MATCH: &[&str] =
     &["provider", "app", "agent", "model", "dialect", "path", "header"];
@@ -180,6 +181,7 @@ pub(super) struct RoutePart {
     pub(super) rules: Vec<Link>,
     pub(super) retry: RetryPolicy,
     pub(super) timeouts: Timeouts,
+    pub(super) midstream: Midstream,
     pub(super) capture: Capture,
 }
 

@@ -35,6 +35,21 @@ impl Provider {
         self.family.speaks(dialect) && !is_missing
     }
 
+    /// The dialect in which it is asked on behalf of a caller of `dialect`: that one if it speaks
+    /// it, else its own.
+    pub fn dialect_for(&self, dialect: Dialect) -> Dialect {
+        if self.speaks(dialect) {
+            return dialect;
+        }
+        match self.family {
+            Family::Openai => Dialect::OpenaiChat,
+            Family::Anthropic => Dialect::Anthropic,
+            Family::Gemini => Dialect::Gemini,
+            Family::Bedrock => Dialect::Bedrock,
+            Family::Canned | Family::Simulated => dialect,
+        }
+    }
+
     /// The path to ask at the provider for what a caller asks at `client_path`: percent-encoded as
     /// the caller sent it, without query and without the `/{provider}` prefix.
     ///

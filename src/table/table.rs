@@ -309,6 +309,8 @@ pub struct Route {
     pub retry: RetryPolicy,
     /// How long things may take.
     pub timeouts: Timeouts,
+    /// What becomes of an answer that breaks.
+    pub midstream: Midstream,
     /// What is recorded.
     pub capture: Capture,
 }
@@ -349,6 +351,15 @@ pub struct Timeouts {
     pub idle: Duration,
     /// From the first byte of the request to the last of the answer.
     pub total: Duration,
+}
+
+/// What becomes of an answer that breaks after its first byte is out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Midstream {
+    /// It is ended in its dialect.
+    End,
+    /// The next target goes on with it; tool calls leave only whole.
+    Continue,
 }
 
 /// What is recorded of an exchange.

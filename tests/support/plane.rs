@@ -71,6 +71,7 @@ fn route(name: &str) -> Route {
             on_first_byte_timeout: false,
         },
         timeouts: Timeouts { connect: second, first_byte: second, idle: second, total: second },
+        midstream: firedoor::table::Midstream::End,
         capture: Capture::Metadata,
     }
 }
@@ -134,6 +135,8 @@ pub fn facts(id: u128) -> Facts {
         stop: None,
         usage: Counts::default(),
         lever: None,
+        losses: firedoor::wire::loss::Losses::default(),
+        seams: vec![],
         cost_micro_usd: None,
         limit: None,
         loops_met: vec![],

@@ -421,19 +421,14 @@ impl Calls {
             None => return self.open(place, ("", ""), true, What::Call),
             Some(call) if call.what == What::Other => {
                 // Nothing opened for them but the call that stood here before.
-                let is_it = |call: &&Call| {
-                    (call.choice, call.block) == place && call.what != What::Other
-                };
+                let is_it =
+                    |call: &&Call| (call.choice, call.block) == place && call.what != What::Other;
                 self.list.iter().rfind(is_it).cloned()
             }
             Some(call) if call.stage == Stage::Closed => {
                 // It was whole, and goes on: that is judged by what holds now.
                 let goes_on = call.fate == Fate::Passes && !text.trim_ascii().is_empty();
-                goes_on.then(|| Call {
-                    fate: Fate::Undecided,
-                    has_left: false,
-                    ..call.clone()
-                })
+                goes_on.then(|| Call { fate: Fate::Undecided, has_left: false, ..call.clone() })
             }
             Some(call) => {
                 if !call.name.is_empty() {

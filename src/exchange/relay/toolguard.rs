@@ -14,8 +14,8 @@ use super::calls::{Call, Calls, Fate, Stage, Told, What, mentions};
 use crate::table::lever::KilledTools;
 use crate::wire::event::{Block, Channel, Event, Kind, Place, StopReason};
 use crate::wire::json;
-use crate::wire::{Dialect, anthropic, bedrock};
 use crate::wire::openai_responses::edit::{Edited, Moves, edit};
+use crate::wire::{Dialect, anthropic, bedrock};
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,9 +33,10 @@ fn lever_of<'k>(
     name: &str,
     aliases: impl IntoIterator<Item = impl AsRef<str>>,
 ) -> Option<&'k str> {
-    killed.lever(name).or_else(|| killed.lever(name.strip_suffix("_call")?)).or_else(|| {
-        aliases.into_iter().find_map(|alias| killed.lever(alias.as_ref()))
-    })
+    killed
+        .lever(name)
+        .or_else(|| killed.lever(name.strip_suffix("_call")?))
+        .or_else(|| aliases.into_iter().find_map(|alias| killed.lever(alias.as_ref())))
 }
 
 /// What one choice has said so far.
@@ -519,9 +520,7 @@ impl Guard {
                 let is_call = kind.ends_with("_call") || kind == "mcp_approval_request";
                 (is_call && lever_of(&self.tools, kind, [alias]).is_some())
                     || self.calls.list.iter().any(|call| {
-                        killed(call)
-                            && !call.id.is_empty()
-                            && mentions(item.as_bytes(), &call.id)
+                        killed(call) && !call.id.is_empty() && mentions(item.as_bytes(), &call.id)
                     })
             }
             Block::Tool { .. } | Block::Text | Block::Reasoning | Block::Refusal => false,

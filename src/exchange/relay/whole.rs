@@ -10,10 +10,8 @@ use crate::wire::{Dialect, decode_unary, encode_unary};
 use std::borrow::Cow;
 
 /// A whole answer as the caller gets it.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Whole<'b> {
-    /// What the answer says, in the provider's words.
-    pub events: Vec<Event<'static>>,
     /// What the caller's dialect could not say.
     pub losses: Losses,
     /// The body; borrowed if nothing was edited.
@@ -32,12 +30,12 @@ pub fn whole<'b>(
     body: &'b [u8],
     killed: &KilledTools,
 ) -> Result<Whole<'b>, Broken> {
-    let mut events = Vec::new();
-    decode_unary(source, body, &mut |event| events.push(event.into_owned()));
     let mut losses = Losses::default();
     if client == source && killed.is_empty() {
-        return Ok(Whole { events, losses, body: Cow::Borrowed(body), lever: None });
+        return Ok(Whole { losses, body: Cow::Borrowed(body), lever: None });
     }
+    let mut events = Vec::new();
+    decode_unary(source, body, &mut |event| events.push(event.into_owned()));
     let mut calls = Calls::new(source);
     let told = calls.see_all(events);
     calls.see(&Event::End);
@@ -51,5 +49,5 @@ pub fn whole<'b>(
     } else {
         Cow::Owned(encode_unary(client, source, &filtered.events, &mut losses))
     };
-    Ok(Whole { events: filtered.events, losses, body, lever: filtered.lever })
+    Ok(Whole { losses, body, lever: filtered.lever })
 }

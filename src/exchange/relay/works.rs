@@ -167,12 +167,7 @@ impl Works {
         };
     }
 
-    fn leave(
-        &mut self,
-        raw: &[u8],
-        told: Vec<Told>,
-        out: &mut Vec<u8>,
-    ) -> Result<(), Broken> {
+    fn leave(&mut self, raw: &[u8], told: Vec<Told>, out: &mut Vec<u8>) -> Result<(), Broken> {
         let Filtered { events, lever, extent, note } = self.guard.filter(told, self.encoding);
         if let Some(lever) = &lever {
             // A call of which a part has left cannot be taken out.

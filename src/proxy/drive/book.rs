@@ -46,6 +46,7 @@ impl<'g> Book<'g> {
             facts.model_reported = seen.model.as_deref().map(cut);
             facts.usage = seen.usage;
             facts.stop = seen.stop;
+            facts.seams.clone_from(&seen.seams);
             facts.text_events = seen.text_events;
             facts.first_text = seen.first_text.map(|at| at.since(began));
             if let Some(error) = &seen.error {
@@ -97,6 +98,8 @@ pub(super) fn blank(id: ExchangeId, unix_ms: u64, path: Box<str>) -> Facts {
         stop: None,
         usage: crate::wire::event::Counts::default(),
         lever: None,
+        losses: crate::wire::loss::Losses::default(),
+        seams: vec![],
         cost_micro_usd: None,
         limit: None,
         loops_met: Vec::new(),

@@ -5,6 +5,7 @@
 //! byte of an answer is queued any target of the route may take over; after it, only an ending is
 //! possible.
 
+mod asking;
 mod book;
 mod contain;
 mod limits;
@@ -13,6 +14,8 @@ mod read;
 mod send;
 #[cfg(test)]
 mod tests;
+mod under_way;
+mod wait;
 
 use super::client::Client;
 use super::orders::{Ordered, Orders};
@@ -27,19 +30,19 @@ use crate::exchange::forward;
 use crate::id::{ExchangeId, ExchangeText};
 use crate::table::lever::Levers;
 use crate::table::{Family, Provider, Query, Route, Table, Target};
-use crate::wire::Dialect;
 use crate::wire::event::Span;
+use crate::wire::loss::Losses;
 use crate::wire::refusal::{Class, Refusal};
 use book::{Book, blank};
-pub(super) use contain::killed;
 use bytes::Bytes;
+pub(super) use contain::killed;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
+use under_way::UnderWay;
+use wait::Interrupt;
 
 /// How long a request's body may take in all; each piece of it has the client's idle timeout.
 const BODY_TIME_MAX: Duration = Duration::from_mins(10);
@@ -222,6 +225,14 @@ struct Wanted {
     body: Body,
 }
 
+impl Wanted {
+    /// Whether the body went to a provider and is gone.
+    fn is_spent(&self, book: &Book<'_>) -> bool {
+        matches!(self.body, Body::Streamed)
+            && book.facts.as_ref().is_some_and(|facts| facts.attempts > 0)
+    }
+}
+
 /// The request's body.
 enum Body {
     /// Read whole, as it came; `plain` is its content where it came compressed.
@@ -248,6 +259,13 @@ impl Using<'_> {
     }
 }
 
+/// A provider's answer of which the head is read.
+struct Answered {
+    head: h1::ResponseHead,
+    answer: upstream::Answer,
+    origin: Origin,
+}
+
 /// How an attempt at one target ended without an answer to the client.
 struct Failed {
     failure: Failure,
@@ -263,17 +281,19 @@ enum Attempted {
     Stop(Stop),
 }
 
+/// How a pause between two attempts ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Paused {
+    /// The next attempt is due.
+    Over,
+    /// A lever sends it elsewhere.
+    Rerouted,
+}
+
 impl Attempted {
     fn done(after: After) -> Attempted {
         Attempted::Ran(Ran::Done(after))
     }
-}
-
-/// What ended a wait early.
-enum Interrupt {
-    Gone,
-    Ordered(Ordered),
-    Late,
 }
 
 impl Exchange<'_> {
@@ -285,7 +305,7 @@ impl Exchange<'_> {
         }
         book.note(|facts| facts.dialect = admission.dialect);
         self.refuse_unread(book)?;
-        let body = self.read_body(client, Instant::now() + BODY_TIME_MAX).await?;
+        let body = self.read_body(client, book, Instant::now() + BODY_TIME_MAX).await?;
         let wanted = self.read_view(body, book)?;
         let route = self.route(&wanted, book)?;
         self.take_seat(book, &wanted, route);
@@ -351,38 +371,56 @@ impl Exchange<'_> {
         let health = &self.gate.health;
         let mut attempts = self.choose(wanted, route);
         let Some(mut step) = attempts.first() else {
-            return Err(self.no_target(route).into());
+            return Err(no_target(route).into());
         };
-        loop {
-            let attempted =
-                self.attempt(client, book, wanted, route, until, &step, &attempts).await;
+        let mut under_way = None;
+        let stop = loop {
+            let attempted = self
+                .attempt(client, book, wanted, route, until, &step, &attempts, &mut under_way)
+                .await;
             let failed = match attempted {
                 Attempted::Ran(ran) => return Ok(ran),
-                Attempted::Stop(stop) => return Err(stop),
+                Attempted::Stop(stop) => break stop,
                 Attempted::Failed(failed) => failed,
                 Attempted::Rerouted => {
-                    attempts = self.choose_live(wanted, route);
-                    match attempts.first() {
-                        Some(first) => step = first,
-                        None => return Err(self.no_target(route).into()),
+                    match self.choose_anew(wanted, route) {
+                        Ok(anew) => (attempts, step) = anew,
+                        Err(stop) => break stop,
                     }
                     continue;
                 }
             };
+            if wanted.is_spent(book) {
+                break failed.refusal.into();
+            }
             let has_budget = health.has_budget() && matches!(wanted.body, Body::Whole { .. });
             match attempts.after(failed.failure, has_budget, random()) {
-                Next::GiveUp => return Err(failed.refusal.into()),
+                Next::GiveUp => break failed.refusal.into(),
                 Next::Try { step: next, pause, costs_budget } => {
                     if costs_budget {
                         health.pay_retry();
                     }
                     let pause_until = until.min(Instant::now() + pause);
-                    if !pause.is_zero() {
-                        self.pause(client, pause_until).await?;
-                    }
                     step = next;
+                    if !pause.is_zero() {
+                        match self.pause(client, pause_until).await {
+                            Ok(Paused::Over) => {}
+                            Ok(Paused::Rerouted) => match self.choose_anew(wanted, route) {
+                                Ok(anew) => (attempts, step) = anew,
+                                Err(stop) => break stop,
+                            },
+                            Err(stop) => break stop,
+                        }
+                    }
                 }
             }
+        };
+        match (stop, under_way) {
+            // Its head is out: it can only be ended.
+            (Stop::Refuse(refusal), Some(under_way)) => {
+                Ok(Ran::Done(self.end(client, book, *under_way, refusal).await))
+            }
+            (stop, _) => Err(stop),
         }
     }
 
@@ -405,27 +443,28 @@ impl Exchange<'_> {
 
     fn chain(&self, levers: &Levers, wanted: &Wanted, route: &Route) -> Attempts {
         self.seat.with(|subject| {
-            let choice = Choice {
-                dialect: self.admission.dialect,
-                model: wanted.model.as_deref(),
-                subject: *subject,
-                pick: random(),
-            };
+            let choice =
+                Choice { model: wanted.model.as_deref(), subject: *subject, pick: random() };
             Attempts::new(&self.table.files, levers, route, &choice)
         })
     }
 
-    fn no_target(&self, route: &Route) -> Refusal {
-        let dialect = self.admission.dialect.map_or("this path", Dialect::name);
-        let message = format!("no target of route `{}` speaks {dialect}", route.name);
-        Refusal::new(Class::NotFound, message)
+    /// The first of the targets that the levers in force now leave.
+    fn choose_anew(&self, wanted: &Wanted, route: &Route) -> Result<(Attempts, Step), Stop> {
+        let mut attempts = self.choose_live(wanted, route);
+        match attempts.first() {
+            Some(first) => Ok((attempts, first)),
+            None => Err(no_target(route).into()),
+        }
     }
 
-    /// Waits, unless the client leaves or the process ends. A lever is met at the next attempt.
-    async fn pause<C: Client>(&self, client: &mut C, until: Instant) -> Result<(), Stop> {
+    /// Waits, unless the client leaves or the process ends. A kill is met at the next attempt.
+    async fn pause<C: Client>(&self, client: &mut C, until: Instant) -> Result<Paused, Stop> {
         match self.race(client, until, std::future::pending::<()>()).await {
-            Ok(()) | Err(Interrupt::Late | Interrupt::Ordered(Ordered::Killed(_))) => Ok(()),
-            Err(Interrupt::Ordered(Ordered::Switch(_) | Ordered::Tools(_))) => Ok(()),
+            Ok(()) | Err(Interrupt::Late | Interrupt::Ordered(Ordered::Killed(_))) => {
+                Ok(Paused::Over)
+            }
+            Err(Interrupt::Ordered(Ordered::Switch(_) | Ordered::Tools(_))) => Ok(Paused::Rerouted),
             Err(Interrupt::Gone) => Err(Stop::Gone),
             Err(Interrupt::Ordered(Ordered::ShutDown)) => Err(shutting_down().into()),
         }
@@ -442,6 +481,7 @@ impl Exchange<'_> {
         until: Instant,
         step: &Step,
         attempts: &Attempts,
+        under_way: &mut Option<Box<UnderWay>>,
     ) -> Attempted {
         let target = &*step.target;
         let provider = forward::provider(self.table, target);
@@ -456,7 +496,10 @@ impl Exchange<'_> {
         let (Some(base), Family::Openai | Family::Anthropic | Family::Gemini | Family::Bedrock) =
             (&provider.base, provider.family)
         else {
-            return self.answer_locally(client, book, wanted, route, provider, target).await;
+            return match under_way.take() {
+                Some(begun) => self.go_on_locally(client, book, provider, *begun).await,
+                None => self.answer_locally(client, book, wanted, route, provider, target).await,
+            };
         };
         let health = self.gate.health.target(&target.name);
         if !health.admit(self.gate.clock.now()) {
@@ -469,10 +512,17 @@ impl Exchange<'_> {
                 refusal: Refusal::new(Class::Unavailable, message),
             });
         }
-        let prepared = match self.prepare(wanted, provider, target, &base.authority) {
-            Ok(prepared) => prepared,
+        let delivered = under_way.as_ref().and_then(|begun| begun.delivered());
+        let asked = self.asking(wanted, provider, target, delivered).and_then(|asking| {
+            let prepared = self.prepare(wanted, &asking, provider, target, &base.authority)?;
+            Ok((asking, prepared))
+        });
+        let (asking, prepared) = match asked {
+            Ok(asked) => asked,
             Err(refusal) => return Attempted::Stop(refusal.into()),
         };
+        let losses = asking.losses;
+        book.note(|facts| facts.losses.join(losses));
         book.note(|facts| facts.attempts = facts.attempts.saturating_add(1));
         let origin = Origin::from(base);
         let sent = self.send(client, book, &origin, &prepared, wanted, route, until).await;
@@ -493,7 +543,7 @@ impl Exchange<'_> {
             self.failed(&health, failure);
             let has_budget =
                 self.gate.health.has_budget() && matches!(wanted.body, Body::Whole { .. });
-            if attempts.would_go_on(failure, has_budget) {
+            if under_way.is_some() || attempts.would_go_on(failure, has_budget) {
                 let message =
                     format!("provider `{}` answered {}", provider.name, head.status.as_u16());
                 let refusal = Refusal::new(Class::BadGateway, message);
@@ -501,7 +551,9 @@ impl Exchange<'_> {
             }
         }
         let using = Using { target, health: &health, is_good: failure.is_none() };
-        let attempted = self.pass_on(client, book, route, until, using, head, answer, origin).await;
+        let answered = Answered { head, answer, origin };
+        let attempted =
+            self.pass_on(client, book, route, until, using, &asking, answered, under_way).await;
         if let Attempted::Failed(failed) = &attempted {
             self.failed(&health, failed.failure);
         }
@@ -536,7 +588,7 @@ impl Exchange<'_> {
                 Body::Whole { raw, plain } => plain.as_ref().unwrap_or(raw),
                 Body::Streamed => &[],
             },
-            headers: self.answer_headers(book, route, target),
+            headers: self.answer_headers(book, route, target, Losses::default()),
             id: self.id.as_str(),
             unix_ms: self.gate.clock.unix_ms(),
             script: self.asked.headers.get("x-mock").map(HeaderValue::as_bytes),
@@ -552,30 +604,15 @@ impl Exchange<'_> {
             Err(local::Unanswered::Ordered(order)) => self.obey(book, order),
         }
     }
+}
 
-    /// Waits for `work`, the client's leaving, an order to cut, or the deadline.
-    async fn race<C: Client, T>(
-        &self,
-        client: &mut C,
-        until: Instant,
-        work: impl Future<Output = T>,
-    ) -> Result<T, Interrupt> {
-        let mut work = pin!(work);
-        let mut timer = pin!(sleep_until(until));
-        poll_fn(|cx| {
-            if let Poll::Ready(done) = work.as_mut().poll(cx) {
-                return Poll::Ready(Ok(done));
-            }
-            if client.poll_gone(cx).is_ready() {
-                return Poll::Ready(Err(Interrupt::Gone));
-            }
-            if let Poll::Ready(order) = self.orders.poll(cx) {
-                return Poll::Ready(Err(Interrupt::Ordered(order)));
-            }
-            timer.as_mut().poll(cx).map(|()| Err(Interrupt::Late))
-        })
-        .await
-    }
+/// Only a lever can take every target from a route.
+fn no_target(route: &Route) -> Refusal {
+    let message = format!(
+        "route `{}` is sent to targets that the routes file does not have (any more)",
+        route.name
+    );
+    Refusal::new(Class::Unavailable, message)
 }
 
 fn shutting_down() -> Refusal {

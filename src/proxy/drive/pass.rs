@@ -1,20 +1,26 @@
 //! Hops 7 and 8: a provider's answer on its way to the client, as what it is.
 
+use super::asking::Asking;
 use super::book::Book;
-use super::{After, Attempted, Exchange, Failed, Interrupt, Ran, Stop, Using};
+use super::under_way::UnderWay;
+use super::{After, Answered, Attempted, Exchange, Failed, Interrupt, Ran, Stop, Using};
 use crate::exchange::attempts::Failure;
 use crate::exchange::facts::Outcome;
 use crate::exchange::forward;
-use crate::exchange::relay::{Relay, Seen};
+use crate::exchange::relay::{CallHold, Plan, Relay, Resume, Seen, whole};
+use crate::id::LeverId;
 use crate::proxy::answer;
 use crate::proxy::client::{Client, Framing};
-use crate::proxy::h1::{self, BodyLength, ResponseLength};
+use crate::proxy::h1::{BodyLength, ResponseLength};
+use crate::proxy::orders::Ordered;
 use crate::proxy::relay::{self, Counted, End, Head, Move, Waits};
 use crate::proxy::upstream::{self, Answer, Origin};
-use crate::table::{Route, Target};
+use crate::table::{Midstream, Route, Target};
 use crate::wire::Dialect;
 use crate::wire::coding::{Coding, Inflater};
 use crate::wire::framing as frames;
+use crate::wire::loss::Losses;
+use crate::wire::provider_error::{read_error, write_error};
 use crate::wire::refusal::{Class, Refusal};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use std::future::poll_fn;
@@ -34,41 +40,79 @@ impl Exchange<'_> {
         route: &Route,
         until: Instant,
         using: Using<'_>,
-        upstream: h1::ResponseHead,
-        mut answer: Answer,
-        origin: Origin,
+        asking: &Asking,
+        answered: Answered,
+        under_way: &mut Option<Box<UnderWay>>,
     ) -> Attempted {
+        let Answered { head: upstream, mut answer, origin } = answered;
         let status = upstream.status;
-        let mut headers = self.answer_headers(book, route, using.target);
+        let mut headers = self.answer_headers(book, route, using.target, asking.losses);
         if status == StatusCode::SWITCHING_PROTOCOLS {
             let protocol = upstream.upgrade.clone();
             forward::move_response_headers(upstream.headers, &mut headers);
             return self.switch(client, book, status, &mut headers, protocol, answer);
         }
         let waits = Waits { idle: route.timeouts.idle, total: until };
-        let stream_framing = self.admission.dialect.map_or(frames::Framing::Sse, Dialect::framing);
-        let is_events = upstream
-            .headers
-            .get(header::CONTENT_TYPE)
-            .and_then(|kind| kind.to_str().ok())
-            .is_some_and(|kind| stream_framing.is_named_by(kind));
         let coding = coding_of(&upstream.headers);
-        let dialect = self.admission.dialect;
+        let caller = self.admission.dialect;
+        let is_foreign = caller != asking.dialect;
         let asked_stream = book.facts.as_ref().is_some_and(|facts| facts.is_stream);
-        let has_no_type = !upstream.headers.contains_key(header::CONTENT_TYPE);
-        let streams = is_events || (has_no_type && asked_stream && status.is_success());
-        let mut relay = match (dialect, coding) {
-            (Some(dialect), Some(coding)) if streams => Some(Relay::new(dialect, coding)),
+        let streams = is_stream(&upstream.headers, asking.dialect, asked_stream, status);
+        if let Some(mut begun) = under_way.take() {
+            let went_on = match (asking.dialect, coding) {
+                (Some(source), Some(coding)) if streams && status.is_success() => {
+                    begun.relay.go_on(source, coding, Resume::Prefill).map_err(|b| b.message())
+                }
+                _ => Err("the next target did not go on with the answer"),
+            };
+            if let Err(why) = went_on {
+                *under_way = Some(begun);
+                let refusal = Refusal::new(Class::BadGateway, why);
+                return Attempted::Failed(Failed { failure: Failure::Unusable, refusal });
+            }
+            let UnderWay { relay, status, counted, .. } = *begun;
+            let passing = Passing { relay: Some(relay), head: None, status, counted };
+            return self.pass(client, book, waits, using, passing, answer, origin, under_way).await;
+        }
+        let relay = match (caller, asking.dialect, coding) {
+            (Some(client), Some(source), Some(coding)) if streams => Some(Relay::with(&Plan {
+                client,
+                source,
+                coding,
+                killed: asking.killed.clone(),
+                calls: match route.midstream {
+                    Midstream::End => CallHold::Never,
+                    Midstream::Continue => CallHold::UntilWhole,
+                },
+            })),
             _ => None,
         };
         let head_length = head_framing(&upstream.headers);
-        forward::move_response_headers(upstream.headers, &mut headers);
-        // A stream in a framing that is not read (Gemini's array without `alt=sse`) is not held back.
+        if is_foreign {
+            forward::move_foreign_headers(upstream.headers, &mut headers);
+            let kind = match (&relay, caller) {
+                (Some(_), Some(caller)) => caller.framing().content_type(),
+                _ => "application/json",
+            };
+            headers.push((header::CONTENT_TYPE, HeaderValue::from_static(kind)));
+        } else {
+            forward::move_response_headers(upstream.headers, &mut headers);
+        }
+        if relay.as_ref().is_some_and(Relay::is_decoded) {
+            headers.retain(|(name, _)| *name != header::CONTENT_ENCODING);
+        }
+        // A stream in a framing that is not read (Gemini's array without `alt=sse`) is not held
+        // back, unless something has to be taken out of it.
         let is_unread_stream = asked_stream && status.is_success();
-        if let (Some(dialect), None, false) = (dialect, &relay, is_unread_stream) {
-            let whole = self
-                .hold_whole(client, book, dialect, coding, waits, status, headers, &mut answer)
-                .await;
+        if is_unread_stream && is_foreign && relay.is_none() {
+            let refusal = Refusal::new(Class::BadGateway, "the provider answered with no stream");
+            return Attempted::Failed(Failed { failure: Failure::Unusable, refusal });
+        }
+        if let (Some(dialect), None) = (caller, &relay)
+            && (!is_unread_stream || !asking.killed.is_empty())
+        {
+            let held = Held { dialect, coding, status, headers };
+            let whole = self.hold_whole(client, book, waits, asking, held, &mut answer).await;
             if matches!(whole, Attempted::Ran(Ran::Done(After::Answered))) {
                 using.answered();
                 self.keep(origin, answer);
@@ -84,27 +128,61 @@ impl Exchange<'_> {
             ResponseLength::Framed(BodyLength::Length(_) | BodyLength::Chunked)
             | ResponseLength::UntilClose => Framing::Stream,
         };
+        let head = Some(Head { status, headers, framing });
+        let counted = Counted { sent: 0, first_byte: None };
+        let passing = Passing { relay, head, status, counted };
+        self.pass(client, book, waits, using, passing, answer, origin, under_way).await
+    }
+
+    /// Moves an answer that is not held, to its end or to where another provider goes on.
+    #[expect(clippy::too_many_arguments, reason = "the state of one attempt, all of it used once")]
+    async fn pass<C: Client>(
+        &self,
+        client: &mut C,
+        book: &mut Book<'_>,
+        waits: Waits,
+        using: Using<'_>,
+        passing: Passing,
+        mut answer: Answer,
+        origin: Origin,
+        under_way: &mut Option<Box<UnderWay>>,
+    ) -> Attempted {
+        let Passing { mut relay, head, status, counted } = passing;
         let moving = Move {
             answer: &mut answer,
             relay: relay.as_mut(),
             committed: &|| using.answered(),
-            head: Some(Head { status, headers, framing }),
+            head,
             early: Vec::new(),
             id: self.id.as_str(),
-            sent: 0,
-            first_byte: None,
+            sent: counted.sent,
+            first_byte: counted.first_byte,
         };
         let (end, counted) = relay::run(self.gate, &self.orders, client, waits, moving).await;
         if let Some(relay) = &relay {
             book.learn(&relay.seen);
+            let losses = relay.losses();
+            book.note(|facts| facts.losses.join(losses));
         }
-        match end {
-            End::Unusable(refusal) => {
+        let end = match (end, relay) {
+            (End::Unusable(refusal), _) => {
                 return Attempted::Failed(Failed { failure: Failure::Unusable, refusal });
             }
-            End::Ordered(order) => return self.obey(book, order),
-            End::Whole | End::Cut(..) | End::Torn(..) | End::Gone => {}
-        }
+            (End::Ordered(order), _) => return self.obey(book, order),
+            (End::Broken(refusal, lever), Some(relay)) => {
+                // The lever's order is obeyed: its target says nothing more.
+                self.seat.ended();
+                *under_way = Some(Box::new(UnderWay { relay, status, counted, lever }));
+                let failure = if lever.is_some() { Failure::Killed } else { Failure::Unusable };
+                book.note(|facts| facts.lever = lever.or(facts.lever));
+                return Attempted::Failed(Failed { failure, refusal });
+            }
+            (End::Switched, Some(relay)) => {
+                *under_way = Some(Box::new(UnderWay { relay, status, counted, lever: None }));
+                return Attempted::Rerouted;
+            }
+            (end, _) => end,
+        };
         if matches!(end, End::Whole) {
             self.keep(origin, answer);
         }
@@ -117,13 +195,14 @@ impl Exchange<'_> {
         &self,
         client: &mut C,
         book: &mut Book<'_>,
-        dialect: Dialect,
-        coding: Option<Coding>,
         waits: Waits,
-        status: StatusCode,
-        headers: forward::Headers,
+        asking: &Asking,
+        held: Held,
         answer: &mut Answer,
     ) -> Attempted {
+        let Held { dialect, coding, status, mut headers } = held;
+        let source = asking.dialect.unwrap_or(dialect);
+        let is_edited = source != dialect || !asking.killed.is_empty();
         let mut body = Vec::new();
         let mut first_byte = None;
         loop {
@@ -150,13 +229,17 @@ impl Exchange<'_> {
                 }
             }
             if body.len() > HOLD_BYTES_MAX {
+                if is_edited {
+                    let message = "the provider's answer is too large to be translated or guarded";
+                    return failed(Failure::Unusable, Class::BadGateway, message.to_owned());
+                }
                 return self.pass_large(client, book, waits, status, headers, answer, body).await;
             }
         }
         let now = self.gate.clock.now();
         let mut seen = Seen::default();
         match coding {
-            Some(Coding::Identity) => seen.whole(dialect, &body, now),
+            Some(Coding::Identity) => seen.whole(source, &body, now),
             Some(coding @ (Coding::Gzip | Coding::Deflate | Coding::Brotli | Coding::Zstd)) => {
                 let mut plain = Vec::new();
                 let mut inflater = Inflater::new(coding, HOLD_BYTES_MAX as u64, super::RATIO_MAX);
@@ -166,22 +249,68 @@ impl Exchange<'_> {
                     let message = format!("the provider's answer cannot be read: {error}");
                     return Attempted::Stop(Refusal::new(Class::BadGateway, message).into());
                 }
-                seen.whole(dialect, &plain, now);
+                seen.whole(source, &plain, now);
+                if is_edited {
+                    headers.retain(|(name, _)| *name != header::CONTENT_ENCODING);
+                    body = plain;
+                }
+            }
+            None if is_edited => {
+                let message = "the provider's answer has a content coding that cannot be read";
+                return Attempted::Stop(Refusal::new(Class::BadGateway, message).into());
             }
             None => {}
         }
         book.learn(&seen);
+        if is_edited {
+            body = match self.edited(book, dialect, source, asking, status, body) {
+                Ok(edited) => edited,
+                Err(refusal) => return Attempted::Stop(refusal.into()),
+            };
+        }
         let framing = match status {
             StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED => Framing::Empty,
             _ => Framing::Length(body.len() as u64),
         };
+        if let Some(order @ Ordered::Killed(_)) = self.orders.look() {
+            // Nothing is out yet: the caller can be told, or another target can take over.
+            return self.obey(book, order);
+        }
         client.head(status, &headers, framing);
         client.data(&body);
         client.finish();
         let counted = Counted { sent: body.len() as u64, first_byte };
         drop(body);
         let end = relay::flush(&self.orders, client, waits.total, End::Whole).await;
+        self.seat.ended();
         Attempted::done(Self::close_book(book, status, end, counted))
+    }
+
+    /// A whole answer as the caller gets it: in its dialect, without calls to killed tools.
+    fn edited(
+        &self,
+        book: &mut Book<'_>,
+        dialect: Dialect,
+        source: Dialect,
+        asking: &Asking,
+        status: StatusCode,
+        body: Vec<u8>,
+    ) -> Result<Vec<u8>, Refusal> {
+        if !status.is_success() {
+            if source == dialect {
+                return Ok(body);
+            }
+            let error = read_error(source, status.as_u16(), &body);
+            return Ok(write_error(dialect, status.as_u16(), &error, self.id.as_str()));
+        }
+        let whole = whole(dialect, source, &body, &asking.killed)
+            .map_err(|broken| Refusal::new(Class::BadGateway, broken.message()))?;
+        let lever = whole.lever.as_deref().and_then(LeverId::parse);
+        book.note(|facts| {
+            facts.losses.join(whole.losses);
+            facts.lever = lever.or(facts.lever);
+        });
+        Ok(whole.body.into_owned())
     }
 
     /// An answer too large to be held: what came so far goes out, and the rest as it comes.
@@ -247,6 +376,7 @@ impl Exchange<'_> {
         book: &Book<'_>,
         route: &Route,
         target: &Target,
+        losses: Losses,
     ) -> forward::Headers {
         let mut headers = forward::Headers::with_capacity(24);
         let id = answer::value(self.id.as_str());
@@ -261,6 +391,9 @@ impl Exchange<'_> {
             if let Some(lever) = facts.lever {
                 headers.push((answer::name::LEVER, answer::value(&lever.to_string())));
             }
+        }
+        if !losses.is_empty() {
+            headers.push((answer::name::LOSS, answer::value(&losses.to_string())));
         }
         headers.push((answer::name::EXCHANGE, id));
         headers.push((answer::name::ROUTE, route.name_value.clone()));
@@ -295,7 +428,7 @@ impl Exchange<'_> {
                 fault = Some(refusal.message.to_string());
                 (Outcome::Torn, After::Answered)
             }
-            End::Ordered(_) => (Outcome::Torn, After::Answered),
+            End::Ordered(_) | End::Broken(..) | End::Switched => (Outcome::Torn, After::Answered),
             End::Gone => (Outcome::ClientGone, After::Gone),
         };
         book.note(|facts| {
@@ -307,6 +440,36 @@ impl Exchange<'_> {
             facts.fault = fault.or(facts.fault.take());
         });
         after
+    }
+}
+
+/// An answer that is moved as it comes.
+struct Passing {
+    relay: Option<Relay>,
+    head: Option<Head>,
+    status: StatusCode,
+    counted: Counted,
+}
+
+/// An answer that is held until it is whole.
+pub(super) struct Held {
+    dialect: Dialect,
+    coding: Option<Coding>,
+    status: StatusCode,
+    headers: forward::Headers,
+}
+
+/// Whether an answer comes as a stream of frames.
+fn is_stream(
+    headers: &HeaderMap,
+    dialect: Option<Dialect>,
+    asked_stream: bool,
+    status: StatusCode,
+) -> bool {
+    let framing = dialect.map_or(frames::Framing::Sse, Dialect::framing);
+    match headers.get(header::CONTENT_TYPE) {
+        Some(kind) => kind.to_str().is_ok_and(|kind| framing.is_named_by(kind)),
+        None => asked_stream && status.is_success(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Hop 6: the request on its way to a provider, up to the head of the answer.
 
+use super::asking::Asking;
 use super::book::Book;
 use super::{Attempted, Body, Exchange, Failed, Interrupt, Stop, Wanted};
 use crate::exchange::attempts::Failure;
@@ -24,18 +25,31 @@ impl Exchange<'_> {
     pub(super) fn prepare(
         &self,
         wanted: &Wanted,
+        asking: &Asking,
         provider: &Provider,
         target: &Target,
         authority: &HeaderValue,
     ) -> Result<Prepared, Refusal> {
         let model = forward::model(target, wanted.model.as_deref());
-        let mut headers =
-            forward::request_headers(provider, self.admission, &self.asked, wanted.is_stream)?;
-        let path = forward::path_and_query(provider, self.admission, &self.asked, model);
-        let (body, framing) = match &wanted.body {
-            Body::Whole { raw, plain } => {
+        let foreign = asking.dialect.filter(|dialect| Some(*dialect) != self.admission.dialect);
+        let (mut headers, path) = match foreign {
+            Some(dialect) => (
+                forward::foreign_headers(provider, dialect, &self.asked)?,
+                forward::foreign_path(provider, dialect, model, wanted.is_stream),
+            ),
+            None => (
+                forward::request_headers(provider, self.admission, &self.asked, wanted.is_stream)?,
+                forward::path_and_query(provider, self.admission, &self.asked, model),
+            ),
+        };
+        let (body, framing) = match (&wanted.body, &asking.body) {
+            (_, Some(body)) => {
+                headers.retain(|(name, _)| **name != header::CONTENT_ENCODING);
+                (body.clone(), h1::BodyLength::Length(body.len() as u64))
+            }
+            (Body::Whole { raw, plain }, None) => {
                 let asked = wanted.model.as_deref();
-                let body = match plain {
+                let body: Bytes = match plain {
                     // A name inside a compressed body cannot be replaced: the content goes instead.
                     Some(plain) if wanted.model_span.is_some() && model != asked => {
                         headers.retain(|(name, _)| **name != header::CONTENT_ENCODING);
@@ -52,7 +66,7 @@ impl Exchange<'_> {
                     if has_body { h1::BodyLength::Length(length) } else { h1::BodyLength::None };
                 (body, framing)
             }
-            Body::Streamed => {
+            (Body::Streamed, None) => {
                 let framing = match self.request.body_bytes {
                     Some(0) => h1::BodyLength::None,
                     Some(length) => h1::BodyLength::Length(length),
@@ -192,8 +206,15 @@ impl Exchange<'_> {
         route: &Route,
         until: Instant,
     ) -> Result<Result<(h1::ResponseHead, Answer), UpstreamFault>, Interrupt> {
+        self.orders.stay();
         let idle = self.table.server.client_idle_timeout;
-        let mut is_open = upstream::write_all(&mut io, &prepared.head).await.is_ok();
+        let by = |until: Instant| until.min(Instant::now() + idle);
+        let write = upstream::write_all(&mut io, &prepared.head);
+        let mut is_open = match self.unless_ended(by(until), write).await {
+            Ok(written) => written.is_ok(),
+            Err(Interrupt::Late) => false,
+            Err(other) => return Err(other),
+        };
         let has_body = self.request.body_bytes != Some(0) && self.request.upgrade.is_none();
         let mut piece = Vec::new();
         let mut framed = Vec::new();
@@ -201,10 +222,9 @@ impl Exchange<'_> {
         while !done && is_open {
             piece.clear();
             let read = poll_fn(|cx| client.poll_body(cx, &mut piece));
-            done = match tokio::time::timeout_at(until.min(Instant::now() + idle), read).await {
-                Ok(Ok(done)) => done,
-                Ok(Err(BodyFault::Gone | BodyFault::Malformed(_))) => return Err(Interrupt::Gone),
-                Err(_) => return Err(Interrupt::Late),
+            done = match self.unless_ended(by(until), read).await? {
+                Ok(done) => done,
+                Err(BodyFault::Gone | BodyFault::Malformed(_)) => return Err(Interrupt::Gone),
             };
             framed.clear();
             if prepared.is_chunked {
@@ -218,10 +238,11 @@ impl Exchange<'_> {
                 framed.extend_from_slice(&piece);
             }
             let write = upstream::write_all(&mut io, &framed);
-            is_open = matches!(
-                tokio::time::timeout_at(until.min(Instant::now() + idle), write).await,
-                Ok(Ok(()))
-            );
+            is_open = match self.unless_ended(by(until), write).await {
+                Ok(written) => written.is_ok(),
+                Err(Interrupt::Late) => false,
+                Err(other) => return Err(other),
+            };
         }
         let deadline = until.min(Instant::now() + route.timeouts.first_byte);
         if done {
@@ -229,7 +250,7 @@ impl Exchange<'_> {
         } else {
             // The provider stopped taking the body: it may have said why.
             let received = upstream::receive(io, self.asked.method);
-            tokio::time::timeout_at(deadline, received).await.map_err(|_| Interrupt::Late)
+            self.unless_ended(deadline, received).await
         }
     }
 }

@@ -417,31 +417,6 @@ key_sha256 = ["a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1"
 "#,
     },
     Entry {
-        code: super::NOT_SPOKEN,
-        severity: Severity::Error,
-        title: "a dialect that no target speaks",
-        explanation: "The route takes requests of a dialect that none of its targets answers in, so \
-                     each would fail. Requests are not translated between dialects yet.",
-        wrong: r#"[providers.openai]
-dialect = "openai"
-base_url = "https://api.openai.com/v1"
-
-[[routes]]
-name = "all"
-match = { dialect = "anthropic" }
-targets = [{ provider = "openai" }]
-"#,
-        right: r#"[providers.openai]
-dialect = "openai"
-base_url = "https://api.openai.com/v1"
-
-[[routes]]
-name = "all"
-match = { dialect = "openai-chat" }
-targets = [{ provider = "openai" }]
-"#,
-    },
-    Entry {
         code: super::MISSING_VARIABLE,
         severity: Severity::Error,
         title: "a variable is not set",
@@ -527,41 +502,6 @@ api_key = "${FIREDOOR_NO_SUCH_VARIABLE:-not-a-real-key}"
 
 [apps.helpdesk]
 key_sha256 = ["0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f"]
-"#,
-    },
-    Entry {
-        code: super::SKIPPED_TARGET,
-        severity: Severity::Warning,
-        title: "a target that does not speak what the route takes",
-        explanation: "The route takes requests of a dialect that other targets of it speak and this \
-                     one does not. Requests are not translated between dialects yet, so it is skipped \
-                     for them: a fallback that is skipped is none. `canned` and `simulated` speak \
-                     every dialect.",
-        wrong: r#"[providers.openai]
-dialect = "openai"
-base_url = "https://api.openai.com/v1"
-
-[providers.anthropic]
-dialect = "anthropic"
-base_url = "https://api.anthropic.com"
-
-[[routes]]
-name = "all"
-targets = [{ provider = "openai" }]
-fallback = [{ provider = "anthropic" }]
-"#,
-        right: r#"[providers.openai]
-dialect = "openai"
-base_url = "https://api.openai.com/v1"
-
-[providers.paused]
-dialect = "canned"
-answer = "The assistant is paused."
-
-[[routes]]
-name = "all"
-targets = [{ provider = "openai" }]
-fallback = [{ provider = "paused" }]
 "#,
     },
     Entry {
@@ -694,6 +634,40 @@ usd_per_day = 50.0
 [[routes]]
 name = "all"
 targets = [{ provider = "local", model = "our-own" }]
+"#,
+    },
+    Entry {
+        code: super::FOREIGN_MODEL,
+        severity: Severity::Warning,
+        title: "a target of another dialect is asked for the caller's own model",
+        explanation: "The route takes requests of a dialect that this target does not speak. They are \
+                     translated, but the target names no model, so it would be asked for the one that \
+                     the caller named, which providers of another dialect do not have.",
+        wrong: r#"[providers.openai]
+dialect = "openai"
+base_url = "https://api.openai.com/v1"
+
+[providers.anthropic]
+dialect = "anthropic"
+base_url = "https://api.anthropic.com"
+
+[[routes]]
+name = "all"
+targets = [{ provider = "openai" }]
+fallback = [{ provider = "anthropic" }]
+"#,
+        right: r#"[providers.openai]
+dialect = "openai"
+base_url = "https://api.openai.com/v1"
+
+[providers.anthropic]
+dialect = "anthropic"
+base_url = "https://api.anthropic.com"
+
+[[routes]]
+name = "all"
+targets = [{ provider = "openai" }]
+fallback = [{ provider = "anthropic", model = "claude-haiku-4-5" }]
 "#,
     },
 ];

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::id::ModelName;
 use crate::table::reader::{Reader, Section, Text, Value};
-use crate::table::{Capture, Pattern, RetryPolicy, Timeouts, codes, value};
+use crate::table::{Capture, Midstream, Pattern, RetryPolicy, Timeouts, codes, value};
 use crate::wire::Dialect;
 use std::collections::HashSet;
 use std::time::Duration;
@@ -21,6 +21,8 @@ const DIALECTS: &[(&str, Dialect)] = &[
     ("gemini", Dialect::Gemini),
     ("bedrock", Dialect::Bedrock),
 ];
+const MIDSTREAMS: &[(&str, Midstream)] =
+    &[("end", Midstream::End), ("continue", Midstream::Continue)];
 const CAPTURES: &[(&str, Capture)] =
     &[("full", Capture::Full), ("metadata", Capture::Metadata), ("off", Capture::Off)];
 
@@ -78,6 +80,10 @@ pub(super) fn route(reader: &mut Reader<'_>, value: &Value<'_>) -> Option<RouteP
     let rules = section.get("rules").and_then(|value| reader.array(value, "rules"));
     let rules = rules.unwrap_or_default();
     let rules = rules.into_iter().filter_map(|item| reader.text(item, "rules")).map(link).collect();
+    let midstream = section
+        .get("midstream")
+        .and_then(|value| reader.text(value, "midstream"))
+        .and_then(|text| reader.word(&text, "midstream", MIDSTREAMS));
     let capture = section
         .get("capture")
         .and_then(|value| reader.text(value, "capture"))
@@ -97,6 +103,7 @@ pub(super) fn route(reader: &mut Reader<'_>, value: &Value<'_>) -> Option<RouteP
         rules,
         retry: retry(reader, section.get("retry")),
         timeouts: timeouts(reader, section.get("timeouts")),
+        midstream: midstream.unwrap_or(Midstream::End),
         capture: capture.unwrap_or(Capture::Full),
     };
     if let Some(value) = section.get("match")

@@ -9,8 +9,8 @@
 //! which also states what has no place here. Ids of answers and models have none.
 
 use super::{block, channel, stop_word};
-use crate::wire::event::{Block, Channel, Counts, Event, Kind, Place, StopReason, ToolFlavour};
 use crate::wire::Dialect;
+use crate::wire::event::{Block, Channel, Counts, Event, Kind, Place, StopReason, ToolFlavour};
 use crate::wire::json::{push_escaped, push_string};
 use crate::wire::loss::Loss;
 use crate::wire::object::Object;

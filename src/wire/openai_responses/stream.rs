@@ -336,9 +336,8 @@ impl Decoder {
     /// id for the copy of a call that is done, so that one tells another call only by its name.
     fn renew(&mut self, channel: Channel, id: &str, name: &str, state: State) {
         let is_other = |run: &Run| {
-            let differs = |known: &str, new: &str| {
-                !known.is_empty() && !new.is_empty() && known != new
-            };
+            let differs =
+                |known: &str, new: &str| !known.is_empty() && !new.is_empty() && known != new;
             let Some((known_id, known_name)) = &run.call else { return !run.is_open };
             differs(known_name, name)
                 || (state == State::Running && (!run.is_open || differs(known_id, id)))

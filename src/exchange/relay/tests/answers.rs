@@ -20,9 +20,8 @@ fn counts(told: &[Event<'_>]) -> (u64, u64) {
 }
 
 fn stops_for_tools(told: &[Event<'_>]) -> bool {
-    told.iter().any(|event| {
-        matches!(event, Event::Stop { choice: 0, reason: StopReason::ToolUse, .. })
-    })
+    told.iter()
+        .any(|event| matches!(event, Event::Stop { choice: 0, reason: StopReason::ToolUse, .. }))
 }
 
 #[test]
@@ -33,9 +32,9 @@ fn every_pair_of_dialects_tells_text_calls_stop_and_counts() {
         let has = |is_it: fn(&Event<'_>) -> bool| told.iter().any(is_it);
         let is_answer = has(|event| matches!(event, Event::Stop { choice: 0, .. }))
             && !has(|event| matches!(event, Event::Error { .. }));
-        let refuses = has(|event| {
-            matches!(event, Event::Text { channel, .. } if channel.kind == Kind::Refusal)
-        });
+        let refuses = has(
+            |event| matches!(event, Event::Text { channel, .. } if channel.kind == Kind::Refusal),
+        );
         for client in Dialect::ALL.into_iter().filter(|client| *client != source) {
             let done = whole(client, source, &body, &KilledTools::default()).unwrap();
             let mut losses = Losses::default();
@@ -75,10 +74,9 @@ fn every_pair_of_dialects_tells_text_calls_stop_and_counts() {
 /// Whether the answer stopped for something that hides its calls.
 fn is_cut(told: &[Event<'_>]) -> bool {
     told.iter().any(|event| match event {
-        Event::Stop { choice: 0, reason, .. } => !matches!(
-            reason,
-            StopReason::ToolUse | StopReason::EndTurn | StopReason::Other
-        ),
+        Event::Stop { choice: 0, reason, .. } => {
+            !matches!(reason, StopReason::ToolUse | StopReason::EndTurn | StopReason::Other)
+        }
         _ => false,
     })
 }

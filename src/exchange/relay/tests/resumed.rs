@@ -42,8 +42,7 @@ fn calls_counts_and_the_end_come_from_the_next_provider() {
         let is_whole = decode(source, &bytes).1 && is_one_answer(&bytes);
         let has_error =
             events(source, &bytes).iter().any(|event| matches!(event, Event::Error { .. }));
-        if !is_whole || has_error || bytes.len() > 7_000 || *taken.entry(source).or_default() >= 3
-        {
+        if !is_whole || has_error || bytes.len() > 7_000 || *taken.entry(source).or_default() >= 3 {
             continue;
         }
         *taken.entry(source).or_default() += 1;

@@ -84,7 +84,10 @@ const MAKERS: &[(&str, Dialect, Maker)] = &[
     ("responses: one id", Dialect::OpenaiResponses, |one, two| responses(one, two, ["c1", "c1"])),
     ("gemini: one frame", Dialect::Gemini, |one, two| {
         let part = |name: &str| {
-            format!("{{\"functionCall\":{{\"name\":{name:?},\"args\":{{\"x\":{:?}}}}}}}", word(name))
+            format!(
+                "{{\"functionCall\":{{\"name\":{name:?},\"args\":{{\"x\":{:?}}}}}}}",
+                word(name)
+            )
         };
         let content = format!("{{\"role\":\"model\",\"parts\":[{},{}]}}", part(one), part(two));
         format!(

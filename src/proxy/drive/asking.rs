@@ -1,0 +1,102 @@
+//! What one target is asked: the caller's request, without killed tools, from where an answer broke
+//! off, and in the target's own dialect.
+//!
+//! In that order, because each step reads what the one before it wrote. Where nothing of this
+//! applies the bytes stay those that the caller sent.
+
+use super::{Body, Exchange, Wanted};
+use crate::exchange::forward;
+use crate::table::lever::KilledTools;
+use crate::table::{Provider, Target};
+use crate::wire::Dialect;
+use crate::wire::continued::{Continue, continued};
+use crate::wire::loss::Losses;
+use crate::wire::prompt;
+use crate::wire::refusal::{Class, Refusal};
+use crate::wire::request::{BodyError, view};
+use crate::wire::tools::strip_tools;
+use bytes::Bytes;
+
+/// What one target is asked.
+pub(super) struct Asking {
+    /// The dialect of the request and of the answer; `None` for what is passed through.
+    pub(super) dialect: Option<Dialect>,
+    /// The body, if it is not the caller's own bytes.
+    pub(super) body: Option<Bytes>,
+    /// What the target's dialect cannot say.
+    pub(super) losses: Losses,
+    /// The tools that may not be called.
+    pub(super) killed: KilledTools,
+}
+
+fn unreadable(error: &BodyError) -> Refusal {
+    Refusal::new(Class::BadRequest, error.to_string())
+}
+
+impl Exchange<'_> {
+    /// What `target` is asked; `delivered` is what the client has of the answer already.
+    ///
+    /// # Errors
+    /// The request cannot be read as what it says it is.
+    pub(super) fn asking(
+        &self,
+        wanted: &Wanted,
+        provider: &Provider,
+        target: &Target,
+        delivered: Option<&str>,
+    ) -> Result<Asking, Refusal> {
+        let mut asking = Asking {
+            dialect: None,
+            body: None,
+            losses: Losses::default(),
+            killed: KilledTools::default(),
+        };
+        let (Some(caller), Body::Whole { raw, plain }) = (self.admission.dialect, &wanted.body)
+        else {
+            return Ok(asking);
+        };
+        let source = provider.dialect_for(caller);
+        asking.dialect = Some(source);
+        let content = plain.as_ref().unwrap_or(raw);
+        let mut edited: Option<Vec<u8>> = None;
+        let live = self.gate.board.peek();
+        if !live.levers.is_empty() {
+            asking.killed = self.seat.with(|subject| live.levers.tools(subject));
+        }
+        if !asking.killed.is_empty() {
+            let killed = &asking.killed;
+            let stripped = strip_tools(caller, content, &mut |name| killed.lever(name).is_some())
+                .map_err(|error| unreadable(&error))?;
+            edited = stripped.map(|stripped| stripped.body);
+        }
+        if let Some(delivered) = delivered.filter(|text| !text.is_empty()) {
+            let how = match source {
+                Dialect::Anthropic | Dialect::Gemini | Dialect::Bedrock => Continue::Prefill,
+                Dialect::OpenaiChat | Dialect::OpenaiResponses => Continue::Instruct,
+            };
+            let body = edited.as_deref().unwrap_or(content);
+            let body =
+                continued(caller, body, delivered, how).map_err(|error| unreadable(&error))?;
+            edited = Some(body);
+        }
+        let asked = wanted.model.as_deref();
+        let model = forward::model(target, asked);
+        if source != caller {
+            let body = edited.as_deref().unwrap_or(content);
+            let model = model.unwrap_or("");
+            let (body, losses) = prompt::translate(caller, source, body, model, wanted.is_stream)
+                .map_err(|error| unreadable(&error))?;
+            asking.losses = losses;
+            edited = Some(body);
+        } else if let Some(body) = &edited
+            && wanted.model_span.is_some()
+        {
+            // The model's name has moved.
+            let span = view(caller, body).map_err(|error| unreadable(&error))?.model_span;
+            asking.body = Some(forward::body(&Bytes::copy_from_slice(body), span, asked, model));
+            return Ok(asking);
+        }
+        asking.body = edited.map(Bytes::from);
+        Ok(asking)
+    }
+}
