@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::wire::eventstream::push_event;
+use std::fmt::Write as _;
 
 const SECRET: &str = "s3cr3t";
 
@@ -168,7 +169,7 @@ fn anthropic(one: &str, two: &str, is_closed: bool) -> Vec<u8> {
     frames.push(("message_delta", "\"delta\":{\"stop_reason\":\"tool_use\"}".to_owned()));
     let mut out = String::new();
     for (name, members) in frames {
-        out += &format!("event: {name}\ndata: {{\"type\":\"{name}\",{members}}}\n\n");
+        write!(out, "event: {name}\ndata: {{\"type\":\"{name}\",{members}}}\n\n").unwrap();
     }
     out += "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
     out.into_bytes()
@@ -200,9 +201,7 @@ fn bedrock(one: &str, two: &str, is_closed: bool) -> Vec<u8> {
 fn responses(one: &str, two: &str, ids: [&str; 2]) -> Vec<u8> {
     let (mut out, mut number) = (String::new(), 0);
     let mut push = |name: &str, members: &str| {
-        out += &format!(
-            "event: {name}\ndata: {{\"type\":\"{name}\",\"sequence_number\":{number},{members}}}\n\n"
-        );
+        write!(out, "event: {name}\ndata: {{\"type\":\"{name}\",\"sequence_number\":{number},{members}}}\n\n").unwrap();
         number += 1;
     };
     let object = |status: &str, output: &str| {
