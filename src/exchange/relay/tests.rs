@@ -7,6 +7,11 @@ use crate::wire::refusal::Class;
 use proptest::prelude::*;
 use std::path::PathBuf;
 
+mod answers;
+mod guarded;
+mod resumed;
+mod reused;
+
 const NOW: Tick = Tick(0);
 
 fn root() -> PathBuf {
@@ -14,7 +19,13 @@ fn root() -> PathBuf {
     PathBuf::from(std::env::var("FIREDOOR_DATA").unwrap_or(beside.into())).join("wire")
 }
 
-fn recorded(ending: &str) -> Vec<(Dialect, String, Vec<u8>)> {
+#[derive(Clone, Copy)]
+enum Recorded {
+    Stream,
+    Body,
+}
+
+fn recorded(kind: Recorded) -> Vec<(Dialect, String, Vec<u8>)> {
     let folders = [
         (Dialect::OpenaiChat, "openai-chat"),
         (Dialect::OpenaiChat, "azure-openai-chat"),
@@ -22,13 +33,20 @@ fn recorded(ending: &str) -> Vec<(Dialect, String, Vec<u8>)> {
         (Dialect::OpenaiResponses, "azure-openai-responses"),
         (Dialect::Anthropic, "anthropic-messages"),
         (Dialect::Gemini, "gemini-generatecontent"),
+        (Dialect::Bedrock, "bedrock-converse"),
+        (Dialect::Bedrock, "bedrock-converse-stream"),
     ];
     let mut found = Vec::new();
     for (dialect, folder) in folders {
         for entry in std::fs::read_dir(root().join(folder)).unwrap() {
             let path = entry.unwrap().path();
             let name = path.to_str().unwrap().to_owned();
-            if name.ends_with(ending) && !name.ends_with(".meta.json") {
+            let is_stream = name.ends_with(".sse") || name.ends_with(".bin");
+            let fits = match kind {
+                Recorded::Stream => is_stream,
+                Recorded::Body => name.ends_with(".json") && !name.ends_with(".meta.json"),
+            };
+            if fits {
                 found.push((dialect, name, std::fs::read(&path).unwrap()));
             }
         }
@@ -38,17 +56,23 @@ fn recorded(ending: &str) -> Vec<(Dialect, String, Vec<u8>)> {
     found
 }
 
-fn events(dialect: Dialect, bytes: &[u8]) -> Vec<Event<'static>> {
+/// What `bytes` say, and whether they say that the answer is complete.
+fn decode(dialect: Dialect, bytes: &[u8]) -> (Vec<Event<'static>>, bool) {
     let (mut told, mut decoder) = (Vec::new(), Decoder::new(dialect));
-    for frame in frames(bytes) {
-        decoder.frame(&Frame::parse(frame), &mut |event| told.push(event.into_owned()));
+    for frame in frames(dialect, bytes) {
+        let frame = dialect.framing().frame(frame);
+        decoder.frame(&frame, &mut |event| told.push(event.into_owned()));
     }
-    told
+    (told, decoder.is_complete())
 }
 
-fn frames(bytes: &[u8]) -> Vec<&[u8]> {
-    let (mut frames, mut rest, mut splitter) =
-        (Vec::new(), bytes, Splitter::new(crate::wire::framing::Framing::Sse));
+fn events(dialect: Dialect, bytes: &[u8]) -> Vec<Event<'static>> {
+    decode(dialect, bytes).0
+}
+
+fn frames(dialect: Dialect, bytes: &[u8]) -> Vec<&[u8]> {
+    let (mut frames, mut rest) = (Vec::new(), bytes);
+    let mut splitter = Splitter::new(dialect.framing());
     while let Ok(Some(end)) = splitter.next(rest) {
         frames.push(&rest[..end]);
         rest = &rest[end..];
@@ -132,7 +156,7 @@ fn said(events: &[Event<'_>]) -> (Vec<(String, String)>, String) {
 
 #[test]
 fn nothing_is_edited_where_nothing_is_killed() {
-    for (dialect, name, bytes) in recorded(".sse") {
+    for (dialect, name, bytes) in recorded(Recorded::Stream) {
         let plain =
             run(&plan(dialect, dialect, KilledTools::default(), CallHold::Never), &bytes, 7);
         for tools in [KilledTools::default(), killing("no_such_tool_*")] {
@@ -161,7 +185,7 @@ fn nothing_is_edited_where_nothing_is_killed() {
 #[test]
 fn a_killed_call_never_leaves_and_the_rest_does() {
     let mut killed = 0;
-    for (dialect, name, bytes) in recorded(".sse") {
+    for (dialect, name, bytes) in recorded(Recorded::Stream) {
         if !is_one_answer(&bytes) {
             continue;
         }
@@ -203,11 +227,7 @@ fn a_killed_call_never_leaves_and_the_rest_does() {
                         assert!(found.is_none() || again, "{name}: id {id}");
                     }
                 }
-                let mut decoder = Decoder::new(dialect);
-                for frame in frames(&out) {
-                    decoder.frame(&Frame::parse(frame), &mut |_| {});
-                }
-                assert!(decoder.is_complete(), "{name}");
+                assert!(decode(dialect, &out).1, "{name}");
                 if kept.is_empty() {
                     let stops_for_tools = after.iter().any(|event| {
                         matches!(event, Event::Stop { choice: 0, reason: StopReason::ToolUse, .. })
@@ -224,7 +244,7 @@ fn a_killed_call_never_leaves_and_the_rest_does() {
 #[test]
 fn a_killed_call_is_taken_out_of_whole_answers() {
     let mut killed = 0;
-    for (dialect, name, bytes) in recorded(".json") {
+    for (dialect, name, bytes) in recorded(Recorded::Body) {
         let decode = |bytes: &[u8]| {
             let mut told = Vec::new();
             crate::wire::decode_unary(dialect, bytes, &mut |event| told.push(event.into_owned()));
@@ -253,7 +273,7 @@ fn a_killed_call_is_taken_out_of_whole_answers() {
 
 #[test]
 fn another_dialect_reads_the_same_at_every_split() {
-    for (source, name, bytes) in recorded(".sse") {
+    for (source, name, bytes) in recorded(Recorded::Stream) {
         if bytes.len() > 60_000 || !is_one_answer(&bytes) {
             continue;
         }
@@ -279,8 +299,8 @@ fn another_dialect_reads_the_same_at_every_split() {
 
 #[test]
 fn a_lever_pulled_in_mid_stream_lets_nothing_of_a_later_call_out() {
-    for (dialect, name, bytes) in recorded(".sse") {
-        let all = frames(&bytes);
+    for (dialect, name, bytes) in recorded(Recorded::Stream) {
+        let all = frames(dialect, &bytes);
         let (calls, _) = said(&events(dialect, &bytes));
         let Some((tool, _)) = calls.first().filter(|call| !call.0.is_empty()) else { continue };
         for at in 0..all.len().min(60) {
@@ -307,8 +327,8 @@ fn another_provider_goes_on_without_repeating_or_losing_text() {
     let more = " and this is how it ends, after all.";
     let mut resumed = 0;
     let mut refused = 0;
-    for (dialect, name, bytes) in recorded(".sse") {
-        let all = frames(&bytes);
+    for (dialect, name, bytes) in recorded(Recorded::Stream) {
+        let all = frames(dialect, &bytes);
         if events(dialect, &bytes).iter().any(|event| matches!(event, Event::Error { .. })) {
             continue;
         }
