@@ -23,6 +23,7 @@ mod members;
 mod object;
 pub mod openai_chat;
 pub mod openai_responses;
+mod opening;
 pub mod prompt;
 pub mod provider_error;
 pub mod refusal;

@@ -26,7 +26,8 @@ impl Exchange<'_> {
         if levers.is_empty() {
             return Ok(());
         }
-        let who = identity::read(self.asked.headers, &Hints::default(), |_| Box::default());
+        let who =
+            identity::read(self.asked.headers, &Hints::default(), |_| Box::default(), |_| None);
         let subject = Subject {
             provider: self
                 .admission
