@@ -18,6 +18,7 @@ mod fields;
 pub mod framing;
 pub mod gemini;
 pub mod json;
+pub mod jsonarray;
 pub mod loss;
 mod members;
 mod object;
