@@ -4,12 +4,12 @@
 //! of an end: readiness falls, listeners close, streams run on, what is left is cut in its
 //! dialect, and last the admin plane closes.
 
+mod upkeep;
+
 use crate::admin;
 use crate::control::{self, LeverDesk, Reload, Switchboard, WithoutLog};
 use crate::proxy::{self, Gate};
-use crate::control::Notice;
 use crate::table::diagnostic::Diagnostic;
-use crate::table::lever::Lever;
 use crate::table::{Server, Table};
 use crate::telemetry::{self, Lifecycle, Phase, Telemetry};
 use notify::{RecursiveMode, Watcher};
@@ -19,7 +19,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// How long changes of files are gathered before they are looked at.
 const SETTLE: Duration = Duration::from_millis(50);
@@ -110,6 +110,14 @@ pub fn serve(options: &Options, started: impl FnOnce(&Bound)) -> Result<(), Star
         .enable_all()
         .build()
         .map_err(|why| other("the control runtime", why))?;
+    // Before the levers are read: what is wrong with them must be on the log.
+    let telemetry_options = telemetry::Options {
+        format: options.format,
+        filter: None,
+        otlp_endpoint: server.otlp_endpoint.clone(),
+    };
+    let (telemetry, upkeep) =
+        Telemetry::install(&telemetry_options).map_err(|why| other("telemetry", why))?;
     // Before the first socket listens: a request must never meet a gate without its levers.
     let levers = runtime
         .block_on(control::open(&server.data_dir, Arc::clone(&board), options.without_log))
@@ -120,32 +128,29 @@ pub fn serve(options: &Options, started: impl FnOnce(&Bound)) -> Result<(), Star
         Some(tls) => Some(proxy::tls::server(tls).map_err(|why| other("[server.tls]", why))?),
         None => None,
     };
-    let telemetry_options = telemetry::Options {
-        format: options.format,
-        filter: None,
-        otlp_endpoint: server.otlp_endpoint.clone(),
-    };
-    let (telemetry, upkeep) =
-        Telemetry::install(&telemetry_options).map_err(|why| other("telemetry", why))?;
     let workers = worker_count(&server);
     let gate = Arc::new(
         Gate::new(Arc::clone(&board), telemetry.clone(), workers)
             .map_err(|why| StartFault::Other(why.to_owned()))?,
     );
+    levers.set_reach(Arc::clone(&gate) as Arc<dyn control::Reach>);
+    upkeep::restore_limits(&gate, &levers);
+    let trips = upkeep::forward_trips(&gate);
     let data: Vec<SocketAddr> =
         listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
     let threads = spawn_workers(&gate, &listeners, tls.as_ref())?;
     drop(listeners);
     let took = began.elapsed();
 
-    levers.set_reach(Arc::clone(&gate) as Arc<dyn control::Reach>);
     let life = Lifecycle::default();
     let outcome = runtime.block_on(async {
         tokio::spawn(upkeep.run());
         tokio::spawn(proxy::probe::run(Arc::clone(&gate)));
         let desk = Arc::clone(&levers);
         tokio::spawn(async move { desk.run().await });
-        tokio::spawn(watch_levers(Arc::clone(&levers), telemetry.clone()));
+        tokio::spawn(upkeep::pull_tripped(Arc::clone(&levers), trips));
+        tokio::spawn(upkeep::keep_limits(Arc::clone(&gate), Arc::clone(&levers)));
+        tokio::spawn(upkeep::watch_levers(Arc::clone(&levers), telemetry.clone()));
         let control = Control { levers: &levers, server: &server, life: &life };
         let admin = start_admin(&gate, &control, &data, &warnings, &folder).await?;
         let bound = Bound {
@@ -157,12 +162,14 @@ pub fn serve(options: &Options, started: impl FnOnce(&Bound)) -> Result<(), Star
             first_token: admin.first_token,
             took,
         };
+        let signals = Signals::take()?;
         write_listen_file(&bound);
         life.advance(Phase::Ready);
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
         started(&bound);
         drop(table);
-        let outcome = run(&gate, &admin.state, &board, &life, server.drain_timeout).await;
+        let outcome = run(signals, &gate, &admin.state, &board, &life, server.drain_timeout).await;
+        upkeep::keep_limits_once(&gate, &levers).await;
         levers.close().await;
         outcome
     });
@@ -354,67 +361,6 @@ async fn start_admin(
     Ok(AdminPlane { state, bound, first_token: opened.first })
 }
 
-/// Tells metrics and the log what happens at the lever desk.
-async fn watch_levers(levers: Arc<LeverDesk>, telemetry: Telemetry) {
-    use tokio::sync::broadcast::error::RecvError;
-    let mut notices = levers.notices();
-    loop {
-        let (_, standing) = levers.standing().await;
-        let kinds = standing.iter().map(|standing| standing.lever.act.kind());
-        telemetry.meters().levers(kinds);
-        let is_up = *levers.condition().borrow() == control::Condition::Up;
-        telemetry.meters().control_log(is_up);
-        match notices.recv().await {
-            Ok(notice) => {
-                if let Some(change) = log_notice(&notice) {
-                    telemetry.meters().lever_changed(change);
-                }
-                telemetry.meters().epoch(levers.epoch().0);
-            }
-            Err(RecvError::Lagged(_)) => {}
-            Err(RecvError::Closed) => return,
-        }
-    }
-}
-
-/// Logs a notice; gives the name of the change that it tells of.
-fn log_notice(notice: &Notice) -> Option<&'static str> {
-    let tell = |what: &str, lever: &Lever| {
-        tracing::warn!(
-            lever = %lever.id,
-            kind = lever.act.kind(),
-            scope = %lever.scope,
-            author = &*lever.author,
-            reason = &*lever.reason,
-            "{what}"
-        );
-    };
-    match notice {
-        Notice::Pulled(pulled) => {
-            tell("a lever was pulled", &pulled.lever);
-            Some("pull")
-        }
-        Notice::Extended(lever) => {
-            tell("a lever's time was changed", lever);
-            Some("extend")
-        }
-        Notice::Lifted(lever) => {
-            tell("a lever was lifted", lever);
-            Some("lift")
-        }
-        Notice::Expired(lever) => {
-            tell("a lever's time is over; it is not in force any more", lever);
-            Some("expire")
-        }
-        Notice::NearEnd(lever) => {
-            tell("a lever's time is over soon", lever);
-            None
-        }
-        // Said where it was found.
-        Notice::Log(_) => None,
-    }
-}
-
 /// `listen.json`: where this process listens, for tools that find it by its folder.
 fn write_listen_file(bound: &Bound) {
     let json = serde_json::json!({
@@ -431,18 +377,35 @@ fn write_listen_file(bound: &Bound) {
     }
 }
 
+/// The signals that a gateway obeys.
+struct Signals {
+    hang_up: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// Before anybody is told that the gateway is there: from then on it may be asked to end.
+    fn take() -> Result<Signals, StartFault> {
+        let handler = |kind| signal(kind).map_err(|why| other("a signal handler", why));
+        Ok(Signals {
+            hang_up: handler(SignalKind::hangup())?,
+            terminate: handler(SignalKind::terminate())?,
+            interrupt: handler(SignalKind::interrupt())?,
+        })
+    }
+}
+
 /// Reloads, signals and the drain.
 async fn run(
+    signals: Signals,
     gate: &Arc<Gate>,
     state: &Arc<admin::State>,
     board: &Arc<Switchboard>,
     life: &Lifecycle,
     drain_timeout: Duration,
 ) -> Result<(), StartFault> {
-    let handler = |kind| signal(kind).map_err(|why| other("a signal handler", why));
-    let mut hang_up = handler(SignalKind::hangup())?;
-    let mut terminate = handler(SignalKind::terminate())?;
-    let mut interrupt = handler(SignalKind::interrupt())?;
+    let Signals { mut hang_up, mut terminate, mut interrupt } = signals;
     let (changed, mut changes) = tokio::sync::mpsc::channel::<()>(1);
     let _watcher = board.file().and_then(|file| watch(file, changed.clone()));
     let mut look = tokio::time::interval(LOOK_EVERY);

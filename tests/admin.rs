@@ -178,19 +178,25 @@ async fn other_methods_are_refused_with_what_is_allowed() {
     let bearer = plane.bearer(Role::Admin);
     for endpoint in ENDPOINTS {
         for method in ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "BREW"] {
-            if method == endpoint.verb.name() {
+            let path = example(endpoint.path);
+            let at_path = || ENDPOINTS.iter().filter(|other| other.path == endpoint.path);
+            if at_path().any(|other| method == other.verb.name()) {
                 continue;
             }
-            let path = example(endpoint.path);
             let answer = plane.ask(method, &path, &[("authorization", &bearer)]).await;
             assert_eq!(answer.status, 405, "{method} {path}");
             assert_eq!(answer.problem(), "method-not-allowed");
-            let allow = match endpoint.verb {
-                Verb::Get => "GET,HEAD",
-                Verb::Post => "POST",
-                Verb::Delete => "DELETE",
-            };
-            assert_eq!(answer.headers["allow"], allow, "{method} {path}");
+            let mut allowed: Vec<&str> = at_path()
+                .flat_map(|other| match other.verb {
+                    Verb::Get => vec!["GET", "HEAD"],
+                    Verb::Post => vec!["POST"],
+                    Verb::Delete => vec!["DELETE"],
+                })
+                .collect();
+            allowed.sort_unstable();
+            let mut told: Vec<&str> = answer.headers["allow"].split(',').collect();
+            told.sort_unstable();
+            assert_eq!(told, allowed, "{method} {path}");
         }
     }
 }

@@ -36,13 +36,22 @@ fn a_kill_ends_an_array_with_an_error_as_its_last_element() {
     let mock = MockServer::start();
     let gateway = Gateway::start(&routes_to(&mock.url(), ""));
     let mut client = Client::connect(gateway.data);
-    let fields = [("content-type", "application/json"), ("x-mock", "tokens=3,hang=after:2")];
+    let fields = [("content-type", "application/json"), ("x-mock", "tokens=9,fault=stall,at=3")];
     client.request("POST", TARGET, &fields, BODY.as_bytes());
     let head = client.head();
     assert_eq!(head.field("content-type"), Some("application/json"));
     let mut body = client.chunk().unwrap().unwrap();
     let config = gateway.config();
-    let arguments = ["--config", config.to_str().unwrap(), "kill", "provider:gem", "--reason", "leak", "--ttl", "1h"];
+    let arguments = [
+        "--config",
+        config.to_str().unwrap(),
+        "kill",
+        "provider:gem",
+        "--reason",
+        "leak",
+        "--ttl",
+        "1h",
+    ];
     let mut kill = Process::firedoor(&arguments, &[("FIREDOOR_AUTHOR", "alice")]);
     assert!(kill.wait().success(), "{}", kill.stderr.text());
     while let Some(chunk) = client.chunk().unwrap() {
@@ -51,6 +60,7 @@ fn a_kill_ends_an_array_with_an_error_as_its_last_element() {
     let told: Value = serde_json::from_slice(&body).unwrap();
     let last = told.as_array().unwrap().last().unwrap();
     assert_eq!(last["error"]["status"], "PERMISSION_DENIED", "{told}");
-    let outcome = wait_for("the exchange", || gateway.exchanges().first().map(|e| e["outcome"].clone()));
+    let outcome =
+        wait_for("the exchange", || gateway.exchanges().first().map(|e| e["outcome"].clone()));
     assert_ne!(outcome, "torn");
 }

@@ -14,9 +14,9 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 use firedoor::wire::event::{Block, Channel, Counts, Event, Kind, StopReason, ToolFlavour};
+use firedoor::wire::framing::Splitter;
 use firedoor::wire::loss::Losses;
 use firedoor::wire::{Decoder, Dialect, Encoder, decode_unary, encode_unary};
-use firedoor::wire::framing::Splitter;
 use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};

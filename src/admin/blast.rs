@@ -57,8 +57,10 @@ fn recent(state: &State, table: &Table, scope: &Scope) -> Value {
     let matched: Vec<&&Facts> =
         inside.iter().filter(|facts| scope.covers(&subject(table, facts))).collect();
     let window_ms = oldest.map_or(0, |oldest| now.saturating_sub(oldest)).max(1_000);
-    let apps: BTreeSet<&str> =
-        matched.iter().filter_map(|facts| facts.identity.app.as_ref().map(AppName::as_str)).collect();
+    let apps: BTreeSet<&str> = matched
+        .iter()
+        .filter_map(|facts| facts.identity.app.as_ref().map(AppName::as_str))
+        .collect();
     let sessions: BTreeSet<&str> =
         matched.iter().filter_map(|facts| facts.identity.session.as_deref()).collect();
     json!({
@@ -101,7 +103,8 @@ fn left(table: &Table, scope: &Scope) -> Value {
 }
 
 fn split<'t>(table: &'t Table, route: &'t Route, scope: &Scope) -> (Vec<&'t str>, Vec<&'t str>) {
-    let chain = route.targets.iter().map(|weighted| weighted.target).chain(route.fallback.iter().copied());
+    let chain =
+        route.targets.iter().map(|weighted| weighted.target).chain(route.fallback.iter().copied());
     let mut seen = BTreeSet::new();
     let (mut lost, mut left) = (Vec::new(), Vec::new());
     for index in chain.filter(|index| seen.insert(*index)) {
@@ -123,7 +126,11 @@ fn split<'t>(table: &'t Table, route: &'t Route, scope: &Scope) -> (Vec<&'t str>
                 }
                 Some(Pattern::Glob(_)) | None => true,
             };
-        if is_asked_for && scope.may_cover(&subject) { lost.push(&*target.name) } else { left.push(&*target.name) }
+        if is_asked_for && scope.may_cover(&subject) {
+            lost.push(&*target.name)
+        } else {
+            left.push(&*target.name)
+        }
     }
     (lost, left)
 }

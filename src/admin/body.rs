@@ -13,7 +13,9 @@ const BODY_BYTES_MAX: usize = 1024 * 1024;
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The body: none, or a JSON object of the API's shape.
-pub(super) async fn read<T: Default + DeserializeOwned>(request: Request<Body>) -> Result<T, Problem> {
+pub(super) async fn read<T: Default + DeserializeOwned>(
+    request: Request<Body>,
+) -> Result<T, Problem> {
     let (head, body) = request.into_parts();
     let body = Limited::new(body, BODY_BYTES_MAX).collect();
     let body = tokio::time::timeout(BODY_TIMEOUT, body).await.map_err(|_| Problem::timeout())?;

@@ -14,8 +14,8 @@ use crate::control::desk::{Changed, LEVERS_MAX, Standing};
 use crate::control::log::{Entry, Rev};
 use crate::control::{Actor, LeverFault, Notice, Order, Pulled};
 use crate::id::LeverId;
-use crate::table::Table;
-use crate::table::lever::{Act, Dimension, Lever, OnKill, OnReroute, Scope, index};
+use crate::table::lever::{Act, Ceiling, Dimension, Lever, OnKill, OnReroute, Scope, index};
+use crate::table::{CAPS, Table, Unit};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::{PathRejection, QueryRejection};
@@ -38,6 +38,9 @@ const HISTORY_PAGE: usize = 500;
 /// Most groups of open exchanges in one answer; the largest come first.
 const LIVE_GROUPS_MAX: usize = 500;
 
+/// Nano-USD in a USD.
+const NANO_PER_USD: f64 = 1e9;
+
 /// What a pull says.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -51,6 +54,7 @@ pub(super) struct Pull {
     incident: Option<String>,
     in_flight: Option<String>,
     to: Option<Vec<String>>,
+    limits: Option<BTreeMap<String, f64>>,
 }
 
 /// What an extension or a lift says.
@@ -123,6 +127,12 @@ fn act(pull: &mut Pull, table: &Table, scope: &Scope) -> Result<Act, Problem> {
     let bad = |detail: String| Err(Problem::bad_request(detail));
     let kind = pull.kind.as_deref().unwrap_or("");
     let in_flight = pull.in_flight.as_deref();
+    if pull.limits.is_some() && kind != "limit" {
+        return bad("`limits` belongs to a limit.".to_owned());
+    }
+    if kind == "limit" {
+        return limit(pull, scope);
+    }
     let to = pull.to.take();
     match kind {
         "kill" => {
@@ -165,12 +175,54 @@ fn act(pull: &mut Pull, table: &Table, scope: &Scope) -> Result<Act, Problem> {
             }
             Ok(Act::Reroute { to, in_flight })
         }
-        "filter" => bad("a filter lever puts a pack in force, and this gate has no packs yet.".to_owned()),
-        other => bad(format!(
-            "`kind` is `kill` or `reroute`, not `{}`.",
-            view::shown(other)
-        )),
+        "filter" => {
+            bad("a filter lever puts a pack in force, and this gate has no packs yet.".to_owned())
+        }
+        other => {
+            bad(format!("`kind` is `kill`, `limit` or `reroute`, not `{}`.", view::shown(other)))
+        }
     }
+}
+
+/// The act of a limit: caps as the routes file names them, money in USD.
+fn limit(pull: &mut Pull, scope: &Scope) -> Result<Act, Problem> {
+    let bad = |detail: String| Err(Problem::bad_request(detail));
+    if pull.in_flight.is_some() || pull.to.is_some() {
+        return bad("a limit has neither `in_flight` nor `to`.".to_owned());
+    }
+    if scope.names_tool() || scope.pattern(Dimension::Provider).is_some() {
+        return bad(
+            "a limit counts requests before a target is chosen: its scope names model (as asked), route, app, agent or session."
+                .to_owned(),
+        );
+    }
+    let known = || CAPS.iter().map(|(name, ..)| *name).chain(["concurrent"]);
+    let listed = || known().collect::<Vec<_>>().join(", ");
+    let Some(asked) = pull.limits.take().filter(|limits| !limits.is_empty()) else {
+        return bad(format!("a limit needs `limits`: an object of {}.", listed()));
+    };
+    let mut ceiling = Ceiling::default();
+    for (name, most) in asked {
+        let Some(unit) = CAPS.iter().find(|(cap, ..)| *cap == name).map(|(_, unit, _)| *unit)
+        else {
+            if name == "concurrent" && most.fract() == 0.0 && (0.0..=1e9).contains(&most) {
+                ceiling.concurrent = Some(most as u32);
+                continue;
+            }
+            let nearest = view::nearest(&name, known());
+            return bad(format!(
+                "`limits` knows {}, not `{}`{nearest}",
+                listed(),
+                view::shown(&name)
+            ));
+        };
+        let scaled = if unit == Unit::Money { most * NANO_PER_USD } else { most };
+        if !(0.0..=1e18).contains(&scaled) || (unit != Unit::Money && most.fract() != 0.0) {
+            return bad(format!("`{name}` must be a number from 0, whole unless it is money."));
+        }
+        ceiling.caps.insert(name, scaled as u64);
+    }
+    Ok(Act::Limit { ceiling })
 }
 
 fn scope(text: Option<&str>) -> Result<Scope, Problem> {
@@ -223,12 +275,15 @@ pub(super) async fn pull(
         incident: text("incident", asked.incident)?,
     };
     let key = guard::idempotency_key(&headers)?;
+    let _alone = match key {
+        Some(_) => Some(desk.state.keyed.lock().await),
+        None => None,
+    };
     if let Some(known) = key.as_deref().and_then(|key| desk.state.answered(key)) {
         return Ok(known.into_response());
     }
     let pulled = desk.state.levers.pull(order, &actor).await.map_err(problem)?;
-    let status =
-        if pulled.rev.is_some() { StatusCode::CREATED } else { StatusCode::ACCEPTED };
+    let status = if pulled.rev.is_some() { StatusCode::CREATED } else { StatusCode::ACCEPTED };
     let answer = (status, told(&pulled, &warnings));
     if let Some(key) = key {
         desk.state.keep_answer(key, &answer);
@@ -297,7 +352,9 @@ pub(super) async fn show(
     let (_, standing) = desk.state.levers.standing().await;
     match standing.iter().find(|standing| standing.lever.id == id) {
         Some(standing) => Ok(Json(row(standing)).into_response()),
-        None => Err(Problem::not_found("No lever of this id is in force; the history may tell of it.")),
+        None => {
+            Err(Problem::not_found("No lever of this id is in force; the history may tell of it."))
+        }
     }
 }
 
@@ -353,9 +410,8 @@ fn changed(done: &Changed) -> Response {
 
 fn lever_id(id: Result<Path<String>, PathRejection>) -> Result<LeverId, Problem> {
     let Path(text) = id.map_err(|error| Problem::bad_request(error.body_text()))?;
-    LeverId::parse(&text).ok_or_else(|| {
-        Problem::bad_request("A lever's id is `lv_` and 32 digits of 0-9a-f.")
-    })
+    LeverId::parse(&text)
+        .ok_or_else(|| Problem::bad_request("A lever's id is `lv_` and 32 digits of 0-9a-f."))
 }
 
 fn problem(fault: LeverFault) -> Problem {
@@ -364,9 +420,9 @@ fn problem(fault: LeverFault) -> Problem {
             let near: Vec<String> = near.iter().map(ToString::to_string).collect();
             Problem::no_such_lever(&near)
         }
-        LeverFault::TooMany => {
-            Problem::unavailable(format!("There are {LEVERS_MAX} levers in force; lift some first."))
-        }
+        LeverFault::TooMany => Problem::unavailable(format!(
+            "There are {LEVERS_MAX} levers in force; lift some first."
+        )),
         LeverFault::Unavailable(why) => Problem::unavailable(format!(
             "The control log cannot take it, and nothing was changed: {why}"
         )),
@@ -437,6 +493,19 @@ pub(super) fn lever(lever: &Arc<Lever>) -> Value {
     });
     match &lever.act {
         Act::Kill { in_flight } => value["in_flight"] = json!(in_flight),
+        Act::Limit { ceiling } => {
+            let money = |name: &str, most: u64| match name.starts_with("usd_") {
+                true => json!(most as f64 / NANO_PER_USD),
+                false => json!(most),
+            };
+            let mut limits: serde_json::Map<String, Value> = ceiling
+                .caps
+                .iter()
+                .map(|(name, most)| (name.clone(), money(name, *most)))
+                .collect();
+            limits.extend(ceiling.concurrent.map(|most| ("concurrent".to_owned(), json!(most))));
+            value["limits"] = Value::Object(limits);
+        }
         Act::Reroute { to, in_flight } => {
             value["in_flight"] = json!(in_flight);
             value["to"] = json!(to);

@@ -71,10 +71,10 @@ pub(super) async fn ready(extract::State(desk): extract::State<Desk>, uri: Uri) 
     let log = desk.state.levers.condition().borrow().clone();
     let log = view::condition(&log);
     let checks = json!([
-        // The gate goes on with the levers that it has, so this alone makes it not unready.
-        { "name": "control_log", "ok": log["state"] == "up", "detail": log["state"] },
         { "name": "table", "ok": epoch > 0, "detail": format!("epoch {epoch}") },
         { "name": "phase", "ok": is_ready, "detail": phase.name() },
+        // The gate goes on with the levers that it has, so this alone makes it not unready.
+        { "name": "control_log", "ok": log["state"] == "up", "detail": log["state"] },
     ]);
     (status, Json(json!({ "ready": is_ready, "checks": checks }))).into_response()
 }

@@ -3,8 +3,8 @@
 use crate::control::{LeverDesk, Reload, Switchboard};
 use crate::id::Epoch;
 use crate::proxy::registry::About;
-use crate::table::lever::Scope;
 use crate::table::diagnostic::Diagnostic;
+use crate::table::lever::Scope;
 use crate::telemetry::{HealthSource, Lifecycle, LimitSource, ReloadOutcome, Telemetry};
 use axum::Json;
 use axum::response::{IntoResponse, Response};
@@ -77,6 +77,9 @@ pub struct State {
     pub(super) levers: Arc<LeverDesk>,
     pub(super) open: OpenSource,
     answers: Mutex<VecDeque<(String, Kept)>>,
+    /// Held from looking a key up to keeping its answer, so that a call which is repeated while the
+    /// first is under way is not done twice.
+    pub(super) keyed: tokio::sync::Mutex<()>,
     pub(super) readers: Arc<Semaphore>,
     started: Instant,
     pub(super) started_unix_ms: u64,
@@ -124,6 +127,7 @@ impl State {
             levers: parts.levers,
             open: parts.open,
             answers: Mutex::default(),
+            keyed: tokio::sync::Mutex::default(),
             readers: Arc::new(Semaphore::new(READERS_MAX)),
             started: Instant::now(),
             started_unix_ms: unix_ms(),

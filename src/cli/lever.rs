@@ -1,4 +1,4 @@
-//! `firedoor kill`, `reroute`, `extend`, `lift`, `levers`: containment from a shell.
+//! `firedoor kill`, `reroute`, `limit`, `extend`, `lift`, `levers`: containment from a shell.
 //!
 //! Pulling is one command and asks nothing back; what it did is printed as proof. By default the
 //! gateway is reached by the unix socket in its state folder, which needs neither token nor
@@ -67,6 +67,19 @@ pub struct Reroute {
     in_flight: String,
 }
 
+/// Let no more through than so much, now
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  firedoor limit agent:crawler* --max requests_per_minute=10 --reason 'INC-7'\n  firedoor limit app:helpdesk --max usd_per_day=5 --max concurrent=2 --reason budget\nThe names are those of `limits` in the routes file; the scope has one counter."
+)]
+pub struct Limit {
+    #[command(flatten)]
+    pull: Pull,
+    /// How much, such as `requests_per_minute=10`; may be given several times
+    #[arg(long, value_name = "NAME=NUMBER", required = true, value_parser = cap)]
+    max: Vec<(String, f64)>,
+}
+
 /// Give a lever another end
 #[derive(Debug, clap::Args)]
 pub struct Extend {
@@ -108,6 +121,12 @@ pub struct List {
     /// Every change with who, when and why, instead of what stands
     #[arg(long)]
     history: bool,
+}
+
+fn cap(text: &str) -> Result<(String, f64), String> {
+    let (name, number) = text.split_once('=').ok_or("a limit is written NAME=NUMBER")?;
+    let number = number.parse().map_err(|_| format!("`{number}` is not a number"))?;
+    Ok((name.to_owned(), number))
 }
 
 fn scope(text: &str) -> Result<Scope, String> {
@@ -180,6 +199,14 @@ impl Reroute {
     pub(super) fn run(&self, common: &Common) -> Exit {
         let more = json!({ "in_flight": self.in_flight, "to": self.to });
         self.pull.run(common, "reroute", &more)
+    }
+}
+
+impl Limit {
+    pub(super) fn run(&self, common: &Common) -> Exit {
+        let limits: serde_json::Map<String, Value> =
+            self.max.iter().map(|(name, most)| (name.clone(), json!(most))).collect();
+        self.pull.run(common, "limit", &json!({ "limits": limits }))
     }
 }
 
@@ -331,7 +358,10 @@ impl Lift {
             return Ok(vec![self.lever.clone()]);
         }
         let scope = Scope::parse(&self.lever).map_err(|error| {
-            output::notice(&format!("firedoor: `{}` is no lever's id, and as a scope: {error}", self.lever));
+            output::notice(&format!(
+                "firedoor: `{}` is no lever's id, and as a scope: {error}",
+                self.lever
+            ));
             Exit::Usage
         })?;
         let text = scope.to_string();
@@ -355,9 +385,8 @@ impl Lift {
 
 impl List {
     pub(super) fn run(&self, common: &Common) -> Exit {
-        let path =
-            if self.history { "/api/v1/levers/history" } else { "/api/v1/levers" };
-        let value = match ask(common, path) {
+        let asked = if self.history { history(common) } else { ask(common, "/api/v1/levers") };
+        let value = match asked {
             Ok(value) => value,
             Err(exit) => return exit,
         };
@@ -368,6 +397,22 @@ impl List {
             return output::json(&value);
         }
         output::data(&if self.history { changes(&value) } else { table(&value) })
+    }
+}
+
+/// The history to its end, which may take several pages.
+fn history(common: &Common) -> Result<Value, Exit> {
+    let mut items = Vec::new();
+    let mut after = 0;
+    loop {
+        let mut page = ask(common, &format!("/api/v1/levers/history?after={after}"))?;
+        if let Some(more) = page["items"].as_array_mut() {
+            items.append(more);
+        }
+        match page["next"].as_u64().filter(|next| *next > after) {
+            Some(next) => after = next,
+            None => return Ok(json!({ "items": items, "next": null })),
+        }
     }
 }
 
@@ -432,8 +477,8 @@ fn toml(value: &Value) -> String {
     for lever in value["items"].as_array().into_iter().flatten() {
         out.push_str("\n[[lever]]\n");
         for (name, value) in lever.as_object().into_iter().flatten() {
-            let is_kept = !["ordered", "ended", "refused", "durable", "remaining_s"]
-                .contains(&name.as_str());
+            let is_kept =
+                !["ordered", "ended", "refused", "durable", "remaining_s"].contains(&name.as_str());
             if let Some(value) = toml_value(value).filter(|_| is_kept) {
                 let _ = writeln!(out, "{name} = {value}");
             }
@@ -445,11 +490,18 @@ fn toml(value: &Value) -> String {
 fn toml_value(value: &Value) -> Option<toml::Value> {
     match value {
         Value::String(text) => Some(toml::Value::String(text.clone())),
-        Value::Number(number) => number.as_i64().map(toml::Value::Integer),
+        Value::Number(number) => number
+            .as_i64()
+            .map(toml::Value::Integer)
+            .or_else(|| number.as_f64().map(toml::Value::Float)),
         Value::Array(items) => {
             Some(toml::Value::Array(items.iter().filter_map(toml_value).collect()))
         }
-        Value::Null | Value::Bool(_) | Value::Object(_) => None,
+        Value::Object(members) => {
+            let pair = |(name, value): (&String, &Value)| Some((name.clone(), toml_value(value)?));
+            Some(toml::Value::Table(members.iter().filter_map(pair).collect()))
+        }
+        Value::Null | Value::Bool(_) => None,
     }
 }
 
@@ -471,7 +523,9 @@ mod tests {
 
     #[test]
     fn times() {
-        for (text, seconds) in [("90", 90), ("90s", 90), ("30m", 1_800), ("2h", 7_200), ("1d", 86_400)] {
+        for (text, seconds) in
+            [("90", 90), ("90s", 90), ("30m", 1_800), ("2h", 7_200), ("1d", 86_400)]
+        {
             assert_eq!(time(text), Ok(Duration::from_secs(seconds)), "{text}");
         }
         for bad in ["", "m", "0", "-1s", "1w", "1.5h", "99999999999999999999d"] {

@@ -106,6 +106,8 @@ enum Command {
     Kill(lever::Kill),
     /// Send traffic to other targets, now
     Reroute(lever::Reroute),
+    /// Let no more through than so much, now
+    Limit(lever::Limit),
     /// Give a lever another end
     Extend(lever::Extend),
     /// Take a lever out of force
@@ -153,6 +155,7 @@ pub fn run() -> ExitCode {
         Command::Config(command) => command.run(&common),
         Command::Kill(command) => command.run(&common),
         Command::Reroute(command) => command.run(&common),
+        Command::Limit(command) => command.run(&common),
         Command::Extend(command) => command.run(&common),
         Command::Lift(command) => command.run(&common),
         Command::Levers(command) => command.run(&common),

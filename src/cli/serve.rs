@@ -39,11 +39,7 @@ impl Serve {
             listen: self.listen,
             admin: self.admin,
             data_dir: self.data_dir.clone(),
-            without_log: if self.last_known {
-                WithoutLog::LastKnown
-            } else {
-                WithoutLog::Refuse
-            },
+            without_log: if self.last_known { WithoutLog::LastKnown } else { WithoutLog::Refuse },
         };
         match app::serve(&options, banner) {
             Ok(()) => Exit::Done,

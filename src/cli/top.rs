@@ -27,7 +27,8 @@ impl Top {
         let count = self.count.unwrap_or(if is_terminal { 0 } else { 1 });
         let mut looks = 0;
         loop {
-            let (live, levers) = match (ask(common, "/api/v1/live"), ask(common, "/api/v1/levers")) {
+            let (live, levers) = match (ask(common, "/api/v1/live"), ask(common, "/api/v1/levers"))
+            {
                 (Ok(live), Ok(levers)) => (live, levers),
                 (Err(exit), _) | (_, Err(exit)) => return exit,
             };

@@ -10,15 +10,22 @@
 //! never published with fewer levers than the log says, but for a quarantined change that made the
 //! gate crash, and a kill is never quarantined.
 
+mod held;
+#[cfg(test)]
+mod tests;
+mod told;
+
+use held::{Clocked, Held};
+pub use told::{Actor, Changed, Condition, LeverFault, Notice, Order, Pulled, Standing, Took};
+
 use super::clocks::{self, Moment};
 use super::fold::InForce;
 use super::last_known::LastKnown;
 use super::log::{AppendFault, Audit, Change, ControlLog, Lineage, Rev};
 use super::notes::Notes;
 use super::switchboard::Switchboard;
-use super::tally::Counted;
 use crate::id::{Epoch, LeverId};
-use crate::table::lever::{Act, Lever, Scope};
+use crate::table::lever::{Act, Lever};
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::future::Future;
@@ -52,155 +59,6 @@ pub trait Reach: Send + Sync + fmt::Debug {
         lever: &'r Arc<Lever>,
         at_most: Duration,
     ) -> Pin<Box<dyn Future<Output = ()> + Send + 'r>>;
-}
-
-/// Who asks.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Actor {
-    /// Their name.
-    pub who: Box<str>,
-    /// Their role.
-    pub role: &'static str,
-    /// The way they came: `api`, `socket` or `gate`.
-    pub by: &'static str,
-}
-
-/// A lever to be pulled.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Order {
-    /// What it does.
-    pub act: Act,
-    /// Whom it reaches.
-    pub scope: Scope,
-    /// Why.
-    pub reason: Box<str>,
-    /// What callers are told.
-    pub message: Option<Box<str>>,
-    /// How long it stands.
-    pub ttl: Option<Duration>,
-    /// The incident it belongs to.
-    pub incident: Option<Box<str>>,
-}
-
-/// How long the parts of a pull took.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Took {
-    /// Until it was durable.
-    pub durable: Duration,
-    /// Until it was published, from the beginning.
-    pub published: Duration,
-    /// Until the answer, from the beginning.
-    pub total: Duration,
-}
-
-/// What a pull came to.
-#[derive(Clone, Debug)]
-pub struct Pulled {
-    /// The lever.
-    pub lever: Arc<Lever>,
-    /// The revision that holds it; `None` if the log could not take it (yet).
-    pub rev: Option<Rev>,
-    /// The first table in which it stands.
-    pub epoch: Epoch,
-    /// What it has done so far.
-    pub counted: Counted,
-    /// How long it took.
-    pub took: Took,
-    /// Why it is not durable.
-    pub not_durable: Option<String>,
-}
-
-/// What an extension or a lift came to.
-#[derive(Clone, Debug)]
-pub struct Changed {
-    /// The lever, as it stands now or stood last.
-    pub lever: Arc<Lever>,
-    /// The revision; `None` for a lever that stood in memory only.
-    pub rev: Option<Rev>,
-    /// The first table in which it holds.
-    pub epoch: Epoch,
-}
-
-/// Why the desk did not do it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LeverFault {
-    /// No such lever is in force; these are the nearest ids.
-    NoSuchLever(Vec<LeverId>),
-    /// As many levers as there may be are in force.
-    TooMany,
-    /// The log cannot take it; nothing was changed.
-    Unavailable(String),
-}
-
-/// How the log does.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Condition {
-    /// It answers.
-    Up,
-    /// It does not, and the gate keeps what it has.
-    Lost(String),
-    /// The process was started from the last known levers, without a log.
-    LastKnown,
-}
-
-/// Something that happened at the desk.
-#[derive(Clone, Debug)]
-pub enum Notice {
-    /// A lever was pulled.
-    Pulled(Arc<Pulled>),
-    /// A lever's time was changed.
-    Extended(Arc<Lever>),
-    /// A lever was lifted.
-    Lifted(Arc<Lever>),
-    /// A lever's time was over.
-    Expired(Arc<Lever>),
-    /// Four fifths of a lever's time are over.
-    NearEnd(Arc<Lever>),
-    /// The log's condition has changed.
-    Log(Condition),
-}
-
-/// A lever in force as the desk lists it.
-#[derive(Clone, Debug)]
-pub struct Standing {
-    /// The lever.
-    pub lever: Arc<Lever>,
-    /// How long it still stands.
-    pub remaining: Option<Duration>,
-    /// Whether the log holds it.
-    pub is_durable: bool,
-    /// What it has done.
-    pub counted: Counted,
-}
-
-/// How long a lever has stood, as far as that was noted.
-#[derive(Clone, Copy, Debug)]
-struct Clocked {
-    /// When that was.
-    at: Moment,
-    /// How long it had stood then.
-    elapsed: Duration,
-    warned: bool,
-}
-
-impl Clocked {
-    fn elapsed(&self, now: Moment) -> Duration {
-        self.elapsed + now.since(self.at)
-    }
-}
-
-/// What the desk holds.
-struct Held {
-    state: InForce,
-    /// Kills that the log has not taken yet.
-    pending: Vec<(Lever, Audit)>,
-    /// The revision that is left out.
-    quarantined: Option<Rev>,
-    clocks: BTreeMap<LeverId, Clocked>,
-    history: VecDeque<super::log::Entry>,
-    noted: Instant,
-    /// When the newest change that is not trusted yet was applied.
-    unsettled: Option<Instant>,
 }
 
 /// What a desk is made of.
@@ -261,8 +119,7 @@ impl LeverDesk {
         let mut history: VecDeque<super::log::Entry> = parts.history.into();
         let surplus = history.len().saturating_sub(HISTORY_MAX);
         history.drain(..surplus);
-        let condition =
-            if parts.log.is_some() { Condition::Up } else { Condition::LastKnown };
+        let condition = if parts.log.is_some() { Condition::Up } else { Condition::LastKnown };
         let desk = LeverDesk {
             log: parts.log,
             notes: parts.notes,
@@ -276,7 +133,7 @@ impl LeverDesk {
                 quarantined: parts.quarantined,
                 clocks,
                 history,
-                noted: Instant::now(),
+                noted: Some(Instant::now()),
                 unsettled: Some(Instant::now()),
             }),
             condition: watch::Sender::new(condition),
@@ -308,6 +165,16 @@ impl LeverDesk {
     /// What happens at the desk from now on.
     pub fn notices(&self) -> broadcast::Receiver<Notice> {
         self.notices.subscribe()
+    }
+
+    /// Keeps `text` for the next process, under `name`; waits for the disk.
+    pub async fn keep_note(&self, name: &'static str, text: String) {
+        self.note(move |notes| notes.keep(name, &text)).await;
+    }
+
+    /// What the process before this one kept under `name`.
+    pub fn kept_note(&self, name: &str) -> Option<String> {
+        self.notes.as_ref()?.kept(name)
     }
 
     /// The levers in force, oldest first, and the revision.
@@ -347,7 +214,7 @@ impl LeverDesk {
         let random = clocks::random().map_err(|why| LeverFault::Unavailable(why.to_owned()))?;
         let unix_ms = clocks::unix_ms();
         let lever = Lever {
-            id: LeverId::new(unix_ms, random),
+            id: held.next_id(LeverId::new(unix_ms, random)),
             act: order.act,
             scope: order.scope,
             reason: order.reason,
@@ -378,6 +245,9 @@ impl LeverDesk {
             lever.id,
             Clocked { at: Moment::now(), elapsed: Duration::ZERO, warned: false },
         );
+        if lever.ttl_ms.is_some() {
+            held.noted = None;
+        }
         let epoch = self.publish(&held);
         let published = began.elapsed();
         // The next pull need not wait until this one's streams have ended.
@@ -413,9 +283,7 @@ impl LeverDesk {
         let mut held = self.held.lock().await;
         let before = held.durable(id)?;
         let elapsed = held.elapsed(id, Moment::now());
-        let ttl_ms = ttl.map(|ttl| {
-            u64::try_from((elapsed + ttl).as_millis()).unwrap_or(u64::MAX)
-        });
+        let ttl_ms = ttl.map(|ttl| u64::try_from((elapsed + ttl).as_millis()).unwrap_or(u64::MAX));
         let was = before.ttl_ms.map_or_else(|| "no end".to_owned(), |ms| format!("{ms} ms"));
         let audit = audit(actor, reason, None, Some(&was));
         let change = Change::Extend { id, ttl_ms };
@@ -423,6 +291,7 @@ impl LeverDesk {
         if let Some(clocked) = held.clocks.get_mut(&id) {
             clocked.warned = false;
         }
+        held.noted = None;
         let epoch = self.publish(&held);
         let lever = Arc::new(held.state.levers.get(&id).cloned().unwrap_or(before));
         self.keep(&mut held);
@@ -448,7 +317,8 @@ impl LeverDesk {
             let before = held.durable(id).or_else(|fault| held.left_out(id).ok_or(fault))?;
             let audit = audit(actor, reason, None, Some("in force"));
             let change = Change::Lift { id };
-            let rev = self.append(&mut held, change, audit).await.map_err(LeverFault::Unavailable)?;
+            let rev =
+                self.append(&mut held, change, audit).await.map_err(LeverFault::Unavailable)?;
             (before, Some(rev))
         };
         held.clocks.remove(&id);
@@ -491,9 +361,8 @@ impl LeverDesk {
                 self.report(Condition::Lost(fault.to_string()));
                 return;
             }
-            Ok(entries) if entries.is_empty() => self.report(Condition::Up),
+            Ok(entries) if entries.is_empty() => {}
             Ok(entries) => {
-                self.report(Condition::Up);
                 for entry in entries {
                     held.take(entry);
                 }
@@ -502,9 +371,13 @@ impl LeverDesk {
             }
         }
         self.append_pending(&mut held).await;
+        // A log that is read but takes nothing is not up.
+        if held.pending.is_empty() {
+            self.report(Condition::Up);
+        }
         self.end_due(&mut held).await;
-        if held.noted.elapsed() >= NOTE_EVERY {
-            held.noted = Instant::now();
+        if held.noted.is_none_or(|at| at.elapsed() >= NOTE_EVERY) {
+            held.noted = Some(Instant::now());
             self.note_elapsed(&held).await;
         }
         if held.unsettled.is_some_and(|at| at.elapsed() >= SETTLED_AFTER) {
@@ -552,12 +425,7 @@ impl LeverDesk {
     }
 
     /// Appends, against whatever others append, and takes what it appended.
-    async fn append(
-        &self,
-        held: &mut Held,
-        change: Change,
-        audit: Audit,
-    ) -> Result<Rev, String> {
+    async fn append(&self, held: &mut Held, change: Change, audit: Audit) -> Result<Rev, String> {
         let Some(log) = &self.log else {
             return Err(
                 "the gate was started with --last-known, without its control log; mend the log and restart"
@@ -623,7 +491,10 @@ impl LeverDesk {
         if has_changed {
             match &now {
                 Condition::Lost(why) => {
-                    tracing::error!(why, "the control log is lost; the gate keeps the levers it has");
+                    tracing::error!(
+                        why,
+                        "the control log is lost; the gate keeps the levers it has"
+                    );
                 }
                 Condition::Up => tracing::info!("the control log is back"),
                 Condition::LastKnown => {}
@@ -666,72 +537,6 @@ impl LeverDesk {
     }
 }
 
-impl Held {
-    /// Every lever in force: the log's, but for what is left out, and those it has not taken yet.
-    fn levers(&self) -> Vec<Arc<Lever>> {
-        let pending = self.pending.iter().map(|(lever, _)| lever);
-        self.state.levers.values().chain(pending).cloned().map(Arc::new).collect()
-    }
-
-    fn take(&mut self, entry: super::log::Entry) {
-        if self.quarantined == Some(entry.rev) {
-            self.state.rev = entry.rev;
-        } else {
-            self.state.take(&entry);
-        }
-        if let Change::Pull { lever } = &entry.change {
-            let at = Moment::now();
-            self.clocks
-                .entry(lever.id)
-                .or_insert(Clocked { at, elapsed: Duration::ZERO, warned: false });
-        }
-        if self.history.len() == HISTORY_MAX {
-            self.history.pop_front();
-        }
-        self.history.push_back(entry);
-    }
-
-    /// The lever of this id that the log holds.
-    fn durable(&self, id: LeverId) -> Result<Lever, LeverFault> {
-        self.state.levers.get(&id).cloned().ok_or_else(|| LeverFault::NoSuchLever(self.near(id)))
-    }
-
-    /// The lever of this id if it is the one that is left out.
-    fn left_out(&self, id: LeverId) -> Option<Lever> {
-        let rev = self.quarantined?;
-        let entry = self.history.iter().find(|entry| entry.rev == rev)?;
-        match &entry.change {
-            Change::Pull { lever } if lever.id == id => Some(lever.clone()),
-            Change::Pull { .. }
-            | Change::Extend { .. }
-            | Change::Lift { .. }
-            | Change::Expire { .. } => None,
-        }
-    }
-
-    /// The ids in force that look most like `id`.
-    fn near(&self, id: LeverId) -> Vec<LeverId> {
-        let text = id.to_string();
-        let mut known: Vec<LeverId> = self.state.levers.keys().copied().collect();
-        known.sort_by_key(|other| strsim::damerau_levenshtein(&other.to_string(), &text));
-        known.truncate(3);
-        known
-    }
-
-    fn elapsed(&self, id: LeverId, now: Moment) -> Duration {
-        self.clocks.get(&id).map_or(Duration::ZERO, |clocked| clocked.elapsed(now))
-    }
-
-    fn remaining(&self, lever: &Lever, now: Moment) -> Option<Duration> {
-        let ttl = Duration::from_millis(lever.ttl_ms?);
-        Some(ttl.saturating_sub(self.elapsed(lever.id, now)))
-    }
-
-    fn next_end(&self, now: Moment) -> Option<Duration> {
-        self.state.levers.values().filter_map(|lever| self.remaining(lever, now)).min()
-    }
-}
-
 fn audit(actor: &Actor, reason: &str, ticket: Option<&str>, before: Option<&str>) -> Audit {
     Audit {
         who: actor.who.clone(),
@@ -743,6 +548,3 @@ fn audit(actor: &Actor, reason: &str, ticket: Option<&str>, before: Option<&str>
         before: before.map(Box::from),
     }
 }
-
-#[cfg(test)]
-mod tests;

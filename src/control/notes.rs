@@ -27,6 +27,10 @@ pub trait Notes: Send + Sync + fmt::Debug {
     fn unsettled(&self, rev: Rev, crashes: u32);
     /// The change `rev` is trusted.
     fn settled(&self, rev: Rev);
+    /// What another room wants to find again, under a name of its own.
+    fn keep(&self, name: &str, text: &str);
+    /// What was kept under `name`.
+    fn kept(&self, name: &str) -> Option<String>;
     /// How long levers have stood.
     fn elapsed(&self, elapsed: &BTreeMap<LeverId, Duration>);
 }
@@ -66,6 +70,16 @@ impl Notes for SqliteLog {
 
     fn settled(&self, rev: Rev) {
         self.write(TRIAL, &Trial { rev, crashes: 0, settled: true });
+    }
+
+    fn keep(&self, name: &str, text: &str) {
+        if let Err(fault) = self.set_note(name, text) {
+            tracing::warn!(%fault, "cannot write the note `{name}` beside the control log");
+        }
+    }
+
+    fn kept(&self, name: &str) -> Option<String> {
+        self.note(name).ok().flatten()
     }
 
     fn elapsed(&self, elapsed: &BTreeMap<LeverId, Duration>) {
@@ -110,7 +124,7 @@ pub fn begin_trial(log: &SqliteLog, entries: &[Entry]) -> Result<Option<Rev>, Re
     let is_kept = match &newest.change {
         Change::Pull { lever } => match lever.act {
             Act::Kill { .. } => true,
-            Act::Reroute { .. } => false,
+            Act::Limit { .. } | Act::Reroute { .. } => false,
         },
         // What takes a lever away changes nothing that could crash.
         Change::Extend { .. } | Change::Lift { .. } | Change::Expire { .. } => true,

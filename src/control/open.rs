@@ -3,13 +3,13 @@
 //! A gate that cannot read its levers does not start, because it would un-kill what was killed. It
 //! starts from the last known levers only where that is asked for.
 
-use super::desk::{LeverDesk, DeskParts};
+use super::clocks;
+use super::desk::{DeskParts, LeverDesk};
 use super::fold::InForce;
 use super::last_known::{self, LastKnown};
 use super::log::{ControlLog, Entry, Lineage, ReadFault, Rev, SqliteLog};
 use super::notes;
 use super::switchboard::Switchboard;
-use super::clocks;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;

@@ -35,10 +35,13 @@ impl Tally {
         self.ordered.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// The ending of one is written.
+    /// The ending of one is written. Who waits is woken by the last alone: ten thousand endings
+    /// must not wake another thread ten thousand times.
     pub fn end(&self) {
-        self.ended.fetch_add(1, Ordering::AcqRel);
-        self.moved.notify_waiters();
+        let ended = self.ended.fetch_add(1, Ordering::AcqRel) + 1;
+        if ended >= self.ordered.load(Ordering::Acquire) {
+            self.moved.notify_waiters();
+        }
     }
 
     /// Bytes went out in the very step in which the lever came into force.

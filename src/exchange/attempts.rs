@@ -255,7 +255,11 @@ mod tests {
         assert_eq!(tried(chain(&[3, 1]), Failure::Connect, 9), [3, 3, 1, 1]);
         assert_eq!(tried(chain(&[3, 1]), Failure::Status(503), 9), [3, 3, 1, 1]);
         assert_eq!(tried(chain(&[3, 1]), Failure::CircuitOpen, 0), [3, 1], "nothing was sent");
-        assert_eq!(tried(chain(&[3, 1]), Failure::Killed, 0), [3, 1], "no retry where it is killed");
+        assert_eq!(
+            tried(chain(&[3, 1]), Failure::Killed, 0),
+            [3, 1],
+            "no retry where it is killed"
+        );
     }
 
     #[test]

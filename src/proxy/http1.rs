@@ -5,8 +5,8 @@
 
 use super::client::{BodyFault, Client, Framing};
 use super::drive::{self, After, Received};
-use super::orders::{Ordered, Orders};
 use super::h1::{self, BodyLength, BodyReader, ParsedRequest, ResponseLength};
+use super::orders::{Ordered, Orders};
 use super::scratch;
 use super::stream::Stream;
 use super::{Gate, Worker};
@@ -243,12 +243,7 @@ impl Connection {
 }
 
 /// Copies both ways until both sides have ended, or an order ends both.
-async fn tunnel(
-    mut client: Connection,
-    mut upstream: Stream,
-    surplus: &[u8],
-    orders: &Orders<'_>,
-) {
+async fn tunnel(mut client: Connection, mut upstream: Stream, surplus: &[u8], orders: &Orders<'_>) {
     client.out.extend_from_slice(surplus);
     if copy_until_cut(&mut client, &mut upstream, orders).await {
         client.io.reset_on_close();

@@ -17,7 +17,7 @@ use crate::table::{Family, Provider};
 use crate::wire::event::Event;
 use crate::wire::loss::Losses;
 use crate::wire::refusal::{Class, Refusal};
-use crate::wire::{Dialect, Encoder, encode_unary};
+use crate::wire::{Dialect, Encoder, Tail, encode_unary};
 use http::{HeaderValue, StatusCode, header};
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -83,9 +83,8 @@ pub async fn answer<C: Client>(
 ) -> Result<Done, Unanswered> {
     let script = match (provider.family, &provider.answer) {
         (Family::Simulated, _) => {
-            let mut script = Script::default()
-                .for_request(request.prompt, request.script)
-                .map_err(|why| {
+            let mut script =
+                Script::default().for_request(request.prompt, request.script).map_err(|why| {
                     Unanswered::Refused(Refusal::new(Class::BadRequest, why.to_string()))
                 })?;
             // Failures of a transport take a transport: `firedoor mock` performs them.
@@ -136,6 +135,9 @@ pub async fn answer<C: Client>(
     headers.push((header::CONTENT_TYPE, HeaderValue::from_static(content_type)));
     headers.push((header::CACHE_CONTROL, HeaderValue::from_static("no-store")));
     let (end, sent) = if request.is_stream {
+        if let Some(order @ Ordered::Killed(_)) = orders.look() {
+            return Err(Unanswered::Ordered(order));
+        }
         let paced = Paced { orders, dialect: request.dialect, id: request.id, pace };
         paced.stream(gate, client, &headers, frames, &mut seen).await
     } else {
@@ -145,6 +147,9 @@ pub async fn answer<C: Client>(
         }
         let body =
             encode_unary(request.dialect, Dialect::OpenaiChat, &events, &mut Losses::default());
+        if let Some(order @ Ordered::Killed(_)) = orders.look() {
+            return Err(Unanswered::Ordered(order));
+        }
         client.head(StatusCode::OK, &headers, Framing::Length(body.len() as u64));
         client.data(&body);
         client.finish();
@@ -184,25 +189,13 @@ impl Paced<'_> {
         let mut out = Vec::new();
         client.head(StatusCode::OK, headers, Framing::Stream);
         for (number, events) in frames.enumerate() {
-            if number > 0 && !self.pace.is_zero() {
-                match pause(self.orders, client, self.pace).await {
+            if number > 0 {
+                match self.next_is_due(client).await {
                     Woken::OnTime => {}
                     Woken::Gone => return (End::Gone, sent),
                     Woken::Ended(order) => {
-                        let (refusal, lever) = match order {
-                            Ended::ShutDown => {
-                                let why = "Firedoor is shutting down";
-                                (Refusal::new(Class::Unavailable, why), None)
-                            }
-                            Ended::Killed(lever) => (killed(&lever), Some(lever.id)),
-                        };
-                        let ending = refusal.frames(self.dialect, &encoder.tail(), self.id);
-                        client.data(&ending);
-                        client.finish();
-                        let until = Instant::now() + CLIENT_TIME_MAX;
-                        let end = End::Cut(refusal, lever);
-                        let end = relay::flush(self.orders, client, until, end).await;
-                        return (end, sent + ending.len() as u64);
+                        let tail = encoder.tail();
+                        return self.end(client, order, &tail, sent).await;
                     }
                 }
             }
@@ -224,6 +217,48 @@ impl Paced<'_> {
         }
         client.finish();
         (flush(self.orders, client).await, sent)
+    }
+}
+
+impl Paced<'_> {
+    /// Waits for the next frame's time; asks for orders even where there is nothing to wait for.
+    async fn next_is_due<C: Client>(&self, client: &mut C) -> Woken {
+        if !self.pace.is_zero() {
+            return pause(self.orders, client, self.pace).await;
+        }
+        match self.orders.look_for_end() {
+            Some(Ordered::ShutDown) => Woken::Ended(Ended::ShutDown),
+            Some(Ordered::Killed(lever)) => Woken::Ended(Ended::Killed(lever)),
+            Some(Ordered::Switch(_) | Ordered::Tools(_)) | None => Woken::OnTime,
+        }
+    }
+
+    /// Ends a stream under way, in its dialect where that can be done.
+    async fn end<C: Client>(
+        &self,
+        client: &mut C,
+        order: Ended,
+        tail: &Tail,
+        sent: u64,
+    ) -> (End, u64) {
+        let (refusal, lever, at_most) = match order {
+            Ended::ShutDown => {
+                let why = "Firedoor is shutting down";
+                (Refusal::new(Class::Unavailable, why), None, CLIENT_TIME_MAX)
+            }
+            Ended::Killed(lever) => (killed(&lever), Some(lever.id), relay::KILL_TIME_MAX),
+        };
+        // What waits for the client is content: none of it may leave after a kill.
+        if lever.is_some() && !client.discard() {
+            client.tear();
+            return (End::Torn(refusal, lever), sent);
+        }
+        let ending = refusal.frames(self.dialect, tail, self.id);
+        client.data(&ending);
+        client.finish();
+        let until = Instant::now() + at_most;
+        let end = relay::flush(self.orders, client, until, End::Cut(refusal, lever)).await;
+        (end, sent + ending.len() as u64)
     }
 }
 

@@ -9,7 +9,7 @@ use super::registry::Seat;
 use crate::control::Switchboard;
 use crate::id::{Epoch, LeverId};
 use crate::table::Table;
-use crate::table::lever::{Act, KilledTools, Lever, OnReroute};
+use crate::table::lever::{Act, KilledTools, Lever, Levers, OnReroute};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -45,12 +45,14 @@ struct Heard {
     switch: Option<LeverId>,
     /// The table whose killed tools were told.
     tools: Epoch,
+    /// Whether only what ends the exchange is told from now on.
+    stays: bool,
 }
 
 impl<'e> Orders<'e> {
     /// The orders to the exchange in `seat`, which begins under `pinned`.
     pub fn new(board: &'e Switchboard, seat: &'e Seat, pinned: &'e Table) -> Orders<'e> {
-        let heard = Heard { switch: None, tools: pinned.epoch };
+        let heard = Heard { switch: None, tools: pinned.epoch, stays: false };
         let seen = AtomicU64::new(pinned.epoch.0);
         Orders { board, seat, pinned, seen, heard: Mutex::new(heard) }
     }
@@ -72,6 +74,33 @@ impl<'e> Orders<'e> {
             Some(order) => Poll::Ready(order),
             None => Poll::Pending,
         }
+    }
+
+    /// Ready with an order that ends the exchange, else this task is woken by the next of any kind.
+    /// The others are kept for [`Orders::poll`]: for who cannot obey them yet, or not any more.
+    pub fn poll_end(&self, cx: &Context<'_>) -> Poll<Ordered> {
+        if let Some(order) = self.look_for_end() {
+            return Poll::Ready(order);
+        }
+        self.seat.listen(cx);
+        match self.look_for_end() {
+            Some(order) => Poll::Ready(order),
+            None => Poll::Pending,
+        }
+    }
+
+    /// The order to end that stands now; the others are kept.
+    pub fn look_for_end(&self) -> Option<Ordered> {
+        if self.seat.must_end() {
+            return Some(Ordered::ShutDown);
+        }
+        if self.is_stale() { self.killed() } else { None }
+    }
+
+    /// The exchange can go nowhere else any more, for its request cannot be sent again: from now on
+    /// only what ends it is told.
+    pub fn stay(&self) {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).stays = true;
     }
 
     /// The order that stands now.
@@ -99,18 +128,28 @@ impl<'e> Orders<'e> {
         self.seat.ended();
     }
 
+    /// Resolves once all that the same lever ordered to end have ended.
+    pub async fn others_ended(&self) {
+        if let Some(tally) = self.seat.obeyed() {
+            tally.all_ended().await;
+        }
+    }
+
     /// Asks the live levers. Kills and shut-downs stand until they are obeyed; the others are told
     /// once.
     #[cold]
     fn ask(&self) -> Option<Ordered> {
         let table = self.board.peek();
         let levers = &table.levers;
-        if let Some(lever) = self.seat.with(|subject| levers.cut(subject).map(Arc::clone)) {
-            self.seat.order(&self.board.tally(lever.id));
-            return Some(Ordered::Killed(lever));
+        if let Some(killed) = self.killed_by(levers) {
+            return Some(killed);
         }
-        // Both fields are replaced whole.
+        // Each field is replaced whole.
         let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        if heard.stays {
+            self.seen.store(table.epoch.0, Ordering::Relaxed);
+            return None;
+        }
         let reroute = self.seat.with(|subject| levers.reroute(subject).map(|(l, _)| Arc::clone(l)));
         if let Some(lever) = reroute
             && matches!(lever.act, Act::Reroute { in_flight: OnReroute::Switch, .. })
@@ -129,5 +168,16 @@ impl<'e> Orders<'e> {
         }
         self.seen.store(table.epoch.0, Ordering::Relaxed);
         None
+    }
+
+    #[cold]
+    fn killed(&self) -> Option<Ordered> {
+        self.killed_by(&self.board.peek().levers)
+    }
+
+    fn killed_by(&self, levers: &Levers) -> Option<Ordered> {
+        let lever = self.seat.with(|subject| levers.cut(subject).map(Arc::clone))?;
+        self.seat.order(&self.board.tally(lever.id));
+        Some(Ordered::Killed(lever))
     }
 }

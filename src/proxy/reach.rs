@@ -19,17 +19,17 @@ impl Reach for Gate {
         at_most: Duration,
     ) -> Pin<Box<dyn Future<Output = ()> + Send + 'r>> {
         Box::pin(async move {
-            let settled = async {
-                for registry in &self.registries {
-                    registry.settle().await;
+            let tally = self.board.tally(lever.id);
+            // All workers begin at once.
+            let reaching: Vec<_> =
+                self.registries.iter().map(|registry| registry.reach(lever, &tally)).collect();
+            let reached = async {
+                for worker in reaching {
+                    worker.await;
                 }
             };
-            if tokio::time::timeout(SETTLE_MAX, settled).await.is_err() {
+            if tokio::time::timeout(SETTLE_MAX, reached).await.is_err() {
                 tracing::warn!(lever = %lever.id, "a worker is in one step for long; it obeys the lever at its next");
-            }
-            let tally = self.board.tally(lever.id);
-            for registry in &self.registries {
-                registry.reach(lever, &tally);
             }
             let _ = tokio::time::timeout(at_most, tally.all_ended()).await;
         })

@@ -9,6 +9,7 @@ use crate::id::{AppName, ModelName, ProviderName, RouteName};
 use crate::table::lever::{Lever, Scope, Subject};
 use futures_util::task::AtomicWaker;
 use std::collections::HashMap;
+use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll};
@@ -70,6 +71,8 @@ struct Known {
     about: About,
     /// The lever that ordered its end, until that is written.
     ordered: Option<Arc<Tally>>,
+    /// The lever whose order was obeyed last: its seat may outlive the ending.
+    obeyed: Option<Arc<Tally>>,
 }
 
 impl Entry {
@@ -80,7 +83,8 @@ impl Entry {
 
     /// Counts it under a lever that orders its end, once.
     fn order(known: &mut Known, tally: &Arc<Tally>) {
-        if known.ordered.is_none() {
+        let is_obeyed = known.obeyed.as_ref().is_some_and(|obeyed| Arc::ptr_eq(obeyed, tally));
+        if known.ordered.is_none() && !is_obeyed {
             tally.order();
             known.ordered = Some(Arc::clone(tally));
         }
@@ -109,14 +113,6 @@ impl Registry {
         let _ = self.runtime.set(runtime);
     }
 
-    /// Resolves once every step that ran on the worker when this was called is over.
-    pub async fn settle(&self) {
-        // The worker has one thread: a task of ours runs only between two steps of others.
-        if let Some(runtime) = self.runtime.get() {
-            let _ = runtime.spawn(async {}).await;
-        }
-    }
-
     /// Orders every open exchange to end; gives their number.
     pub fn end_all(&self) -> usize {
         let open = self.entries();
@@ -127,8 +123,33 @@ impl Registry {
         open.len()
     }
 
-    /// Wakes every exchange that `lever` reaches, and counts those that it ends.
-    pub fn reach(&self, lever: &Lever, tally: &Arc<Tally>) {
+    /// Wakes every exchange that `lever` reaches, and counts those that it ends. Begins at once;
+    /// resolves when that is done, and with it every step that ran on the worker before.
+    ///
+    /// The worker does it itself. It has one thread, so that this runs only between two steps of
+    /// exchanges; and a wake-up from its own thread is a push to a queue, behind which goes
+    /// whatever an exchange leaves for later.
+    pub fn reach(
+        self: &Arc<Self>,
+        lever: &Arc<Lever>,
+        tally: &Arc<Tally>,
+    ) -> impl Future<Output = ()> + Send + use<> {
+        let (registry, lever, tally) = (Arc::clone(self), Arc::clone(lever), Arc::clone(tally));
+        let worker = self.runtime.get().map(|runtime| {
+            let registry = Arc::clone(&registry);
+            let (lever, tally) = (Arc::clone(&lever), Arc::clone(&tally));
+            runtime.spawn(async move { registry.wake(&lever, &tally) })
+        });
+        async move {
+            match worker {
+                // A worker that has ended has no exchange either.
+                Some(worker) => worker.await.unwrap_or_default(),
+                None => registry.wake(&lever, &tally),
+            }
+        }
+    }
+
+    fn wake(&self, lever: &Lever, tally: &Arc<Tally>) {
         let cuts = lever.cuts();
         for entry in self.entries() {
             let is_reached = {
@@ -196,9 +217,16 @@ impl Seat {
 
     /// The ending that a lever ordered is written.
     pub fn ended(&self) {
-        if let Some(tally) = self.entry.known().ordered.take() {
+        let mut known = self.entry.known();
+        if let Some(tally) = known.ordered.take() {
             tally.end();
+            known.obeyed = Some(tally);
         }
+    }
+
+    /// The lever whose order was obeyed last.
+    pub fn obeyed(&self) -> Option<Arc<Tally>> {
+        self.entry.known().obeyed.clone()
     }
 
     /// Whether the process ends.

@@ -28,7 +28,9 @@ use tokio::time::{Instant, sleep_until};
 /// How long an ending may take to reach a client that does not read.
 const ENDING_TIME_MAX: Duration = Duration::from_secs(5);
 /// The same for an ending that a lever ordered.
-const KILL_TIME_MAX: Duration = Duration::from_millis(200);
+pub(super) const KILL_TIME_MAX: Duration = Duration::from_millis(200);
+/// How long an exchange that a lever has ended leaves the machine to the others that it ends.
+const OTHERS_TIME_MAX: Duration = Duration::from_millis(100);
 
 /// The head of an answer, ready to be queued once the first event allows it.
 #[derive(Debug)]
@@ -154,9 +156,11 @@ pub async fn run<C: Client>(
                     } else {
                         "the provider sent nothing for longer than the route allows"
                     };
-                    return Poll::Ready(
-                        moving.broke(client, Refusal::new(Class::Timeout, what), now < waits.total),
-                    );
+                    return Poll::Ready(moving.broke(
+                        client,
+                        Refusal::new(Class::Timeout, what),
+                        now < waits.total,
+                    ));
                 }
                 timer.as_mut().reset(due);
             }
@@ -172,8 +176,9 @@ pub async fn run<C: Client>(
         End::Cut(_, Some(_)) => {
             let end = flush(orders, client, Instant::now() + KILL_TIME_MAX, end).await;
             orders.ended();
-            // What is left to do of this exchange can wait until the others have their endings.
-            tokio::task::yield_now().await;
+            // What is left to do of this exchange, closing the provider's connection first of all,
+            // can wait until the others have their endings.
+            let _ = tokio::time::timeout(OTHERS_TIME_MAX, orders.others_ended()).await;
             end
         }
         End::Broken(..) | End::Switched => {
@@ -197,6 +202,10 @@ pub struct Counted {
 
 /// Sends what is queued, until `until`. A kill tears what a client has not taken by then; the
 /// ending that a lever wrote is not torn by the next lever.
+///
+/// Whoever queued it has asked for orders in the same step, so the first try asks for none: were
+/// a small answer torn for a kill that came in that step, its client would see a broken connection
+/// and no refusal.
 pub(super) async fn flush<C: Client>(
     orders: &Orders<'_>,
     client: &mut C,
@@ -205,14 +214,24 @@ pub(super) async fn flush<C: Client>(
 ) -> End {
     let mut timer = pin!(sleep_until(until));
     let is_content = matches!(end, End::Whole);
+    let mut is_first = true;
     let flushed = poll_fn(|cx| {
-        if is_content && let Poll::Ready(Ordered::Killed(lever)) = orders.poll(cx) {
+        if !is_first
+            && is_content
+            && let Some(lever) = poll_kill(orders, cx)
+        {
             return Poll::Ready(Flushed::Killed(lever));
         }
         match client.poll_flush(cx) {
             Poll::Ready(Ok(())) => return Poll::Ready(Flushed::All),
             Poll::Ready(Err(_)) => return Poll::Ready(Flushed::Gone),
             Poll::Pending => {}
+        }
+        if std::mem::take(&mut is_first)
+            && is_content
+            && let Some(lever) = poll_kill(orders, cx)
+        {
+            return Poll::Ready(Flushed::Killed(lever));
         }
         timer.as_mut().poll(cx).map(|()| Flushed::Late)
     })
@@ -229,12 +248,21 @@ pub(super) async fn flush<C: Client>(
             match end {
                 End::Cut(refusal, lever) | End::Torn(refusal, lever) => End::Torn(refusal, lever),
                 End::Unusable(refusal) => End::Torn(refusal, None),
-                End::Whole
-                | End::Ordered(_)
-                | End::Broken(..)
-                | End::Switched
-                | End::Gone => End::Gone,
+                End::Whole | End::Ordered(_) | End::Broken(..) | End::Switched | End::Gone => {
+                    End::Gone
+                }
             }
+        }
+    }
+}
+
+/// The kill that stands now; if there is none, this task is woken by the next. What else is
+/// ordered comes too late for an answer that is whole.
+fn poll_kill(orders: &Orders<'_>, cx: &Context<'_>) -> Option<Arc<Lever>> {
+    match orders.poll_end(cx) {
+        Poll::Ready(Ordered::Killed(lever)) => Some(lever),
+        Poll::Ready(Ordered::ShutDown | Ordered::Switch(_) | Ordered::Tools(_)) | Poll::Pending => {
+            None
         }
     }
 }

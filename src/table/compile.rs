@@ -7,9 +7,9 @@
 use super::file::{self, File, Link, RoutePart, TargetPart};
 use super::reader::{Reader, listed, nearest, shown};
 use super::{
-    AppIndex, Capture, Family, Limit, Lookup, Matcher, Midstream, Prepared, Prices, Provider, ProviderIndex,
-    RetryPolicy, Route, RouteIndex, Routes, Source, Table, Target, TargetIndex, Timeouts, Unit, Weighted,
-    codes,
+    AppIndex, Capture, Family, Limit, Lookup, Matcher, Midstream, Prepared, Prices, Provider,
+    ProviderIndex, RetryPolicy, Route, RouteIndex, Routes, Source, Table, Target, TargetIndex,
+    Timeouts, Unit, Weighted, codes,
 };
 use crate::id::{Epoch, ModelName, RouteName};
 use crate::table::diagnostic::Severity;

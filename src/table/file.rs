@@ -11,7 +11,8 @@ mod routes;
 
 use super::reader::{Reader, Section, Text, Value, shown};
 use super::{
-    App, Capture, Midstream, Limit, Pattern, Price, Provider, RetryPolicy, Server, Timeouts, Tls, codes, value,
+    App, Capture, Limit, Midstream, Pattern, Price, Provider, RetryPolicy, Server, Timeouts, Tls,
+    codes, value,
 };
 use crate::id::{AppName, ModelName};
 use crate::wire::Dialect;

@@ -122,7 +122,7 @@ impl std::fmt::Debug for Meters {
 }
 
 /// The kinds of levers, and what may happen to one.
-const LEVER_KINDS: [&str; 2] = ["kill", "reroute"];
+const LEVER_KINDS: [&str; 3] = ["kill", "limit", "reroute"];
 const LEVER_CHANGES: [&str; 4] = ["pull", "extend", "lift", "expire"];
 
 const METADATA: Metadata<'static> = Metadata::new("firedoor", Verbosity::INFO, None);

@@ -94,10 +94,9 @@ impl Splitter {
             (Place::Open | Place::Comma, b'{') => (Place::Element, 1),
             (Place::Element, b',') => (Place::Comma, 0),
             (Place::Open | Place::Element, b']') => (Place::Closed, 0),
-            (
-                Place::Start | Place::Open | Place::Comma | Place::Element | Place::Closed,
-                _,
-            ) => return Err(Damage::Array),
+            (Place::Start | Place::Open | Place::Comma | Place::Element | Place::Closed, _) => {
+                return Err(Damage::Array);
+            }
         };
         Ok(byte == b']')
     }

@@ -2,8 +2,53 @@
 
 use super::{Answer, End, Gateway, Head, wait_for};
 use serde_json::Value;
+use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
+
+/// One call of the admin API through the unix socket in `folder`.
+pub fn admin_send(
+    folder: &Path,
+    method: &str,
+    path: &str,
+    fields: &[(&str, &str)],
+    body: Option<&str>,
+) -> Result<Answer, End> {
+    let gone = |_| End::Closed;
+    let mut socket = UnixStream::connect(folder.join("admin.sock")).map_err(gone)?;
+    let mut head = format!("{method} {path} HTTP/1.1\r\nhost: local\r\nconnection: close\r\n");
+    for (name, value) in fields {
+        write!(head, "{name}: {value}\r\n").unwrap();
+    }
+    if body.is_some() || method == "POST" {
+        let length = body.map_or(0, str::len);
+        write!(head, "content-type: application/json\r\ncontent-length: {length}\r\n").unwrap();
+    }
+    let whole = format!("{head}\r\n{}", body.unwrap_or(""));
+    socket.write_all(whole.as_bytes()).map_err(gone)?;
+    let mut raw = Vec::new();
+    socket.read_to_end(&mut raw).map_err(gone)?;
+    let end = raw.windows(4).position(|window| window == b"\r\n\r\n").ok_or(End::Closed)?;
+    let body = raw.split_off(end + 4);
+    let text = String::from_utf8_lossy(&raw).into_owned();
+    let mut lines = text.trim_end().split("\r\n");
+    let status = lines.next().and_then(|line| line.get(9..12)?.parse().ok());
+    let field = |line: &str| {
+        let (name, value) = line.split_once(':')?;
+        Some((name.to_owned(), value.trim().to_owned()))
+    };
+    let status = status.ok_or_else(|| End::Malformed(text.clone()))?;
+    let head = Head { status, fields: lines.filter_map(field).collect(), raw };
+    let answer = Answer { head, body };
+    assert!(!answer.head.is_chunked(), "{method} {path}: answers of the API are whole");
+    let length = answer.head.field("content-length").and_then(|length| length.parse().ok());
+    // A process that was killed in the middle of its answer has not given one.
+    if length.is_some_and(|length: usize| length != answer.body.len()) {
+        return Err(End::Closed);
+    }
+    Ok(answer)
+}
 
 impl Gateway {
     /// One call of the admin API through the unix socket, as an admin.
@@ -13,27 +58,24 @@ impl Gateway {
 
     /// The same, for a gateway that may be on its way out.
     pub fn try_admin_call(&self, method: &str, path: &str) -> Result<Answer, End> {
-        let gone = |_| End::Closed;
-        let mut socket = UnixStream::connect(self.data_dir().join("admin.sock")).map_err(gone)?;
-        let head = format!("{method} {path} HTTP/1.1\r\nhost: local\r\nconnection: close\r\n");
-        let length = if method == "POST" { "content-length: 0\r\n" } else { "" };
-        socket.write_all(format!("{head}{length}\r\n").as_bytes()).map_err(gone)?;
-        let mut raw = Vec::new();
-        socket.read_to_end(&mut raw).map_err(gone)?;
-        let end = raw.windows(4).position(|window| window == b"\r\n\r\n").ok_or(End::Closed)?;
-        let body = raw.split_off(end + 4);
-        let text = String::from_utf8_lossy(&raw).into_owned();
-        let mut lines = text.trim_end().split("\r\n");
-        let status = lines.next().and_then(|line| line.get(9..12)?.parse().ok());
-        let field = |line: &str| {
-            let (name, value) = line.split_once(':')?;
-            Some((name.to_owned(), value.trim().to_owned()))
-        };
-        let status = status.ok_or_else(|| End::Malformed(text.clone()))?;
-        let head = Head { status, fields: lines.filter_map(field).collect(), raw };
-        let answer = Answer { head, body };
-        assert!(!answer.head.is_chunked(), "{method} {path}: answers of the API are whole");
-        Ok(answer)
+        admin_send(&self.data_dir(), method, path, &[], None)
+    }
+
+    /// A call with a JSON body.
+    pub fn admin_send(&self, method: &str, path: &str, body: &Value) -> Answer {
+        self.admin_send_with(method, path, &[], body)
+    }
+
+    /// The same with header fields.
+    pub fn admin_send_with(
+        &self,
+        method: &str,
+        path: &str,
+        fields: &[(&str, &str)],
+        body: &Value,
+    ) -> Answer {
+        admin_send(&self.data_dir(), method, path, fields, Some(&body.to_string()))
+            .unwrap_or_else(|end| panic!("{method} {path}: {end:?}"))
     }
 
     /// A `GET` of the admin API.

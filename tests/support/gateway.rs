@@ -33,16 +33,53 @@ impl Gateway {
         let folder = tempfile::tempdir().unwrap();
         let config = folder.path().join("routes.toml");
         std::fs::write(&config, completed(routes, folder.path())).unwrap();
-        let arguments = ["serve", "--config", config.to_str().unwrap()];
-        let mut process = Process::firedoor_under(wrapper, &arguments, variables);
+        let process = launch(wrapper, &config, &[], variables);
+        Gateway::listening(process, folder)
+            .unwrap_or_else(|(_, said)| panic!("the gateway ended at once: {said}"))
+    }
+
+    /// Waits until `process` listens; else how it ended and what it said.
+    fn listening(
+        mut process: Process,
+        folder: tempfile::TempDir,
+    ) -> Result<Gateway, (Ended, String)> {
         let listen = folder.path().join("data").join("listen.json");
-        let (data, admin) = wait_for("listen.json", || {
+        let found = wait_for("listen.json", || {
             if let Some(status) = process.ended() {
-                panic!("the gateway ended at once ({status}): {}", process.stderr.text());
+                return Some(Err(status.code()));
             }
-            addresses(&listen, process.id())
+            addresses(&listen, process.id()).map(Ok)
         });
-        Gateway { process, data, admin, folder }
+        match found {
+            Ok((data, admin)) => Ok(Gateway { process, data, admin, folder }),
+            Err(code) => {
+                let said = process.stderr.whole();
+                Err((Ended { code, folder }, said))
+            }
+        }
+    }
+
+    /// Starts it again on the same configuration and state, after its process was killed or has
+    /// ended; `more` goes behind `serve`. Ports are new.
+    ///
+    /// # Errors
+    /// It ended at once: how, and what it said.
+    pub fn again(
+        mut self,
+        more: &[&str],
+        variables: &[(&str, &str)],
+    ) -> Result<Gateway, (Ended, String)> {
+        self.process.kill();
+        let config = self.config();
+        let Gateway { process, folder, .. } = self;
+        drop(process);
+        Gateway::listening(launch(&[], &config, more, variables), folder)
+    }
+
+    /// The same, of which the test expects that it starts.
+    #[must_use]
+    pub fn restarted(self) -> Gateway {
+        self.again(&[], &[]).unwrap_or_else(|(_, said)| panic!("the gateway ended at once: {said}"))
     }
 
     /// Its configuration file.
@@ -67,6 +104,34 @@ impl Gateway {
         let file = self.data_dir().join("admin.token");
         wait_for("the admin's token", || std::fs::read_to_string(&file).ok()).trim().to_owned()
     }
+}
+
+/// A gateway that did not start.
+pub struct Ended {
+    /// Its exit code.
+    pub code: Option<i32>,
+    folder: tempfile::TempDir,
+}
+
+impl Ended {
+    /// Its data folder.
+    pub fn data_dir(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// Tries once more.
+    ///
+    /// # Errors
+    /// It ended at once again.
+    pub fn again(self, more: &[&str]) -> Result<Gateway, (Ended, String)> {
+        let config = self.folder.path().join("routes.toml");
+        Gateway::listening(launch(&[], &config, more, &[]), self.folder)
+    }
+}
+
+fn launch(wrapper: &[&str], config: &Path, more: &[&str], variables: &[(&str, &str)]) -> Process {
+    let arguments = [&["serve", "--config", config.to_str().unwrap()], more].concat();
+    Process::firedoor_under(wrapper, &arguments, variables)
 }
 
 /// The first addresses in `listen.json`; `None` while the process `id` has not written it.

@@ -23,9 +23,10 @@ mod mock;
 mod process;
 mod upstream;
 
+pub use admin::admin_send;
 pub use client::{Answer, Client, End, Head, get, get_json, post};
 pub use dialects::{CASES, Case, frames, routes_to};
-pub use gateway::Gateway;
+pub use gateway::{Ended, Gateway};
 pub use mock::{MockProcess, MockServer};
 pub use process::Process;
 pub use upstream::{Upstream, read_request};

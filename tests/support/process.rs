@@ -99,6 +99,11 @@ impl Process {
         self.signal(rustix::process::Signal::HUP);
     }
 
+    /// Sends SIGKILL and does not wait.
+    pub fn strike(&self) {
+        self.signal(rustix::process::Signal::KILL);
+    }
+
     /// Kills it on the spot (SIGKILL) and waits for its end.
     pub fn kill(&mut self) {
         // It may have ended by itself.
@@ -151,6 +156,12 @@ impl Lines {
     /// All of it so far.
     pub fn text(&self) -> String {
         self.0.0.lock().unwrap().lines.join("\n")
+    }
+
+    /// All of it, once the process has closed it.
+    pub fn whole(&self) -> String {
+        self.find("the end of the output", |_| false);
+        self.text()
     }
 
     /// The first line that `wanted` takes, waiting for it; `None` if the output ends before.

@@ -58,7 +58,11 @@ fn every_route_takes_its_role_and_no_other() {
             };
             let is_refused = head.status == 403 || head.status == 401;
             assert_eq!(is_let_in, !is_refused, "{path} as {name}: {}", head.status);
-            assert!(is_refused || [200, 400, 404].contains(&head.status), "{path}: {}", head.status);
+            assert!(
+                is_refused || [200, 400, 404].contains(&head.status),
+                "{path}: {}",
+                head.status
+            );
         }
         let is_open = endpoint.access == Access::Open;
         let mut refusals = Vec::new();
@@ -97,7 +101,9 @@ fn the_planes_are_apart() {
             Verb::Post => post(gateway.data, &path, &fields, "{}"),
             Verb::Delete => raw(
                 gateway.data,
-                &format!("DELETE {path} HTTP/1.1\r\nhost: h\r\nauthorization: Bearer token-admin\r\n\r\n"),
+                &format!(
+                    "DELETE {path} HTTP/1.1\r\nhost: h\r\nauthorization: Bearer token-admin\r\n\r\n"
+                ),
             ),
         };
         assert!([200, 404].contains(&answer.status()), "{path}: {}", answer.text());

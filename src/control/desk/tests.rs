@@ -3,6 +3,7 @@
 use super::*;
 use crate::control::log::MemoryLog;
 use crate::control::log::memory::Failing;
+use crate::table::lever::Scope;
 use crate::table::lever::{OnKill, OnReroute};
 use proptest::prelude::*;
 

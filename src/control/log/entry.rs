@@ -138,9 +138,8 @@ impl Stored {
     /// # Errors
     /// It is not what was written, or of a later version.
     pub fn read(self, after: Rev, before: Hash) -> Result<Entry, ReadFault> {
-        let damaged = |what: &str| {
-            Err(ReadFault::Corrupt(format!("revision {}: {what}", self.rev)))
-        };
+        let damaged =
+            |what: &str| Err(ReadFault::Corrupt(format!("revision {}: {what}", self.rev)));
         if self.rev != after.next() {
             return damaged(&format!("it stands behind revision {after}"));
         }
@@ -150,9 +149,9 @@ impl Stored {
         }
         match (serde_json::from_str(&self.change), serde_json::from_str(&self.audit)) {
             (Ok(change), Ok(audit)) => Ok(Entry { rev: self.rev, change, audit, hash }),
-            (Err(error), _) | (_, Err(error)) => {
-                damaged(&format!("it cannot be read ({error}); was it written by a newer Firedoor?"))
-            }
+            (Err(error), _) | (_, Err(error)) => damaged(&format!(
+                "it cannot be read ({error}); was it written by a newer Firedoor?"
+            )),
         }
     }
 }

@@ -58,7 +58,8 @@ impl SqliteLog {
     /// # Errors
     /// It cannot be opened, is no log, or is damaged.
     pub fn open(path: &Path, lineage: &str) -> Result<SqliteLog, ReadFault> {
-        let unavailable = |why: String| ReadFault::Unavailable(format!("{}: {why}", path.display()));
+        let unavailable =
+            |why: String| ReadFault::Unavailable(format!("{}: {why}", path.display()));
         // Made private before SQLite writes into it.
         OpenOptions::new()
             .create(true)
@@ -210,8 +211,8 @@ fn append(
     if found != expected {
         return Err(AppendFault::Conflict { head: found });
     }
-    let (stored, _) = Stored::new(expected.next(), before, change, audit)
-        .map_err(AppendFault::Unavailable)?;
+    let (stored, _) =
+        Stored::new(expected.next(), before, change, audit).map_err(AppendFault::Unavailable)?;
     transaction
         .execute(
             "INSERT INTO changes VALUES (?1, ?2, ?3, ?4)",
@@ -226,6 +227,10 @@ fn append(
 fn read(shared: &Shared, connection: &Connection, after: Rev) -> Result<Vec<Entry>, ReadFault> {
     shared.still_there().map_err(ReadFault::Unavailable)?;
     let fault = |error: rusqlite::Error| fault_of_reading(&shared.path, &error);
+    let damaged = |fault: ReadFault| match fault {
+        ReadFault::Corrupt(why) => ReadFault::Corrupt(format!("{}: {why}", shared.path.display())),
+        other @ ReadFault::Unavailable(_) => other,
+    };
     let mut last = (after, Hash::default());
     if after > Rev(0) {
         let sql = "SELECT hash FROM changes WHERE rev = ?1";
@@ -235,7 +240,7 @@ fn read(shared: &Shared, connection: &Connection, after: Rev) -> Result<Vec<Entr
             .map_err(fault)?;
         match before.and_then(|bytes| bytes.try_into().ok()) {
             Some(hash) => last.1 = Hash(hash),
-            None => return Err(ReadFault::Corrupt(format!("revision {after} is gone"))),
+            None => return Err(damaged(ReadFault::Corrupt(format!("revision {after} is gone")))),
         }
     }
     let sql = "SELECT rev, change, audit, hash FROM changes WHERE rev > ?1 ORDER BY rev";
@@ -252,7 +257,7 @@ fn read(shared: &Shared, connection: &Connection, after: Rev) -> Result<Vec<Entr
         .map_err(fault)?;
     let mut entries = Vec::new();
     for row in rows {
-        let entry = row.map_err(fault)?.read(last.0, last.1)?;
+        let entry = row.map_err(fault)?.read(last.0, last.1).map_err(damaged)?;
         last = (entry.rev, entry.hash);
         entries.push(entry);
     }

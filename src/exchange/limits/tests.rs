@@ -439,9 +439,9 @@ fn what_is_estimated() {
         limit: None,
         loops_met: Vec::new(),
         lever: None,
-            losses: crate::wire::loss::Losses::default(),
-            seams: vec![],
-            fault: None,
+        losses: crate::wire::loss::Losses::default(),
+        seams: vec![],
+        fault: None,
     };
     let told = |input, output| Counts { input, output, ..Counts::default() };
     // 100 bytes were asked, 34 text events and 2,000 bytes came.

@@ -47,7 +47,8 @@ fn events(dialect: Dialect, bytes: &[u8]) -> Vec<Event<'static>> {
 }
 
 fn frames(bytes: &[u8]) -> Vec<&[u8]> {
-    let (mut frames, mut rest, mut splitter) = (Vec::new(), bytes, Splitter::new(crate::wire::framing::Framing::Sse));
+    let (mut frames, mut rest, mut splitter) =
+        (Vec::new(), bytes, Splitter::new(crate::wire::framing::Framing::Sse));
     while let Ok(Some(end)) = splitter.next(rest) {
         frames.push(&rest[..end]);
         rest = &rest[end..];

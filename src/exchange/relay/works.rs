@@ -9,8 +9,8 @@
 use super::calls::Calls;
 use super::resume::Resumed;
 use super::toolguard::{Encoding, Filtered, Guard};
-use crate::table::lever::KilledTools;
 use super::{Broken, CallHold, HELD_CALL_BYTES_MAX, Plan, ToolKill};
+use crate::table::lever::KilledTools;
 use crate::wire::event::Event;
 use crate::wire::loss::Losses;
 use crate::wire::refusal::Refusal;

@@ -75,7 +75,8 @@ impl Exchange<'_> {
                 Dialect::OpenaiChat | Dialect::OpenaiResponses => Continue::Instruct,
             };
             let body = edited.as_deref().unwrap_or(content);
-            let body = continued(caller, body, delivered, how).map_err(|error| unreadable(&error))?;
+            let body =
+                continued(caller, body, delivered, how).map_err(|error| unreadable(&error))?;
             edited = Some(body);
         }
         let asked = wanted.model.as_deref();

@@ -1,7 +1,7 @@
 //! Levers on the way of one exchange: refused before it is read, before each attempt, or in one.
 
 use super::book::Book;
-use super::{Attempted, Exchange, Failed, Wanted, shutting_down};
+use super::{Attempted, Exchange, Failed, Stop, Wanted, shutting_down};
 use crate::exchange::attempts::Failure;
 use crate::exchange::{forward, identity};
 use crate::proxy::orders::Ordered;
@@ -45,6 +45,27 @@ impl Exchange<'_> {
         match levers.kill(&subject).filter(|lever| !lever.scope.names_target()) {
             Some(lever) => Err(self.refuse_killed(book, lever)),
             None => Ok(()),
+        }
+    }
+
+    /// Writes down what the head alone says, while the body is awaited.
+    pub(super) fn take_seat_unread(&self) {
+        let who = identity::read(self.asked.headers, &Hints::default(), |_| Box::default());
+        self.seat.tell(|about| {
+            about.app =
+                self.admission.app.map(|index| self.table.apps[usize::from(index.0)].name.clone());
+            about.agent = who.agent;
+            about.session = who.session;
+        });
+    }
+
+    /// What an order to end makes of an exchange of which nothing was sent to anybody.
+    pub(super) fn end_unsent(&self, book: &mut Book<'_>, order: Ordered) -> Stop {
+        match self.obey(book, order) {
+            Attempted::Stop(stop) => stop,
+            Attempted::Failed(failed) => failed.refusal.into(),
+            // Only what ends it was asked for.
+            Attempted::Rerouted | Attempted::Ran(_) => shutting_down().into(),
         }
     }
 
@@ -92,6 +113,8 @@ impl Exchange<'_> {
             None => Ok(()),
             Some(lever) => {
                 let refusal = self.refuse_killed(book, &lever);
+                // It has left the target, wherever it goes from here.
+                self.seat.ended();
                 Err(Failed { failure: Failure::Killed, refusal })
             }
         }

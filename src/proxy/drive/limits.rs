@@ -10,7 +10,9 @@ use crate::exchange::facts::{Facts, Identity, Outcome};
 use crate::exchange::forward;
 use crate::exchange::limits::estimate::{self, dearer, need_at};
 use crate::exchange::limits::{Admitted, Cost, Need, Telling, Used, Who};
+use crate::id::LeverId;
 use crate::proxy::Gate;
+use crate::table::lever::Subject;
 use crate::table::{AppIndex, Money, Price, Route, Table, TargetIndex, Unit, cost};
 use crate::wire::refusal::{Class, Refusal};
 use crate::wire::request::output_max;
@@ -51,9 +53,19 @@ impl Exchange<'_> {
             output_max: None,
             calls: Vec::new(),
         };
-        if let (false, Some(facts)) = (table.limits.is_empty(), &mut book.facts) {
+        let by_levers;
+        let mut limits = &table.limits[..];
+        if table.levers.has_limits() {
+            let own = self.seat.with(|subject| {
+                let subject = Subject { model: wanted.model.as_deref(), ..*subject };
+                table.levers.limits(&subject).into_iter().cloned().collect::<Vec<_>>()
+            });
+            by_levers = [limits, &own].concat();
+            limits = &by_levers;
+        }
+        if let (false, Some(facts)) = (limits.is_empty(), &mut book.facts) {
             let who = who(&facts.identity, counting.app, facts.model_asked.as_deref());
-            let is_metered = table.limits.iter().any(|limit| {
+            let is_metered = limits.iter().any(|limit| {
                 who.is_under(limit) && (limit.counts(Unit::Tokens) || limit.counts(Unit::Money))
             });
             let mut need = Need::default();
@@ -62,7 +74,7 @@ impl Exchange<'_> {
                 need = self.need(wanted, route, facts.request_bytes, counting.output_max);
             }
             let now = self.gate.clock.now();
-            match self.gate.limits.begin(&table.limits, &who, &need, now) {
+            match self.gate.limits.begin(limits, &who, &need, now) {
                 Ok(admitted) => {
                     self.tell_unpriced(&admitted, facts);
                     counting.admitted = Some(admitted);
@@ -71,7 +83,14 @@ impl Exchange<'_> {
                     let name = &refused.limit;
                     self.gate.telemetry.meters().limit_refused(name, refused.met.name());
                     facts.limit = Some(Arc::clone(name));
-                    return Err(Refusal::new(Class::Limited, refused.to_string()));
+                    let lever = LeverId::parse(name);
+                    facts.lever = lever;
+                    if let Some(lever) = lever {
+                        self.gate.board.tally(lever).refuse();
+                    }
+                    let reference = lever.map(|lever| lever.to_string().into());
+                    let message = refused.to_string().into();
+                    return Err(Refusal { class: Class::Limited, message, reference });
                 }
             }
         }

@@ -12,9 +12,10 @@ mod limits;
 mod pass;
 mod read;
 mod send;
-mod under_way;
 #[cfg(test)]
 mod tests;
+mod under_way;
+mod wait;
 
 use super::client::Client;
 use super::orders::{Ordered, Orders};
@@ -33,16 +34,15 @@ use crate::wire::event::Span;
 use crate::wire::loss::Losses;
 use crate::wire::refusal::{Class, Refusal};
 use book::{Book, blank};
-use under_way::UnderWay;
-pub(super) use contain::killed;
 use bytes::Bytes;
+pub(super) use contain::killed;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
+use under_way::UnderWay;
+use wait::Interrupt;
 
 /// How long a request's body may take in all; each piece of it has the client's idle timeout.
 const BODY_TIME_MAX: Duration = Duration::from_mins(10);
@@ -225,6 +225,14 @@ struct Wanted {
     body: Body,
 }
 
+impl Wanted {
+    /// Whether the body went to a provider and is gone.
+    fn is_spent(&self, book: &Book<'_>) -> bool {
+        matches!(self.body, Body::Streamed)
+            && book.facts.as_ref().is_some_and(|facts| facts.attempts > 0)
+    }
+}
+
 /// The request's body.
 enum Body {
     /// Read whole, as it came; `plain` is its content where it came compressed.
@@ -273,17 +281,19 @@ enum Attempted {
     Stop(Stop),
 }
 
+/// How a pause between two attempts ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Paused {
+    /// The next attempt is due.
+    Over,
+    /// A lever sends it elsewhere.
+    Rerouted,
+}
+
 impl Attempted {
     fn done(after: After) -> Attempted {
         Attempted::Ran(Ran::Done(after))
     }
-}
-
-/// What ended a wait early.
-enum Interrupt {
-    Gone,
-    Ordered(Ordered),
-    Late,
 }
 
 impl Exchange<'_> {
@@ -295,7 +305,7 @@ impl Exchange<'_> {
         }
         book.note(|facts| facts.dialect = admission.dialect);
         self.refuse_unread(book)?;
-        let body = self.read_body(client, Instant::now() + BODY_TIME_MAX).await?;
+        let body = self.read_body(client, book, Instant::now() + BODY_TIME_MAX).await?;
         let wanted = self.read_view(body, book)?;
         let route = self.route(&wanted, book)?;
         self.take_seat(book, &wanted, route);
@@ -373,14 +383,16 @@ impl Exchange<'_> {
                 Attempted::Stop(stop) => break stop,
                 Attempted::Failed(failed) => failed,
                 Attempted::Rerouted => {
-                    attempts = self.choose_live(wanted, route);
-                    match attempts.first() {
-                        Some(first) => step = first,
-                        None => break no_target(route).into(),
+                    match self.choose_anew(wanted, route) {
+                        Ok(anew) => (attempts, step) = anew,
+                        Err(stop) => break stop,
                     }
                     continue;
                 }
             };
+            if wanted.is_spent(book) {
+                break failed.refusal.into();
+            }
             let has_budget = health.has_budget() && matches!(wanted.body, Body::Whole { .. });
             match attempts.after(failed.failure, has_budget, random()) {
                 Next::GiveUp => break failed.refusal.into(),
@@ -389,12 +401,17 @@ impl Exchange<'_> {
                         health.pay_retry();
                     }
                     let pause_until = until.min(Instant::now() + pause);
-                    if !pause.is_zero()
-                        && let Err(stop) = self.pause(client, pause_until).await
-                    {
-                        break stop;
-                    }
                     step = next;
+                    if !pause.is_zero() {
+                        match self.pause(client, pause_until).await {
+                            Ok(Paused::Over) => {}
+                            Ok(Paused::Rerouted) => match self.choose_anew(wanted, route) {
+                                Ok(anew) => (attempts, step) = anew,
+                                Err(stop) => break stop,
+                            },
+                            Err(stop) => break stop,
+                        }
+                    }
                 }
             }
         };
@@ -426,20 +443,28 @@ impl Exchange<'_> {
 
     fn chain(&self, levers: &Levers, wanted: &Wanted, route: &Route) -> Attempts {
         self.seat.with(|subject| {
-            let choice = Choice {
-                model: wanted.model.as_deref(),
-                subject: *subject,
-                pick: random(),
-            };
+            let choice =
+                Choice { model: wanted.model.as_deref(), subject: *subject, pick: random() };
             Attempts::new(&self.table.files, levers, route, &choice)
         })
     }
 
-    /// Waits, unless the client leaves or the process ends. A lever is met at the next attempt.
-    async fn pause<C: Client>(&self, client: &mut C, until: Instant) -> Result<(), Stop> {
+    /// The first of the targets that the levers in force now leave.
+    fn choose_anew(&self, wanted: &Wanted, route: &Route) -> Result<(Attempts, Step), Stop> {
+        let mut attempts = self.choose_live(wanted, route);
+        match attempts.first() {
+            Some(first) => Ok((attempts, first)),
+            None => Err(no_target(route).into()),
+        }
+    }
+
+    /// Waits, unless the client leaves or the process ends. A kill is met at the next attempt.
+    async fn pause<C: Client>(&self, client: &mut C, until: Instant) -> Result<Paused, Stop> {
         match self.race(client, until, std::future::pending::<()>()).await {
-            Ok(()) | Err(Interrupt::Late | Interrupt::Ordered(Ordered::Killed(_))) => Ok(()),
-            Err(Interrupt::Ordered(Ordered::Switch(_) | Ordered::Tools(_))) => Ok(()),
+            Ok(()) | Err(Interrupt::Late | Interrupt::Ordered(Ordered::Killed(_))) => {
+                Ok(Paused::Over)
+            }
+            Err(Interrupt::Ordered(Ordered::Switch(_) | Ordered::Tools(_))) => Ok(Paused::Rerouted),
             Err(Interrupt::Gone) => Err(Stop::Gone),
             Err(Interrupt::Ordered(Ordered::ShutDown)) => Err(shutting_down().into()),
         }
@@ -578,30 +603,6 @@ impl Exchange<'_> {
             Err(local::Unanswered::Refused(refusal)) => Attempted::Stop(refusal.into()),
             Err(local::Unanswered::Ordered(order)) => self.obey(book, order),
         }
-    }
-
-    /// Waits for `work`, the client's leaving, an order to cut, or the deadline.
-    async fn race<C: Client, T>(
-        &self,
-        client: &mut C,
-        until: Instant,
-        work: impl Future<Output = T>,
-    ) -> Result<T, Interrupt> {
-        let mut work = pin!(work);
-        let mut timer = pin!(sleep_until(until));
-        poll_fn(|cx| {
-            if let Poll::Ready(done) = work.as_mut().poll(cx) {
-                return Poll::Ready(Ok(done));
-            }
-            if client.poll_gone(cx).is_ready() {
-                return Poll::Ready(Err(Interrupt::Gone));
-            }
-            if let Poll::Ready(order) = self.orders.poll(cx) {
-                return Poll::Ready(Err(Interrupt::Ordered(order)));
-            }
-            timer.as_mut().poll(cx).map(|()| Err(Interrupt::Late))
-        })
-        .await
     }
 }
 

@@ -1,7 +1,7 @@
 //! Hops 7 and 8: a provider's answer on its way to the client, as what it is.
 
-use super::book::Book;
 use super::asking::Asking;
+use super::book::Book;
 use super::under_way::UnderWay;
 use super::{After, Answered, Attempted, Exchange, Failed, Interrupt, Ran, Stop, Using};
 use crate::exchange::attempts::Failure;
@@ -12,6 +12,7 @@ use crate::id::LeverId;
 use crate::proxy::answer;
 use crate::proxy::client::{Client, Framing};
 use crate::proxy::h1::{BodyLength, ResponseLength};
+use crate::proxy::orders::Ordered;
 use crate::proxy::relay::{self, Counted, End, Head, Move, Waits};
 use crate::proxy::upstream::{self, Answer, Origin};
 use crate::table::{Midstream, Route, Target};
@@ -279,12 +280,17 @@ impl Exchange<'_> {
             StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED => Framing::Empty,
             _ => Framing::Length(body.len() as u64),
         };
+        if let Some(order @ Ordered::Killed(_)) = self.orders.look() {
+            // Nothing is out yet: the caller can be told, or another target can take over.
+            return self.obey(book, order);
+        }
         client.head(status, &headers, framing);
         client.data(&body);
         client.finish();
         let counted = Counted { sent: body.len() as u64, first_byte };
         drop(body);
         let end = relay::flush(&self.orders, client, waits.total, End::Whole).await;
+        self.seat.ended();
         Attempted::done(Self::close_book(book, status, end, counted))
     }
 
@@ -430,9 +436,7 @@ impl Exchange<'_> {
                 fault = Some(refusal.message.to_string());
                 (Outcome::Torn, After::Answered)
             }
-            End::Ordered(_) | End::Broken(..) | End::Switched => {
-                (Outcome::Torn, After::Answered)
-            }
+            End::Ordered(_) | End::Broken(..) | End::Switched => (Outcome::Torn, After::Answered),
             End::Gone => (Outcome::ClientGone, After::Gone),
         };
         book.note(|facts| {

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use http::header;
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 use tokio::time::Instant;
 
 /// A body that is passed through is read whole up to this size, so that it can be sent again.
@@ -22,6 +23,7 @@ impl Exchange<'_> {
     pub(super) async fn read_body<C: Client>(
         &self,
         client: &mut C,
+        book: &mut Book<'_>,
         until: Instant,
     ) -> Result<Body, Stop> {
         let limit = self.table.server.body_bytes_max as u64;
@@ -43,17 +45,29 @@ impl Exchange<'_> {
             Vec::with_capacity(usize::try_from(known.unwrap_or(0)).unwrap_or(0).min(1 << 20));
         if known != Some(0) {
             let idle = self.table.server.client_idle_timeout;
+            let mut is_seated = false;
             loop {
                 let piece_until = until.min(Instant::now() + idle);
-                let read = poll_fn(|cx| client.poll_body(cx, &mut raw));
+                let read = poll_fn(|cx| {
+                    if let Poll::Ready(read) = client.poll_body(cx, &mut raw) {
+                        return Poll::Ready(Ok(read));
+                    }
+                    if !is_seated {
+                        // Who must wait for its body can be ordered to end meanwhile.
+                        self.take_seat_unread();
+                        is_seated = true;
+                    }
+                    self.orders.poll_end(cx).map(Err)
+                });
                 match tokio::time::timeout_at(piece_until, read).await {
-                    Ok(Ok(true)) => break,
-                    Ok(Ok(false)) => {}
-                    Ok(Err(BodyFault::Gone)) => return Err(Stop::Gone),
-                    Ok(Err(BodyFault::Malformed(why))) => {
+                    Ok(Ok(Ok(true))) => break,
+                    Ok(Ok(Ok(false))) => {}
+                    Ok(Ok(Err(BodyFault::Gone))) => return Err(Stop::Gone),
+                    Ok(Ok(Err(BodyFault::Malformed(why)))) => {
                         let message = format!("the body's framing is broken: {why}");
                         return Err(Refusal::new(Class::BadRequest, message).into());
                     }
+                    Ok(Err(order)) => return Err(self.end_unsent(book, order)),
                     Err(_) => {
                         let message = "the body did not come in time";
                         return Err(Refusal::new(Class::BadRequest, message).into());

@@ -206,8 +206,15 @@ impl Exchange<'_> {
         route: &Route,
         until: Instant,
     ) -> Result<Result<(h1::ResponseHead, Answer), UpstreamFault>, Interrupt> {
+        self.orders.stay();
         let idle = self.table.server.client_idle_timeout;
-        let mut is_open = upstream::write_all(&mut io, &prepared.head).await.is_ok();
+        let by = |until: Instant| until.min(Instant::now() + idle);
+        let write = upstream::write_all(&mut io, &prepared.head);
+        let mut is_open = match self.unless_ended(by(until), write).await {
+            Ok(written) => written.is_ok(),
+            Err(Interrupt::Late) => false,
+            Err(other) => return Err(other),
+        };
         let has_body = self.request.body_bytes != Some(0) && self.request.upgrade.is_none();
         let mut piece = Vec::new();
         let mut framed = Vec::new();
@@ -215,10 +222,9 @@ impl Exchange<'_> {
         while !done && is_open {
             piece.clear();
             let read = poll_fn(|cx| client.poll_body(cx, &mut piece));
-            done = match tokio::time::timeout_at(until.min(Instant::now() + idle), read).await {
-                Ok(Ok(done)) => done,
-                Ok(Err(BodyFault::Gone | BodyFault::Malformed(_))) => return Err(Interrupt::Gone),
-                Err(_) => return Err(Interrupt::Late),
+            done = match self.unless_ended(by(until), read).await? {
+                Ok(done) => done,
+                Err(BodyFault::Gone | BodyFault::Malformed(_)) => return Err(Interrupt::Gone),
             };
             framed.clear();
             if prepared.is_chunked {
@@ -232,10 +238,11 @@ impl Exchange<'_> {
                 framed.extend_from_slice(&piece);
             }
             let write = upstream::write_all(&mut io, &framed);
-            is_open = matches!(
-                tokio::time::timeout_at(until.min(Instant::now() + idle), write).await,
-                Ok(Ok(()))
-            );
+            is_open = match self.unless_ended(by(until), write).await {
+                Ok(written) => written.is_ok(),
+                Err(Interrupt::Late) => false,
+                Err(other) => return Err(other),
+            };
         }
         let deadline = until.min(Instant::now() + route.timeouts.first_byte);
         if done {
@@ -243,7 +250,7 @@ impl Exchange<'_> {
         } else {
             // The provider stopped taking the body: it may have said why.
             let received = upstream::receive(io, self.asked.method);
-            tokio::time::timeout_at(deadline, received).await.map_err(|_| Interrupt::Late)
+            self.unless_ended(deadline, received).await
         }
     }
 }

@@ -6,9 +6,9 @@
 //! probe for each dimension in use, whatever the number of levers; it takes no lock and allocates
 //! nothing.
 
-use super::{Act, Dimension, Lever, Scope, Subject};
+use super::{Act, Ceiling, Dimension, Lever, Scope, Subject};
 use crate::id::LeverId;
-use crate::table::{Pattern, ProviderIndex, Routes, Target};
+use crate::table::{Limit, LimitMatcher, Pattern, Per, ProviderIndex, Routes, Target, Unpriced};
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
@@ -148,6 +148,8 @@ pub struct Levers {
     tools: Files,
     reroutes: Files,
     elsewhere: Vec<Elsewhere>,
+    limits: Files,
+    ceilings: Vec<(u32, Limit)>,
 }
 
 /// The tools that are killed for one exchange; cheap to clone, empty for most.
@@ -190,6 +192,10 @@ impl Levers {
                     compiled.tools.file(place, &lever.scope);
                 }
                 Act::Kill { .. } => compiled.kills.file(place, &lever.scope),
+                Act::Limit { ceiling } => {
+                    compiled.limits.file(place, &lever.scope);
+                    compiled.ceilings.push((place, limit(lever, ceiling)));
+                }
                 Act::Reroute { to, .. } => {
                     compiled.reroutes.file(place, &lever.scope);
                     let targets = to.iter().filter_map(|name| resolve(name, routes)).collect();
@@ -273,6 +279,26 @@ impl Levers {
         Some((&self.all[place as usize], &found.targets))
     }
 
+    /// The limits that reach `subject`, as the routes file's own are written.
+    pub fn limits(&self, subject: &Subject<'_>) -> Vec<&Limit> {
+        let mut found = Vec::new();
+        if !self.limits.is_empty() {
+            self.limits.candidates(subject, |place| {
+                if self.all[place as usize].scope.covers(subject) {
+                    found.extend(
+                        self.ceilings.iter().filter(|(of, _)| *of == place).map(|(_, limit)| limit),
+                    );
+                }
+            });
+        }
+        found
+    }
+
+    /// Whether any limits.
+    pub fn has_limits(&self) -> bool {
+        !self.limits.is_empty()
+    }
+
     /// The tools that are killed for `subject`.
     pub fn tools(&self, subject: &Subject<'_>) -> KilledTools {
         if self.tools.is_empty() {
@@ -290,6 +316,19 @@ impl Levers {
             Some((lever.scope.pattern(Dimension::Tool)?.clone(), lever.id.to_string().into()))
         });
         KilledTools::new(patterns.collect())
+    }
+}
+
+/// A limit of one counter, named after its lever.
+fn limit(lever: &Lever, ceiling: &Ceiling) -> Limit {
+    Limit {
+        name: lever.id.to_string().into(),
+        matcher: LimitMatcher::default(),
+        per: Per::All,
+        caps: ceiling.known(),
+        concurrent: ceiling.concurrent,
+        same_call: None,
+        unpriced: Unpriced::Pass,
     }
 }
 

@@ -14,8 +14,10 @@ pub mod scope;
 pub use index::{KilledTools, Levers};
 pub use scope::{Dimension, GRAMMAR, Scope, ScopeError, Subject};
 
+use super::limit::{CAPS, Cap};
 use crate::id::LeverId;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// What a kill does to exchanges that are under way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +41,32 @@ pub enum OnReroute {
     Switch,
 }
 
+/// How much a limit lets through. The names are those of the routes file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ceiling {
+    /// By the name of the cap; money in nano-USD.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub caps: BTreeMap<String, u64>,
+    /// Exchanges open at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrent: Option<u32>,
+}
+
+impl Ceiling {
+    /// The caps, those of unknown names left out.
+    pub fn known(&self) -> Vec<Cap> {
+        let find = |name: &str| CAPS.iter().find(|(known, ..)| *known == name);
+        self.caps
+            .iter()
+            .filter_map(|(name, most)| {
+                let (_, unit, window) = find(name)?;
+                Some(Cap { unit: *unit, window: *window, most: *most })
+            })
+            .collect()
+    }
+}
+
 /// What a lever does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
@@ -48,6 +76,11 @@ pub enum Act {
         /// What happens to exchanges under way.
         #[serde(default)]
         in_flight: OnKill,
+    },
+    /// Lets no more through than this, all that its scope reaches together.
+    Limit {
+        /// How much.
+        ceiling: Ceiling,
     },
     /// Sends elsewhere.
     Reroute {
@@ -64,6 +97,7 @@ impl Act {
     pub fn kind(&self) -> &'static str {
         match self {
             Act::Kill { .. } => "kill",
+            Act::Limit { .. } => "limit",
             Act::Reroute { .. } => "reroute",
         }
     }
@@ -105,7 +139,9 @@ impl Lever {
     pub fn cuts(&self) -> bool {
         match self.act {
             Act::Kill { in_flight: OnKill::Cut } => !self.scope.names_tool(),
-            Act::Kill { in_flight: OnKill::Drain } | Act::Reroute { .. } => false,
+            Act::Kill { in_flight: OnKill::Drain } | Act::Limit { .. } | Act::Reroute { .. } => {
+                false
+            }
         }
     }
 }

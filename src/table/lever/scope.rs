@@ -158,7 +158,9 @@ impl Scope {
                 return fail(format!("`{name}:` names nothing"));
             }
             if pattern.len() > PATTERN_BYTES_MAX {
-                return fail(format!("the name behind `{name}:` is over {PATTERN_BYTES_MAX} bytes"));
+                return fail(format!(
+                    "the name behind `{name}:` is over {PATTERN_BYTES_MAX} bytes"
+                ));
             }
             if pattern.chars().any(char::is_control) {
                 return fail(format!("the name behind `{name}:` holds control characters"));
@@ -166,13 +168,32 @@ impl Scope {
             if terms.iter().any(|term| term.dimension == dimension) {
                 return fail(format!("`{name}:` stands twice"));
             }
-            terms.push(Term { dimension, pattern: Pattern::new(pattern) });
+            terms.push(Term { dimension, pattern: read_pattern(pattern) });
         }
         if terms.is_empty() {
             return fail("the scope is empty".to_owned());
         }
         terms.sort_by_key(|term| term.dimension);
         Ok(Scope { terms: terms.into() })
+    }
+
+    /// Of exactly these names, which nobody reads as patterns: others chose them.
+    ///
+    /// `None` if a name cannot stand in a scope, or there is none.
+    pub fn exactly(names: &[(Dimension, &str)]) -> Option<Scope> {
+        let mut terms: Vec<Term> = Vec::new();
+        for (dimension, name) in names {
+            let is_bad = name.is_empty()
+                || name.len() > PATTERN_BYTES_MAX
+                || name.chars().any(char::is_control)
+                || terms.iter().any(|term| term.dimension == *dimension);
+            if is_bad {
+                return None;
+            }
+            terms.push(Term { dimension: *dimension, pattern: Pattern::Exact((*name).into()) });
+        }
+        terms.sort_by_key(|term| term.dimension);
+        (!terms.is_empty()).then(|| Scope { terms: terms.into() })
     }
 
     /// Everything.
@@ -228,15 +249,83 @@ impl Scope {
     }
 }
 
+/// In a written scope `%2A` stands for a star that is a star, `%2B` for a plus behind which a
+/// dimension would begin, and `%25` for the percent sign of these.
+const ESCAPES: [(&str, &str); 3] = [("%2A", "*"), ("%2B", "+"), ("%25", "%")];
+
+/// A pattern as it is written.
+fn read_pattern(text: &str) -> Pattern {
+    let decode = |piece: &str| -> Box<str> {
+        let mut decoded = String::with_capacity(piece.len());
+        let mut rest = piece;
+        while let Some(at) = rest.find('%') {
+            decoded.push_str(&rest[..at]);
+            rest = &rest[at..];
+            match ESCAPES.iter().find(|(escape, _)| rest.starts_with(escape)) {
+                Some((escape, plain)) => {
+                    decoded.push_str(plain);
+                    rest = &rest[escape.len()..];
+                }
+                None => {
+                    decoded.push('%');
+                    rest = &rest[1..];
+                }
+            }
+        }
+        decoded.push_str(rest);
+        decoded.into()
+    };
+    match Pattern::new(text) {
+        Pattern::Exact(text) => Pattern::Exact(decode(&text)),
+        Pattern::Glob(pieces) => Pattern::Glob(pieces.iter().map(|piece| decode(piece)).collect()),
+    }
+}
+
+/// Writes a pattern so that it is read back.
+struct Written<'p>(&'p Pattern);
+
+impl fmt::Display for Written<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let piece = |f: &mut fmt::Formatter<'_>, text: &str| {
+            for (at, c) in text.char_indices() {
+                let rest = &text[at..];
+                match c {
+                    '*' => f.write_str("%2A")?,
+                    '+' if begins_term(&rest[1..]) => f.write_str("%2B")?,
+                    '%' if ESCAPES.iter().any(|(escape, _)| rest.starts_with(escape)) => {
+                        f.write_str("%25")?;
+                    }
+                    c => write!(f, "{c}")?,
+                }
+            }
+            Ok(())
+        };
+        match self.0 {
+            Pattern::Exact(text) => piece(f, text),
+            Pattern::Glob(pieces) => {
+                for (at, text) in pieces.iter().enumerate() {
+                    if at > 0 {
+                        f.write_str("*")?;
+                    }
+                    piece(f, text)?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Whether a term begins here.
+fn begins_term(rest: &str) -> bool {
+    rest.split_once(':').is_some_and(|(name, _)| Dimension::parse(name).is_some())
+}
+
 /// `text` cut at each `+` behind which a dimension begins.
 fn pieces(text: &str) -> Vec<&str> {
-    let begins = |rest: &str| {
-        rest.split_once(':').is_some_and(|(name, _)| Dimension::parse(name).is_some())
-    };
     let mut found = Vec::new();
     let mut from = 0;
     for (at, _) in text.match_indices('+') {
-        if begins(&text[at + 1..]) {
+        if begins_term(&text[at + 1..]) {
             found.push(&text[from..at]);
             from = at + 1;
         }
@@ -259,7 +348,7 @@ impl fmt::Display for Scope {
         }
         for (at, term) in self.terms.iter().enumerate() {
             let plus = if at == 0 { "" } else { "+" };
-            write!(f, "{plus}{}:{}", term.dimension.name(), term.pattern.text())?;
+            write!(f, "{plus}{}:{}", term.dimension.name(), Written(&term.pattern))?;
         }
         Ok(())
     }
@@ -337,6 +426,19 @@ mod tests {
     }
 
     proptest! {
+        /// Names that others chose are neither patterns nor further terms.
+        #[test]
+        fn exact_names_stay_what_they_are(agent in "[a*+:%25AB]{1,12}", tail in "(\\+app:x)?") {
+            let name = format!("{agent}{tail}");
+            let scope = Scope::exactly(&[(Dimension::Agent, &name)]).unwrap();
+            let read = Scope::parse(&scope.to_string()).unwrap();
+            prop_assert_eq!(&read, &scope);
+            let covers = |agent: &str| read.covers(&Subject { agent: Some(agent), ..Subject::default() });
+            prop_assert!(covers(&name));
+            let longer = name.clone() + "x";
+            prop_assert!(!covers(&longer));
+        }
+
         #[test]
         fn what_is_written_is_read_back(text in "(provider|model|app|agent|tool):[a-z*+:]{1,6}(\\+(route|session):[a-z*+:]{1,6})?") {
             if let Ok(scope) = Scope::parse(&text) {

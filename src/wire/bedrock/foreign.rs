@@ -9,9 +9,9 @@
 //! which also states what has no place here. Ids of answers and models have none.
 
 use super::{block, channel, stop_word};
+use crate::wire::Dialect;
 use crate::wire::event::{Block, Channel, Counts, Event, Kind, Place, StopReason, ToolFlavour};
 use crate::wire::json::{push_escaped, push_string};
-use crate::wire::Dialect;
 use crate::wire::object::Object;
 use crate::wire::retell::{Arguments, Choices, Reasoning, Refusal, Retelling, Room, later};
 use std::borrow::Cow;

@@ -1,10 +1,10 @@
 //! What this dialect's own tests ask that `tests/wire.rs` does not ask of every dialect.
 
 use super::*;
-use crate::wire::loss::Losses;
 use crate::wire::event::{Block, Event, ToolFlavour};
 use crate::wire::eventstream::{push_event, push_exception, seal};
 use crate::wire::framing::{Framing, Splitter};
+use crate::wire::loss::Losses;
 use crate::wire::{Decoder, Dialect, Encoder, decode_unary, encode_unary};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -308,7 +308,8 @@ fn errors_instead_of_an_answer_and_what_is_none() {
     {
         let events = body_events(odd);
         assert!(matches!(&events[..], [Event::Opaque { .. }]), "{odd}: {events:?}");
-        let again = encode_unary(Dialect::Bedrock, Dialect::Bedrock, &events, &mut Losses::default());
+        let again =
+            encode_unary(Dialect::Bedrock, Dialect::Bedrock, &events, &mut Losses::default());
         assert_eq!(again, odd.as_bytes());
     }
 }
@@ -381,7 +382,12 @@ fn another_dialects_answer_is_put_in_order() {
         all[15].1["usage"],
         json!({"inputTokens":5,"outputTokens":2,"totalTokens":11,"cacheReadInputTokens":4})
     );
-    let body = encode_unary(Dialect::Bedrock, Dialect::OpenaiChat, &foreign().concat(), &mut Losses::default());
+    let body = encode_unary(
+        Dialect::Bedrock,
+        Dialect::OpenaiChat,
+        &foreign().concat(),
+        &mut Losses::default(),
+    );
     let body: Value = serde_json::from_slice(&body).unwrap();
     let content = &body["output"]["message"]["content"];
     assert_eq!(content[0]["reasoningContent"]["reasoningText"]["text"], "one\n\ntwo");

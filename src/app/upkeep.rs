@@ -1,0 +1,175 @@
+//! What runs beside the data path as long as the process does: counters are kept for the next
+//! process, levers that limits ask for are pulled, and metrics and log hear of levers.
+
+use crate::control::{Actor, Condition, LeverDesk, Notice, Order};
+use crate::exchange::limits::{LeverKind, Trip};
+use crate::id::AppName;
+use crate::proxy::{Gate, TripSink};
+use crate::table::lever::{Act, Dimension, Lever, OnKill, Scope};
+use crate::telemetry::Telemetry;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The name under which the counters of limits are kept.
+const LIMITS_NOTE: &str = "limits";
+/// How often they are kept: what is used in between is forgotten by a crash.
+const KEEP_LIMITS_EVERY: Duration = Duration::from_secs(5);
+/// Levers that limits ask for and that wait to be pulled.
+const TRIPS_MAX: usize = 256;
+
+/// What was used before this process began counts on.
+pub(super) fn restore_limits(gate: &Arc<Gate>, levers: &LeverDesk) {
+    let Some(text) = levers.kept_note(LIMITS_NOTE) else { return };
+    let (now, unix_ms) = (gate.clock.now(), gate.clock.unix_ms());
+    let restored = serde_json::from_str(&text)
+        .map_err(|error| error.to_string())
+        .and_then(|kept| gate.limits.restore(&kept, now, unix_ms).map_err(|e| format!("{e:?}")));
+    if let Err(why) = restored {
+        tracing::warn!(why, "the counters of limits begin at zero");
+    }
+}
+
+pub(super) async fn keep_limits(gate: Arc<Gate>, levers: Arc<LeverDesk>) {
+    let mut every = tokio::time::interval(KEEP_LIMITS_EVERY);
+    loop {
+        every.tick().await;
+        keep_limits_once(&gate, &levers).await;
+    }
+}
+
+pub(super) async fn keep_limits_once(gate: &Gate, levers: &LeverDesk) {
+    {
+        let table = gate.board.peek();
+        if table.limits.is_empty() && !table.levers.has_limits() {
+            return;
+        }
+    }
+    let kept = gate.limits.snapshot(gate.clock.now(), gate.clock.unix_ms());
+    match serde_json::to_string(&kept) {
+        Ok(text) => levers.keep_note(LIMITS_NOTE, text).await,
+        Err(error) => tracing::warn!(%error, "cannot keep the counters of limits"),
+    }
+}
+
+/// Takes what limits ask for off the data path.
+pub(super) fn forward_trips(gate: &Gate) -> tokio::sync::mpsc::Receiver<Trip> {
+    let (sender, trips) = tokio::sync::mpsc::channel(TRIPS_MAX);
+    gate.on_trip(TripSink::new(move |trip: Trip| {
+        if let Err(refused) = sender.try_send(trip) {
+            tracing::error!(%refused, "a lever that a limit asks for is not pulled: too many wait");
+        }
+    }));
+    trips
+}
+
+/// How long a lever stands that a limit pulled.
+const TRIP_TTL: Duration = Duration::from_mins(15);
+
+/// Pulls the levers that limits ask for: bounded in time, and never twice for the same scope.
+pub(super) async fn pull_tripped(
+    levers: Arc<LeverDesk>,
+    mut trips: tokio::sync::mpsc::Receiver<Trip>,
+) {
+    let actor = Actor { who: "firedoor".into(), role: "gate", by: "gate" };
+    while let Some(trip) = trips.recv().await {
+        let scope = &trip.scope;
+        let names: Vec<(Dimension, &str)> = [
+            (Dimension::App, scope.app.as_ref().map(AppName::as_str)),
+            (Dimension::Agent, scope.agent.as_deref()),
+            (Dimension::Session, scope.session.as_deref()),
+            (Dimension::Tool, scope.tool.as_deref()),
+        ]
+        .into_iter()
+        .filter_map(|(dimension, name)| Some((dimension, name?)))
+        .collect();
+        let Some(scope) = Scope::exactly(&names) else {
+            tracing::error!(
+                limit = &*trip.limit,
+                "a limit asks for a lever over names that no scope can hold"
+            );
+            continue;
+        };
+        let (_, standing) = levers.standing().await;
+        if standing.iter().any(|one| one.lever.scope == scope && one.lever.act.kind() == "kill") {
+            continue;
+        }
+        let order = Order {
+            act: match trip.lever_kind {
+                LeverKind::Kill => Act::Kill { in_flight: OnKill::Cut },
+            },
+            scope,
+            reason: format!("{} (limit {})", trip.reason, trip.limit).into(),
+            message: Some("this agent was stopped because it repeats itself".into()),
+            ttl: Some(TRIP_TTL),
+            incident: None,
+        };
+        if let Err(fault) = levers.pull(order, &actor).await {
+            tracing::error!(
+                ?fault,
+                limit = &*trip.limit,
+                "a lever that a limit asks for was not pulled"
+            );
+        }
+    }
+}
+
+/// Tells metrics and the log what happens at the lever desk.
+pub(super) async fn watch_levers(levers: Arc<LeverDesk>, telemetry: Telemetry) {
+    use tokio::sync::broadcast::error::RecvError;
+    let mut notices = levers.notices();
+    loop {
+        let (_, standing) = levers.standing().await;
+        let kinds = standing.iter().map(|standing| standing.lever.act.kind());
+        telemetry.meters().levers(kinds);
+        let is_up = *levers.condition().borrow() == Condition::Up;
+        telemetry.meters().control_log(is_up);
+        match notices.recv().await {
+            Ok(notice) => {
+                if let Some(change) = log_notice(&notice) {
+                    telemetry.meters().lever_changed(change);
+                }
+                telemetry.meters().epoch(levers.epoch().0);
+            }
+            Err(RecvError::Lagged(_)) => {}
+            Err(RecvError::Closed) => return,
+        }
+    }
+}
+
+/// Logs a notice; gives the name of the change that it tells of.
+fn log_notice(notice: &Notice) -> Option<&'static str> {
+    let tell = |what: &str, lever: &Lever| {
+        tracing::warn!(
+            lever = %lever.id,
+            kind = lever.act.kind(),
+            scope = %lever.scope,
+            author = &*lever.author,
+            reason = &*lever.reason,
+            "{what}"
+        );
+    };
+    match notice {
+        Notice::Pulled(pulled) => {
+            tell("a lever was pulled", &pulled.lever);
+            Some("pull")
+        }
+        Notice::Extended(lever) => {
+            tell("a lever's time was changed", lever);
+            Some("extend")
+        }
+        Notice::Lifted(lever) => {
+            tell("a lever was lifted", lever);
+            Some("lift")
+        }
+        Notice::Expired(lever) => {
+            tell("a lever's time is over; it is not in force any more", lever);
+            Some("expire")
+        }
+        Notice::NearEnd(lever) => {
+            tell("a lever's time is over soon", lever);
+            None
+        }
+        // Said where it was found.
+        Notice::Log(_) => None,
+    }
+}
