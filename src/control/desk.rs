@@ -133,6 +133,7 @@ impl LeverDesk {
                 quarantined: parts.quarantined,
                 clocks,
                 history,
+                is_unkept: false,
                 noted: Some(Instant::now()),
                 unsettled: Some(Instant::now()),
             }),
@@ -251,7 +252,6 @@ impl LeverDesk {
         let epoch = self.publish(&held);
         let published = began.elapsed();
         // The next pull need not wait until this one's streams have ended.
-        self.keep(&mut held);
         drop(held);
         let lever = Arc::new(lever);
         if let Some(reach) = self.reach.get() {
@@ -293,8 +293,7 @@ impl LeverDesk {
         }
         held.noted = None;
         let epoch = self.publish(&held);
-        let lever = Arc::new(held.state.levers.get(&id).cloned().unwrap_or(before));
-        self.keep(&mut held);
+        let lever = held.state.levers.get(&id).cloned().unwrap_or(before);
         let _ = self.notices.send(Notice::Extended(Arc::clone(&lever)));
         Ok(Changed { lever, rev: Some(rev), epoch })
     }
@@ -312,7 +311,7 @@ impl LeverDesk {
         let mut held = self.held.lock().await;
         let in_memory = held.pending.iter().position(|(lever, _)| lever.id == id);
         let (before, rev) = if let Some(at) = in_memory {
-            (held.pending.remove(at).0, None)
+            (Arc::new(held.pending.remove(at).0), None)
         } else {
             let before = held.durable(id).or_else(|fault| held.left_out(id).ok_or(fault))?;
             let audit = audit(actor, reason, None, Some("in force"));
@@ -323,8 +322,7 @@ impl LeverDesk {
         };
         held.clocks.remove(&id);
         let epoch = self.publish(&held);
-        self.keep(&mut held);
-        let lever = Arc::new(before);
+        let lever = before;
         let _ = self.notices.send(Notice::Lifted(Arc::clone(&lever)));
         Ok(Changed { lever, rev, epoch })
     }
@@ -347,7 +345,9 @@ impl LeverDesk {
 
     /// Says that the process ends in order, so that what it ran is not taken for a crash.
     pub async fn close(&self) {
-        let held = self.held.lock().await;
+        let mut held = self.held.lock().await;
+        let known = self.unkept(&mut held);
+        self.keep(known).await;
         self.note_settled(held.state.rev).await;
         self.note_elapsed(&held).await;
     }
@@ -367,7 +367,6 @@ impl LeverDesk {
                     held.take(entry);
                 }
                 self.publish(&held);
-                self.keep(&mut held);
             }
         }
         self.append_pending(&mut held).await;
@@ -384,6 +383,9 @@ impl LeverDesk {
             held.unsettled = None;
             self.note_settled(held.state.rev).await;
         }
+        let known = self.unkept(&mut held);
+        drop(held);
+        self.keep(known).await;
     }
 
     /// Kills that stand in memory only are offered to the log again.
@@ -394,7 +396,6 @@ impl LeverDesk {
                 return;
             }
             held.pending.retain(|(other, _)| other.id != lever.id);
-            self.keep(held);
             tracing::info!(lever = %lever.id, "the control log has taken a kill that it could not take before");
         }
     }
@@ -412,7 +413,6 @@ impl LeverDesk {
                 }
                 held.clocks.remove(&lever.id);
                 self.publish(held);
-                self.keep(held);
                 let _ = self.notices.send(Notice::Expired(lever));
             } else if let Some(clocked) = held.clocks.get_mut(&lever.id) {
                 let ttl = Duration::from_millis(lever.ttl_ms.unwrap_or(u64::MAX));
@@ -471,12 +471,20 @@ impl LeverDesk {
         self.board.publish_levers(held.levers())
     }
 
-    /// Keeps the last known levers in their file.
-    fn keep(&self, held: &mut Held) {
-        let (Some(path), Some(_)) = (&self.last_known, &self.log) else { return };
-        let known = LastKnown::of(self.lineage.clone(), &held.state);
-        if let Err(error) = known.write(path) {
-            tracing::warn!(%error, "cannot write {}", path.display());
+    /// The last known levers, if they have changed since they were kept.
+    fn unkept(&self, held: &mut Held) -> Option<LastKnown> {
+        let is_unkept = std::mem::take(&mut held.is_unkept) && self.log.is_some();
+        is_unkept.then(|| LastKnown::of(self.lineage.clone(), &held.state))
+    }
+
+    /// Keeps the last known levers in their file: all of them, so never on the way of a pull.
+    async fn keep(&self, known: Option<LastKnown>) {
+        let (Some(path), Some(known)) = (self.last_known.clone(), known) else { return };
+        let written = tokio::task::spawn_blocking(move || {
+            known.write(&path).map_err(|error| format!("{}: {error}", path.display()))
+        });
+        if let Ok(Err(why)) = written.await {
+            tracing::warn!(why, "cannot keep the last known levers");
         }
     }
 

@@ -8,6 +8,7 @@ use super::log::{Change, Entry, Rev};
 use crate::id::LeverId;
 use crate::table::lever::Lever;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// The levers in force after some revision.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,7 +16,7 @@ pub struct InForce {
     /// The revision up to which changes were taken.
     pub rev: Rev,
     /// By id, and so in the order in which they were pulled.
-    pub levers: BTreeMap<LeverId, Lever>,
+    pub levers: BTreeMap<LeverId, Arc<Lever>>,
 }
 
 impl InForce {
@@ -29,11 +30,11 @@ impl InForce {
     pub fn apply(&mut self, change: &Change) {
         match change {
             Change::Pull { lever } => {
-                self.levers.insert(lever.id, lever.clone());
+                self.levers.insert(lever.id, Arc::new(lever.clone()));
             }
             Change::Extend { id, ttl_ms } => {
                 if let Some(lever) = self.levers.get_mut(id) {
-                    lever.ttl_ms = *ttl_ms;
+                    Arc::make_mut(lever).ttl_ms = *ttl_ms;
                 }
             }
             Change::Lift { id } | Change::Expire { id } => {

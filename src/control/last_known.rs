@@ -9,23 +9,37 @@
 use super::fold::InForce;
 use super::log::{Lineage, Rev};
 use crate::table::lever::Lever;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The file's name in the data folder.
 pub const FILE: &str = "last-known.json";
 
 /// What it holds.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct LastKnown {
     /// The log it was read from.
     pub lineage: Lineage,
     /// The revision up to which.
     pub rev: Rev,
     /// The levers in force.
-    pub levers: Vec<Lever>,
+    #[serde(deserialize_with = "shared")]
+    pub levers: Vec<Arc<Lever>>,
+}
+
+fn shared<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Arc<Lever>>, D::Error> {
+    Ok(Vec::<Lever>::deserialize(deserializer)?.into_iter().map(Arc::new).collect())
+}
+
+/// The same, as it is written.
+#[derive(Serialize)]
+struct Written<'k> {
+    lineage: &'k Lineage,
+    rev: Rev,
+    levers: Vec<&'k Lever>,
 }
 
 /// Where it lies in `data_dir`.
@@ -72,7 +86,8 @@ impl LastKnown {
             .write(true)
             .mode(0o600)
             .open(&temporary)?;
-        let text = serde_json::to_vec(self)?;
+        let levers = self.levers.iter().map(|lever| &**lever).collect();
+        let text = serde_json::to_vec(&Written { lineage: &self.lineage, rev: self.rev, levers })?;
         file.write_all(&text)?;
         file.write_all(b"\n")?;
         std::fs::rename(&temporary, path)

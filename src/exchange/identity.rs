@@ -123,6 +123,11 @@ pub fn read(
     }
 }
 
+/// What the head alone declares.
+pub fn read_head(headers: &HeaderMap) -> Identity {
+    read(headers, &Hints::default(), |_| Box::default(), |_| None)
+}
+
 /// Feeds a keyed hash with what tells conversations apart: the caller, and how the conversation
 /// begins. Every piece is preceded by its length, and every part by what can be no length, so
 /// that no two beginnings feed the same bytes.

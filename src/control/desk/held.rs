@@ -37,6 +37,8 @@ pub(super) struct Held {
     pub(super) quarantined: Option<Rev>,
     pub(super) clocks: BTreeMap<LeverId, Clocked>,
     pub(super) history: VecDeque<Entry>,
+    /// Whether the last known levers have changed since they were written.
+    pub(super) is_unkept: bool,
     /// When elapsed times were noted last; `None` where a lever's time has changed since.
     pub(super) noted: Option<Instant>,
     /// When the newest change that is not trusted yet was applied.
@@ -47,10 +49,11 @@ impl Held {
     /// Every lever in force: the log's, but for what is left out, and those it has not taken yet.
     pub(super) fn levers(&self) -> Vec<Arc<Lever>> {
         let pending = self.pending.iter().map(|(lever, _)| lever);
-        self.state.levers.values().chain(pending).cloned().map(Arc::new).collect()
+        self.state.levers.values().cloned().chain(pending.cloned().map(Arc::new)).collect()
     }
 
     pub(super) fn take(&mut self, entry: Entry) {
+        self.is_unkept = true;
         if self.quarantined == Some(entry.rev) {
             self.state.rev = entry.rev;
         } else {
@@ -86,16 +89,16 @@ impl Held {
     }
 
     /// The lever of this id that the log holds.
-    pub(super) fn durable(&self, id: LeverId) -> Result<Lever, LeverFault> {
+    pub(super) fn durable(&self, id: LeverId) -> Result<Arc<Lever>, LeverFault> {
         self.state.levers.get(&id).cloned().ok_or_else(|| LeverFault::NoSuchLever(self.near(id)))
     }
 
     /// The lever of this id if it is the one that is left out.
-    pub(super) fn left_out(&self, id: LeverId) -> Option<Lever> {
+    pub(super) fn left_out(&self, id: LeverId) -> Option<Arc<Lever>> {
         let rev = self.quarantined?;
         let entry = self.history.iter().find(|entry| entry.rev == rev)?;
         match &entry.change {
-            Change::Pull { lever } if lever.id == id => Some(lever.clone()),
+            Change::Pull { lever } if lever.id == id => Some(Arc::new(lever.clone())),
             Change::Pull { .. }
             | Change::Extend { .. }
             | Change::Lift { .. }
