@@ -151,7 +151,7 @@ struct Times(Vec<i64>);
 
 impl Times {
     fn add(&mut self, from: u64, to: u64) {
-        self.0.push(to as i64 - from as i64);
+        self.0.push(to.cast_signed() - from.cast_signed());
     }
 
     fn ms(&self, share: f64) -> f64 {
@@ -317,7 +317,7 @@ async fn client(
 
 /// Reads what is there and looks for stamps, the ending and the end.
 fn read(stream: &TcpStream, carry: &mut Vec<u8>, saw: &mut Saw) {
-    let mut bytes = [0; 32 * 1024];
+    let mut bytes = [0; 16 * 1024];
     let kept = carry.len();
     bytes[..kept].copy_from_slice(carry);
     match stream.try_read(&mut bytes[kept..]) {

@@ -7,9 +7,9 @@
 //! |---|---|---|
 //! | 0 | [`id`] [`clock`] [`stage`] [`fault`] | identity newtypes, injected time, names of the hops, the one error that crosses rooms |
 //! | 1 | [`wire`] | provider bytes to events and back; one folder per dialect; SSE framing |
-//! | 2 | [`table`] | files become an immutable table, or the full list of diagnostics |
+//! | 2 | [`table`] | files and levers become an immutable table, or the full list of diagnostics |
 //! | 3 | [`exchange`] | the state machine of one request and its stream: inputs in, outputs out, no I/O |
-//! | 4 | [`control`] | the switchboard: the only holder of the live table, the only place that publishes one |
+//! | 4 | [`control`] | the switchboard, the only holder of the live table; the lever desk and its durable log |
 //! | 4 | [`telemetry`] | metrics and spans with closed label sets; the ring of recent exchanges |
 //! | 5 | [`proxy`] | the only room with client and provider sockets: accept, drive an exchange, dial, drain |
 //! | 7 | [`admin`] | the HTTP API |
