@@ -126,9 +126,8 @@ impl Left {
         let mut visible = frames.iter().filter(|byte| !byte.is_ascii_whitespace());
         let (Some(first), last) = (visible.next(), visible.next_back()) else { return };
         *self = match (*self, first, last.unwrap_or(first)) {
-            (Left::Nothing, b'{', _) | (_, _, b']') => Left::Whole,
+            (Left::Nothing, b'{', _) | (Left::Whole, _, _) | (_, _, b']') => Left::Whole,
             (Left::Nothing | Left::Open, _, _) => Left::Open,
-            (Left::Whole, _, _) => Left::Whole,
         };
     }
 

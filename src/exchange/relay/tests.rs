@@ -40,15 +40,19 @@ fn recorded(ending: &str) -> Vec<(Dialect, String, Vec<u8>)> {
 
 fn events(dialect: Dialect, bytes: &[u8]) -> Vec<Event<'static>> {
     let (mut told, mut decoder) = (Vec::new(), Decoder::new(dialect));
-    for frame in frames(bytes) {
-        decoder.frame(&Frame::parse(frame), &mut |event| told.push(event.into_owned()));
+    let framing = dialect.framing();
+    for frame in frames_in(framing, bytes) {
+        decoder.frame(&framing.frame(frame), &mut |event| told.push(event.into_owned()));
     }
     told
 }
 
 fn frames(bytes: &[u8]) -> Vec<&[u8]> {
-    let (mut frames, mut rest, mut splitter) =
-        (Vec::new(), bytes, Splitter::new(crate::wire::framing::Framing::Sse));
+    frames_in(Framing::Sse, bytes)
+}
+
+fn frames_in(framing: Framing, bytes: &[u8]) -> Vec<&[u8]> {
+    let (mut frames, mut rest, mut splitter) = (Vec::new(), bytes, Splitter::new(framing));
     while let Ok(Some(end)) = splitter.next(rest) {
         frames.push(&rest[..end]);
         rest = &rest[end..];
