@@ -484,7 +484,8 @@ impl Move<'_> {
             return Some(End::Broken(killed(&lever), Some(lever.id)));
         }
         // What waits for the client is content: none of it may leave any more.
-        if !client.discard() {
+        let must_keep = self.relay.as_ref().is_some_and(|relay| !relay.may_lose_frames());
+        if must_keep && client.backlog() > 0 || !client.discard() {
             client.tear();
             return Some(End::Torn(killed(&lever), Some(lever.id)));
         }

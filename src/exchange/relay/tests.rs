@@ -415,3 +415,97 @@ proptest! {
         }
     }
 }
+
+/// A recorded Gemini stream as it comes to those who do not ask for server-sent events.
+fn as_array(bytes: &[u8]) -> Vec<u8> {
+    let elements: Vec<Vec<u8>> = frames(Dialect::Gemini, bytes)
+        .into_iter()
+        .map(|frame| Frame::parse(frame).data.into_owned())
+        .filter(|data| !data.is_empty())
+        .collect();
+    [b"[", &elements.join(&b"\n,\r\n"[..])[..], b"\n]\n"].concat()
+}
+
+fn gemini_streams() -> Vec<(String, Vec<u8>)> {
+    let all = recorded(Recorded::Stream).into_iter();
+    all.filter(|(dialect, ..)| *dialect == Dialect::Gemini)
+        .map(|(_, name, bytes)| (name, bytes))
+        .collect()
+}
+
+#[test]
+fn arrays_pass_as_they_came_and_say_what_their_stream_says() {
+    for (name, bytes) in gemini_streams() {
+        let array = as_array(&bytes);
+        let mut plain = Relay::new(Dialect::Gemini, Coding::Identity);
+        let _ = plain.bytes(&bytes, NOW, &mut Vec::new());
+        let plain_end = plain.end(NOW, &mut Vec::new());
+        for step in steps(array.len()) {
+            let (mut relay, mut out) = (Relay::of_array(Coding::Identity), Vec::new());
+            for piece in array.chunks(step) {
+                relay.bytes(piece, NOW, &mut out).unwrap();
+            }
+            assert_eq!(relay.end(NOW, &mut out), plain_end, "{name}");
+            if plain_end.is_ok() {
+                assert!(out == array, "{name}");
+            }
+            let told = |relay: &Relay| {
+                let seen = &relay.seen;
+                (seen.model.clone(), seen.usage, seen.stop, seen.text_events)
+            };
+            assert_eq!(told(&relay), told(&plain), "{name}");
+        }
+    }
+}
+
+#[test]
+fn an_array_that_is_cut_is_still_an_array() {
+    let refusal = Refusal::new(Class::Killed, "stopped");
+    for (name, bytes) in gemini_streams() {
+        let array = as_array(&bytes);
+        let step = (array.len() / 40).max(1);
+        for cut_at in (0..array.len()).step_by(step).chain([array.len()]) {
+            let (mut relay, mut out) = (Relay::of_array(Coding::Identity), Vec::new());
+            relay.bytes(&array[..cut_at], NOW, &mut out).unwrap();
+            let is_whole = out.trim_ascii_end().ends_with(b"]");
+            relay.cut(&refusal, "x", &mut out);
+            let told: serde_json::Value = serde_json::from_slice(&out).unwrap();
+            let last = told.as_array().unwrap().last().unwrap();
+            assert_eq!(last["error"]["status"] == "PERMISSION_DENIED", !is_whole, "{name}");
+        }
+    }
+}
+
+#[test]
+fn what_is_no_array_or_not_closed_is_not_whole() {
+    let done = r#"{"candidates":[{"content":{"parts":[{"text":"a"}]},"finishReason":"STOP"}]}"#;
+    for (bytes, broken) in [
+        (format!("[{done}]\n"), None),
+        (done.to_owned(), None),
+        (format!("[{done}"), Some(Broken::Unfinished)),
+        (format!("[{done},"), Some(Broken::Unfinished)),
+        ("[]".to_owned(), Some(Broken::Unfinished)),
+        (format!("data: {done}\n\n"), Some(Broken::Damaged(Damage::Array))),
+        (format!("[{done} {done}]"), Some(Broken::Damaged(Damage::Array))),
+    ] {
+        let (mut relay, mut out) = (Relay::of_array(Coding::Identity), Vec::new());
+        let ended = relay.bytes(bytes.as_bytes(), NOW, &mut out);
+        let ended = ended.and_then(|()| relay.end(NOW, &mut out));
+        assert_eq!(ended.err(), broken, "{bytes}");
+    }
+}
+
+#[test]
+fn a_killed_tool_cuts_an_array_before_its_call() {
+    let text = r#"{"candidates":[{"content":{"parts":[{"text":"a"}]}}]}"#;
+    let call = r#"{"candidates":[{"content":{"parts":[{"functionCall":{"name":"refund","args":{}}}]},"finishReason":"STOP"}]}"#;
+    let (mut relay, mut out) = (Relay::of_array(Coding::Identity), Vec::new());
+    relay.bytes(format!("[{text}\n").as_bytes(), NOW, &mut out).unwrap();
+    assert_eq!(relay.kill_tools(killing("refund")), ToolKill::CutIfCalled);
+    let broken = relay.bytes(format!(",{call}]").as_bytes(), NOW, &mut out).unwrap_err();
+    assert_eq!(broken, Broken::KilledTool { lever: "lv_1".into() });
+    relay.cut(&Refusal::new(Class::Killed, "stopped"), "x", &mut out);
+    let told: serde_json::Value = serde_json::from_slice(&out).unwrap();
+    assert_eq!(told.as_array().unwrap().len(), 2, "{told}");
+    assert_eq!(told[1]["error"]["status"], "PERMISSION_DENIED");
+}

@@ -58,6 +58,10 @@ impl Exchange<'_> {
         let is_foreign = caller != asking.dialect;
         let asked_stream = book.facts.as_ref().is_some_and(|facts| facts.is_stream);
         let streams = is_stream(&upstream.headers, asking.dialect, asked_stream, status);
+        // Gemini streams an array to those who do not ask for `alt=sse`.
+        let is_array = asked_stream
+            && status.is_success()
+            && is_named(&upstream.headers, frames::Framing::JsonArray) == Some(true);
         if let Some(mut begun) = under_way.take() {
             let went_on = match (asking.dialect, coding) {
                 (Some(source), Some(coding)) if streams && status.is_success() => {
@@ -85,6 +89,11 @@ impl Exchange<'_> {
                     Midstream::Continue => CallHold::UntilWhole,
                 },
             })),
+            (Some(Dialect::Gemini), Some(Dialect::Gemini), Some(coding))
+                if is_array && asking.killed.is_empty() =>
+            {
+                Some(Relay::of_array(coding))
+            }
             _ => None,
         };
         let head_length = head_framing(&upstream.headers);
@@ -101,8 +110,7 @@ impl Exchange<'_> {
         if relay.as_ref().is_some_and(Relay::is_decoded) {
             headers.retain(|(name, _)| *name != header::CONTENT_ENCODING);
         }
-        // A stream in a framing that is not read (Gemini's array without `alt=sse`) is not held
-        // back, unless something has to be taken out of it.
+        // A stream that is not read is not held back, unless something has to be taken out of it.
         let is_unread_stream = asked_stream && status.is_success();
         if is_unread_stream && is_foreign && relay.is_none() {
             let refusal = Refusal::new(Class::BadGateway, "the provider answered with no stream");
@@ -466,10 +474,13 @@ fn is_stream(
     status: StatusCode,
 ) -> bool {
     let framing = dialect.map_or(frames::Framing::Sse, Dialect::framing);
-    match headers.get(header::CONTENT_TYPE) {
-        Some(kind) => kind.to_str().is_ok_and(|kind| framing.is_named_by(kind)),
-        None => asked_stream && status.is_success(),
-    }
+    is_named(headers, framing).unwrap_or(asked_stream && status.is_success())
+}
+
+/// Whether the media type of an answer names `framing`; `None` if it has none.
+fn is_named(headers: &HeaderMap, framing: frames::Framing) -> Option<bool> {
+    let kind = headers.get(header::CONTENT_TYPE)?;
+    Some(kind.to_str().is_ok_and(|kind| framing.is_named_by(kind)))
 }
 
 /// The content coding of an answer; `None` for one that we cannot read.
