@@ -11,13 +11,41 @@ impl Gateway {
         self.try_admin_call(method, path).unwrap_or_else(|end| panic!("{method} {path}: {end:?}"))
     }
 
+    /// Pulls a lever and gives its id: `what` is the call's body without reason and author.
+    pub fn pull(&self, mut what: Value) -> String {
+        what["reason"] = "a test".into();
+        what["author"] = "test".into();
+        let answer = self.admin_send("POST", "/api/v1/levers", &what.to_string()).unwrap();
+        assert!(matches!(answer.status(), 200 | 201), "{}", answer.text());
+        let said = answer.json();
+        let id = said["id"].as_str().or_else(|| said["lever"]["id"].as_str());
+        id.unwrap_or_else(|| panic!("a lever has an id: {said}")).to_owned()
+    }
+
+    /// Lifts a lever.
+    pub fn lift(&self, id: &str) {
+        let why = r#"{"reason":"a test","author":"test"}"#;
+        let answer = self.admin_send("DELETE", &format!("/api/v1/levers/{id}"), why).unwrap();
+        assert!(matches!(answer.status(), 200 | 204), "{}", answer.text());
+    }
+
     /// The same, for a gateway that may be on its way out.
     pub fn try_admin_call(&self, method: &str, path: &str) -> Result<Answer, End> {
+        self.admin_send(method, path, "")
+    }
+
+    fn admin_send(&self, method: &str, path: &str, body: &str) -> Result<Answer, End> {
         let gone = |_| End::Closed;
         let mut socket = UnixStream::connect(self.data_dir().join("admin.sock")).map_err(gone)?;
         let head = format!("{method} {path} HTTP/1.1\r\nhost: local\r\nconnection: close\r\n");
-        let length = if method == "POST" { "content-length: 0\r\n" } else { "" };
-        socket.write_all(format!("{head}{length}\r\n").as_bytes()).map_err(gone)?;
+        let length = match (method, body.len()) {
+            ("GET", _) => String::new(),
+            (_, 0) => "content-length: 0\r\n".to_owned(),
+            (_, length) => {
+                format!("content-type: application/json\r\ncontent-length: {length}\r\n")
+            }
+        };
+        socket.write_all(format!("{head}{length}\r\n{body}").as_bytes()).map_err(gone)?;
         let mut raw = Vec::new();
         socket.read_to_end(&mut raw).map_err(gone)?;
         let end = raw.windows(4).position(|window| window == b"\r\n\r\n").ok_or(End::Closed)?;

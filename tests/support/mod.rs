@@ -21,6 +21,7 @@ mod dialects;
 mod gateway;
 mod mock;
 mod process;
+mod told;
 mod upstream;
 
 pub use client::{Answer, Client, End, Head, get, get_json, post};
@@ -28,6 +29,7 @@ pub use dialects::{CASES, Case, frames, routes_to};
 pub use gateway::Gateway;
 pub use mock::{MockProcess, MockServer};
 pub use process::Process;
+pub use told::{ALL, Told, ask, send};
 pub use upstream::{Upstream, read_request};
 
 use std::path::PathBuf;

@@ -360,6 +360,12 @@ impl Relay {
         self.works.as_ref()?.resumed.as_ref()?.delivered()
     }
 
+    /// Whether another provider may go on. It must not once a whole call has left: nobody could
+    /// tell it of that call, and it might make the same one again.
+    pub fn can_go_on(&self) -> bool {
+        self.delivered().is_some_and(|delivered| !delivered.has_calls)
+    }
+
     /// The next provider goes on: what is held of the dead stream is dropped, and the bytes that
     /// come next are those of an answer in `next`, which comes with this content coding.
     ///
@@ -374,8 +380,7 @@ impl Relay {
         self.splitter = Splitter::new(next.framing());
         self.held = Vec::new();
         self.inflater = inflater(coding);
-        (self.seen.error, self.seen.stop) = (None, None);
-        self.seen.seams.push(seam);
+        self.seen.go_on(seam);
         Ok(seam)
     }
 }

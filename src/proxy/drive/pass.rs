@@ -7,7 +7,7 @@ use super::{After, Answered, Attempted, Exchange, Failed, Interrupt, Ran, Stop, 
 use crate::exchange::attempts::Failure;
 use crate::exchange::facts::Outcome;
 use crate::exchange::forward;
-use crate::exchange::relay::{CallHold, Plan, Relay, Resume, Seen, whole};
+use crate::exchange::relay::{Broken, CallHold, Plan, Relay, Resume, Seen, whole};
 use crate::id::LeverId;
 use crate::proxy::answer;
 use crate::proxy::client::{Client, Framing};
@@ -110,7 +110,7 @@ impl Exchange<'_> {
         if let (Some(dialect), None) = (caller, &relay)
             && (!is_unread_stream || !asking.killed.is_empty())
         {
-            let held = Held { dialect, coding, status, headers };
+            let held = Held { dialect, coding, status, headers, has_next: using.has_next };
             let whole = self.hold_whole(client, book, waits, asking, held, &mut answer).await;
             if matches!(whole, Attempted::Ran(Ran::Done(After::Answered))) {
                 using.answered();
@@ -150,6 +150,7 @@ impl Exchange<'_> {
         let moving = Move {
             answer: &mut answer,
             relay: relay.as_mut(),
+            has_next: using.has_next,
             committed: &|| using.answered(),
             head,
             early: Vec::new(),
@@ -199,7 +200,7 @@ impl Exchange<'_> {
         held: Held,
         answer: &mut Answer,
     ) -> Attempted {
-        let Held { dialect, coding, status, mut headers } = held;
+        let Held { dialect, coding, status, mut headers, has_next } = held;
         let source = asking.dialect.unwrap_or(dialect);
         let is_edited = source != dialect || !asking.killed.is_empty();
         let mut body = Vec::new();
@@ -259,6 +260,17 @@ impl Exchange<'_> {
                 return Attempted::Stop(Refusal::new(Class::BadGateway, message).into());
             }
             None => {}
+        }
+        let must_be_read = source != dialect || (has_next && coding.is_some());
+        let is_failed = has_next && seen.error.is_some();
+        if status.is_success() && (is_failed || (must_be_read && !seen.is_understood)) {
+            let message = if is_failed {
+                Broken::ProviderError.message()
+            } else {
+                "the provider's answer is none that its dialect knows"
+            };
+            let refusal = Refusal::new(Class::BadGateway, message);
+            return Attempted::Failed(Failed { failure: Failure::Unusable, refusal });
         }
         book.learn(&seen);
         if is_edited {
@@ -322,6 +334,7 @@ impl Exchange<'_> {
         let moving = Move {
             answer,
             relay: None,
+            has_next: false,
             committed: &|| {},
             head: Some(Head { status, headers, framing: Framing::Stream }),
             early: body,
@@ -453,6 +466,8 @@ pub(super) struct Held {
     coding: Option<Coding>,
     status: StatusCode,
     headers: forward::Headers,
+    /// Whether another target would be asked if it could not be used.
+    has_next: bool,
 }
 
 /// Whether an answer comes as a stream of frames.
