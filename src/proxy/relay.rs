@@ -156,9 +156,11 @@ pub async fn run<C: Client>(
                     } else {
                         "the provider sent nothing for longer than the route allows"
                     };
-                    return Poll::Ready(
-                        moving.broke(client, Refusal::new(Class::Timeout, what), now < waits.total),
-                    );
+                    return Poll::Ready(moving.broke(
+                        client,
+                        Refusal::new(Class::Timeout, what),
+                        now < waits.total,
+                    ));
                 }
                 timer.as_mut().reset(due);
             }
@@ -231,11 +233,9 @@ pub(super) async fn flush<C: Client>(
             match end {
                 End::Cut(refusal, lever) | End::Torn(refusal, lever) => End::Torn(refusal, lever),
                 End::Unusable(refusal) => End::Torn(refusal, None),
-                End::Whole
-                | End::Ordered(_)
-                | End::Broken(..)
-                | End::Switched
-                | End::Gone => End::Gone,
+                End::Whole | End::Ordered(_) | End::Broken(..) | End::Switched | End::Gone => {
+                    End::Gone
+                }
             }
         }
     }

@@ -6,8 +6,7 @@ use std::net::TcpListener;
 
 const FIRST: &str = "text=said%20by%20the%20first";
 const SECOND: &str = "text=said%20by%20the%20second";
-const POLICY: &str =
-    "retry = { attempts = 1 }\ntimeouts = { first_byte_ms = 400, idle_ms = 400 }";
+const POLICY: &str = "retry = { attempts = 1 }\ntimeouts = { first_byte_ms = 400, idle_ms = 400 }";
 
 /// Lets every caller ask a first target of every family at `url`, where `fault` strikes it; the
 /// fallback is the next family, at a provider that works.

@@ -34,7 +34,12 @@ impl Case {
 
 /// Every caller at every family, which does `script` and is struck by a fault; the next family
 /// but `step` goes on by `rest`.
-fn each(script: &str, rest: &str, step: usize, check: impl Fn(&Gateway, &MockServer, &Case, &Answer)) {
+fn each(
+    script: &str,
+    rest: &str,
+    step: usize,
+    check: impl Fn(&Gateway, &MockServer, &Case, &Answer),
+) {
     let (broken, healthy) = (MockServer::start(), MockServer::start());
     let mut routes = String::new();
     for (name, ..) in FAMILIES {
@@ -206,7 +211,8 @@ fn a_call_that_breaks_off_does_not_leave() {
 #[test]
 fn goes_on_after_reasoning_breaks_off() {
     for at in [2, 4] {
-        let script = format!("reasoning=Let%20me%20think%20about%20it.,text=No.,fault=close,at={at}");
+        let script =
+            format!("reasoning=Let%20me%20think%20about%20it.,text=No.,fault=close,at={at}");
         let rest = "reasoning=Thinking%20anew.,text=The%20rest.";
         each(&script, rest, 1, |gateway, _, case, answer| {
             let who = case.who(&script);
@@ -215,6 +221,50 @@ fn goes_on_after_reasoning_breaks_off() {
             assert!(told.text.ends_with("The rest."), "{who}: {:?}", told.text);
             assert_eq!(record(gateway, answer)["outcome"], "completed", "{who}");
         });
+    }
+}
+
+/// Tokens are those of both, for the caller and on record.
+#[test]
+fn tokens_are_added_up() {
+    let frame =
+        |value: Value| format!("event: {}\ndata: {value}\n\n", value["type"].as_str().unwrap());
+    let usage = json!({ "input_tokens": 25, "output_tokens": 1 });
+    let begun = [
+        json!({ "type": "message_start", "message": { "id": "msg_1", "type": "message",
+            "role": "assistant", "model": "first", "content": [], "stop_reason": null,
+            "stop_sequence": null, "usage": usage } }),
+        json!({ "type": "content_block_start", "index": 0,
+            "content_block": { "type": "text", "text": "" } }),
+        json!({ "type": "content_block_delta", "index": 0,
+            "delta": { "type": "text_delta", "text": "The quick brown" } }),
+    ];
+    let begun: String = begun.into_iter().map(frame).collect();
+    let first = Upstream::fixed(format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 999999\r\n\r\n{begun}"
+    ));
+    let mock = MockServer::start();
+    for (second, ..) in FAMILIES {
+        let mut routes = provider("ant-first", &first.url(), "text=x");
+        routes += &provider(&format!("{second}-ok"), &mock.url(), &format!("text={}", coded(REST)));
+        let fallback =
+            format!("fallback = [{{ provider = \"{second}-ok\", model = \"s\" }}]\n{CONTINUE}");
+        routes += &route("m", "{ provider = \"ant-first\" }", &fallback);
+        let gateway = Gateway::start(&routes);
+        for caller in ALL {
+            let who = format!("{caller:?} at ant, then {second}");
+            let answer = ask(&gateway, caller, "m", true).answer();
+            let told = Told::of(caller, true, &answer);
+            told.assert_one(&who);
+            assert_eq!(told.text, format!("The quick brown{REST}"), "{who}");
+            let record = record(&gateway, &answer);
+            assert!(record["usage"]["input"].as_u64().is_some_and(|n| n >= 25), "{who}: {record}");
+            // A caller of Chat that does not ask for usage need not get it.
+            if told.counts.input.is_some() {
+                assert_eq!(json!(told.counts.input), record["usage"]["input"], "{who}: {record}");
+                assert_eq!(json!(told.counts.output), record["usage"]["output"], "{who}: {record}");
+            }
+        }
     }
 }
 
@@ -280,9 +330,8 @@ fn what_the_next_one_repeats_is_told_once() {
 fn a_canned_answer_goes_on_in_a_paragraph_of_its_own() {
     let broken = MockServer::start();
     let script = format!("text={},fault=close,at=5", coded(TEXT));
-    let mut routes = String::from(
-        "[providers.paused]\ndialect = \"canned\"\nanswer = \"We will be back.\"\n\n",
-    );
+    let mut routes =
+        String::from("[providers.paused]\ndialect = \"canned\"\nanswer = \"We will be back.\"\n\n");
     for (name, ..) in FAMILIES {
         routes += &provider(name, &broken.url(), &script);
         let fallback = format!("fallback = [{{ provider = \"paused\" }}]\n{CONTINUE}");
@@ -329,12 +378,18 @@ fn a_third_goes_on_where_the_second_dies_too() {
     let mock = MockServer::start();
     let text = |fault: &str| format!("text={},{fault}", coded(TEXT));
     let mut routes = provider("oai", &mock.url(), &text("fault=close,at=5"));
-    routes += &provider("ant", &mock.url(), &format!("text={},fault=reset,at=6", coded("|one two three four five six")));
+    routes += &provider(
+        "ant",
+        &mock.url(),
+        &format!("text={},fault=reset,at=6", coded("|one two three four five six")),
+    );
     routes += &provider("gem", &mock.url(), &format!("text={}", coded(REST)));
     routes += &route(
         "m",
         "{ provider = \"oai\" }",
-        &format!("fallback = [{{ provider = \"ant\", model = \"a\" }}, {{ provider = \"gem\", model = \"g\" }}]\n{CONTINUE}"),
+        &format!(
+            "fallback = [{{ provider = \"ant\", model = \"a\" }}, {{ provider = \"gem\", model = \"g\" }}]\n{CONTINUE}"
+        ),
     );
     let gateway = Gateway::start(&routes);
     for caller in ALL {

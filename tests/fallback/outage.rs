@@ -80,8 +80,6 @@ fn a_circuit_opens_and_closes_again() {
     assert_eq!(text(Dialect::Anthropic), "the second");
     assert_eq!(upstream.requests(), asked, "an open circuit lets nothing through");
     is_well.store(true, Ordering::SeqCst);
-    wait_for("the circuit to close", || {
-        (text(Dialect::Gemini) == "well again").then_some(())
-    });
+    wait_for("the circuit to close", || (text(Dialect::Gemini) == "well again").then_some(()));
     assert_eq!(gateway.circuit("oai/first").as_deref(), Some("closed"));
 }

@@ -319,7 +319,8 @@ fn losses_are_stated() {
             "messages": [{ "role": "user", "content": "hello" }],
         });
         let model = format!("to-{name}");
-        let answer = send(gateway, caller, &model, stream, &[], body.to_string().as_bytes()).answer();
+        let answer =
+            send(gateway, caller, &model, stream, &[], body.to_string().as_bytes()).answer();
         let loss = answer.head.field("x-firedoor-loss").unwrap_or_default();
         assert_eq!(loss.contains("logit-bias"), !is_native(caller, asked), "{name}: {loss}");
         let record = gateway.exchange(answer.head.field("x-firedoor-exchange").unwrap());
@@ -330,42 +331,48 @@ fn losses_are_stated() {
 #[test]
 fn errors_arrive_in_the_callers_words() {
     for status in [400, 401, 404, 429, 500] {
-        each(&format!("status={status},retry_after=7"), |gateway, _, caller, name, asked, stream| {
-            if is_native(caller, asked) {
-                return;
-            }
-            let who = format!("{status} for {caller:?} at {name}, stream {stream}");
-            let answer = converse(gateway, caller, name, stream);
-            assert_eq!(answer.status(), status, "{who}: {}", answer.text());
-            assert_eq!(answer.head.field("content-type"), Some("application/json"), "{who}");
-            assert_eq!(answer.head.field("retry-after"), Some("7"), "{who}");
-            let body = answer.json();
-            let message = match caller {
-                Dialect::Bedrock => &body["message"],
-                _ => &body["error"]["message"],
-            };
-            assert!(message.as_str().unwrap().contains("simulated provider fails"), "{who}: {body}");
-            let word = match (caller, status) {
-                (Dialect::Anthropic, 400) => "invalid_request_error",
-                (Dialect::Anthropic, 401) => "authentication_error",
-                (Dialect::Anthropic, 404) => "not_found_error",
-                (Dialect::Anthropic, 429) => "rate_limit_error",
-                (Dialect::Anthropic, _) => "api_error",
-                (Dialect::Gemini, 400) => "INVALID_ARGUMENT",
-                (Dialect::Gemini, 401) => "UNAUTHENTICATED",
-                (Dialect::Gemini, 404) => "NOT_FOUND",
-                (Dialect::Gemini, 429) => "RESOURCE_EXHAUSTED",
-                (Dialect::Gemini, _) => "INTERNAL",
-                (Dialect::Bedrock, 400) => "ValidationException",
-                (Dialect::Bedrock, 401) => "AccessDeniedException",
-                (Dialect::Bedrock, 404) => "ResourceNotFoundException",
-                (Dialect::Bedrock, 429) => "ThrottlingException",
-                (Dialect::Bedrock, _) => "InternalServerException",
-                (Dialect::OpenaiChat | Dialect::OpenaiResponses, _) => "error",
-            };
-            assert!(body.to_string().contains(word), "{who}: {word} in {body}");
-            let record = gateway.exchange(answer.head.field("x-firedoor-exchange").unwrap());
-            assert_eq!(record["outcome"], "provider_error", "{who}: {record}");
-        });
+        each(
+            &format!("status={status},retry_after=7"),
+            |gateway, _, caller, name, asked, stream| {
+                if is_native(caller, asked) {
+                    return;
+                }
+                let who = format!("{status} for {caller:?} at {name}, stream {stream}");
+                let answer = converse(gateway, caller, name, stream);
+                assert_eq!(answer.status(), status, "{who}: {}", answer.text());
+                assert_eq!(answer.head.field("content-type"), Some("application/json"), "{who}");
+                assert_eq!(answer.head.field("retry-after"), Some("7"), "{who}");
+                let body = answer.json();
+                let message = match caller {
+                    Dialect::Bedrock => &body["message"],
+                    _ => &body["error"]["message"],
+                };
+                assert!(
+                    message.as_str().unwrap().contains("simulated provider fails"),
+                    "{who}: {body}"
+                );
+                let word = match (caller, status) {
+                    (Dialect::Anthropic, 400) => "invalid_request_error",
+                    (Dialect::Anthropic, 401) => "authentication_error",
+                    (Dialect::Anthropic, 404) => "not_found_error",
+                    (Dialect::Anthropic, 429) => "rate_limit_error",
+                    (Dialect::Anthropic, _) => "api_error",
+                    (Dialect::Gemini, 400) => "INVALID_ARGUMENT",
+                    (Dialect::Gemini, 401) => "UNAUTHENTICATED",
+                    (Dialect::Gemini, 404) => "NOT_FOUND",
+                    (Dialect::Gemini, 429) => "RESOURCE_EXHAUSTED",
+                    (Dialect::Gemini, _) => "INTERNAL",
+                    (Dialect::Bedrock, 400) => "ValidationException",
+                    (Dialect::Bedrock, 401) => "AccessDeniedException",
+                    (Dialect::Bedrock, 404) => "ResourceNotFoundException",
+                    (Dialect::Bedrock, 429) => "ThrottlingException",
+                    (Dialect::Bedrock, _) => "InternalServerException",
+                    (Dialect::OpenaiChat | Dialect::OpenaiResponses, _) => "error",
+                };
+                assert!(body.to_string().contains(word), "{who}: {word} in {body}");
+                let record = gateway.exchange(answer.head.field("x-firedoor-exchange").unwrap());
+                assert_eq!(record["outcome"], "provider_error", "{who}: {record}");
+            },
+        );
     }
 }

@@ -24,10 +24,10 @@ use crate::clock::Tick;
 use crate::table::lever::KilledTools;
 use crate::wire::coding::{Coding, Inflater};
 use crate::wire::event::Event;
-use crate::wire::loss::Losses;
-use crate::wire::refusal::Refusal;
 use crate::wire::eventstream::Damage;
 use crate::wire::framing::{FRAME_BYTES_MAX, Splitter};
+use crate::wire::loss::Losses;
+use crate::wire::refusal::Refusal;
 use crate::wire::sse::Frame;
 use crate::wire::{Decoder, Dialect};
 use calls::Calls;
@@ -318,6 +318,11 @@ impl Relay {
     /// What the caller's dialect could not say so far.
     pub fn losses(&self) -> Losses {
         self.works.as_ref().map_or_else(Losses::default, |works| works.losses())
+    }
+
+    /// The lever for which a call was taken out, if one was.
+    pub fn lever(&self) -> Option<&str> {
+        self.works.as_ref()?.lever.as_deref()
     }
 
     /// Whether an ending of ours can be written into the stream.

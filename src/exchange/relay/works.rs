@@ -9,8 +9,8 @@
 use super::calls::Calls;
 use super::resume::Resumed;
 use super::toolguard::{Encoding, Filtered, Guard};
-use crate::table::lever::KilledTools;
 use super::{Broken, CallHold, HELD_CALL_BYTES_MAX, Plan, ToolKill};
+use crate::table::lever::KilledTools;
 use crate::wire::event::Event;
 use crate::wire::loss::Losses;
 use crate::wire::refusal::Refusal;
@@ -47,6 +47,8 @@ pub(super) struct Works {
     queue_bytes: usize,
     pub(super) resumed: Option<Resumed>,
     has_ended: bool,
+    /// The lever for which a call was taken out.
+    pub(super) lever: Option<Box<str>>,
     scratch: Vec<u8>,
 }
 
@@ -69,6 +71,7 @@ impl Works {
             queue_bytes: 0,
             resumed,
             has_ended: false,
+            lever: None,
             scratch: Vec::new(),
         }
     }
@@ -85,6 +88,7 @@ impl Works {
             queue_bytes: 0,
             resumed: None,
             has_ended: false,
+            lever: None,
             scratch: Vec::new(),
         }
     }
@@ -176,11 +180,12 @@ impl Works {
         out: &mut Vec<u8>,
     ) -> Result<(), Broken> {
         let Filtered { events, lever, note } = self.guard.filter(events, self.encoding);
-        if let Some(lever) = &lever {
+        if let Some(lever) = lever {
             if matches!(self.hand, Hand::BytesOnly) {
-                return Err(Broken::KilledTool { lever: lever.clone() });
+                return Err(Broken::KilledTool { lever });
             }
             self.take_over();
+            self.lever = Some(lever);
         }
         self.has_ended |= events.iter().any(|event| matches!(event, Event::End));
         if let Some(resumed) = &mut self.resumed {

@@ -1,7 +1,7 @@
 //! Hops 7 and 8: a provider's answer on its way to the client, as what it is.
 
-use super::book::Book;
 use super::asking::Asking;
+use super::book::Book;
 use super::under_way::UnderWay;
 use super::{After, Answered, Attempted, Exchange, Failed, Interrupt, Ran, Stop, Using};
 use crate::exchange::attempts::Failure;
@@ -162,7 +162,11 @@ impl Exchange<'_> {
         if let Some(relay) = &relay {
             book.learn(&relay.seen);
             let losses = relay.losses();
-            book.note(|facts| facts.losses.join(losses));
+            let lever = relay.lever().and_then(LeverId::parse);
+            book.note(|facts| {
+                facts.losses.join(losses);
+                facts.lever = lever.or(facts.lever);
+            });
         }
         let end = match (end, relay) {
             (End::Unusable(refusal), _) => {
@@ -435,9 +439,7 @@ impl Exchange<'_> {
                 fault = Some(refusal.message.to_string());
                 (Outcome::Torn, After::Answered)
             }
-            End::Ordered(_) | End::Broken(..) | End::Switched => {
-                (Outcome::Torn, After::Answered)
-            }
+            End::Ordered(_) | End::Broken(..) | End::Switched => (Outcome::Torn, After::Answered),
             End::Gone => (Outcome::ClientGone, After::Gone),
         };
         book.note(|facts| {
