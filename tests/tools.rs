@@ -24,12 +24,13 @@ fn routes(url: &str, headers: &str) -> String {
         ("gem", "gemini", ""),
         ("bed", "bedrock", ""),
     ] {
-        all += &format!(
+        let rows = format!(
             "[providers.{name}]\ndialect = \"{word}\"\nbase_url = \"{url}{path}\"\n\
              api_key = \"key\"\nheaders = {{ {headers} }}\n\n\
              [[routes]]\nname = \"{name}\"\nmatch = {{ model = \"{name}\" }}\n\
              targets = [{{ provider = \"{name}\" }}]\nretry = {{ attempts = 1 }}\n\n"
         );
+        all += &rows;
     }
     all
 }
