@@ -344,6 +344,11 @@ impl Relay {
         self.works.as_ref().map_or_else(Losses::default, |works| works.losses())
     }
 
+    /// The lever for which a call was taken out, if one was.
+    pub fn lever(&self) -> Option<&str> {
+        self.works.as_ref()?.lever.as_deref()
+    }
+
     /// Whether an ending of ours can be written into the stream.
     pub fn can_end_in_dialect(&self) -> bool {
         self.inflater.is_none() || self.works.is_some()
@@ -396,6 +401,12 @@ impl Relay {
         self.works.as_ref()?.resumed.as_ref()?.delivered()
     }
 
+    /// Whether another provider may go on. It must not once a whole call has left: nobody could
+    /// tell it of that call, and it might make the same one again.
+    pub fn can_go_on(&self) -> bool {
+        self.delivered().is_some_and(|delivered| !delivered.has_calls)
+    }
+
     /// The next provider goes on: what is held of the dead stream is dropped, and the bytes that
     /// come next are those of an answer in `next`, which comes with this content coding.
     ///
@@ -411,8 +422,7 @@ impl Relay {
         self.splitter = Splitter::new(self.framing);
         self.held = Vec::new();
         self.inflater = inflater(coding);
-        (self.seen.error, self.seen.stop) = (None, None);
-        self.seen.seams.push(seam);
+        self.seen.go_on(seam);
         Ok(seam)
     }
 }

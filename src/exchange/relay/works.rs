@@ -47,6 +47,8 @@ pub(super) struct Works {
     queue_bytes: usize,
     pub(super) resumed: Option<Resumed>,
     has_ended: bool,
+    /// The lever for which a call was taken out.
+    pub(super) lever: Option<Box<str>>,
     scratch: Vec<u8>,
 }
 
@@ -69,6 +71,7 @@ impl Works {
             queue_bytes: 0,
             resumed,
             has_ended: false,
+            lever: None,
             scratch: Vec::new(),
         }
     }
@@ -85,6 +88,7 @@ impl Works {
             queue_bytes: 0,
             resumed: None,
             has_ended: false,
+            lever: None,
             scratch: Vec::new(),
         }
     }
@@ -169,12 +173,13 @@ impl Works {
 
     fn leave(&mut self, raw: &[u8], told: Vec<Told>, out: &mut Vec<u8>) -> Result<(), Broken> {
         let Filtered { events, lever, extent, note } = self.guard.filter(told, self.encoding);
-        if let Some(lever) = &lever {
+        if let Some(lever) = lever {
             // A call of which a part has left cannot be taken out.
             if matches!(self.hand, Hand::BytesOnly) || extent == Extent::Rest {
-                return Err(Broken::KilledTool { lever: lever.clone() });
+                return Err(Broken::KilledTool { lever });
             }
             self.take_over();
+            self.lever = Some(lever);
         }
         self.has_ended |= events.iter().any(|event| matches!(event, Event::End));
         if let Some(resumed) = &mut self.resumed {

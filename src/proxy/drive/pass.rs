@@ -7,7 +7,7 @@ use super::{After, Answered, Attempted, Exchange, Failed, Interrupt, Ran, Stop, 
 use crate::exchange::attempts::Failure;
 use crate::exchange::facts::Outcome;
 use crate::exchange::forward;
-use crate::exchange::relay::{CallHold, Plan, Relay, Resume, Seen, whole};
+use crate::exchange::relay::{Broken, CallHold, Plan, Relay, Resume, Seen, whole};
 use crate::id::LeverId;
 use crate::proxy::answer;
 use crate::proxy::client::{Client, Framing};
@@ -119,7 +119,7 @@ impl Exchange<'_> {
         if let (Some(dialect), None) = (caller, &relay)
             && (!is_unread_stream || !asking.killed.is_empty())
         {
-            let held = Held { dialect, coding, status, headers };
+            let held = Held { dialect, coding, status, headers, has_next: using.has_next };
             let whole = self.hold_whole(client, book, waits, asking, held, &mut answer).await;
             if matches!(whole, Attempted::Ran(Ran::Done(After::Answered))) {
                 using.answered();
@@ -159,6 +159,7 @@ impl Exchange<'_> {
         let moving = Move {
             answer: &mut answer,
             relay: relay.as_mut(),
+            has_next: using.has_next,
             committed: &|| using.answered(),
             head,
             early: Vec::new(),
@@ -170,7 +171,11 @@ impl Exchange<'_> {
         if let Some(relay) = &relay {
             book.learn(&relay.seen);
             let losses = relay.losses();
-            book.note(|facts| facts.losses.join(losses));
+            let lever = relay.lever().and_then(LeverId::parse);
+            book.note(|facts| {
+                facts.losses.join(losses);
+                facts.lever = lever.or(facts.lever);
+            });
         }
         let end = match (end, relay) {
             (End::Unusable(refusal), _) => {
@@ -207,7 +212,7 @@ impl Exchange<'_> {
         held: Held,
         answer: &mut Answer,
     ) -> Attempted {
-        let Held { dialect, coding, status, mut headers } = held;
+        let Held { dialect, coding, status, mut headers, has_next } = held;
         let source = asking.dialect.unwrap_or(dialect);
         let is_edited = source != dialect || !asking.killed.is_empty();
         let mut body = Vec::new();
@@ -267,6 +272,17 @@ impl Exchange<'_> {
                 return Attempted::Stop(Refusal::new(Class::BadGateway, message).into());
             }
             None => {}
+        }
+        let must_be_read = source != dialect || (has_next && coding.is_some());
+        let is_failed = has_next && seen.error.is_some();
+        if status.is_success() && (is_failed || (must_be_read && !seen.is_understood)) {
+            let message = if is_failed {
+                Broken::ProviderError.message()
+            } else {
+                "the provider's answer is none that its dialect knows"
+            };
+            let refusal = Refusal::new(Class::BadGateway, message);
+            return Attempted::Failed(Failed { failure: Failure::Unusable, refusal });
         }
         book.learn(&seen);
         if is_edited {
@@ -335,6 +351,7 @@ impl Exchange<'_> {
         let moving = Move {
             answer,
             relay: None,
+            has_next: false,
             committed: &|| {},
             head: Some(Head { status, headers, framing: Framing::Stream }),
             early: body,
@@ -464,6 +481,8 @@ pub(super) struct Held {
     coding: Option<Coding>,
     status: StatusCode,
     headers: forward::Headers,
+    /// Whether another target would be asked if it could not be used.
+    has_next: bool,
 }
 
 /// Whether an answer comes as a stream of frames.
