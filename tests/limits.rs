@@ -141,7 +141,7 @@ fn agents_and_models_have_their_own_counters() {
 }
 
 #[test]
-fn a_loop_is_refused_and_asks_for_a_lever() {
+fn a_loop_is_refused_and_pulls_its_lever() {
     let gateway = gateway(
         "[[limits]]\nname = \"loops\"\n\
          loop = { same_call = 3, within = \"10m\", then = \"kill session\" }\n",
@@ -170,7 +170,10 @@ fn a_loop_is_refused_and_asks_for_a_lever() {
     assert_eq!(call("s2").0.status(), 200, "another session goes on");
     assert_eq!(gateway.metric("firedoor_limit_loops_total", "loops"), 1);
     assert_eq!(gateway.metric("firedoor_limit_trips_total", "loops"), 1);
-    wait_for("the log's word of the lever", || {
-        gateway.process.stderr.text().contains("a limit asks for a lever").then_some(())
+    let lever = wait_for("the lever", || {
+        let levers = gateway.admin_json("/api/v1/levers");
+        levers["levers"].as_array()?.first().cloned()
     });
+    assert_eq!(lever["kind"], "kill", "{lever}");
+    assert_eq!(lever["scope"], "session:s1", "{lever}");
 }

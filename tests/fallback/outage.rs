@@ -7,7 +7,7 @@ use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// What `docs/architecture.md` promises: retries are at most this share of requests...
+/// What `docs/routes.md` promises: retries are at most this share of requests...
 const RETRY_SHARE: f64 = 0.2;
 /// ... and these in a row before the share binds.
 const RETRY_BURST: f64 = 20.0;

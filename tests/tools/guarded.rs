@@ -104,11 +104,7 @@ fn nothing_of_a_killed_call_leaves() {
                             assert!(!answer.text().contains(&quoted), "{who}: {}", answer.text());
                         }
                     }
-                    // The result of Bedrock's own interpreter stands in a block of its own, from
-                    // which the guard does not take it out yet.
-                    let is_open = |name: &str| name == "nova_code_interpreter";
-                    let calls = calls.iter().filter(|(_, name)| !is_open(name));
-                    for (id, _) in calls.filter(|(_, name)| killed.contains(name)) {
+                    for (id, _) in calls.iter().filter(|(_, name)| killed.contains(name)) {
                         let is_there = !id.is_empty() && answer.text().contains(id);
                         assert!(!is_there, "{who}: {id} in {}", answer.text());
                     }

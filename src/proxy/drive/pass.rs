@@ -250,8 +250,12 @@ impl Exchange<'_> {
         }
         let now = self.gate.clock.now();
         let mut seen = Seen::default();
+        let mut is_junk = false;
         match coding {
-            Some(Coding::Identity) => seen.whole(source, &body, now),
+            Some(Coding::Identity) => {
+                seen.whole(source, &body, now);
+                is_junk = !seen.is_understood && !is_json(&body);
+            }
             Some(coding @ (Coding::Gzip | Coding::Deflate | Coding::Brotli | Coding::Zstd)) => {
                 let mut plain = Vec::new();
                 let mut inflater = Inflater::new(coding, HOLD_BYTES_MAX as u64, super::RATIO_MAX);
@@ -262,6 +266,7 @@ impl Exchange<'_> {
                     return Attempted::Stop(Refusal::new(Class::BadGateway, message).into());
                 }
                 seen.whole(source, &plain, now);
+                is_junk = !seen.is_understood && !is_json(&plain);
                 if is_edited {
                     headers.retain(|(name, _)| *name != header::CONTENT_ENCODING);
                     body = plain;
@@ -273,9 +278,11 @@ impl Exchange<'_> {
             }
             None => {}
         }
-        let must_be_read = source != dialect || (has_next && coding.is_some());
+        // JSON of another kind than an answer may be one that the decoders do not know (a count of
+        // tokens): the caller may know it.
+        let is_unusable = if source == dialect { has_next && is_junk } else { !seen.is_understood };
         let is_failed = has_next && seen.error.is_some();
-        if status.is_success() && (is_failed || (must_be_read && !seen.is_understood)) {
+        if status.is_success() && (is_failed || is_unusable) {
             let message = if is_failed {
                 Broken::ProviderError.message()
             } else {
@@ -483,6 +490,10 @@ pub(super) struct Held {
     headers: forward::Headers,
     /// Whether another target would be asked if it could not be used.
     has_next: bool,
+}
+
+fn is_json(body: &[u8]) -> bool {
+    serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok()
 }
 
 /// Whether an answer comes as a stream of frames.
