@@ -52,16 +52,20 @@ def cut(dialect, body):
     return [frame + end for frame in body.split(end) if frame.strip()]
 
 
+def own(dialect):
+    """The provider whose dialect it is."""
+    return "openai" if dialect == "openai-chat" else dialect
+
+
 def recorded(dialect):
     """What is told of a dialect's recordings; its own provider's first, and the small ones."""
-    own = "openai" if dialect == "openai-chat" else dialect
     found = []
     for folder in FOLDERS[dialect]:
         for path in (RECORDINGS / folder).glob("*.meta.json"):
             meta = json.loads(path.read_text())
             meta["path"] = path.with_name(meta["body_file"])
             found.append(meta)
-    return sorted(found, key=lambda meta: (meta["provider"] != own, meta["bytes"], meta["id"]))
+    return sorted(found, key=lambda meta: (meta["provider"] != own(dialect), meta["bytes"], meta["id"]))
 
 
 def what_is_in(told):

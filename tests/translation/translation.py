@@ -10,6 +10,7 @@ from importlib.metadata import version
 
 import callers
 import levers
+import node
 import prompts
 import score as scores
 import stage as theatre
@@ -99,8 +100,10 @@ class Suite:
             self.score.case(f"{source}: recordings of each kind", check)
 
     def stream_of(self, source):
-        """The stream of text with the most pieces."""
-        texts = [tape for tape in self.tapes[source] if tape.kind == "stream" and tape.told.text and not tape.told.calls]
+        """The stream of text with the most pieces that the dialect's own provider sent: others leave out what some SDKs need."""
+        texts = [
+            tape for tape in self.tapes[source]
+            if tape.kind == "stream" and tape.told.stop == "end" and tape.told.text and tape.name.startswith(f"{tapes.own(source)}.")]
         return max(texts, key=lambda tape: len(tape.play.pieces))
 
     def answers(self, source, caller):
@@ -145,12 +148,12 @@ class Suite:
 
 
 def main():
-    parts = sys.argv[1:] or ["answers", "errors", "requests", "levers"]
+    parts = sys.argv[1:] or ["answers", "errors", "requests", "levers", "node"]
     packages = ["openai", "anthropic", "google-genai", "boto3"]
     score = scores.Score("Translation", ", ".join(f"{package} {version(package)}" for package in packages))
     print(score.versions)
     began = time.monotonic()
-    with Stage() as stage:
+    with Stage() as stage, node.Node() as nodes:
         suite = Suite(stage, score)
         suite.choose()
         print(f"-- chosen after {time.monotonic() - began:.0f} s")
@@ -161,6 +164,8 @@ def main():
                 jobs += [pool.submit(suite.errors, *pair) for pair in PAIRS]
             if "levers" in parts:
                 jobs += [pool.submit(levers.run, stage, score, suite, caller) for caller in callers.ASK]
+            if "node" in parts:
+                jobs += [pool.submit(node.run, nodes, stage, score, suite, client) for client in node.CLIENTS]
             if "requests" in parts:
                 jobs += [pool.submit(prompts.run, stage, score, suite.stream_of(pair[0]).play, *pair) for pair in PAIRS]
             if "answers" in parts:
