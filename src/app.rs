@@ -26,8 +26,8 @@ const SETTLE: Duration = Duration::from_millis(50);
 /// How often the file is looked at even if nothing told of a change: some file systems tell
 /// nothing.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
-/// Backlog of a listener that we open.
-const BACKLOG: i32 = 1024;
+/// Backlog of a listener that we open; the machine's own bound (`somaxconn`) is 4096 by default.
+const BACKLOG: i32 = 4096;
 
 /// Why a gateway does not start.
 #[derive(Debug)]
@@ -422,8 +422,12 @@ async fn run(
             Some(()) = changes.recv() => {
                 tokio::time::sleep(SETTLE).await;
                 while changes.try_recv().is_ok() {}
-                seen = board.file().and_then(stamp);
-                reload(state, "file").await;
+                // Other files of the folder change too: our own log, if it lies there.
+                let now = board.file().and_then(stamp);
+                if now != seen {
+                    seen = now;
+                    reload(state, "file").await;
+                }
             }
             _ = look.tick() => {
                 let now = board.file().and_then(stamp);

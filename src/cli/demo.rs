@@ -5,6 +5,7 @@
 
 use super::mock;
 use super::{Common, Exit, output};
+use crate::admin::client::{Address, Client};
 use crate::telemetry::connect;
 use bytes::Bytes;
 use http::Request;
@@ -173,13 +174,55 @@ async fn tour(gateway: &Gateway) -> Result<(), String> {
     })
     .await?;
 
+    say("\n5. A model is killed while it answers; durable, in flight, everywhere:");
+    let slow = serde_json::json!({
+        "model": "gpt-4o", "stream": true,
+        "messages": [{ "role": "user", "content": "mock:text=I%20count%20the%20doors%3A%20one%2C%20two%2C%20three%2C%20four%2C%20five%2C%20six%2C%20seven%2C%20eight%2C%20nine%2C%20ten%2C%20eleven%2C%20twelve%2C%20thirteen%2C%20fourteen%2C%20fifteen%2C%20sixteen%2C%20seventeen%2C%20eighteen%2C%20nineteen%2C%20twenty%2C%20and%20I%20go%20on%20and%20on%20and%20on%20and%20on.,itl_ms=60;" }],
+    });
+    let answer = stream(at, "/v1/chat/completions", &slow, |frame| {
+        frame["error"]["message"]
+            .as_str()
+            .map(|message| format!("\n   error to the application: {message}"))
+            .or_else(|| frame["choices"][0]["delta"]["content"].as_str().map(str::to_owned))
+    });
+    let kill = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        pull(&gateway.folder.join("data")).await
+    };
+    let (answered, proof) = tokio::join!(answer, kill);
+    answered?;
+    say(&format!("   {}", proof?));
+    let refused = post(at, "/v1/chat/completions", &slow).await?;
+    say(&format!("   asked again: {}", refused["error"]["message"].as_str().unwrap_or("?")));
+
     say("\nThree things to try next:");
     say(
         "  firedoor serve                      a gateway for OpenAI, Anthropic and Gemini, with your own keys",
     );
     say("  firedoor run -- python app.py       your application, pointed at it");
-    say("  firedoor init && firedoor check     a routes.toml of your own");
+    say("  firedoor kill --help                what can be stopped, and how");
     Ok(())
+}
+
+/// Kills the model by the gateway's socket; gives the proof in words.
+async fn pull(data_dir: &Path) -> Result<String, String> {
+    let socket = data_dir.join(crate::admin::folder::SOCKET_FILE);
+    let order = serde_json::json!({
+        "kind": "kill", "scope": "model:gpt-4o", "reason": "it leaks", "author": "demo",
+    });
+    let answer = Client::new(Address::Unix(socket))
+        .post("/api/v1/levers", &order, None)
+        .await
+        .map_err(|fault| fault.to_string())?;
+    let value = answer.json();
+    let ms = |name: &str| value["took_ms"][name].as_f64().unwrap_or(0.0);
+    Ok(format!(
+        "the lever: durable after {:.1} ms, in force after {:.1} ms; {} stream ended, {} bytes after that",
+        ms("durable"),
+        ms("published"),
+        value["exchanges"]["ended"],
+        value["exchanges"]["bytes_after_publication"],
+    ))
 }
 
 fn say(text: &str) {
