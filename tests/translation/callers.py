@@ -177,6 +177,10 @@ def responses(at, model, how="whole", **more):
 # ---- Anthropic ------------------------------------------------------------------------------------------------------
 
 
+def make_anthropic(at):
+    return anthropic.Anthropic(base_url=f"http://{at}", api_key=KEY)
+
+
 def of_message(message):
     told = Told()
     for block in message.content:
@@ -198,7 +202,7 @@ def message_tokens(usage):
 
 def messages(at, model, how="whole", **more):
     more = {"max_tokens": 500, "messages": [{"role": "user", "content": WORD}], **more}
-    client = anthropic.Anthropic(base_url=f"http://{at}", api_key=KEY)
+    client = make_anthropic(at)
     if how == "whole":
         return of_message(client.messages.create(model=model, **more))
     if how == "helper":
@@ -235,9 +239,13 @@ def messages(at, model, how="whole", **more):
 # ---- Gemini ---------------------------------------------------------------------------------------------------------
 
 
+def make_genai(at):
+    return genai.Client(api_key=KEY, http_options=genai_types.HttpOptions(base_url=f"http://{at}"))
+
+
 def generate(at, model, how="whole", **more):
     more = {"contents": WORD, **more}
-    client = genai.Client(api_key=KEY, http_options=genai_types.HttpOptions(base_url=f"http://{at}"))
+    client = make_genai(at)
     if how == "whole":
         answers = [client.models.generate_content(model=model, **more)]
     else:

@@ -9,8 +9,8 @@ import os
 import subprocess
 import threading
 
+import bodies
 import callers
-import prompts
 import stage as theatre
 import tapes
 from google.genai import types as genai_types
@@ -157,8 +157,8 @@ def one_tool(stage, score, shell, tape, source, caller, how):
         asked = stage.provider.asked(model)
         assert len(asked) == 1, f"the provider was asked {len(asked)} times"
         body = asked[0][2]
-        prompts.VALID[source](body)
-        declared = prompts.SAID[source](body)["tools"]
+        bodies.VALID[source](body)
+        declared = bodies.SAID[source](body)["tools"]
         assert set(declared) == names - {killed}, f"declared: {sorted(declared)}"
         shell.lift(scope)
         told = callers.ASK[caller](stage.addresses["open"], model, how, **tools(caller, names))

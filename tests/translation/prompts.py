@@ -1,22 +1,14 @@
-"""One request with much in it, from every dialect's SDK: what arrives is a valid request of the provider's dialect, and says the same.
-
-Valid is what the provider's own SDK declares: the types of `openai` and `anthropic`, the models of `google-genai`, the service
-model of `botocore`.
-"""
+"""Requests with much in them, from every dialect's SDK: what arrives is a valid request of the provider's dialect, and says the same."""
 
 import base64
 import json
-import types
-import typing
 
-import anthropic.types.message_create_params as anthropic_params
-import botocore.validate
-import openai.types.chat.completion_create_params as chat_params
 import pydantic
-import typing_extensions
 from google.genai import types as genai_types
 
+import bodies
 import callers
+import stage as theatre
 import upstream
 
 PNG = (
@@ -131,6 +123,94 @@ def of_converse():
     }
 
 
+# Two calls at once, with their results in the other order; and one tool must be called next.
+PAIR = [("call_1", "weather", {"city": "Bern"}, "12 °C"), ("call_2", "clock", {}, "noon")]
+NAMES = ("weather", "clock")
+
+
+def pair_of_chat():
+    calls = [{"id": i, "type": "function", "function": {"name": n, "arguments": json.dumps(a)}} for i, n, a, _ in PAIR]
+    return {
+        "messages": [
+            {"role": "user", "content": QUESTION}, {"role": "assistant", "content": "Both.", "tool_calls": calls},
+            *({"role": "tool", "tool_call_id": i, "content": result} for i, _, _, result in reversed(PAIR))],
+        "tools": [{"type": "function", "function": {"name": name, "parameters": CLOCK}} for name in NAMES],
+        "tool_choice": {"type": "function", "function": {"name": "clock"}},
+    }
+
+
+def pair_of_responses():
+    return {
+        "input": [
+            {"role": "user", "content": QUESTION}, {"role": "assistant", "content": "Both."},
+            *({"type": "function_call", "call_id": i, "name": n, "arguments": json.dumps(a)} for i, n, a, _ in PAIR),
+            *({"type": "function_call_output", "call_id": i, "output": result} for i, _, _, result in reversed(PAIR))],
+        "tools": [{"type": "function", "name": name, "parameters": CLOCK, "strict": False} for name in NAMES],
+        "tool_choice": {"type": "function", "name": "clock"},
+    }
+
+
+def pair_of_messages():
+    return {
+        "messages": [
+            {"role": "user", "content": QUESTION},
+            {"role": "assistant", "content": [
+                {"type": "text", "text": "Both."}, *({"type": "tool_use", "id": i, "name": n, "input": a} for i, n, a, _ in PAIR)]},
+            {"role": "user", "content": [{"type": "tool_result", "tool_use_id": i, "content": result} for i, _, _, result in reversed(PAIR)]}],
+        "tools": [{"name": name, "input_schema": CLOCK} for name in NAMES],
+        "tool_choice": {"type": "tool", "name": "clock"},
+    }
+
+
+def pair_of_generate():
+    part = genai_types.Part
+    return {
+        "contents": [
+            genai_types.Content(role="user", parts=[part(text=QUESTION)]),
+            genai_types.Content(role="model", parts=[part(text="Both."), *(
+                part(function_call=genai_types.FunctionCall(id=i, name=n, args=a)) for i, n, a, _ in PAIR)]),
+            genai_types.Content(role="user", parts=[
+                part(function_response=genai_types.FunctionResponse(id=i, name=n, response={"result": result}))
+                for i, n, _, result in reversed(PAIR)])],
+        "config": genai_types.GenerateContentConfig(
+            tools=[genai_types.Tool(function_declarations=[
+                genai_types.FunctionDeclaration(name=name, parameters_json_schema=CLOCK) for name in NAMES])],
+            tool_config=genai_types.ToolConfig(function_calling_config=genai_types.FunctionCallingConfig(
+                mode="ANY", allowed_function_names=["clock"])),
+            automatic_function_calling=genai_types.AutomaticFunctionCallingConfig(disable=True)),
+    }
+
+
+def pair_of_converse():
+    return {
+        "messages": [
+            {"role": "user", "content": [{"text": QUESTION}]},
+            {"role": "assistant", "content": [
+                {"text": "Both."}, *({"toolUse": {"toolUseId": i, "name": n, "input": a}} for i, n, a, _ in PAIR)]},
+            {"role": "user", "content": [
+                {"toolResult": {"toolUseId": i, "content": [{"text": result}]}} for i, _, _, result in reversed(PAIR)]}],
+        "toolConfig": {
+            "tools": [{"toolSpec": {"name": name, "inputSchema": {"json": CLOCK}}} for name in NAMES],
+            "toolChoice": {"tool": {"name": "clock"}}},
+    }
+
+
+PAIRS = {
+    "openai-chat": pair_of_chat, "openai-responses": pair_of_responses, "anthropic": pair_of_messages, "gemini": pair_of_generate,
+    "bedrock": pair_of_converse,
+}
+
+
+def forced(source, body):
+    """The tool that must be called."""
+    return {
+        "openai-chat": lambda: body["tool_choice"]["function"]["name"],
+        "anthropic": lambda: body["tool_choice"]["name"],
+        "gemini": lambda: " ".join(body["toolConfig"]["functionCallingConfig"]["allowedFunctionNames"]),
+        "bedrock": lambda: body["toolConfig"]["toolChoice"]["tool"]["name"],
+    }[source]()
+
+
 REQUESTS = {
     "openai-chat": of_chat, "openai-responses": of_responses, "anthropic": of_messages, "gemini": of_generate, "bedrock": of_converse,
 }
@@ -152,191 +232,41 @@ def structured(caller):
     }[caller]()
 
 
-# ---- whether a body is what the provider's SDK declares -------------------------------------------------------------
+class Reading(pydantic.BaseModel):
+    """The same, as a type of the caller's own."""
+
+    city: str
+    degrees: int
 
 
-def fits(value, kind, at="body"):
-    """Raises where `value` is not of a declared type. Members that are not declared are refused."""
-    origin, inside = typing_extensions.get_origin(kind), typing_extensions.get_args(kind)
-    if origin in (typing_extensions.Required, typing_extensions.NotRequired, typing_extensions.Annotated, typing.Annotated):
-        return fits(value, inside[0], at)
-    if kind in (object, typing.Any):
-        return None
-    if kind is None or kind is type(None):
-        assert value is None, f"{at} is not null"
-    elif origin is typing.Union or origin is types.UnionType:
-        wrong = []
-        for one in inside:
-            try:
-                return fits(value, one, at)
-            except AssertionError as error:
-                wrong.append(str(error))
-        # What went wrong furthest inside is what was meant.
-        raise AssertionError(max(wrong, key=lambda text: text.split(" ")[0].count(".")))
-    elif origin in (typing.Literal, typing_extensions.Literal):
-        assert value in inside, f"{at} is {value!r}, none of {inside}"
-    elif origin in (dict, typing.Mapping) or getattr(origin, "__name__", "") == "Mapping":
-        assert isinstance(value, dict), f"{at} is no object"
-        for key, member in value.items():
-            fits(member, inside[1], f"{at}.{key}")
-    elif origin is not None and getattr(origin, "__name__", "") in ("Iterable", "list", "Sequence"):
-        assert isinstance(value, list), f"{at} is no list"
-        for number, member in enumerate(value):
-            fits(member, inside[0], f"{at}.{number}")
-    elif typing_extensions.is_typeddict(kind):
-        assert isinstance(value, dict), f"{at} is no object"
-        declared = typing_extensions.get_type_hints(kind)
-        for key, member in value.items():
-            assert key in declared, f"{at}.{key} is not declared"
-            fits(member, declared[key], f"{at}.{key}")
-        missing = kind.__required_keys__ - value.keys()
-        assert not missing, f"{at}.{min(missing)} is missing"
-    elif kind is float:
-        assert isinstance(value, (int, float)) and not isinstance(value, bool), f"{at} is no number"
-    else:
-        assert type(value) is kind, f"{at} is {value!r}, no {kind}"
-    return None
+def chat_parsed(at, model):
+    client = callers.make_openai(at)
+    answer = client.chat.completions.parse(model=model, messages=[{"role": "user", "content": QUESTION}], response_format=Reading)
+    return answer.choices[0].message.parsed
 
 
-def valid_chat(body):
-    fits(body, chat_params.CompletionCreateParamsStreaming if body.get("stream") else chat_params.CompletionCreateParamsNonStreaming)
+def responses_parsed(at, model):
+    return callers.make_openai(at).responses.parse(model=model, input=QUESTION, text_format=Reading).output_parsed
 
 
-# The API of older models has them; the SDK declares them no more, since newer models refuse them.
-SAMPLING_OF_OLDER_MODELS = {"temperature", "top_p", "top_k"}
+def messages_parsed(at, model):
+    client = callers.make_anthropic(at)
+    messages = [{"role": "user", "content": QUESTION}]
+    return client.messages.parse(model=model, max_tokens=500, messages=messages, output_format=Reading).parsed_output
 
 
-def valid_messages(body):
-    body = {name: value for name, value in body.items() if name not in SAMPLING_OF_OLDER_MODELS}
-    kinds = anthropic_params.MessageCreateParamsStreaming, anthropic_params.MessageCreateParamsNonStreaming
-    fits(body, kinds[0] if body.get("stream") else kinds[1])
+def generate_parsed(at, model):
+    config = genai_types.GenerateContentConfig(response_mime_type="application/json", response_schema=Reading)
+    client = callers.make_genai(at)
+    return client.models.generate_content(model=model, contents=QUESTION, config=config).parsed
 
 
-class Strict(pydantic.BaseModel):
-    """The members of a `generateContent` body; the SDK's own models forbid what they do not declare."""
-
-    model_config = pydantic.ConfigDict(extra="forbid")
-    contents: list[genai_types.Content]
-    systemInstruction: genai_types.Content | None = None
-    tools: list[genai_types.Tool] | None = None
-    toolConfig: genai_types.ToolConfig | None = None
-    generationConfig: genai_types.GenerationConfig | None = None
+# boto3 knows no types.
+PARSED = {"openai-chat": chat_parsed, "openai-responses": responses_parsed, "anthropic": messages_parsed, "gemini": generate_parsed}
 
 
-def valid_generate(body):
-    assert Strict.model_config["extra"] == genai_types.Content.model_config["extra"] == "forbid"
-    Strict.model_validate_json(json.dumps(body))
+# ---- what arrived ----------------------------------------------------------------------------------------------------
 
-
-def valid_converse(body):
-    shape = callers.make_bedrock("127.0.0.1:9").meta.service_model.operation_model("Converse").input_shape
-    report = botocore.validate.ParamValidator().validate({"modelId": "a-model", **_blobs(body)}, shape)
-    assert not report.has_errors(), report.generate_report()
-
-
-def _blobs(value):
-    """The body as the SDK takes it, with bytes where JSON has base64."""
-    if isinstance(value, dict):
-        return {
-            key: base64.b64decode(member, validate=True) if key == "bytes" and isinstance(member, str) else _blobs(member)
-            for key, member in value.items()}
-    return [_blobs(member) for member in value] if isinstance(value, list) else value
-
-
-VALID = {"openai-chat": valid_chat, "anthropic": valid_messages, "gemini": valid_generate, "bedrock": valid_converse}
-
-
-# ---- what a body says -----------------------------------------------------------------------------------------------
-
-
-def said_chat(body):
-    system = [message for message in body["messages"] if message["role"] in ("system", "developer")]
-    rest = [message for message in body["messages"] if message not in system]
-    said = {"system": "".join(_texts(message["content"]) for message in system), "results": [], "calls": [], "texts": "", "images": []}
-    for message in rest:
-        if message["role"] == "tool":
-            said["results"].append((message["tool_call_id"], _texts(message["content"])))
-            continue
-        for call in message.get("tool_calls") or []:
-            said["calls"].append((call["id"], call["function"]["name"], json.loads(call["function"]["arguments"])))
-        content = message.get("content")
-        said["texts"] += _texts(content)
-        said["images"] += [part["image_url"]["url"] for part in content or [] if isinstance(part, dict) and part["type"] == "image_url"]
-    said["tools"] = {tool["function"]["name"]: tool["function"].get("parameters") for tool in body.get("tools", [])}
-    limit = body.get("max_completion_tokens", body.get("max_tokens"))
-    stop = body.get("stop") or []
-    said["sampling"] = limit, body.get("temperature"), [stop] if isinstance(stop, str) else stop
-    said["schema"] = (body.get("response_format") or {}).get("json_schema", {}).get("schema")
-    return said
-
-
-def _texts(content):
-    return content if isinstance(content, str) else "".join(part.get("text", "") for part in content or [])
-
-
-def said_messages(body):
-    said = {"system": _texts(body.get("system")), "results": [], "calls": [], "texts": "", "images": []}
-    for message in body["messages"]:
-        content = message["content"]
-        for block in [{"type": "text", "text": content}] if isinstance(content, str) else content:
-            if block["type"] == "text":
-                said["texts"] += block["text"]
-            elif block["type"] == "image":
-                said["images"].append(f"data:{block['source']['media_type']};base64,{block['source']['data']}")
-            elif block["type"] == "tool_use":
-                said["calls"].append((block["id"], block["name"], block["input"]))
-            elif block["type"] == "tool_result":
-                said["results"].append((block["tool_use_id"], _texts(block["content"])))
-    said["tools"] = {tool["name"]: tool["input_schema"] for tool in body.get("tools", [])}
-    said["sampling"] = body["max_tokens"], body.get("temperature"), body.get("stop_sequences") or []
-    said["schema"] = body.get("output_config", {}).get("format", {}).get("schema")
-    return said
-
-
-def said_generate(body):
-    said = {"system": _texts(body.get("systemInstruction", {}).get("parts")), "results": [], "calls": [], "texts": "", "images": []}
-    for content in body["contents"]:
-        for part in content["parts"]:
-            said["texts"] += part.get("text", "")
-            if inline := part.get("inlineData"):
-                said["images"].append(f"data:{inline['mimeType']};base64,{inline['data']}")
-            if call := part.get("functionCall"):
-                said["calls"].append((call.get("id"), call["name"], call["args"]))
-            if result := part.get("functionResponse"):
-                # The result is an object here; text stands in a member of it.
-                [text] = result["response"].values()
-                said["results"].append((result.get("id"), text))
-                assert result["name"] == "weather", result
-    said["tools"] = {
-        function["name"]: function.get("parametersJsonSchema", function.get("parameters"))
-        for tool in body.get("tools", []) for function in tool["functionDeclarations"]}
-    config = body.get("generationConfig", {})
-    said["sampling"] = config.get("maxOutputTokens"), config.get("temperature"), config.get("stopSequences") or []
-    said["schema"] = config.get("responseJsonSchema", config.get("responseSchema"))
-    return said
-
-
-def said_converse(body):
-    said = {"system": _texts(body.get("system")), "results": [], "calls": [], "texts": "", "images": []}
-    for message in body["messages"]:
-        for block in message["content"]:
-            said["texts"] += block.get("text", "")
-            if image := block.get("image"):
-                said["images"].append(f"data:image/{image['format']};base64,{image['source']['bytes']}")
-            if call := block.get("toolUse"):
-                said["calls"].append((call["toolUseId"], call["name"], call["input"]))
-            if result := block.get("toolResult"):
-                said["results"].append((result["toolUseId"], _texts(result["content"])))
-    said["tools"] = {
-        tool["toolSpec"]["name"]: tool["toolSpec"]["inputSchema"]["json"] for tool in body.get("toolConfig", {}).get("tools", [])}
-    config = body.get("inferenceConfig", {})
-    said["sampling"] = config.get("maxTokens"), config.get("temperature"), config.get("stopSequences") or []
-    schema = body.get("outputConfig", {}).get("textFormat", {}).get("structure", {}).get("jsonSchema", {}).get("schema")
-    said["schema"] = schema and json.loads(schema)
-    return said
-
-
-SAID = {"openai-chat": said_chat, "anthropic": said_messages, "gemini": said_generate, "bedrock": said_converse}
 # Where a request of a dialect goes.
 PATHS = {
     ("openai-chat", True): "/v1/chat/completions", ("openai-chat", False): "/v1/chat/completions",
@@ -368,14 +298,10 @@ def arrived(stage, source, model, is_stream):
     [(path, headers, body)] = stage.provider.asked(model)
     assert path == PATHS[source, is_stream].format(model), path
     credentials = " ".join(value for name, value in headers.items() if name.lower() in ("authorization", "x-api-key", "x-goog-api-key"))
-    assert stage_key(credentials), f"the provider's credential did not arrive: {headers}"
+    assert theatre.PROVIDER_KEY in credentials, f"the provider's credential did not arrive: {headers}"
     assert callers.KEY not in json.dumps(headers), "the caller's credential arrived"
-    VALID[source](body)
+    bodies.VALID[source](body)
     return body
-
-
-def stage_key(text):
-    return "key-of-the-provider" in text
 
 
 def run(stage, score, stream, source, caller):
@@ -387,7 +313,7 @@ def run(stage, score, stream, source, caller):
         told = callers.ASK[caller](at, model, how, **REQUESTS[caller]())
         assert told.text, told
         body = arrived(stage, source, model, how != "whole")
-        said = SAID[source](body)
+        said = bodies.SAID[source](body)
         stop = [] if caller in NO_STOP else [STOP]
         expected = {
             "system": SYSTEM, "texts": QUESTION, "images": [URL], "tools": {"weather": WEATHER, "clock": CLOCK},
@@ -402,13 +328,35 @@ def run(stage, score, stream, source, caller):
         # Gemini's callers need no ids, and what it is told may lack them.
         assert "gemini" in (source, caller) or call_id == CALL_ID, call_id
 
+    def pair():
+        model = stage.model(source, answer(source, "Well."))
+        callers.ASK[caller](at, model, "whole", **PAIRS[caller]())
+        body = arrived(stage, source, model, False)
+        said = bodies.SAID[source](body)
+        results = dict(said["results"])
+        assert len(results) == len(PAIR), f"results: {said['results']}"
+        got = [(name, arguments, results[call_id]) for call_id, name, arguments in said["calls"]]
+        assert got == [call[1:] for call in PAIR], got
+        assert said["texts"] == f"{QUESTION}Both.", said["texts"]
+        assert forced(source, body) == "clock", forced(source, body)
+
     def bound():
         model = stage.model(source, answer(source, json.dumps(TOLD)))
         told = callers.ASK[caller](at, model, "whole", **structured(caller))
         assert json.loads(told.text) == TOLD, told
-        schema = SAID[source](arrived(stage, source, model, False))["schema"]
+        schema = bodies.SAID[source](arrived(stage, source, model, False))["schema"]
         assert schema == ANSWER, f"schema: {schema}"
+
+    def parsed():
+        model = stage.model(source, answer(source, json.dumps(TOLD)))
+        reading = PARSED[caller](at, model)
+        assert reading == Reading(**TOLD), reading
+        schema = bodies.SAID[source](arrived(stage, source, model, False))["schema"]
+        assert set(schema["properties"]) == set(TOLD) == set(schema["required"]), f"schema: {schema}"
 
     for how in ("whole", callers.HOW[caller][0]):
         score.case(f"{caller} to {source}, {how}: system, image, tools, a tool's result", lambda how=how: much(how))
+    score.case(f"{caller} to {source}: two calls, their results, a forced tool", pair)
     score.case(f"{caller} to {source}: an answer bound to a schema", bound)
+    if caller in PARSED:
+        score.case(f"{caller} to {source}: an answer parsed into a type", parsed)
