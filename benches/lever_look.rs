@@ -79,13 +79,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let looks: [(&str, &dyn Fn()); 3] = [
         ("kill", &|| {
-            black_box(levers.kill(black_box(&subject)));
+            let _ = black_box(levers.kill(black_box(&subject)));
         }),
         ("cut", &|| {
-            black_box(levers.cut(black_box(&subject)));
+            let _ = black_box(levers.cut(black_box(&subject)));
         }),
         ("reroute", &|| {
-            black_box(levers.reroute(black_box(&subject)));
+            let _ = black_box(levers.reroute(black_box(&subject)));
         }),
     ];
     for (name, look) in looks {

@@ -553,7 +553,8 @@ fn in_dialect(mut answer: Answer, target: Dialect) -> Answer {
         output: said(counts.output.map(|output| output + beside)),
         cache_read: said(counts.cache_read),
         cache_write: said(if target == Dialect::Gemini { None } else { counts.cache_write }),
-        reasoning: said(counts.reasoning),
+        // Bedrock counts reasoning among the answer, and does not say how much of it there is.
+        reasoning: said(if target == Dialect::Bedrock { None } else { counts.reasoning }),
     };
     answer
 }

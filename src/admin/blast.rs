@@ -127,9 +127,9 @@ fn split<'t>(table: &'t Table, route: &'t Route, scope: &Scope) -> (Vec<&'t str>
                 Some(Pattern::Glob(_)) | None => true,
             };
         if is_asked_for && scope.may_cover(&subject) {
-            lost.push(&*target.name)
+            lost.push(&*target.name);
         } else {
-            left.push(&*target.name)
+            left.push(&*target.name);
         }
     }
     (lost, left)

@@ -494,9 +494,12 @@ pub(super) fn lever(lever: &Arc<Lever>) -> Value {
     match &lever.act {
         Act::Kill { in_flight } => value["in_flight"] = json!(in_flight),
         Act::Limit { ceiling } => {
-            let money = |name: &str, most: u64| match name.starts_with("usd_") {
-                true => json!(most as f64 / NANO_PER_USD),
-                false => json!(most),
+            let money = |name: &str, most: u64| {
+                if name.starts_with("usd_") {
+                    json!(most as f64 / NANO_PER_USD)
+                } else {
+                    json!(most)
+                }
             };
             let mut limits: serde_json::Map<String, Value> = ceiling
                 .caps

@@ -24,7 +24,7 @@ const CLEAR: &str = "\u{1b}[2J\u{1b}[H";
 impl Top {
     pub(super) fn run(&self, common: &Common) -> Exit {
         let is_terminal = std::io::stdout().is_terminal() && !output::is_json(common);
-        let count = self.count.unwrap_or(if is_terminal { 0 } else { 1 });
+        let count = self.count.unwrap_or(u64::from(!is_terminal));
         let mut looks = 0;
         loop {
             let (live, levers) = match (ask(common, "/api/v1/live"), ask(common, "/api/v1/levers"))

@@ -45,6 +45,9 @@ const NOTE_EVERY: Duration = Duration::from_secs(10);
 pub const SETTLED_AFTER: Duration = Duration::from_mins(1);
 /// Most levers in force.
 pub const LEVERS_MAX: usize = 100_000;
+/// With at most so many levers, the file of the last known ones is written before a change is
+/// answered.
+const KEPT_AT_ONCE_MAX: usize = 256;
 /// Most appends tried against a log that others append to.
 const TRIES_MAX: usize = 64;
 /// Changes that are kept for the history.
@@ -92,6 +95,7 @@ pub struct LeverDesk {
     board: Arc<Switchboard>,
     reach: OnceLock<Arc<dyn Reach>>,
     held: Mutex<Held>,
+    keeping: Mutex<()>,
     condition: watch::Sender<Condition>,
     notices: broadcast::Sender<Notice>,
 }
@@ -137,6 +141,7 @@ impl LeverDesk {
                 noted: Some(Instant::now()),
                 unsettled: Some(Instant::now()),
             }),
+            keeping: Mutex::new(()),
             condition: watch::Sender::new(condition),
             notices: broadcast::channel(1024).0,
         };
@@ -251,6 +256,7 @@ impl LeverDesk {
         }
         let epoch = self.publish(&held);
         let published = began.elapsed();
+        let standing = held.state.levers.len();
         // The next pull need not wait until this one's streams have ended.
         drop(held);
         let lever = Arc::new(lever);
@@ -266,6 +272,7 @@ impl LeverDesk {
             not_durable,
         };
         let _ = self.notices.send(Notice::Pulled(Arc::new(pulled.clone())));
+        self.keep_soon(standing).await;
         Ok(pulled)
     }
 
@@ -295,6 +302,9 @@ impl LeverDesk {
         let epoch = self.publish(&held);
         let lever = held.state.levers.get(&id).cloned().unwrap_or(before);
         let _ = self.notices.send(Notice::Extended(Arc::clone(&lever)));
+        let standing = held.state.levers.len();
+        drop(held);
+        self.keep_soon(standing).await;
         Ok(Changed { lever, rev: Some(rev), epoch })
     }
 
@@ -324,6 +334,9 @@ impl LeverDesk {
         let epoch = self.publish(&held);
         let lever = before;
         let _ = self.notices.send(Notice::Lifted(Arc::clone(&lever)));
+        let standing = held.state.levers.len();
+        drop(held);
+        self.keep_soon(standing).await;
         Ok(Changed { lever, rev, epoch })
     }
 
@@ -345,9 +358,8 @@ impl LeverDesk {
 
     /// Says that the process ends in order, so that what it ran is not taken for a crash.
     pub async fn close(&self) {
-        let mut held = self.held.lock().await;
-        let known = self.unkept(&mut held);
-        self.keep(known).await;
+        self.keep().await;
+        let held = self.held.lock().await;
         self.note_settled(held.state.rev).await;
         self.note_elapsed(&held).await;
     }
@@ -383,9 +395,8 @@ impl LeverDesk {
             held.unsettled = None;
             self.note_settled(held.state.rev).await;
         }
-        let known = self.unkept(&mut held);
         drop(held);
-        self.keep(known).await;
+        self.keep().await;
     }
 
     /// Kills that stand in memory only are offered to the log again.
@@ -471,20 +482,32 @@ impl LeverDesk {
         self.board.publish_levers(held.levers())
     }
 
-    /// The last known levers, if they have changed since they were kept.
-    fn unkept(&self, held: &mut Held) -> Option<LastKnown> {
-        let is_unkept = std::mem::take(&mut held.is_unkept) && self.log.is_some();
-        is_unkept.then(|| LastKnown::of(self.lineage.clone(), &held.state))
-    }
-
-    /// Keeps the last known levers in their file: all of them, so never on the way of a pull.
-    async fn keep(&self, known: Option<LastKnown>) {
+    /// Keeps the last known levers in their file, if they have changed since.
+    ///
+    /// Never under the lock of what is held: that would be a write of the whole file on the way
+    /// of the next pull.
+    async fn keep(&self) {
+        // One at a time, so that an older state never replaces a newer one.
+        let _kept = self.keeping.lock().await;
+        let known = {
+            let mut held = self.held.lock().await;
+            let is_unkept = std::mem::take(&mut held.is_unkept) && self.log.is_some();
+            is_unkept.then(|| LastKnown::of(self.lineage.clone(), &held.state))
+        };
         let (Some(path), Some(known)) = (self.last_known.clone(), known) else { return };
         let written = tokio::task::spawn_blocking(move || {
             known.write(&path).map_err(|error| format!("{}: {error}", path.display()))
         });
         if let Ok(Err(why)) = written.await {
             tracing::warn!(why, "cannot keep the last known levers");
+        }
+    }
+
+    /// [`LeverDesk::keep`] before a change is answered, where that costs little; [`LeverDesk::run`]
+    /// sees to the rest a moment later.
+    async fn keep_soon(&self, standing: usize) {
+        if standing <= KEPT_AT_ONCE_MAX {
+            self.keep().await;
         }
     }
 

@@ -1,16 +1,24 @@
 //! Who is asking, read from headers and body hints in one fixed order.
 //!
 //! The authenticated app is the anchor; everything else is the caller's word, cut to a bound and
-//! used for grouping, never for trust. The end user is hashed before it is kept.
+//! used for grouping, never for trust. The end user is hashed before it is kept. Where no session is
+//! declared, one is told by how the conversation begins ([`conversation`]).
 
 use super::facts::Identity;
-use crate::wire::request::Hints;
+use crate::wire::request::{Hints, Opening};
 use http::HeaderMap;
 use std::borrow::Cow;
 use std::sync::Arc;
 
 /// The longest session, agent or request id that is kept, in bytes. Longer ones are cut.
 pub const ID_BYTES_MAX: usize = 200;
+
+/// How many bytes of each part of a conversation's beginning are told apart; of what is behind, only
+/// the length counts.
+pub const OPENING_BYTES_MAX: usize = 64 << 10;
+
+/// What a session begins with that was not declared.
+pub const INFERRED_PREFIX: &str = "h_";
 
 /// Session headers, the first that is there wins.
 const SESSION: [&str; 6] = [
@@ -73,8 +81,14 @@ impl<'h> Declared<'h> {
 
 /// Reads the declared identity: headers first, then the body's hints, then what can be inferred.
 ///
-/// `hash` turns an end user into a keyed hash; the key is the caller's affair.
-pub fn read(headers: &HeaderMap, hints: &Hints<'_>, hash: impl Fn(&str) -> Box<str>) -> Identity {
+/// `hash` turns an end user into a keyed hash; the key is the caller's affair. `infer` gives the
+/// session of a caller that declares none; it is told the end user's hash.
+pub fn read(
+    headers: &HeaderMap,
+    hints: &Hints<'_>,
+    hash: impl Fn(&str) -> Box<str>,
+    infer: impl FnOnce(Option<&str>) -> Option<Arc<str>>,
+) -> Identity {
     let declared = Declared::read(headers);
     let baggage = declared.baggage.unwrap_or("");
     let parent = declared.traceparent.and_then(trace_parent);
@@ -86,6 +100,11 @@ pub fn read(headers: &HeaderMap, hints: &Hints<'_>, hash: impl Fn(&str) -> Box<s
         .map(Cow::Borrowed)
         .or_else(|| member(baggage, &BAGGAGE_SESSION))
         .or(trace.map(Cow::Borrowed));
+    let end_user = hints.end_user.as_deref().map(hash);
+    let session = match session {
+        Some(session) => Some(shared(&session)),
+        None => infer(end_user.as_deref()),
+    };
     let agent = declared
         .agent
         .map(Cow::Borrowed)
@@ -96,11 +115,42 @@ pub fn read(headers: &HeaderMap, hints: &Hints<'_>, hash: impl Fn(&str) -> Box<s
     Identity {
         app: None,
         agent: agent.map(|agent| shared(&agent)),
-        session: session.map(|session| shared(&session)),
-        end_user: hints.end_user.as_deref().map(hash),
+        session,
+        end_user,
         trace: trace.map(Box::from),
         parent_span: parent.map(|(_, span)| span.into()),
         request: declared.request.or(declared.client_request).map(cut),
+    }
+}
+
+/// What the head alone declares.
+pub fn read_head(headers: &HeaderMap) -> Identity {
+    read(headers, &Hints::default(), |_| Box::default(), |_| None)
+}
+
+/// Feeds a keyed hash with what tells conversations apart: the caller, and how the conversation
+/// begins. Every piece is preceded by its length, and every part by what can be no length, so
+/// that no two beginnings feed the same bytes.
+pub fn conversation(
+    app: Option<&str>,
+    end_user: Option<&str>,
+    opening: &Opening<'_>,
+    mut feed: impl FnMut(&[u8]),
+) {
+    for caller in [app, end_user] {
+        let caller = caller.unwrap_or("");
+        feed(&(caller.len() as u64).to_be_bytes());
+        feed(caller.as_bytes());
+    }
+    for part in opening.texts() {
+        feed(&u64::MAX.to_be_bytes());
+        let mut left = OPENING_BYTES_MAX;
+        for text in part {
+            feed(&(text.len() as u64).to_be_bytes());
+            let told = text.as_bytes().get(..left).unwrap_or(text.as_bytes());
+            feed(told);
+            left -= told.len();
+        }
     }
 }
 
@@ -200,6 +250,8 @@ fn kept(text: &str) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::Dialect;
+    use crate::wire::request::opening;
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
         pairs
@@ -210,18 +262,81 @@ mod tests {
             .collect()
     }
 
+    fn none(_: Option<&str>) -> Option<Arc<str>> {
+        None
+    }
+
     #[test]
     fn the_first_of_the_order_wins() {
         let hints = Hints { session: Some("body".into()), ..Hints::default() };
         let hash = |_: &str| Box::from("h");
         let map = headers(&[("session-id", "codex"), ("x-firedoor-session", "mine")]);
-        assert_eq!(read(&map, &hints, hash).session.as_deref(), Some("mine"));
+        assert_eq!(read(&map, &hints, hash, none).session.as_deref(), Some("mine"));
         let map = headers(&[("baggage", "a=b, session.id=s%201;p=1")]);
-        assert_eq!(read(&map, &hints, hash).session.as_deref(), Some("body"));
-        assert_eq!(read(&map, &Hints::default(), hash).session.as_deref(), Some("s 1"));
+        assert_eq!(read(&map, &hints, hash, none).session.as_deref(), Some("body"));
+        assert_eq!(read(&map, &Hints::default(), hash, none).session.as_deref(), Some("s 1"));
         let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-        let found = read(&headers(&[("traceparent", trace)]), &Hints::default(), hash);
+        let found = read(&headers(&[("traceparent", trace)]), &Hints::default(), hash, |_| {
+            panic!("a trace is a session")
+        });
         assert_eq!(found.session.as_deref(), Some("0af7651916cd43dd8448eb211c80319c"));
+        let hints = Hints { end_user: Some("u".into()), ..Hints::default() };
+        let found = read(&headers(&[]), &hints, hash, |end_user| {
+            Some(Arc::from(format!("h_{}", end_user.unwrap())))
+        });
+        assert_eq!(found.session.as_deref(), Some("h_h"));
+    }
+
+    /// What `conversation` feeds.
+    fn fed(app: Option<&str>, end_user: Option<&str>, dialect: Dialect, body: &str) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let opening = opening(dialect, body.as_bytes()).unwrap();
+        conversation(app, end_user, &opening, |piece| bytes.extend_from_slice(piece));
+        bytes
+    }
+
+    #[test]
+    fn conversations_are_told_apart() {
+        let chat = |texts: &[(&str, &str)]| {
+            let turns: Vec<String> = texts
+                .iter()
+                .map(|(role, text)| format!(r#"{{"role":"{role}","content":"{text}"}}"#))
+                .collect();
+            format!(r#"{{"messages":[{}]}}"#, turns.join(","))
+        };
+        let of =
+            |app, user, texts: &[(&str, &str)]| fed(app, user, Dialect::OpenaiChat, &chat(texts));
+        let (a, u) = (Some("a"), Some("u"));
+        let first = of(a, u, &[("system", "s"), ("user", "q")]);
+        let later = [("system", "s"), ("user", "q"), ("assistant", "x"), ("user", "r")];
+        assert_eq!(of(a, u, &later), first);
+        for (app, user, texts) in [
+            (Some("b"), u, &[("system", "s"), ("user", "q")][..]),
+            (None, u, &[("system", "s"), ("user", "q")]),
+            (a, None, &[("system", "s"), ("user", "q")]),
+            (Some("au"), None, &[("system", "s"), ("user", "q")]),
+            (a, u, &[("system", "t"), ("user", "q")]),
+            (a, u, &[("system", "sq"), ("user", "")]),
+            (a, u, &[("system", "s"), ("system", ""), ("user", "q")]),
+            (a, u, &[("system", "s"), ("user", "q2")]),
+            (a, u, &[("user", "q")]),
+        ] {
+            assert_ne!(of(app, user, texts), first, "{app:?} {user:?} {texts:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_fed_has_a_bound() {
+        let long = |end: &str| {
+            let text = "x".repeat(OPENING_BYTES_MAX);
+            let body = format!(
+                r#"{{"system":"{text}{end}","messages":[{{"role":"user","content":"q"}}]}}"#
+            );
+            fed(None, None, Dialect::Anthropic, &body)
+        };
+        assert!(long("abc").len() < OPENING_BYTES_MAX + 100);
+        assert_ne!(long("abc"), long("ab"), "the length tells them apart");
+        assert_eq!(long("abc"), long("xyz"));
     }
 
     #[test]
@@ -231,7 +346,8 @@ mod tests {
             ("OpenAI/Python 3.54.0", "OpenAI/Python"),
             ("curl/8.0", "curl"),
         ] {
-            let found = read(&headers(&[("user-agent", agent)]), &Hints::default(), |_| "".into());
+            let found =
+                read(&headers(&[("user-agent", agent)]), &Hints::default(), |_| "".into(), none);
             assert_eq!(found.agent.as_deref(), Some(expected));
         }
     }

@@ -32,8 +32,12 @@ pub mod upstream;
 use crate::clock::Tick;
 use crate::control::Switchboard;
 use crate::exchange::facts::Facts;
+use crate::exchange::identity;
 use crate::exchange::limits::{Ledger, Trip};
+use crate::id::AppName;
 use crate::telemetry::{Allowed, LimitPicture, Telemetry};
+use crate::wire::request::Opening;
+use aws_lc_rs::hmac;
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -97,7 +101,9 @@ pub struct Gate {
     /// Who pulls the levers that limits ask for.
     trips: OnceLock<TripSink>,
     /// The key of the hash that stands for an end user.
-    user_key: aws_lc_rs::hmac::Key,
+    user_key: hmac::Key,
+    /// The key of the hash that stands for a conversation.
+    session_key: hmac::Key,
     draining: AtomicBool,
     drain: Notify,
     /// Each worker's open exchanges.
@@ -114,8 +120,11 @@ impl Gate {
         telemetry: Telemetry,
         workers: usize,
     ) -> Result<Gate, &'static str> {
-        let mut key = [0u8; 32];
-        fill_random(&mut key)?;
+        let key = || {
+            let mut key = [0u8; 32];
+            fill_random(&mut key)?;
+            Ok::<_, &'static str>(hmac::Key::new(hmac::HMAC_SHA256, &key))
+        };
         Ok(Gate {
             board,
             telemetry,
@@ -123,7 +132,8 @@ impl Gate {
             clock: Clock::start(),
             limits: Arc::default(),
             trips: OnceLock::new(),
-            user_key: aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &key),
+            user_key: key()?,
+            session_key: key()?,
             draining: AtomicBool::new(false),
             drain: Notify::new(),
             registries: (0..workers).map(|_| Arc::default()).collect(),
@@ -202,13 +212,20 @@ impl Gate {
 
     /// A keyed hash that stands for an end user as long as this process lives.
     fn hash_user(&self, user: &str) -> Box<str> {
-        let tag = aws_lc_rs::hmac::sign(&self.user_key, user.as_bytes());
-        let mut text = String::with_capacity(16);
-        for byte in &tag.as_ref()[..8] {
-            use std::fmt::Write;
-            let _ = write!(text, "{byte:02x}");
-        }
-        text.into()
+        hex(&hmac::sign(&self.user_key, user.as_bytes()), "").into()
+    }
+
+    /// A keyed hash that stands for a conversation as long as this process lives.
+    fn hash_conversation(
+        &self,
+        app: Option<&AppName>,
+        end_user: Option<&str>,
+        opening: &Opening<'_>,
+    ) -> Arc<str> {
+        let mut context = hmac::Context::with_key(&self.session_key);
+        let app = app.map(AppName::as_str);
+        identity::conversation(app, end_user, opening, |piece| context.update(piece));
+        hex(&context.sign(), identity::INFERRED_PREFIX).into()
     }
 
     /// Hands on what is known of an exchange that is over.
@@ -231,6 +248,17 @@ pub const SWEEP: Duration = Duration::from_secs(10);
 
 thread_local! {
     static RANDOM: Cell<u64> = Cell::new(seed());
+}
+
+/// `prefix` and the first half of a keyed hash.
+fn hex(tag: &hmac::Tag, prefix: &str) -> String {
+    let mut text = String::with_capacity(prefix.len() + 16);
+    text.push_str(prefix);
+    for byte in tag.as_ref().iter().take(8) {
+        use std::fmt::Write;
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
 }
 
 /// Random bytes from the kernel. The crypto library's own generator gathers entropy for some 20 ms

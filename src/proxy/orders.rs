@@ -119,11 +119,14 @@ impl<'e> Orders<'e> {
         self.ask()
     }
 
-    /// Content went out in the very step in which another table was published.
+    /// Content went out in the very step in which another table was published. This only counts:
+    /// an order that is told once must still be there for who obeys it.
     #[cold]
     pub fn late(&self, bytes: u64) {
-        if let Some(Ordered::Killed(lever)) = self.look() {
-            self.board.tally(lever.id).late(bytes);
+        let table = self.board.peek();
+        if let Some(id) = self.seat.with(|subject| table.levers.cut(subject).map(|lever| lever.id))
+        {
+            self.board.tally(id).late(bytes);
         }
     }
 
@@ -183,5 +186,42 @@ impl<'e> Orders<'e> {
         let lever = self.seat.with(|subject| levers.cut(subject).map(Arc::clone))?;
         self.seat.order(&self.board.tally(lever.id));
         Some(Ordered::Killed(lever))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proxy::registry::Registry;
+    use crate::table::lever::{OnKill, Scope};
+
+    fn kill(number: u128, scope: &str, act: Act) -> Arc<Lever> {
+        Arc::new(Lever {
+            id: LeverId(number),
+            scope: Scope::parse(scope).unwrap(),
+            act,
+            reason: "a test".into(),
+            message: None,
+            author: "test".into(),
+            created_unix_ms: 0,
+            ttl_ms: None,
+            incident: None,
+        })
+    }
+
+    #[test]
+    fn counting_what_left_too_late_takes_no_order_away() {
+        let (board, _) = Switchboard::open(None).unwrap();
+        let registry = Arc::new(Registry::default());
+        let seat = registry.enter();
+        let pinned = board.table();
+        let orders = Orders::new(&board, &seat, &pinned);
+        board.publish_levers(vec![kill(1, "tool:t", Act::Kill { in_flight: OnKill::Cut })]);
+        orders.late(7);
+        assert!(matches!(orders.look(), Some(Ordered::Tools(_))));
+        assert!(orders.look().is_none(), "it is told once");
+        board.publish_levers(vec![kill(2, "all", Act::Kill { in_flight: OnKill::Cut })]);
+        orders.late(7);
+        assert!(matches!(orders.look(), Some(Ordered::Killed(_))));
     }
 }

@@ -79,6 +79,8 @@ pub struct Move<'m> {
     pub answer: &'m mut Answer,
     /// Its meaning; `None` for what is passed through unread.
     pub relay: Option<&'m mut Relay>,
+    /// Whether another target would be asked if this answer could not be used.
+    pub has_next: bool,
     /// Called once, when the head is queued: the answer can be used.
     pub committed: &'m (dyn Fn() + Sync),
     /// The head, until it is queued.
@@ -361,6 +363,13 @@ impl Move<'_> {
             Ok(()) if is_last => relay.end(now, out),
             other => other,
         };
+        let seen = &relay.seen;
+        let is_failed = seen.error.is_some() && seen.text_events == 0;
+        if self.head.is_some() && self.has_next && is_failed {
+            // Nothing is said yet, so it is as if the provider had answered with an error status.
+            let refusal = Refusal::new(Class::BadGateway, Broken::ProviderError.message());
+            return Some(End::Unusable(refusal));
+        }
         if self.head.is_some() {
             self.early.extend_from_slice(out);
             // A body in which the decoder sees nothing at all is passed on as it is.
@@ -431,7 +440,7 @@ impl Move<'_> {
                 client.finish();
                 return End::Whole;
             }
-            if may_go_on && relay.delivered().is_some() {
+            if may_go_on && relay.can_go_on() {
                 return End::Broken(refusal, None);
             }
         }
@@ -465,7 +474,7 @@ impl Move<'_> {
                 return Some(End::Ordered(order));
             }
             Ordered::Switch(_) => {
-                let can_go_on = self.relay.as_ref().is_some_and(|r| r.delivered().is_some());
+                let can_go_on = self.relay.as_ref().is_some_and(|relay| relay.can_go_on());
                 return can_go_on.then_some(End::Switched);
             }
             Ordered::Tools(tools) => {
@@ -479,12 +488,13 @@ impl Move<'_> {
         if self.head.is_some() {
             return Some(End::Ordered(Ordered::Killed(lever)));
         }
-        let can_go_on = self.relay.as_ref().is_some_and(|relay| relay.delivered().is_some());
+        let can_go_on = self.relay.as_ref().is_some_and(|relay| relay.can_go_on());
         if can_go_on && client.backlog() == 0 {
             return Some(End::Broken(killed(&lever), Some(lever.id)));
         }
         // What waits for the client is content: none of it may leave any more.
-        if !client.discard() {
+        let must_keep = self.relay.as_ref().is_some_and(|relay| !relay.may_lose_frames());
+        if must_keep && client.backlog() > 0 || !client.discard() {
             client.tear();
             return Some(End::Torn(killed(&lever), Some(lever.id)));
         }

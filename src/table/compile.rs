@@ -404,9 +404,12 @@ fn check_dialects(
     let speakers: Option<Vec<&Provider>> = part.targets.iter().map(&provider).collect();
     // A target that could not be read has been complained of, and might speak anything.
     let Some(speakers) = speakers.filter(|all| !all.is_empty()) else { return };
-    let taken = |dialect: &Dialect| match part.dialects.is_empty() {
-        true => speakers.iter().any(|provider| provider.speaks(*dialect)),
-        false => part.dialects.iter().any(|(one, _)| one == dialect),
+    let taken = |dialect: &Dialect| {
+        if part.dialects.is_empty() {
+            speakers.iter().any(|provider| provider.speaks(*dialect))
+        } else {
+            part.dialects.iter().any(|(one, _)| one == dialect)
+        }
     };
     let wanted: Vec<Dialect> = Dialect::ALL.into_iter().filter(taken).collect();
     for target in part.targets.iter().chain(&part.fallback) {

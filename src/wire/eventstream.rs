@@ -38,6 +38,8 @@ pub enum Damage {
     MessageChecksum,
     /// The headers cannot be read.
     Headers,
+    /// What should be an array of objects is none.
+    Array,
 }
 
 impl Damage {
@@ -51,6 +53,7 @@ impl Damage {
             Damage::Headers => {
                 "the provider sent an event-stream message whose headers cannot be read"
             }
+            Damage::Array => "the provider sent what is no JSON array of objects",
         }
     }
 }

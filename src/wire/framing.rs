@@ -1,10 +1,11 @@
 //! How the frames of a stream are told apart, whatever its dialect.
 //!
-//! A dialect has one framing. A frame of any has the shape of [`sse::Frame`]: the bytes as they
+//! A dialect has one framing; Gemini also has arrays, for those who do not ask for events. A frame of any has the shape of [`sse::Frame`]: the bytes as they
 //! came, a name, and data; so decoders take frames and relays cut them without asking which
 //! framing it is.
 
 use super::eventstream::{self, Damage};
+use super::jsonarray;
 use super::sse::{self, Frame};
 
 pub use super::sse::FRAME_BYTES_MAX;
@@ -16,6 +17,8 @@ pub enum Framing {
     Sse,
     /// AWS's binary event stream.
     EventStream,
+    /// A JSON array that comes over time.
+    JsonArray,
 }
 
 impl Framing {
@@ -24,6 +27,7 @@ impl Framing {
         match self {
             Framing::Sse => "text/event-stream; charset=utf-8",
             Framing::EventStream => "application/vnd.amazon.eventstream",
+            Framing::JsonArray => "application/json",
         }
     }
 
@@ -33,6 +37,7 @@ impl Framing {
         kind.eq_ignore_ascii_case(match self {
             Framing::Sse => "text/event-stream",
             Framing::EventStream => "application/vnd.amazon.eventstream",
+            Framing::JsonArray => "application/json",
         })
     }
 
@@ -41,6 +46,7 @@ impl Framing {
         match self {
             Framing::Sse => Frame::parse(raw),
             Framing::EventStream => eventstream::frame(raw),
+            Framing::JsonArray => jsonarray::frame(raw),
         }
     }
 }
@@ -52,6 +58,8 @@ pub enum Splitter {
     Sse(sse::Splitter),
     /// Of a binary event stream.
     EventStream(eventstream::Splitter),
+    /// Of an array.
+    JsonArray(jsonarray::Splitter),
 }
 
 impl Splitter {
@@ -60,6 +68,7 @@ impl Splitter {
         match framing {
             Framing::Sse => Splitter::Sse(sse::Splitter::default()),
             Framing::EventStream => Splitter::EventStream(eventstream::Splitter::default()),
+            Framing::JsonArray => Splitter::JsonArray(jsonarray::Splitter::default()),
         }
     }
 
@@ -73,6 +82,7 @@ impl Splitter {
         match self {
             Splitter::Sse(splitter) => Ok(splitter.next(bytes)),
             Splitter::EventStream(splitter) => splitter.next(bytes),
+            Splitter::JsonArray(splitter) => splitter.next(bytes),
         }
     }
 }

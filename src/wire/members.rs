@@ -28,6 +28,14 @@ impl<'a> Members<'a> {
         serde_json::from_str(text).ok()
     }
 
+    /// The number that is the member `name` of `data`, and where in it the digits stand.
+    pub(crate) fn number_in(data: &[u8], name: &str) -> Option<(u16, std::ops::Range<usize>)> {
+        let members = Members::parse(std::str::from_utf8(data).ok()?)?;
+        let digits = members.get(name)?.get();
+        let start = json::offset_of(data, digits)?;
+        Some((digits.parse().ok()?, start..start + digits.len()))
+    }
+
     /// The members of `raw` if it is an object.
     pub(crate) fn of(raw: &'a RawValue) -> Option<Members<'a>> {
         raw.get().starts_with('{').then(|| Members::parse(raw.get())).flatten()

@@ -10,6 +10,8 @@ use super::view::Top;
 use std::borrow::Cow;
 use std::fmt;
 
+pub use super::opening::{Opening, opening};
+
 /// What a provider's API path means to us.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Surface<'p> {

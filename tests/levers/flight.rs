@@ -270,7 +270,7 @@ impl Open {
                     | State::SimulatedUnread
                     | State::SimulatedWhole
                     | State::Done,
-                    Ending::Torn(_),
+                    Ending::Torn,
                 ) => ("torn", ""),
                 (State::Done, Ending::Framed) => {
                     assert_cut(&self.case, &self.body, lever);

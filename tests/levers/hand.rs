@@ -1,6 +1,6 @@
 //! The operator's hand, and what a caller sees of it.
 
-use crate::support::{Answer, Case, Client, End, Gateway, frames, wait_for};
+use crate::support::{Answer, Case, Client, Gateway, frames, wait_for};
 use firedoor::wire::Dialect;
 use serde_json::{Value, json};
 
@@ -167,15 +167,15 @@ pub enum Ending {
     /// In order, as HTTP frames it.
     Framed,
     /// Torn: no client takes it for whole.
-    Torn(End),
+    Torn,
 }
 
 /// Reads the rest of a body behind its head.
 pub fn rest(client: &mut Client, head: &crate::support::Head) -> (Vec<u8>, Ending) {
     if !head.is_chunked() {
         let length: usize = head.field("content-length").unwrap().parse().unwrap();
-        let (body, end) = client.rest();
-        let ending = if body.len() >= length { Ending::Framed } else { Ending::Torn(end) };
+        let (body, _) = client.rest();
+        let ending = if body.len() >= length { Ending::Framed } else { Ending::Torn };
         return (body, ending);
     }
     let mut body = Vec::new();
@@ -183,7 +183,7 @@ pub fn rest(client: &mut Client, head: &crate::support::Head) -> (Vec<u8>, Endin
         match client.chunk() {
             Ok(Some(chunk)) => body.extend_from_slice(&chunk),
             Ok(None) => return (body, Ending::Framed),
-            Err(end) => return (body, Ending::Torn(end)),
+            Err(_) => return (body, Ending::Torn),
         }
     }
 }

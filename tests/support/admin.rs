@@ -56,6 +56,24 @@ impl Gateway {
         self.try_admin_call(method, path).unwrap_or_else(|end| panic!("{method} {path}: {end:?}"))
     }
 
+    /// Pulls a lever and gives its id: `what` is the call's body without reason and author.
+    pub fn pull(&self, mut what: Value) -> String {
+        what["reason"] = "a test".into();
+        what["author"] = "test".into();
+        let answer = self.admin_send("POST", "/api/v1/levers", &what);
+        assert!(matches!(answer.status(), 200 | 201), "{}", answer.text());
+        let said = answer.json();
+        let id = said["id"].as_str().or_else(|| said["lever"]["id"].as_str());
+        id.unwrap_or_else(|| panic!("a lever has an id: {said}")).to_owned()
+    }
+
+    /// Lifts a lever.
+    pub fn lift(&self, id: &str) {
+        let why = serde_json::json!({ "reason": "a test", "author": "test" });
+        let answer = self.admin_send("DELETE", &format!("/api/v1/levers/{id}"), &why);
+        assert!(matches!(answer.status(), 200 | 204), "{}", answer.text());
+    }
+
     /// The same, for a gateway that may be on its way out.
     pub fn try_admin_call(&self, method: &str, path: &str) -> Result<Answer, End> {
         admin_send(&self.data_dir(), method, path, &[], None)

@@ -21,6 +21,7 @@ mod dialects;
 mod gateway;
 mod mock;
 mod process;
+mod told;
 mod upstream;
 
 pub use admin::admin_send;
@@ -29,6 +30,7 @@ pub use dialects::{CASES, Case, frames, routes_to};
 pub use gateway::{Ended, Gateway};
 pub use mock::{MockProcess, MockServer};
 pub use process::Process;
+pub use told::{ALL, Told, ask, send};
 pub use upstream::{Upstream, read_request};
 
 use std::path::PathBuf;

@@ -2,16 +2,24 @@
 //!
 //! A call is known by choice and block. Its name may come in pieces, and in some imitations after
 //! its arguments, so a call has a stage; what is decided about it waits for [`Stage::Named`].
+//!
+//! What always holds: each opening of a call is a call of its own, also where the provider uses a
+//! number twice: a new id or a new name on a known block begins another call, of which nothing is
+//! decided yet, and so does whatever comes for a call that was whole. So every event is told
+//! together with the calls that were known then, and belongs to the last of them on its block.
 
 use crate::wire::event::{Block, Event, Kind, Place, ToolFlavour};
 use crate::wire::json;
-use crate::wire::{Dialect, anthropic};
+use crate::wire::{Dialect, anthropic, bedrock};
 
 /// The most calls of one answer that are followed.
 const CALLS_MAX: usize = 4096;
 
 /// The longest name or id that is kept, in bytes.
 const NAME_BYTES_MAX: usize = 64 * 1024;
+
+/// The most further names of one call that are kept.
+const ALIASES_MAX: usize = 256;
 
 /// How far a call is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +41,17 @@ pub(super) enum Fate {
     Killed(Box<str>),
 }
 
+/// What stands on a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum What {
+    /// A call that every dialect knows.
+    Call,
+    /// A call that only its own dialect knows.
+    Hosted,
+    /// No call: something else opened on the block of one.
+    Other,
+}
+
 /// One call.
 #[derive(Clone, Debug)]
 pub(super) struct Call {
@@ -40,21 +59,67 @@ pub(super) struct Call {
     pub block: u16,
     pub id: String,
     pub name: String,
-    /// A second name: of a hosted call whose first is its kind.
-    pub alias: String,
+    /// Other names that a client may take for its name: of a hosted call whose first is its kind;
+    /// of a call whose name came in pieces, each of them.
+    pub aliases: Vec<String>,
     pub is_for_caller: bool,
-    /// Whether only its own dialect knows it.
-    pub is_hosted: bool,
+    pub what: What,
     pub stage: Stage,
     pub fate: Fate,
     /// Whether a part of it has left.
     pub has_left: bool,
 }
 
+impl Call {
+    /// Whether an opening with these members says this call again, or says more of it.
+    fn is_opened_by(&self, id: &str, name: &str) -> bool {
+        let is_same = |known: &str, new: &str| known.is_empty() || new.is_empty() || known == new;
+        self.what != What::Other
+            && self.stage != Stage::Closed
+            && is_same(&self.id, id)
+            && is_same(&self.name, name)
+    }
+
+    /// Learns another name. What was let pass is then to be decided anew.
+    fn alias(&mut self, name: &str) -> Bound {
+        if name.is_empty() || *name == *self.name || self.aliases.iter().any(|known| known == name)
+        {
+            return Bound::Kept;
+        }
+        if name.len() > NAME_BYTES_MAX || self.aliases.len() >= ALIASES_MAX {
+            return Bound::Exceeded;
+        }
+        self.aliases.push(name.to_owned());
+        self.reconsider();
+        Bound::Kept
+    }
+
+    fn reconsider(&mut self) {
+        if self.fate == Fate::Passes {
+            self.fate = Fate::Undecided;
+        }
+    }
+}
+
+/// Whether what is kept of an answer is within its bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Bound {
+    Kept,
+    Exceeded,
+}
+
+/// An event, and how many calls were known when it came.
+#[derive(Clone, Debug)]
+pub(super) struct Told {
+    pub event: Event<'static>,
+    pub known: usize,
+}
+
 /// The calls of one answer.
 #[derive(Clone, Debug)]
 pub(super) struct Calls {
     source: Dialect,
+    /// In the order in which they opened.
     pub list: Vec<Call>,
     /// The block of another kind that the last event opened.
     last_other: Option<(u16, u16)>,
@@ -76,11 +141,13 @@ impl Calls {
         }
     }
 
-    pub(super) fn find(&self, choice: u16, block: u16) -> Option<&Call> {
-        self.list.iter().rfind(|call| (call.choice, call.block) == (choice, block))
+    /// What stands on a block, of the first `known` calls.
+    pub(super) fn place_of(&self, choice: u16, block: u16, known: usize) -> Option<usize> {
+        let is_it = |call: &Call| (call.choice, call.block) == (choice, block);
+        self.list.get(..known)?.iter().rposition(is_it)
     }
 
-    pub(super) fn find_mut(&mut self, choice: u16, block: u16) -> Option<&mut Call> {
+    fn find_mut(&mut self, (choice, block): (u16, u16)) -> Option<&mut Call> {
         self.list.iter_mut().rfind(|call| (call.choice, call.block) == (choice, block))
     }
 
@@ -94,42 +161,38 @@ impl Calls {
         self.list.iter().any(|call| call.stage != Stage::Closed)
     }
 
+    /// Learns from the events of one frame, or of a whole body.
+    pub(super) fn see_all(&mut self, events: Vec<Event<'static>>) -> Vec<Told> {
+        let mut told: Vec<Told> = Vec::with_capacity(events.len());
+        for event in events {
+            let before = self.list.len();
+            self.see(&event);
+            let known = self.list.len();
+            // A result that shares the fate of a call does so from its opening on.
+            if known > before
+                && matches!(event, Event::Opaque { .. })
+                && let Some(Told { event: Event::Open { .. }, known: opening }) = told.last_mut()
+            {
+                *opening = known;
+            }
+            told.push(Told { event, known });
+        }
+        told
+    }
+
     /// Learns from one event.
     pub(super) fn see(&mut self, event: &Event<'_>) {
         let other = self.last_other.take();
         match event {
             Event::Open { channel, block } => {
                 self.name_others(channel.choice, Some(channel.block));
-                match block {
-                    Block::Tool { id, name, flavour } => {
-                        let is_for_caller = *flavour != ToolFlavour::Server;
-                        self.open((channel.choice, channel.block), id, name, is_for_caller);
-                    }
-                    Block::Other(kind) => {
-                        self.last_other = Some((channel.choice, channel.block));
-                        if is_hosted_call(kind) {
-                            self.open((channel.choice, channel.block), "", kind, false);
-                            if let Some(call) = self.find_mut(channel.choice, channel.block) {
-                                call.stage = call.stage.max_named();
-                                call.is_hosted = true;
-                            }
-                        }
-                    }
-                    Block::Text | Block::Reasoning | Block::Refusal => {}
-                }
+                self.see_opening((channel.choice, channel.block), block);
             }
             Event::Text { channel, text, .. } => match channel.kind {
-                Kind::ToolName => self.name(channel.choice, channel.block, text),
+                Kind::ToolName => self.name((channel.choice, channel.block), text),
                 Kind::ToolArguments => {
                     self.name_others(channel.choice, Some(channel.block));
-                    if self.find(channel.choice, channel.block).is_none() {
-                        self.open((channel.choice, channel.block), "", "", true);
-                    }
-                    if let Some(call) = self.find_mut(channel.choice, channel.block)
-                        && !call.name.is_empty()
-                    {
-                        call.stage = call.stage.max_named();
-                    }
+                    self.arguments((channel.choice, channel.block), text);
                 }
                 Kind::Answer | Kind::Refusal | Kind::Reasoning => {
                     self.name_others(channel.choice, None);
@@ -144,16 +207,19 @@ impl Calls {
                 | Kind::Other => {}
             },
             Event::Repeat { channel, text, .. } => {
-                if channel.kind == Kind::ToolName
-                    && let Some(call) = self.find_mut(channel.choice, channel.block)
-                    && text.len() <= NAME_BYTES_MAX
-                    && *text != *call.name
+                let place = (channel.choice, channel.block);
+                if channel.kind == Kind::ToolName && self.find_mut(place).is_none() {
+                    // A copy of a call that never came.
+                    self.open(place, ("", text), true, What::Call);
+                } else if channel.kind == Kind::ToolName
+                    && let Some(call) = self.find_mut((channel.choice, channel.block))
+                    && call.alias(text) == Bound::Exceeded
                 {
-                    call.alias = text.to_string();
+                    self.is_over_bound = true;
                 }
             }
             Event::Close { channel } => {
-                if let Some(call) = self.find_mut(channel.choice, channel.block) {
+                if let Some(call) = self.find_mut((channel.choice, channel.block)) {
                     call.stage = Stage::Closed;
                 }
             }
@@ -165,22 +231,27 @@ impl Calls {
                 let parent = self.list.iter().find(by).map(|call| call.name.clone());
                 if let Some(name) = parent
                     && let Some(call) = self.list.iter_mut().rfind(|call| call.block == *block)
+                    && call.alias(&name) == Bound::Exceeded
                 {
-                    call.alias = name;
+                    self.is_over_bound = true;
                 }
             }
             Event::Extra { place: Place::Block(block), key, json } => {
                 if key == "id"
-                    && let Some(call) = self.list.iter_mut().rfind(|call| call.block == *block)
                     && let Some(id) = json.strip_prefix('"').and_then(|id| id.strip_suffix('"'))
                     && id.len() <= NAME_BYTES_MAX
                 {
-                    call.id = json::unescape(id).into_owned();
+                    // The choice is not said: it may be that of any call that has no id.
+                    let id = json::unescape(id);
+                    let has_none = |call: &&mut Call| call.block == *block && call.id.is_empty();
+                    for call in self.list.iter_mut().filter(has_none) {
+                        id.as_ref().clone_into(&mut call.id);
+                    }
                 }
             }
             Event::Opaque { name, data, .. } => {
                 if let Some((choice, block)) = other
-                    && name.ends_with("_tool_result")
+                    && (name.ends_with("_tool_result") || name == "toolResult")
                 {
                     self.link(choice, block, data);
                 }
@@ -193,10 +264,58 @@ impl Calls {
         }
     }
 
+    fn see_opening(&mut self, place: (u16, u16), block: &Block<'_>) {
+        match block {
+            Block::Tool { id, name, flavour } => {
+                let is_for_caller = *flavour != ToolFlavour::Server;
+                self.open(place, (id, name), is_for_caller, What::Call);
+            }
+            Block::Other(kind) => {
+                self.last_other = Some(place);
+                if is_hosted_call(kind) {
+                    self.open(place, ("", kind), false, What::Hosted);
+                    if let Some(call) = self.find_mut(place) {
+                        call.stage = call.stage.max_named();
+                    }
+                } else {
+                    self.open_other(place);
+                }
+            }
+            Block::Text | Block::Reasoning | Block::Refusal => self.open_other(place),
+        }
+    }
+
+    /// What is no call opens; that is remembered where a call stood on the same block.
+    fn open_other(&mut self, place: (u16, u16)) {
+        let Some(call) = self.find_mut(place).filter(|call| call.what != What::Other) else {
+            return;
+        };
+        call.stage = Stage::Closed;
+        self.put(Call {
+            choice: place.0,
+            block: place.1,
+            id: String::new(),
+            name: String::new(),
+            aliases: Vec::new(),
+            is_for_caller: false,
+            what: What::Other,
+            stage: Stage::Closed,
+            fate: Fate::Passes,
+            has_left: false,
+        });
+    }
+
     /// A result that stands in a block of its own shares the fate of its call.
     fn link(&mut self, choice: u16, block: u16, data: &[u8]) {
-        let Some(id) = anthropic::result_of(data).filter(|id| !id.is_empty()) else { return };
-        let Some(call) = self.list.iter().find(|call| call.id == id).cloned() else { return };
+        let id = match self.source {
+            Dialect::Bedrock => bedrock::result_of(data),
+            Dialect::Anthropic
+            | Dialect::OpenaiChat
+            | Dialect::OpenaiResponses
+            | Dialect::Gemini => anthropic::result_of(data),
+        };
+        let Some(id) = id.filter(|id| !id.is_empty()) else { return };
+        let Some(call) = self.list.iter().rfind(|call| call.id == id).cloned() else { return };
         self.put(Call {
             choice,
             block,
@@ -208,7 +327,13 @@ impl Calls {
         });
     }
 
-    fn open(&mut self, place: (u16, u16), id: &str, name: &str, is_for_caller: bool) {
+    fn open(
+        &mut self,
+        place: (u16, u16),
+        (id, name): (&str, &str),
+        is_for_caller: bool,
+        what: What,
+    ) {
         if id.len().max(name.len()) > NAME_BYTES_MAX {
             self.is_over_bound = true;
             return;
@@ -216,25 +341,30 @@ impl Calls {
         // The names of Chat Completions may go on in later frames.
         let is_whole = self.source != Dialect::OpenaiChat && !name.is_empty();
         let stage = if is_whole { Stage::Named } else { Stage::Naming };
-        if let Some(call) = self.find_mut(place.0, place.1) {
+        if let Some(call) = self.find_mut(place).filter(|call| call.is_opened_by(id, name)) {
+            if call.id.is_empty() {
+                id.clone_into(&mut call.id);
+            }
             if call.name.is_empty() {
                 name.clone_into(&mut call.name);
-                id.clone_into(&mut call.id);
                 call.is_for_caller = is_for_caller;
-                if call.stage == Stage::Naming {
-                    call.stage = stage;
-                }
+                call.what = what;
+                call.stage = stage;
+                call.reconsider();
             }
             return;
+        }
+        if let Some(before) = self.find_mut(place) {
+            before.stage = Stage::Closed;
         }
         self.put(Call {
             choice: place.0,
             block: place.1,
             id: id.to_owned(),
             name: name.to_owned(),
-            alias: String::new(),
+            aliases: Vec::new(),
             is_for_caller,
-            is_hosted: false,
+            what,
             stage,
             fate: Fate::Undecided,
             has_left: false,
@@ -249,13 +379,67 @@ impl Calls {
         }
     }
 
-    fn name(&mut self, choice: u16, block: u16, text: &str) {
-        if self.find(choice, block).is_none() {
-            self.open((choice, block), "", "", true);
+    /// More of a name. Of a call whose name was whole it is the name of another, which some
+    /// clients put behind the first and others in its place.
+    fn name(&mut self, place: (u16, u16), text: &str) {
+        if text.is_empty() {
+            return;
         }
-        let Some(call) = self.find_mut(choice, block) else { return };
-        call.name.push_str(text);
-        self.is_over_bound |= call.name.len() > NAME_BYTES_MAX;
+        let Some(call) = self.find_mut(place).filter(|call| call.what != What::Other) else {
+            return self.open(place, ("", text), true, What::Call);
+        };
+        if call.name.len().saturating_add(text.len()) > NAME_BYTES_MAX {
+            self.is_over_bound = true;
+            return;
+        }
+        if call.stage == Stage::Naming {
+            let has_begun = !call.name.is_empty();
+            call.name.push_str(text);
+            call.reconsider();
+            if has_begun && call.alias(text) == Bound::Exceeded {
+                self.is_over_bound = true;
+            }
+            return;
+        }
+        call.stage = Stage::Closed;
+        let joined = [&*call.name, text].concat();
+        let next = Call {
+            name: text.to_owned(),
+            aliases: vec![joined],
+            stage: Stage::Naming,
+            fate: Fate::Undecided,
+            has_left: false,
+            ..call.clone()
+        };
+        self.put(next);
+    }
+
+    fn arguments(&mut self, place: (u16, u16), text: &str) {
+        let last = self.list.iter().rposition(|call| (call.choice, call.block) == place);
+        let call = last.and_then(|last| self.list.get_mut(last));
+        let again = match call {
+            None => return self.open(place, ("", ""), true, What::Call),
+            Some(call) if call.what == What::Other => {
+                // Nothing opened for them but the call that stood here before.
+                let is_it =
+                    |call: &&Call| (call.choice, call.block) == place && call.what != What::Other;
+                self.list.iter().rfind(is_it).cloned()
+            }
+            Some(call) if call.stage == Stage::Closed => {
+                // It was whole, and goes on: that is judged by what holds now.
+                let goes_on = call.fate == Fate::Passes && !text.trim_ascii().is_empty();
+                goes_on.then(|| Call { fate: Fate::Undecided, has_left: false, ..call.clone() })
+            }
+            Some(call) => {
+                if !call.name.is_empty() {
+                    call.stage = call.stage.max_named();
+                }
+                None
+            }
+        };
+        if let Some(again) = again {
+            self.put(again);
+        }
     }
 
     /// A block goes on or opens: names of others are whole.

@@ -25,7 +25,8 @@ use crate::table::lever::KilledTools;
 use crate::wire::coding::{Coding, Inflater};
 use crate::wire::event::Event;
 use crate::wire::eventstream::Damage;
-use crate::wire::framing::{FRAME_BYTES_MAX, Splitter};
+use crate::wire::framing::{FRAME_BYTES_MAX, Framing, Splitter};
+use crate::wire::jsonarray::Left;
 use crate::wire::loss::Losses;
 use crate::wire::refusal::Refusal;
 use crate::wire::sse::Frame;
@@ -135,7 +136,10 @@ pub struct Relay {
     source: Dialect,
     client: Dialect,
     decoder: Decoder,
+    framing: Framing,
     splitter: Splitter,
+    /// What has left of a stream that is an array.
+    left: Left,
     /// Less than one frame.
     held: Vec<u8>,
     /// Set when the stream is compressed: frames are looked at beside it, bytes pass as they are,
@@ -170,13 +174,23 @@ impl Relay {
             source: plan.source,
             client: plan.client,
             decoder: Decoder::new(plan.source),
+            framing: plan.source.framing(),
             splitter: Splitter::new(plan.source.framing()),
+            left: Left::default(),
             held: Vec::new(),
             inflater: inflater(plan.coding),
             calls: Calls::new(plan.source),
             works: (!is_plain).then(|| Box::new(Works::new(plan))),
             seen: Seen::default(),
         }
+    }
+
+    /// A relay that passes on a Gemini stream that comes as an array. It writes nothing but an
+    /// ending: calls cannot be taken out, and nobody can go on with the answer.
+    pub fn of_array(coding: Coding) -> Relay {
+        let framing = Framing::JsonArray;
+        let splitter = Splitter::new(framing);
+        Relay { framing, splitter, ..Relay::new(Dialect::Gemini, coding) }
     }
 
     /// Whether what leaves has no content coding though it came with one: the driver then takes
@@ -190,6 +204,15 @@ impl Relay {
     /// # Errors
     /// The stream cannot go on; what was appended before may still go out.
     pub fn bytes(&mut self, input: &[u8], now: Tick, out: &mut Vec<u8>) -> Result<(), Broken> {
+        let before = out.len();
+        let taken = self.take(input, now, out);
+        if self.framing == Framing::JsonArray {
+            self.left.take(out.get(before..).unwrap_or_default());
+        }
+        taken
+    }
+
+    fn take(&mut self, input: &[u8], now: Tick, out: &mut Vec<u8>) -> Result<(), Broken> {
         if let Some(inflater) = &mut self.inflater {
             let mut plain = Vec::new();
             let inflated = inflater.push(input, &mut plain);
@@ -206,8 +229,7 @@ impl Relay {
     }
 
     fn frames(&mut self, input: &[u8], now: Tick, out: &mut Vec<u8>) -> Result<(), Broken> {
-        let Relay { source, decoder, splitter, held, seen, calls, works, .. } = self;
-        let framing = source.framing();
+        let Relay { framing, decoder, splitter, held, seen, calls, works, .. } = self;
         let mut damage = None;
         let mut pass = |bytes: &[u8]| {
             let mut from = 0;
@@ -273,8 +295,9 @@ impl Relay {
     /// The answer was not complete; the half frame that was held is dropped.
     pub fn end(&mut self, now: Tick, out: &mut Vec<u8>) -> Result<(), Broken> {
         let held = std::mem::take(&mut self.held);
-        let Relay { source, decoder, seen, works, .. } = self;
-        let framing = source.framing();
+        let Relay { framing, decoder, seen, works, .. } = self;
+        // An array that is not closed is no JSON, whatever its elements said.
+        let is_open = *framing == Framing::JsonArray && self.left != Left::Whole;
         let Some(works) = works else {
             if !held.is_empty() {
                 decoder.frame(&framing.frame(&held), &mut |event| seen.see(&event, now));
@@ -283,7 +306,7 @@ impl Relay {
                 return Ok(());
             }
             // A provider that reports an error says by that that nothing more comes.
-            if !self.decoder.is_complete() && self.seen.error.is_none() {
+            if is_open || !self.decoder.is_complete() && self.seen.error.is_none() {
                 return Err(Broken::Unfinished);
             }
             out.extend_from_slice(&held);
@@ -293,7 +316,7 @@ impl Relay {
         if !held.is_empty() {
             last = Some(decoded(decoder, &framing.frame(&held), seen, now));
         }
-        if !decoder.is_complete() && seen.error.is_none() {
+        if is_open || !decoder.is_complete() && seen.error.is_none() {
             let is_answered = seen.stop.is_some() && works.resumed.is_some();
             return if is_answered { works.end_stopped(out) } else { Err(Broken::Unfinished) };
         }
@@ -307,6 +330,7 @@ impl Relay {
     /// appends it, and gives `true`; else nothing changes.
     pub fn end_if_answered(&mut self, out: &mut Vec<u8>) -> bool {
         match &mut self.works {
+            Some(_) if self.framing == Framing::JsonArray => false,
             Some(works) if self.seen.stop.is_some() && self.seen.error.is_none() => {
                 self.held = Vec::new();
                 works.end_stopped(out).is_ok()
@@ -320,20 +344,37 @@ impl Relay {
         self.works.as_ref().map_or_else(Losses::default, |works| works.losses())
     }
 
+    /// The lever for which a call was taken out, if one was.
+    pub fn lever(&self) -> Option<&str> {
+        self.works.as_ref()?.lever.as_deref()
+    }
+
     /// Whether an ending of ours can be written into the stream.
     pub fn can_end_in_dialect(&self) -> bool {
         self.inflater.is_none() || self.works.is_some()
     }
 
+    /// Whether frames that have left the relay may be dropped before an ending: an array would
+    /// lose what holds it together.
+    pub fn may_lose_frames(&self) -> bool {
+        self.framing != Framing::JsonArray
+    }
+
     /// Ends the stream on our order: drops what is held and appends the dialect's ending.
     pub fn cut(&mut self, refusal: &Refusal, id: &str, out: &mut Vec<u8>) {
         self.held = Vec::new();
+        let before = out.len();
         if let Some(works) = &mut self.works {
             let tail = works.tail().unwrap_or_else(|| self.decoder.tail());
             works.cut(refusal, &tail, id, out);
-            return;
+        } else {
+            out.extend_from_slice(&refusal.frames(self.client, &self.decoder.tail(), id));
         }
-        out.extend_from_slice(&refusal.frames(self.client, &self.decoder.tail(), id));
+        if self.framing == Framing::JsonArray {
+            let ending = out.split_off(before);
+            self.left.push_last(out, &Frame::parse(&ending).data);
+            self.left = Left::Whole;
+        }
     }
 
     /// Kills tools from now on, in place of those that were killed before.
@@ -360,6 +401,12 @@ impl Relay {
         self.works.as_ref()?.resumed.as_ref()?.delivered()
     }
 
+    /// Whether another provider may go on. It must not once a whole call has left: nobody could
+    /// tell it of that call, and it might make the same one again.
+    pub fn can_go_on(&self) -> bool {
+        self.delivered().is_some_and(|delivered| !delivered.has_calls)
+    }
+
     /// The next provider goes on: what is held of the dead stream is dropped, and the bytes that
     /// come next are those of an answer in `next`, which comes with this content coding.
     ///
@@ -371,11 +418,11 @@ impl Relay {
         let seam = Seam { at_text_bytes, from: self.source, to: next };
         self.source = next;
         self.decoder = Decoder::new(next);
-        self.splitter = Splitter::new(next.framing());
+        self.framing = next.framing();
+        self.splitter = Splitter::new(self.framing);
         self.held = Vec::new();
         self.inflater = inflater(coding);
-        (self.seen.error, self.seen.stop) = (None, None);
-        self.seen.seams.push(seam);
+        self.seen.go_on(seam);
         Ok(seam)
     }
 }

@@ -130,6 +130,8 @@ impl Resumed {
                     Block::Other(_) => {
                         self.has_foreign_blocks = true;
                         self.fill(Channel { kind: Kind::Answer, ..*channel });
+                        // Text of the answer has no place in it.
+                        self.open_text = None;
                     }
                 }
             }

@@ -20,12 +20,16 @@ pub struct Seen {
     pub text_events: u64,
     /// Whether anything but keep-alives came.
     pub began: bool,
+    /// Whether anything was understood.
+    pub is_understood: bool,
     /// The provider's error, if it sent one inside the stream.
     pub error: Option<Box<str>>,
     /// The tool calls.
     pub calls: Calls,
     /// Where another provider went on.
     pub seams: Vec<Seam>,
+    /// Tokens of the providers before the last seam.
+    before: Counts,
 }
 
 /// A place at which another provider went on with an answer.
@@ -69,13 +73,17 @@ impl Seen {
             }
             Event::Stop { reason, .. } => self.stop = Some(*reason),
             Event::Usage { counts, .. } => {
-                let keep = |new: Option<u64>, old: Option<u64>| new.or(old);
+                let keep = |new: Option<u64>, before: Option<u64>, old: Option<u64>| match new {
+                    Some(new) => Some(new.saturating_add(before.unwrap_or(0))),
+                    None => old,
+                };
+                let (now, before) = (self.usage, self.before);
                 self.usage = Counts {
-                    input: keep(counts.input, self.usage.input),
-                    output: keep(counts.output, self.usage.output),
-                    cache_read: keep(counts.cache_read, self.usage.cache_read),
-                    cache_write: keep(counts.cache_write, self.usage.cache_write),
-                    reasoning: keep(counts.reasoning, self.usage.reasoning),
+                    input: keep(counts.input, before.input, now.input),
+                    output: keep(counts.output, before.output, now.output),
+                    cache_read: keep(counts.cache_read, before.cache_read, now.cache_read),
+                    cache_write: keep(counts.cache_write, before.cache_write, now.cache_write),
+                    reasoning: keep(counts.reasoning, before.reasoning, now.reasoning),
                 };
             }
             Event::Error { code, message, .. } => {
@@ -91,6 +99,15 @@ impl Seen {
             | Event::End => {}
         }
         self.began = true;
+        self.is_understood |= !matches!(event, Event::Opaque { .. } | Event::End);
+    }
+
+    /// Another provider goes on. Calls of the one before never became whole: they are forgotten.
+    pub fn go_on(&mut self, seam: Seam) {
+        (self.error, self.stop) = (None, None);
+        self.calls = Calls::default();
+        self.before = self.usage;
+        self.seams.push(seam);
     }
 
     /// Learns from a whole answer body.

@@ -7,6 +7,11 @@ use crate::wire::refusal::Class;
 use proptest::prelude::*;
 use std::path::PathBuf;
 
+mod answers;
+mod guarded;
+mod resumed;
+mod reused;
+
 const NOW: Tick = Tick(0);
 
 fn root() -> PathBuf {
@@ -14,7 +19,13 @@ fn root() -> PathBuf {
     PathBuf::from(std::env::var("FIREDOOR_DATA").unwrap_or(beside.into())).join("wire")
 }
 
-fn recorded(ending: &str) -> Vec<(Dialect, String, Vec<u8>)> {
+#[derive(Clone, Copy)]
+enum Recorded {
+    Stream,
+    Body,
+}
+
+fn recorded(kind: Recorded) -> Vec<(Dialect, String, Vec<u8>)> {
     let folders = [
         (Dialect::OpenaiChat, "openai-chat"),
         (Dialect::OpenaiChat, "azure-openai-chat"),
@@ -22,13 +33,20 @@ fn recorded(ending: &str) -> Vec<(Dialect, String, Vec<u8>)> {
         (Dialect::OpenaiResponses, "azure-openai-responses"),
         (Dialect::Anthropic, "anthropic-messages"),
         (Dialect::Gemini, "gemini-generatecontent"),
+        (Dialect::Bedrock, "bedrock-converse"),
+        (Dialect::Bedrock, "bedrock-converse-stream"),
     ];
     let mut found = Vec::new();
     for (dialect, folder) in folders {
         for entry in std::fs::read_dir(root().join(folder)).unwrap() {
             let path = entry.unwrap().path();
             let name = path.to_str().unwrap().to_owned();
-            if name.ends_with(ending) && !name.ends_with(".meta.json") {
+            let is_stream = name.ends_with(".sse") || name.ends_with(".bin");
+            let fits = match kind {
+                Recorded::Stream => is_stream,
+                Recorded::Body => name.ends_with(".json") && !name.ends_with(".meta.json"),
+            };
+            if fits {
                 found.push((dialect, name, std::fs::read(&path).unwrap()));
             }
         }
@@ -38,17 +56,23 @@ fn recorded(ending: &str) -> Vec<(Dialect, String, Vec<u8>)> {
     found
 }
 
-fn events(dialect: Dialect, bytes: &[u8]) -> Vec<Event<'static>> {
+/// What `bytes` say, and whether they say that the answer is complete.
+fn decode(dialect: Dialect, bytes: &[u8]) -> (Vec<Event<'static>>, bool) {
     let (mut told, mut decoder) = (Vec::new(), Decoder::new(dialect));
-    for frame in frames(bytes) {
-        decoder.frame(&Frame::parse(frame), &mut |event| told.push(event.into_owned()));
+    for frame in frames(dialect, bytes) {
+        let frame = dialect.framing().frame(frame);
+        decoder.frame(&frame, &mut |event| told.push(event.into_owned()));
     }
-    told
+    (told, decoder.is_complete())
 }
 
-fn frames(bytes: &[u8]) -> Vec<&[u8]> {
-    let (mut frames, mut rest, mut splitter) =
-        (Vec::new(), bytes, Splitter::new(crate::wire::framing::Framing::Sse));
+fn events(dialect: Dialect, bytes: &[u8]) -> Vec<Event<'static>> {
+    decode(dialect, bytes).0
+}
+
+fn frames(dialect: Dialect, bytes: &[u8]) -> Vec<&[u8]> {
+    let (mut frames, mut rest) = (Vec::new(), bytes);
+    let mut splitter = Splitter::new(dialect.framing());
     while let Ok(Some(end)) = splitter.next(rest) {
         frames.push(&rest[..end]);
         rest = &rest[end..];
@@ -132,7 +156,7 @@ fn said(events: &[Event<'_>]) -> (Vec<(String, String)>, String) {
 
 #[test]
 fn nothing_is_edited_where_nothing_is_killed() {
-    for (dialect, name, bytes) in recorded(".sse") {
+    for (dialect, name, bytes) in recorded(Recorded::Stream) {
         let plain =
             run(&plan(dialect, dialect, KilledTools::default(), CallHold::Never), &bytes, 7);
         for tools in [KilledTools::default(), killing("no_such_tool_*")] {
@@ -161,7 +185,7 @@ fn nothing_is_edited_where_nothing_is_killed() {
 #[test]
 fn a_killed_call_never_leaves_and_the_rest_does() {
     let mut killed = 0;
-    for (dialect, name, bytes) in recorded(".sse") {
+    for (dialect, name, bytes) in recorded(Recorded::Stream) {
         if !is_one_answer(&bytes) {
             continue;
         }
@@ -203,11 +227,7 @@ fn a_killed_call_never_leaves_and_the_rest_does() {
                         assert!(found.is_none() || again, "{name}: id {id}");
                     }
                 }
-                let mut decoder = Decoder::new(dialect);
-                for frame in frames(&out) {
-                    decoder.frame(&Frame::parse(frame), &mut |_| {});
-                }
-                assert!(decoder.is_complete(), "{name}");
+                assert!(decode(dialect, &out).1, "{name}");
                 if kept.is_empty() {
                     let stops_for_tools = after.iter().any(|event| {
                         matches!(event, Event::Stop { choice: 0, reason: StopReason::ToolUse, .. })
@@ -224,7 +244,7 @@ fn a_killed_call_never_leaves_and_the_rest_does() {
 #[test]
 fn a_killed_call_is_taken_out_of_whole_answers() {
     let mut killed = 0;
-    for (dialect, name, bytes) in recorded(".json") {
+    for (dialect, name, bytes) in recorded(Recorded::Body) {
         let decode = |bytes: &[u8]| {
             let mut told = Vec::new();
             crate::wire::decode_unary(dialect, bytes, &mut |event| told.push(event.into_owned()));
@@ -253,7 +273,7 @@ fn a_killed_call_is_taken_out_of_whole_answers() {
 
 #[test]
 fn another_dialect_reads_the_same_at_every_split() {
-    for (source, name, bytes) in recorded(".sse") {
+    for (source, name, bytes) in recorded(Recorded::Stream) {
         if bytes.len() > 60_000 || !is_one_answer(&bytes) {
             continue;
         }
@@ -279,8 +299,8 @@ fn another_dialect_reads_the_same_at_every_split() {
 
 #[test]
 fn a_lever_pulled_in_mid_stream_lets_nothing_of_a_later_call_out() {
-    for (dialect, name, bytes) in recorded(".sse") {
-        let all = frames(&bytes);
+    for (dialect, name, bytes) in recorded(Recorded::Stream) {
+        let all = frames(dialect, &bytes);
         let (calls, _) = said(&events(dialect, &bytes));
         let Some((tool, _)) = calls.first().filter(|call| !call.0.is_empty()) else { continue };
         for at in 0..all.len().min(60) {
@@ -307,8 +327,8 @@ fn another_provider_goes_on_without_repeating_or_losing_text() {
     let more = " and this is how it ends, after all.";
     let mut resumed = 0;
     let mut refused = 0;
-    for (dialect, name, bytes) in recorded(".sse") {
-        let all = frames(&bytes);
+    for (dialect, name, bytes) in recorded(Recorded::Stream) {
+        let all = frames(dialect, &bytes);
         if events(dialect, &bytes).iter().any(|event| matches!(event, Event::Error { .. })) {
             continue;
         }
@@ -394,4 +414,98 @@ proptest! {
             }
         }
     }
+}
+
+/// A recorded Gemini stream as it comes to those who do not ask for server-sent events.
+fn as_array(bytes: &[u8]) -> Vec<u8> {
+    let elements: Vec<Vec<u8>> = frames(Dialect::Gemini, bytes)
+        .into_iter()
+        .map(|frame| Frame::parse(frame).data.into_owned())
+        .filter(|data| !data.is_empty())
+        .collect();
+    [b"[", &elements.join(&b"\n,\r\n"[..])[..], b"\n]\n"].concat()
+}
+
+fn gemini_streams() -> Vec<(String, Vec<u8>)> {
+    let all = recorded(Recorded::Stream).into_iter();
+    all.filter(|(dialect, ..)| *dialect == Dialect::Gemini)
+        .map(|(_, name, bytes)| (name, bytes))
+        .collect()
+}
+
+#[test]
+fn arrays_pass_as_they_came_and_say_what_their_stream_says() {
+    for (name, bytes) in gemini_streams() {
+        let array = as_array(&bytes);
+        let mut plain = Relay::new(Dialect::Gemini, Coding::Identity);
+        let _ = plain.bytes(&bytes, NOW, &mut Vec::new());
+        let plain_end = plain.end(NOW, &mut Vec::new());
+        for step in steps(array.len()) {
+            let (mut relay, mut out) = (Relay::of_array(Coding::Identity), Vec::new());
+            for piece in array.chunks(step) {
+                relay.bytes(piece, NOW, &mut out).unwrap();
+            }
+            assert_eq!(relay.end(NOW, &mut out), plain_end, "{name}");
+            if plain_end.is_ok() {
+                assert!(out == array, "{name}");
+            }
+            let told = |relay: &Relay| {
+                let seen = &relay.seen;
+                (seen.model.clone(), seen.usage, seen.stop, seen.text_events)
+            };
+            assert_eq!(told(&relay), told(&plain), "{name}");
+        }
+    }
+}
+
+#[test]
+fn an_array_that_is_cut_is_still_an_array() {
+    let refusal = Refusal::new(Class::Killed, "stopped");
+    for (name, bytes) in gemini_streams() {
+        let array = as_array(&bytes);
+        let step = (array.len() / 40).max(1);
+        for cut_at in (0..array.len()).step_by(step).chain([array.len()]) {
+            let (mut relay, mut out) = (Relay::of_array(Coding::Identity), Vec::new());
+            relay.bytes(&array[..cut_at], NOW, &mut out).unwrap();
+            let is_whole = out.trim_ascii_end().ends_with(b"]");
+            relay.cut(&refusal, "x", &mut out);
+            let told: serde_json::Value = serde_json::from_slice(&out).unwrap();
+            let last = told.as_array().unwrap().last().unwrap();
+            assert_eq!(last["error"]["status"] == "PERMISSION_DENIED", !is_whole, "{name}");
+        }
+    }
+}
+
+#[test]
+fn what_is_no_array_or_not_closed_is_not_whole() {
+    let done = r#"{"candidates":[{"content":{"parts":[{"text":"a"}]},"finishReason":"STOP"}]}"#;
+    for (bytes, broken) in [
+        (format!("[{done}]\n"), None),
+        (done.to_owned(), None),
+        (format!("[{done}"), Some(Broken::Unfinished)),
+        (format!("[{done},"), Some(Broken::Unfinished)),
+        ("[]".to_owned(), Some(Broken::Unfinished)),
+        (format!("data: {done}\n\n"), Some(Broken::Damaged(Damage::Array))),
+        (format!("[{done} {done}]"), Some(Broken::Damaged(Damage::Array))),
+    ] {
+        let (mut relay, mut out) = (Relay::of_array(Coding::Identity), Vec::new());
+        let ended = relay.bytes(bytes.as_bytes(), NOW, &mut out);
+        let ended = ended.and_then(|()| relay.end(NOW, &mut out));
+        assert_eq!(ended.err(), broken, "{bytes}");
+    }
+}
+
+#[test]
+fn a_killed_tool_cuts_an_array_before_its_call() {
+    let text = r#"{"candidates":[{"content":{"parts":[{"text":"a"}]}}]}"#;
+    let call = r#"{"candidates":[{"content":{"parts":[{"functionCall":{"name":"refund","args":{}}}]},"finishReason":"STOP"}]}"#;
+    let (mut relay, mut out) = (Relay::of_array(Coding::Identity), Vec::new());
+    relay.bytes(format!("[{text}\n").as_bytes(), NOW, &mut out).unwrap();
+    assert_eq!(relay.kill_tools(killing("refund")), ToolKill::CutIfCalled);
+    let broken = relay.bytes(format!(",{call}]").as_bytes(), NOW, &mut out).unwrap_err();
+    assert_eq!(broken, Broken::KilledTool { lever: "lv_1".into() });
+    relay.cut(&Refusal::new(Class::Killed, "stopped"), "x", &mut out);
+    let told: serde_json::Value = serde_json::from_slice(&out).unwrap();
+    assert_eq!(told.as_array().unwrap().len(), 2, "{told}");
+    assert_eq!(told[1]["error"]["status"], "PERMISSION_DENIED");
 }

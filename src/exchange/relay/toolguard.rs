@@ -10,24 +10,33 @@
 //! found only where it stands as a whole JSON string, and such a frame goes as a whole; results of
 //! hosted tools are taken out only where they name the call's id.
 
-use super::calls::{Calls, Fate, Stage, mentions};
+use super::calls::{Call, Calls, Fate, Stage, Told, What, mentions};
 use crate::table::lever::KilledTools;
-use crate::wire::Dialect;
 use crate::wire::event::{Block, Channel, Event, Kind, Place, StopReason};
 use crate::wire::json;
 use crate::wire::openai_responses::edit::{Edited, Moves, edit};
+use crate::wire::{Dialect, anthropic, bedrock};
 use std::borrow::Cow;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The block of Chat's legacy `function_call`, which has no number.
 const UNNUMBERED: u16 = u16::MAX;
 
-/// The lever that kills a call of this name; a hosted tool's kind counts with and without
+/// The most blocks whose new numbers are remembered.
+const NUMBERS_MAX: usize = 1 << 17;
+
+/// The lever that kills a call of these names; a hosted tool's kind counts with and without
 /// `_call`.
-fn lever_of<'k>(killed: &'k KilledTools, name: &str, alias: &str) -> Option<&'k str> {
+fn lever_of<'k>(
+    killed: &'k KilledTools,
+    name: &str,
+    aliases: impl IntoIterator<Item = impl AsRef<str>>,
+) -> Option<&'k str> {
     killed
         .lever(name)
         .or_else(|| killed.lever(name.strip_suffix("_call")?))
-        .or_else(|| if alias.is_empty() { None } else { killed.lever(alias) })
+        .or_else(|| aliases.into_iter().find_map(|alias| killed.lever(alias.as_ref())))
 }
 
 /// What one choice has said so far.
@@ -54,7 +63,18 @@ pub(super) struct Filtered {
     pub events: Vec<Event<'static>>,
     /// The lever of a killed call that something was taken out for.
     pub lever: Option<Box<str>>,
+    /// Whether a part of that call has left before.
+    pub extent: Extent,
     pub note: Option<Note>,
+}
+
+/// How much of what is killed is kept in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// All of every call.
+    Whole,
+    /// Of a call, only what came now: before, it was not known to be killed.
+    Rest,
 }
 
 /// How the events will be encoded.
@@ -73,11 +93,22 @@ pub(super) struct Guard {
     pub tools: KilledTools,
     pub calls: Calls,
     said: Vec<Said>,
+    /// Blocks, by choice and number, of which nothing has left because it was killed.
+    gone: BTreeSet<(u16, u16)>,
+    /// The number under which each block leaves.
+    numbers: BTreeMap<(u16, u16), u16>,
 }
 
 impl Guard {
     pub(super) fn new(source: Dialect, tools: KilledTools, calls: Calls) -> Guard {
-        Guard { source, tools, calls, said: Vec::new() }
+        Guard {
+            source,
+            tools,
+            calls,
+            said: Vec::new(),
+            gone: BTreeSet::new(),
+            numbers: BTreeMap::new(),
+        }
     }
 
     /// Another provider goes on.
@@ -86,30 +117,35 @@ impl Guard {
         self.calls.go_on(source);
     }
 
-    /// Other tools are killed from now on: what has not left is decided anew.
+    /// Other tools are killed from now on: what has not left is decided anew, and of a call that
+    /// has left in part nothing more leaves.
     pub(super) fn replace(&mut self, tools: KilledTools) {
         self.tools = tools;
         for call in &mut self.calls.list {
             if !call.has_left {
                 call.fate = Fate::Undecided;
+            } else if call.stage != Stage::Closed
+                && let Some(lever) = lever_of(&self.tools, &call.name, &call.aliases)
+            {
+                call.fate = Fate::Killed(lever.into());
             }
         }
     }
 
     /// The lever of a killed call that has left in part and is not whole.
     pub(super) fn under_way(&self) -> Option<&str> {
-        let left = |call: &&super::calls::Call| call.has_left && call.stage != Stage::Closed;
+        let left = |call: &&Call| call.has_left && call.stage != Stage::Closed;
         self.calls
             .list
             .iter()
             .filter(left)
-            .find_map(|call| lever_of(&self.tools, &call.name, &call.alias))
+            .find_map(|call| lever_of(&self.tools, &call.name, &call.aliases))
     }
 
     fn decide(&mut self) {
         for call in &mut self.calls.list {
             if call.fate == Fate::Undecided && call.stage != Stage::Naming {
-                call.fate = match lever_of(&self.tools, &call.name, &call.alias) {
+                call.fate = match lever_of(&self.tools, &call.name, &call.aliases) {
                     Some(lever) => Fate::Killed(lever.into()),
                     None => Fate::Passes,
                 };
@@ -117,22 +153,41 @@ impl Guard {
         }
     }
 
-    fn lever(&self, choice: u16, block: u16) -> Option<&str> {
-        match &self.calls.find(choice, block)?.fate {
+    /// What keeps in what stands on a block, of the first `known` calls.
+    fn lever(&self, choice: u16, block: u16, known: usize) -> Option<&str> {
+        let at = self.calls.place_of(choice, block, known)?;
+        match &self.calls.list.get(at)?.fate {
             Fate::Killed(lever) => Some(lever),
             Fate::Undecided | Fate::Passes => None,
         }
     }
 
-    /// The number of a block when the killed ones before it are gone.
+    /// The number of a block when those that are gone before it do not count. A block on which
+    /// something leaves after all when its number is taken comes last.
     fn moved(&self, choice: u16, block: u16) -> u16 {
-        if block == UNNUMBERED {
-            return block;
+        if block == UNNUMBERED || self.gone.is_empty() {
+            return self.numbers.get(&(choice, block)).copied().unwrap_or(block);
         }
-        let gone = self.calls.list.iter().filter(|call| {
-            call.choice == choice && call.block < block && matches!(call.fate, Fate::Killed(_))
-        });
-        block.saturating_sub(u16::try_from(gone.count()).unwrap_or(u16::MAX))
+        if let Some(number) = self.numbers.get(&(choice, block)) {
+            return *number;
+        }
+        let gone = self.gone.range((choice, 0)..(choice, block)).count();
+        let number = block.saturating_sub(u16::try_from(gone).unwrap_or(u16::MAX));
+        let mut taken = self.numbers.range((choice, 0)..=(choice, u16::MAX)).map(|(_, to)| *to);
+        if taken.clone().any(|taken| taken == number) {
+            return taken.by_ref().max().unwrap_or(0).saturating_add(1);
+        }
+        number
+    }
+
+    /// The number of a block of which something leaves.
+    fn number(&mut self, choice: u16, block: u16) -> u16 {
+        let number = self.moved(choice, block);
+        if block != UNNUMBERED && self.numbers.len() < NUMBERS_MAX {
+            self.gone.remove(&(choice, block));
+            self.numbers.entry((choice, block)).or_insert(number);
+        }
+        number
     }
 
     fn said(&mut self, choice: u16) -> &mut Said {
@@ -145,18 +200,28 @@ impl Guard {
     }
 
     /// Takes killed calls out of the events of one frame, or of a whole body.
-    pub(super) fn filter(&mut self, events: Vec<Event<'static>>, encoding: Encoding) -> Filtered {
+    pub(super) fn filter(&mut self, told: Vec<Told>, encoding: Encoding) -> Filtered {
         self.decide();
-        let places = self.skeleton(&events, None).and_then(|edited| match edited {
+        let skeleton = told.iter().find_map(|told| match &told.event {
+            Event::Extra { place, key, json } if self.is_skeleton(*place) => {
+                Some(Skeleton { name: key.clone(), json: json.clone(), known: told.known })
+            }
+            _ => None,
+        });
+        let edited = skeleton.as_ref().map(|skeleton| self.edit(skeleton, None));
+        let places = edited.and_then(|edited| match edited {
             Edited::Gone => None,
             Edited::Skeleton { places, .. } => places,
         });
-        let mut done = Filtered { events: Vec::new(), lever: None, note: None };
-        let mut last_choice = None;
+        let mut done =
+            Filtered { events: Vec::new(), lever: None, extent: Extent::Whole, note: None };
+        // The block of the event before.
+        let mut last = None;
         // Whether the second copies behind a kept member go with it (Gemini).
         let mut riding = None;
-        let original = events.clone();
-        for mut event in events {
+        for Told { mut event, known } in told {
+            // Another dialect would take these arguments for a call without a name.
+            let is_foreign = encoding == Encoding::Foreign && self.is_hosted_text(&event, known);
             let is_member = matches!(event, Event::Extra { .. });
             let stays = match &mut event {
                 Event::Repeat { .. } if riding.is_some() => riding == Some(true),
@@ -165,20 +230,22 @@ impl Guard {
                 | Event::Repeat { channel, .. }
                 | Event::Signature { channel, .. }
                 | Event::Close { channel } => {
-                    last_choice = Some(channel.choice);
-                    self.place(channel, places.as_deref(), &mut done.lever)
+                    last = Some((channel.choice, channel.block));
+                    self.place(channel, known, places.as_deref(), &mut done)
                 }
                 Event::Extra { place, json, key } => {
                     let is_skeleton = self.is_skeleton(*place);
-                    let lever = self.lever_at(*place, last_choice).map(Box::from);
-                    self.move_place(place);
+                    let lever = self.lever_at(*place, key, last, known).map(Box::from);
+                    self.move_place(place, last);
                     let stays = lever.is_none() && (is_skeleton || !self.tells(key, json));
                     done.lever = done.lever.take().or(lever);
                     stays
                 }
-                Event::Opaque { name, data, .. } => self.opaque(name, data, &mut done),
+                Event::Opaque { name, data, .. } => {
+                    self.opaque((name, data), last, known, &mut done)
+                }
                 Event::Stop { choice, reason, native } => {
-                    last_choice = Some(*choice);
+                    last = Some((*choice, 0));
                     let said = self.said(*choice).clone();
                     if said.killed.is_some()
                         && !said.has_call_for_caller
@@ -220,14 +287,14 @@ impl Guard {
                 (false, Some(riding)) if matches!(event, Event::Repeat { .. }) => Some(riding),
                 _ => None,
             };
-            // Another dialect would take these arguments for a call without a name.
-            let is_foreign = encoding == Encoding::Foreign && self.is_hosted_text(&event);
             if stays && !is_foreign {
                 self.learn(&event);
                 done.events.push(event);
             }
         }
-        self.rewrite(&original, &mut done);
+        if let Some(skeleton) = &skeleton {
+            self.rewrite(skeleton, &mut done);
+        }
         if done.lever.is_some() && done.events.iter().all(is_bare_member) {
             // Nothing of its own is left of the frame.
             done.events.clear();
@@ -235,51 +302,42 @@ impl Guard {
         done
     }
 
-    fn is_hosted_text(&self, event: &Event<'_>) -> bool {
-        match event {
-            Event::Text { channel, .. } if channel.kind == Kind::ToolArguments => {
-                self.calls.list.iter().any(|call| call.is_hosted && self.is_at(call, *channel))
-            }
-            Event::Text { .. }
-            | Event::Start { .. }
-            | Event::Open { .. }
-            | Event::Repeat { .. }
-            | Event::Signature { .. }
-            | Event::Close { .. }
-            | Event::Stop { .. }
-            | Event::Usage { .. }
-            | Event::Error { .. }
-            | Event::Ping
-            | Event::Extra { .. }
-            | Event::Opaque { .. }
-            | Event::End => false,
-        }
-    }
-
-    /// Whether `channel`, already moved, is that of `call`.
-    fn is_at(&self, call: &super::calls::Call, channel: Channel) -> bool {
-        call.choice == channel.choice && self.moved(call.choice, call.block) == channel.block
+    fn is_hosted_text(&self, event: &Event<'_>, known: usize) -> bool {
+        let Event::Text { channel, .. } = event else { return false };
+        let call = self.calls.place_of(channel.choice, channel.block, known);
+        channel.kind == Kind::ToolArguments
+            && call
+                .and_then(|call| self.calls.list.get(call))
+                .is_some_and(|call| call.what == What::Hosted)
     }
 
     /// Whether what is on `channel` stays; moves it.
     fn place(
         &mut self,
         channel: &mut Channel,
+        known: usize,
         places: Option<&[Option<u16>]>,
-        lever: &mut Option<Box<str>>,
+        done: &mut Filtered,
     ) -> bool {
         let (choice, block) = (channel.choice, channel.block);
-        if let Some(killing) = self.lever(choice, block) {
-            let killing: Box<str> = killing.into();
-            self.said(choice).killed.get_or_insert(killing.clone());
-            lever.get_or_insert(killing);
-            return false;
-        }
-        if let Some(call) = self.calls.find_mut(choice, block) {
+        let at = self.calls.place_of(choice, block, known);
+        if let Some(call) = at.and_then(|at| self.calls.list.get_mut(at)) {
+            if let Fate::Killed(lever) = &call.fate {
+                let lever = lever.clone();
+                if call.has_left {
+                    done.extent = Extent::Rest;
+                }
+                self.said(choice).killed.get_or_insert(lever.clone());
+                done.lever.get_or_insert(lever);
+                if block != UNNUMBERED && !self.numbers.contains_key(&(choice, block)) {
+                    self.gone.insert((choice, block));
+                }
+                return false;
+            }
             call.has_left = true;
-            let is_for_caller = call.is_for_caller;
+            let (is_call, is_for_caller) = (call.what != What::Other, call.is_for_caller);
             let said = self.said(choice);
-            said.has_call = true;
+            said.has_call |= is_call;
             said.has_call_for_caller |= is_for_caller;
         }
         if let Some(place) = places.and_then(|places| places.get(usize::from(block))) {
@@ -289,7 +347,7 @@ impl Guard {
             }
             return true;
         }
-        channel.block = self.moved(choice, block);
+        channel.block = self.number(choice, block);
         true
     }
 
@@ -333,16 +391,35 @@ impl Guard {
     }
 
     /// The lever of the killed call that a member stands in. Its place does not name the choice:
-    /// that is the one of the event before.
-    fn lever_at(&self, place: Place, choice: Option<u16>) -> Option<&str> {
+    /// that is the one of the event before, or where none tells, any.
+    fn lever_at(
+        &self,
+        place: Place,
+        key: &str,
+        last: Option<(u16, u16)>,
+        known: usize,
+    ) -> Option<&str> {
         let block = self.block_of(place)?;
-        let known = || self.calls.list.iter().find(|call| call.block == block);
-        self.lever(choice.or_else(|| Some(known()?.choice))?, block)
+        let may_come_first = match self.source {
+            Dialect::OpenaiChat => true,
+            Dialect::Gemini => key.starts_with("functionCall."),
+            Dialect::OpenaiResponses | Dialect::Anthropic | Dialect::Bedrock => false,
+        };
+        if let Some((choice, _)) = last.filter(|(_, at)| *at == block && !may_come_first) {
+            return self.lever(choice, block, known);
+        }
+        let mut choices: Vec<u16> = Vec::new();
+        for call in self.calls.list.get(..known)?.iter().filter(|call| call.block == block) {
+            if !choices.contains(&call.choice) {
+                choices.push(call.choice);
+            }
+        }
+        choices.into_iter().find_map(|choice| self.lever(choice, block, known))
     }
 
-    fn move_place(&self, place: &mut Place) {
+    fn move_place(&self, place: &mut Place, last: Option<(u16, u16)>) {
         let Some(block) = self.block_of(*place) else { return };
-        let moved = self.moved(0, block);
+        let moved = self.moved(last.map_or(0, |(choice, _)| choice), block);
         match place {
             Place::Block(block) | Place::Delta(block) => *block = moved,
             Place::Frame | Place::Message | Place::Choice(_) => {}
@@ -360,11 +437,40 @@ impl Guard {
     }
 
     /// Whether a frame or block that is not understood stays.
-    fn opaque(&mut self, name: &str, data: &[u8], done: &mut Filtered) -> bool {
+    fn opaque(
+        &mut self,
+        (name, data): (&str, &mut Cow<'static, [u8]>),
+        last: Option<(u16, u16)>,
+        known: usize,
+        done: &mut Filtered,
+    ) -> bool {
         if let Some(Event::Open { block: Block::Other(kind), .. }) = done.events.last()
             && kind == name
         {
             return true;
+        }
+        if let Some((choice, block)) = last
+            && let Some(lever) = self.lever(choice, block, known)
+        {
+            // The content of a block that goes.
+            done.lever.get_or_insert(lever.into());
+            return false;
+        }
+        // A frame of a block, with something in it that is not understood.
+        let placed = match self.source {
+            Dialect::Anthropic => anthropic::block_of(data),
+            Dialect::Bedrock => bedrock::block_of(data),
+            Dialect::OpenaiChat | Dialect::OpenaiResponses | Dialect::Gemini => None,
+        };
+        if let Some((block, digits)) = placed {
+            if let Some(lever) = self.lever(0, block, known) {
+                done.lever.get_or_insert(lever.into());
+                return false;
+            }
+            let moved = self.number(0, block);
+            if moved != block {
+                data.to_mut().splice(digits, moved.to_string().into_bytes());
+            }
         }
         let lever: Option<Box<str>> =
             strings(data).find_map(|text| self.tools.lever(&text).map(Box::from));
@@ -377,57 +483,76 @@ impl Guard {
         !tells
     }
 
-    /// The edited skeleton of a Responses frame; `None` where there is none.
-    fn skeleton(&self, events: &[Event<'_>], said: Option<&str>) -> Option<Edited> {
-        let (name, json) = events.iter().find_map(|event| match event {
-            Event::Extra { place, key, json } if self.is_skeleton(*place) => Some((key, json)),
-            _ => None,
-        })?;
-        let block = |block| match self.lever(0, block) {
+    /// What becomes of the skeleton of a Responses frame.
+    fn edit(&self, skeleton: &Skeleton, said: Option<&str>) -> Edited {
+        let block = |block| match self.lever(0, block, skeleton.known) {
             Some(_) => None,
             None => Some(self.moved(0, block)),
         };
-        let goes = |block: &Block<'_>, alias: &str, item: &str| self.item_goes(block, alias, item);
-        Some(edit(name, json, &Moves { block: &block, goes: &goes, said }))
+        // How often each id stood in the response object so far.
+        let stood = RefCell::new(Vec::<(String, usize)>::new());
+        let goes = |block: &Block<'_>, alias: &str, item: &str, place: Option<u16>| match block {
+            // Of a frame of its own, the block decides.
+            Block::Tool { .. } if place.is_none() => false,
+            Block::Tool { id, .. } => {
+                let mut stood = stood.borrow_mut();
+                let at = stood.iter().position(|(known, _)| *known == **id).unwrap_or_else(|| {
+                    stood.push((id.to_string(), 0));
+                    stood.len() - 1
+                });
+                let nth = stood.get_mut(at).map_or(0, |(_, count)| {
+                    *count += 1;
+                    *count - 1
+                });
+                self.call_goes(id, nth, place, skeleton.known)
+            }
+            Block::Other(_) | Block::Text | Block::Reasoning | Block::Refusal => {
+                self.item_goes(block, alias, item)
+            }
+        };
+        edit(&skeleton.name, &skeleton.json, &Moves { block: &block, goes: &goes, said })
     }
 
     fn item_goes(&self, block: &Block<'_>, alias: &str, item: &str) -> bool {
-        let killed = |fate: &Fate| matches!(fate, Fate::Killed(_));
+        let killed = |call: &Call| matches!(call.fate, Fate::Killed(_));
         match block {
-            Block::Tool { id, name, .. } => {
-                let known = self.calls.list.iter().find(|call| !id.is_empty() && *call.id == **id);
-                match known {
-                    Some(call) => killed(&call.fate),
-                    None => lever_of(&self.tools, name, alias).is_some(),
-                }
-            }
             Block::Other(kind) => {
                 let is_call = kind.ends_with("_call") || kind == "mcp_approval_request";
-                (is_call && lever_of(&self.tools, kind, alias).is_some())
+                (is_call && lever_of(&self.tools, kind, [alias]).is_some())
                     || self.calls.list.iter().any(|call| {
-                        killed(&call.fate)
-                            && !call.id.is_empty()
-                            && mentions(item.as_bytes(), &call.id)
+                        killed(call) && !call.id.is_empty() && mentions(item.as_bytes(), &call.id)
                     })
             }
-            Block::Text | Block::Reasoning | Block::Refusal => false,
+            Block::Tool { .. } | Block::Text | Block::Reasoning | Block::Refusal => false,
+        }
+    }
+
+    /// Whether the copy of a call in a response object goes: the `nth` of this id there, at
+    /// `place`. An id that stands twice names its calls in their order.
+    fn call_goes(&self, id: &str, nth: usize, place: Option<u16>, known: usize) -> bool {
+        let killed = |call: &Call| matches!(call.fate, Fate::Killed(_));
+        let calls = self.calls.list.iter().filter(|call| call.id == id);
+        let calls: Vec<bool> = calls.filter(|call| call.what != What::Other).map(killed).collect();
+        match (calls.contains(&true), calls.contains(&false)) {
+            (true, true) => calls.get(nth).copied().unwrap_or(true),
+            (is_killed, passes) if is_killed || passes => is_killed,
+            _ => place.is_some_and(|place| self.lever(0, place, known).is_some()),
         }
     }
 
     /// Puts the edited skeleton into the events; takes all of them where its frame goes.
-    fn rewrite(&self, original: &[Event<'_>], done: &mut Filtered) {
+    fn rewrite(&self, skeleton: &Skeleton, done: &mut Filtered) {
         let said = done.note.as_ref().map(|note| &*note.text);
-        match self.skeleton(original, said) {
-            None => {}
-            Some(Edited::Gone) => {
-                let first = |call: &super::calls::Call| match &call.fate {
+        match self.edit(skeleton, said) {
+            Edited::Gone => {
+                let first = |call: &Call| match &call.fate {
                     Fate::Killed(lever) => Some(lever.clone()),
                     Fate::Undecided | Fate::Passes => None,
                 };
                 done.lever = done.lever.take().or(self.calls.list.iter().find_map(first));
                 done.events.clear();
             }
-            Some(Edited::Skeleton { json: edited, .. }) => {
+            Edited::Skeleton { json: edited, .. } => {
                 for event in &mut done.events {
                     if let Event::Extra { place, json, .. } = event
                         && self.is_skeleton(*place)
@@ -439,6 +564,14 @@ impl Guard {
             }
         }
     }
+}
+
+/// The skeleton of a Responses frame.
+struct Skeleton {
+    name: Cow<'static, str>,
+    json: Cow<'static, str>,
+    /// How many calls were known when it came.
+    known: usize,
 }
 
 fn tell(events: &mut Vec<Event<'static>>, choice: u16, note: Note) {

@@ -37,15 +37,13 @@ pub fn whole<'b>(
     let mut events = Vec::new();
     decode_unary(source, body, &mut |event| events.push(event.into_owned()));
     let mut calls = Calls::new(source);
-    for event in &events {
-        calls.see(event);
-    }
+    let told = calls.see_all(events);
     calls.see(&Event::End);
     if calls.is_over_bound {
         return Err(Broken::CallsOverBound);
     }
     let encoding = if client == source { Encoding::Native } else { Encoding::Foreign };
-    let filtered = Guard::new(source, killed.clone(), calls).filter(events, encoding);
+    let filtered = Guard::new(source, killed.clone(), calls).filter(told, encoding);
     let body = if client == source && filtered.lever.is_none() {
         Cow::Borrowed(body)
     } else {

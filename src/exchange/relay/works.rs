@@ -6,9 +6,9 @@
 //! came for as long as nothing was edited, through the encoder from then on. The encoder is fed
 //! all the while, so that it can take over at any frame.
 
-use super::calls::Calls;
+use super::calls::{Calls, Told};
 use super::resume::Resumed;
-use super::toolguard::{Encoding, Filtered, Guard};
+use super::toolguard::{Encoding, Extent, Filtered, Guard};
 use super::{Broken, CallHold, HELD_CALL_BYTES_MAX, Plan, ToolKill};
 use crate::table::lever::KilledTools;
 use crate::wire::event::Event;
@@ -32,7 +32,7 @@ enum Hand {
 #[derive(Debug)]
 struct Waiting {
     raw: Box<[u8]>,
-    events: Vec<Event<'static>>,
+    told: Vec<Told>,
 }
 
 /// The state of one answer.
@@ -47,6 +47,8 @@ pub(super) struct Works {
     queue_bytes: usize,
     pub(super) resumed: Option<Resumed>,
     has_ended: bool,
+    /// The lever for which a call was taken out.
+    pub(super) lever: Option<Box<str>>,
     scratch: Vec<u8>,
 }
 
@@ -69,6 +71,7 @@ impl Works {
             queue_bytes: 0,
             resumed,
             has_ended: false,
+            lever: None,
             scratch: Vec::new(),
         }
     }
@@ -85,6 +88,7 @@ impl Works {
             queue_bytes: 0,
             resumed: None,
             has_ended: false,
+            lever: None,
             scratch: Vec::new(),
         }
     }
@@ -114,9 +118,7 @@ impl Works {
             events = resumed.adapt(events);
         }
         let was_under_way = self.guard.calls.is_under_way();
-        for event in &events {
-            self.guard.calls.see(event);
-        }
+        let told = self.guard.calls.see_all(events);
         if self.guard.calls.is_over_bound {
             return Err(Broken::CallsOverBound);
         }
@@ -130,23 +132,23 @@ impl Works {
             CallHold::UntilWhole => self.guard.calls.is_under_way(),
         };
         if waits {
-            let text: usize = events.iter().map(bytes_of).sum();
+            let text: usize = told.iter().map(|told| bytes_of(&told.event)).sum();
             self.queue_bytes += raw.len() + text;
             if self.queue_bytes > HELD_CALL_BYTES_MAX {
                 self.drop_waiting();
                 return Err(Broken::CallTooLong);
             }
-            self.queue.push_back(Waiting { raw: raw.into(), events });
+            self.queue.push_back(Waiting { raw: raw.into(), told });
             return Ok(());
         }
         self.release(out)?;
-        self.leave(raw, events, out)
+        self.leave(raw, told, out)
     }
 
     fn release(&mut self, out: &mut Vec<u8>) -> Result<(), Broken> {
         self.queue_bytes = 0;
         while let Some(waiting) = self.queue.pop_front() {
-            self.leave(&waiting.raw, waiting.events, out)?;
+            self.leave(&waiting.raw, waiting.told, out)?;
         }
         Ok(())
     }
@@ -169,18 +171,15 @@ impl Works {
         };
     }
 
-    fn leave(
-        &mut self,
-        raw: &[u8],
-        events: Vec<Event<'static>>,
-        out: &mut Vec<u8>,
-    ) -> Result<(), Broken> {
-        let Filtered { events, lever, note } = self.guard.filter(events, self.encoding);
-        if let Some(lever) = &lever {
-            if matches!(self.hand, Hand::BytesOnly) {
-                return Err(Broken::KilledTool { lever: lever.clone() });
+    fn leave(&mut self, raw: &[u8], told: Vec<Told>, out: &mut Vec<u8>) -> Result<(), Broken> {
+        let Filtered { events, lever, extent, note } = self.guard.filter(told, self.encoding);
+        if let Some(lever) = lever {
+            // A call of which a part has left cannot be taken out.
+            if matches!(self.hand, Hand::BytesOnly) || extent == Extent::Rest {
+                return Err(Broken::KilledTool { lever });
             }
             self.take_over();
+            self.lever = Some(lever);
         }
         self.has_ended |= events.iter().any(|event| matches!(event, Event::End));
         if let Some(resumed) = &mut self.resumed {
@@ -219,6 +218,7 @@ impl Works {
         if last.is_empty() {
             return Ok(());
         }
+        let last = self.guard.calls.see_all(last);
         self.leave(b"", last, out)
     }
 
@@ -228,7 +228,8 @@ impl Works {
         self.release(out)?;
         if !self.has_ended && self.client != Dialect::Gemini {
             self.take_over();
-            self.leave(b"", vec![Event::End], out)?;
+            let end = self.guard.calls.see_all(vec![Event::End]);
+            self.leave(b"", end, out)?;
         }
         Ok(())
     }

@@ -8,7 +8,6 @@ use crate::proxy::orders::Ordered;
 use crate::table::lever::{Lever, Subject};
 use crate::table::{Provider, Route, Target};
 use crate::wire::refusal::{Class, Refusal};
-use crate::wire::request::Hints;
 
 /// What a caller is told whom a lever refuses.
 pub(in crate::proxy) fn killed(lever: &Lever) -> Refusal {
@@ -26,7 +25,7 @@ impl Exchange<'_> {
         if levers.is_empty() {
             return Ok(());
         }
-        let who = identity::read(self.asked.headers, &Hints::default(), |_| Box::default());
+        let who = identity::read_head(self.asked.headers);
         let subject = Subject {
             provider: self
                 .admission
@@ -49,7 +48,7 @@ impl Exchange<'_> {
 
     /// Writes down what the head alone says, while the body is awaited.
     pub(super) fn take_seat_unread(&self) {
-        let who = identity::read(self.asked.headers, &Hints::default(), |_| Box::default());
+        let who = identity::read_head(self.asked.headers);
         self.seat.tell(|about| {
             about.app =
                 self.admission.app.map(|index| self.table.apps[usize::from(index.0)].name.clone());

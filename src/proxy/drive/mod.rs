@@ -248,6 +248,8 @@ struct Using<'u> {
     health: &'u health::Target,
     /// Whether its status speaks well of it.
     is_good: bool,
+    /// Whether another target would be asked if its answer could not be used.
+    has_next: bool,
 }
 
 impl Using<'_> {
@@ -485,10 +487,11 @@ impl Exchange<'_> {
     ) -> Attempted {
         let target = &*step.target;
         let provider = forward::provider(self.table, target);
+        let taken_away_by = under_way.as_ref().and_then(|begun| begun.lever);
         book.note(|facts| {
             facts.provider = Some(provider.name.clone());
             facts.target = Some(Arc::clone(&target.name));
-            facts.lever = step.lever;
+            facts.lever = step.lever.or(taken_away_by);
         });
         if let Err(failed) = self.stand(book, wanted, provider, target) {
             return Attempted::Failed(failed);
@@ -539,10 +542,9 @@ impl Exchange<'_> {
             status @ 500..=599 => Some(Failure::Status(status)),
             _ => None,
         };
+        let has_budget = self.gate.health.has_budget() && matches!(wanted.body, Body::Whole { .. });
         if let Some(failure) = failure {
             self.failed(&health, failure);
-            let has_budget =
-                self.gate.health.has_budget() && matches!(wanted.body, Body::Whole { .. });
             if under_way.is_some() || attempts.would_go_on(failure, has_budget) {
                 let message =
                     format!("provider `{}` answered {}", provider.name, head.status.as_u16());
@@ -550,7 +552,8 @@ impl Exchange<'_> {
                 return Attempted::Failed(Failed { failure, refusal });
             }
         }
-        let using = Using { target, health: &health, is_good: failure.is_none() };
+        let has_next = attempts.would_go_on(Failure::Unusable, has_budget);
+        let using = Using { target, health: &health, is_good: failure.is_none(), has_next };
         let answered = Answered { head, answer, origin };
         let attempted =
             self.pass_on(client, book, route, until, using, &asking, answered, under_way).await;

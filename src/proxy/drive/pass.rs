@@ -7,7 +7,7 @@ use super::{After, Answered, Attempted, Exchange, Failed, Interrupt, Ran, Stop, 
 use crate::exchange::attempts::Failure;
 use crate::exchange::facts::Outcome;
 use crate::exchange::forward;
-use crate::exchange::relay::{CallHold, Plan, Relay, Resume, Seen, whole};
+use crate::exchange::relay::{Broken, CallHold, Plan, Relay, Resume, Seen, whole};
 use crate::id::LeverId;
 use crate::proxy::answer;
 use crate::proxy::client::{Client, Framing};
@@ -58,6 +58,10 @@ impl Exchange<'_> {
         let is_foreign = caller != asking.dialect;
         let asked_stream = book.facts.as_ref().is_some_and(|facts| facts.is_stream);
         let streams = is_stream(&upstream.headers, asking.dialect, asked_stream, status);
+        // Gemini streams an array to those who do not ask for `alt=sse`.
+        let is_array = asked_stream
+            && status.is_success()
+            && is_named(&upstream.headers, frames::Framing::JsonArray) == Some(true);
         if let Some(mut begun) = under_way.take() {
             let went_on = match (asking.dialect, coding) {
                 (Some(source), Some(coding)) if streams && status.is_success() => {
@@ -85,6 +89,11 @@ impl Exchange<'_> {
                     Midstream::Continue => CallHold::UntilWhole,
                 },
             })),
+            (Some(Dialect::Gemini), Some(Dialect::Gemini), Some(coding))
+                if is_array && asking.killed.is_empty() =>
+            {
+                Some(Relay::of_array(coding))
+            }
             _ => None,
         };
         let head_length = head_framing(&upstream.headers);
@@ -101,8 +110,7 @@ impl Exchange<'_> {
         if relay.as_ref().is_some_and(Relay::is_decoded) {
             headers.retain(|(name, _)| *name != header::CONTENT_ENCODING);
         }
-        // A stream in a framing that is not read (Gemini's array without `alt=sse`) is not held
-        // back, unless something has to be taken out of it.
+        // A stream that is not read is not held back, unless something has to be taken out of it.
         let is_unread_stream = asked_stream && status.is_success();
         if is_unread_stream && is_foreign && relay.is_none() {
             let refusal = Refusal::new(Class::BadGateway, "the provider answered with no stream");
@@ -111,7 +119,7 @@ impl Exchange<'_> {
         if let (Some(dialect), None) = (caller, &relay)
             && (!is_unread_stream || !asking.killed.is_empty())
         {
-            let held = Held { dialect, coding, status, headers };
+            let held = Held { dialect, coding, status, headers, has_next: using.has_next };
             let whole = self.hold_whole(client, book, waits, asking, held, &mut answer).await;
             if matches!(whole, Attempted::Ran(Ran::Done(After::Answered))) {
                 using.answered();
@@ -151,6 +159,7 @@ impl Exchange<'_> {
         let moving = Move {
             answer: &mut answer,
             relay: relay.as_mut(),
+            has_next: using.has_next,
             committed: &|| using.answered(),
             head,
             early: Vec::new(),
@@ -162,7 +171,11 @@ impl Exchange<'_> {
         if let Some(relay) = &relay {
             book.learn(&relay.seen);
             let losses = relay.losses();
-            book.note(|facts| facts.losses.join(losses));
+            let lever = relay.lever().and_then(LeverId::parse);
+            book.note(|facts| {
+                facts.losses.join(losses);
+                facts.lever = lever.or(facts.lever);
+            });
         }
         let end = match (end, relay) {
             (End::Unusable(refusal), _) => {
@@ -190,7 +203,6 @@ impl Exchange<'_> {
     }
 
     /// Holds an answer that is no stream until it is whole, then sends it.
-    #[expect(clippy::too_many_arguments, reason = "the state of one attempt, all of it used once")]
     pub(super) async fn hold_whole<C: Client>(
         &self,
         client: &mut C,
@@ -200,7 +212,7 @@ impl Exchange<'_> {
         held: Held,
         answer: &mut Answer,
     ) -> Attempted {
-        let Held { dialect, coding, status, mut headers } = held;
+        let Held { dialect, coding, status, mut headers, has_next } = held;
         let source = asking.dialect.unwrap_or(dialect);
         let is_edited = source != dialect || !asking.killed.is_empty();
         let mut body = Vec::new();
@@ -260,6 +272,17 @@ impl Exchange<'_> {
                 return Attempted::Stop(Refusal::new(Class::BadGateway, message).into());
             }
             None => {}
+        }
+        let must_be_read = source != dialect || (has_next && coding.is_some());
+        let is_failed = has_next && seen.error.is_some();
+        if status.is_success() && (is_failed || (must_be_read && !seen.is_understood)) {
+            let message = if is_failed {
+                Broken::ProviderError.message()
+            } else {
+                "the provider's answer is none that its dialect knows"
+            };
+            let refusal = Refusal::new(Class::BadGateway, message);
+            return Attempted::Failed(Failed { failure: Failure::Unusable, refusal });
         }
         book.learn(&seen);
         if is_edited {
@@ -328,6 +351,7 @@ impl Exchange<'_> {
         let moving = Move {
             answer,
             relay: None,
+            has_next: false,
             committed: &|| {},
             head: Some(Head { status, headers, framing: Framing::Stream }),
             early: body,
@@ -457,6 +481,8 @@ pub(super) struct Held {
     coding: Option<Coding>,
     status: StatusCode,
     headers: forward::Headers,
+    /// Whether another target would be asked if it could not be used.
+    has_next: bool,
 }
 
 /// Whether an answer comes as a stream of frames.
@@ -467,10 +493,13 @@ fn is_stream(
     status: StatusCode,
 ) -> bool {
     let framing = dialect.map_or(frames::Framing::Sse, Dialect::framing);
-    match headers.get(header::CONTENT_TYPE) {
-        Some(kind) => kind.to_str().is_ok_and(|kind| framing.is_named_by(kind)),
-        None => asked_stream && status.is_success(),
-    }
+    is_named(headers, framing).unwrap_or(asked_stream && status.is_success())
+}
+
+/// Whether the media type of an answer names `framing`; `None` if it has none.
+fn is_named(headers: &HeaderMap, framing: frames::Framing) -> Option<bool> {
+    let kind = headers.get(header::CONTENT_TYPE)?;
+    Some(kind.to_str().is_ok_and(|kind| framing.is_named_by(kind)))
 }
 
 /// The content coding of an answer; `None` for one that we cannot read.

@@ -7,7 +7,7 @@ use crate::proxy::client::{BodyFault, Client};
 use crate::wire::Dialect;
 use crate::wire::coding::{Coding, Inflater};
 use crate::wire::refusal::{Class, Refusal};
-use crate::wire::request::{Hints, View, view};
+use crate::wire::request::{Hints, View, opening, view};
 use bytes::Bytes;
 use http::header;
 use std::future::poll_fn;
@@ -125,9 +125,17 @@ impl Exchange<'_> {
                 .map_err(|error| Refusal::new(Class::BadRequest, error.to_string()))?,
             None => self.passing_view(text),
         };
-        let mut who =
-            identity::read(self.asked.headers, &seen.hints, |user| self.gate.hash_user(user));
-        who.app = admission.app.map(|app| self.table.apps[usize::from(app.0)].name.clone());
+        let app = admission.app.map(|app| self.table.apps[usize::from(app.0)].name.clone());
+        let mut who = identity::read(
+            self.asked.headers,
+            &seen.hints,
+            |user| self.gate.hash_user(user),
+            |user| {
+                let opening = opening(admission.dialect?, text)?;
+                Some(self.gate.hash_conversation(app.as_ref(), user, &opening))
+            },
+        );
+        who.app = app;
         let model: Option<Arc<str>> =
             admission.model.as_deref().or(seen.model.as_deref()).map(Arc::from);
         if admission.dialect.is_some() && model.is_none() {

@@ -152,15 +152,18 @@ pub struct Levers {
     ceilings: Vec<(u32, Limit)>,
 }
 
+/// Which tools a lever kills, and why.
+type KilledTool = (Pattern, Box<str>);
+
 /// The tools that are killed for one exchange; cheap to clone, empty for most.
 #[derive(Clone, Debug, Default)]
 pub struct KilledTools {
-    patterns: Option<Arc<[(Pattern, Box<str>)]>>,
+    patterns: Option<Arc<[KilledTool]>>,
 }
 
 impl KilledTools {
     /// Of these patterns.
-    pub fn new(patterns: Vec<(Pattern, Box<str>)>) -> KilledTools {
+    pub fn new(patterns: Vec<KilledTool>) -> KilledTools {
         KilledTools { patterns: (!patterns.is_empty()).then(|| patterns.into()) }
     }
 

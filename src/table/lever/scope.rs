@@ -261,16 +261,10 @@ fn read_pattern(text: &str) -> Pattern {
         while let Some(at) = rest.find('%') {
             decoded.push_str(&rest[..at]);
             rest = &rest[at..];
-            match ESCAPES.iter().find(|(escape, _)| rest.starts_with(escape)) {
-                Some((escape, plain)) => {
-                    decoded.push_str(plain);
-                    rest = &rest[escape.len()..];
-                }
-                None => {
-                    decoded.push('%');
-                    rest = &rest[1..];
-                }
-            }
+            let known = ESCAPES.iter().find(|(escape, _)| rest.starts_with(escape));
+            let (escape, plain) = known.copied().unwrap_or(("%", "%"));
+            decoded.push_str(plain);
+            rest = &rest[escape.len()..];
         }
         decoded.push_str(rest);
         decoded.into()

@@ -48,6 +48,11 @@ pub fn result_of(block: &[u8]) -> Option<String> {
     members.take_string("tool_use_id").map(std::borrow::Cow::into_owned)
 }
 
+/// The block of a frame that was kept verbatim, and where in it the number stands.
+pub fn block_of(frame: &[u8]) -> Option<(u16, std::ops::Range<usize>)> {
+    Members::number_in(frame, "index")
+}
+
 /// What a `stop_reason` means.
 fn stop_reason(native: &str) -> StopReason {
     match native {

@@ -12,6 +12,7 @@ use super::{block, channel, stop_word};
 use crate::wire::Dialect;
 use crate::wire::event::{Block, Channel, Counts, Event, Kind, Place, StopReason, ToolFlavour};
 use crate::wire::json::{push_escaped, push_string};
+use crate::wire::loss::Loss;
 use crate::wire::object::Object;
 use crate::wire::retell::{Arguments, Choices, Reasoning, Refusal, Retelling, Room, later};
 use std::borrow::Cow;
@@ -100,8 +101,18 @@ impl Foreign {
     pub(super) fn events(&mut self, events: &[Event<'_>]) -> Said<'static> {
         let mut told = Vec::with_capacity(events.len());
         self.retelling.events(events, &mut told);
+        self.tell(&told)
+    }
+
+    /// What `events`, those of a whole answer, are in this dialect.
+    pub(super) fn whole(&mut self, events: &[Event<'_>]) -> Said<'static> {
+        let told = self.retelling.whole(events);
+        self.tell(&told)
+    }
+
+    fn tell(&mut self, told: &[Event<'_>]) -> Said<'static> {
         let mut said = Vec::with_capacity(told.len() + 2);
-        for event in &told {
+        for event in told {
             if !self.is_over {
                 self.event(event, &mut said);
             }
@@ -138,6 +149,9 @@ impl Foreign {
             Event::End => {
                 self.stop(StopReason::EndTurn, "", said);
                 if !std::mem::replace(&mut self.is_over, true) {
+                    if self.counts.reasoning.is_some_and(|count| count > 0) {
+                        self.retelling.lose(Loss::AnswerUsage);
+                    }
                     let native = Cow::Owned(usage(self.counts));
                     said.push(Event::Usage { counts: self.counts, native });
                     // The dialect demands it, and how long the model took is not known here.
@@ -171,10 +185,8 @@ impl Foreign {
         let Some(kind) = block_kind(channel.kind) else { return };
         self.has_refusal |= channel.kind == Kind::Refusal;
         if let Some(open) = self.open.as_mut().filter(|open| open.holds(channel, kind)) {
-            let part = std::mem::replace(&mut open.channel.part, channel.part);
-            if part != channel.part && kind == Kind::Reasoning {
-                self.piece(Cow::Borrowed("\n\n"), said);
-            }
+            // What parts two parts of reasoning was told by the retelling.
+            open.channel.part = channel.part;
         } else {
             self.open(channel, kind, ("", ""), ToolFlavour::Function, said);
         }

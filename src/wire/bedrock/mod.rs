@@ -67,6 +67,17 @@ fn told<'a>(key: &str, json: &'a str) -> impl Iterator<Item = json::Inner<'a>> +
     json::strings(if TELLING.contains(&key) { json } else { "" })
 }
 
+/// The id of the call whose result a block that was kept verbatim is.
+pub fn result_of(block: &[u8]) -> Option<String> {
+    let mut members = Members::parse(std::str::from_utf8(block).ok()?)?;
+    members.take_string("toolUseId").map(std::borrow::Cow::into_owned)
+}
+
+/// The block of a frame that was kept verbatim, and where in it the number stands.
+pub fn block_of(frame: &[u8]) -> Option<(u16, std::ops::Range<usize>)> {
+    Members::number_in(frame, "contentBlockIndex")
+}
+
 /// What a `stopReason` means.
 fn stop_reason(native: &str) -> StopReason {
     match native {

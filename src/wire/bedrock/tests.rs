@@ -346,7 +346,7 @@ fn foreign() -> Vec<Vec<Event<'static>>> {
 
 #[test]
 fn another_dialects_answer_is_put_in_order() {
-    let bytes = encode(Dialect::OpenaiChat, &foreign());
+    let bytes = encode(Dialect::OpenaiResponses, &foreign());
     let all = steps(&bytes);
     let names: Vec<&str> = all.iter().map(|(name, _)| &**name).collect();
     let delta = "contentBlockDelta";
@@ -366,6 +366,7 @@ fn another_dialects_answer_is_put_in_order() {
             delta,
             "contentBlockStop",
             "contentBlockStart",
+            delta,
             "contentBlockStop",
             "messageStop",
             "metadata",
@@ -376,15 +377,16 @@ fn another_dialects_answer_is_put_in_order() {
         .map(|(_, step)| step["delta"]["toolUse"]["input"].as_str().unwrap())
         .collect();
     assert_eq!(serde_json::from_str::<Value>(&input).unwrap(), json!({"input": "a\"b"}));
-    assert_eq!(all[7].1["start"]["toolUse"]["toolUseId"], "tooluse_firedoor_2");
-    assert_eq!(all[14].1["stopReason"], "tool_use");
+    assert_eq!(all[7].1["start"]["toolUse"]["toolUseId"], "tooluse_x_0");
+    assert_eq!(all[13].1["delta"]["toolUse"]["input"], "{}");
+    assert_eq!(all[15].1["stopReason"], "tool_use");
     assert_eq!(
-        all[15].1["usage"],
+        all[16].1["usage"],
         json!({"inputTokens":5,"outputTokens":2,"totalTokens":11,"cacheReadInputTokens":4})
     );
     let body = encode_unary(
         Dialect::Bedrock,
-        Dialect::OpenaiChat,
+        Dialect::OpenaiResponses,
         &foreign().concat(),
         &mut Losses::default(),
     );
@@ -401,10 +403,11 @@ fn another_dialects_answer_is_put_in_order() {
 fn a_call_that_was_closed_never_looks_whole() {
     let mut told = foreign();
     let channel = Channel { choice: 0, block: 2, part: 0, kind: Kind::ToolArguments };
-    told.insert(7, vec![Event::Text { channel, text: "late".into(), span: None }]);
-    let bytes = encode(Dialect::OpenaiChat, &told);
+    told.insert(6, vec![Event::Close { channel }]);
+    told.insert(8, vec![Event::Text { channel, text: "late".into(), span: None }]);
+    let bytes = encode(Dialect::OpenaiResponses, &told);
     let (name, _) = steps(&bytes).pop().unwrap();
-    assert_eq!(name, "modelStreamErrorException");
+    assert_eq!(name, "internalServerException");
 }
 
 proptest! {

@@ -64,9 +64,7 @@ pub fn encode_unary(source: Dialect, events: &[Event<'_>], losses: &mut Losses) 
         return push(events);
     }
     let mut foreign = Foreign::new(source);
-    let mut said = foreign.events(events);
-    // Where the source has no end mark, the body is one.
-    said.extend(foreign.events(&[Event::End]));
+    let said = foreign.whole(events);
     losses.join(foreign.retelling.losses());
     push(&said)
 }

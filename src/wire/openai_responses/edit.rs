@@ -16,11 +16,15 @@ use crate::wire::json;
 pub struct Moves<'m> {
     /// The new number of a block; `None` if it goes.
     pub block: &'m dyn Fn(u16) -> Option<u16>,
-    /// Whether an item goes: what it is, its second name, and its JSON.
-    pub goes: &'m dyn Fn(&Block<'_>, &str, &str) -> bool,
+    /// Whether an item goes: what it is, its second name, its JSON, and its place in a response
+    /// object. Of an item with a frame of its own, the block tells whether a call goes.
+    pub goes: &'m Goes<'m>,
     /// The text of an item of ours that stands behind the others.
     pub said: Option<&'m str>,
 }
+
+/// See [`Moves::goes`].
+pub type Goes<'m> = dyn Fn(&Block<'_>, &str, &str, Option<u16>) -> bool + 'm;
 
 /// What became of a skeleton.
 #[derive(Debug, PartialEq, Eq)]
@@ -49,7 +53,7 @@ pub fn edit(name: &str, json: &str, moves: &Moves<'_>) -> Edited {
         return response(json, object, state, moves);
     }
     if let Some(Shape::Item { item, .. }) = shape
-        && goes(item, moves)
+        && goes(item, None, moves)
     {
         return Edited::Gone;
     }
@@ -63,17 +67,18 @@ pub fn edit(name: &str, json: &str, moves: &Moves<'_>) -> Edited {
     }
 }
 
-fn goes(item: &str, moves: &Moves<'_>) -> bool {
+fn goes(item: &str, place: Option<u16>, moves: &Moves<'_>) -> bool {
     let kind = texts::item_kind(item);
     let name = scan::string_member(item, "name").unwrap_or_default();
-    (moves.goes)(&kind.block, &name, item)
+    (moves.goes)(&kind.block, &name, item, place)
 }
 
 fn response(json: &str, object: &str, state: State, moves: &Moves<'_>) -> Edited {
     let output = scan::member(object, "output").unwrap_or("[]");
     let (mut kept, mut places) = (Vec::new(), Vec::new());
-    for item in scan::elements(output) {
-        let place = u16::try_from(kept.len()).ok().filter(|_| !goes(item, moves));
+    for (at, item) in scan::elements(output).enumerate() {
+        let goes = goes(item, u16::try_from(at).ok(), moves);
+        let place = u16::try_from(kept.len()).ok().filter(|_| !goes);
         places.push(place);
         if place.is_some() {
             kept.push(item);

@@ -35,6 +35,8 @@ pub struct Decoder {
 #[derive(Debug)]
 struct Run {
     channel: Channel,
+    /// The call that opened it: its id and name.
+    call: Option<(Box<str>, Box<str>)>,
     has_text: bool,
     is_open: bool,
 }
@@ -170,7 +172,7 @@ impl Decoder {
                 if is_done {
                     self.item_done(block, item, list, Newness::IfFirst, step);
                 } else {
-                    self.item_open(block, item, step);
+                    self.item_open(block, item, State::Running, step);
                     self.emit(list, Newness::Never, step);
                 }
                 false
@@ -301,11 +303,49 @@ impl Decoder {
         (step.sink)(Event::Start { id, model, created });
     }
 
-    fn item_open<'f>(&mut self, block: u16, item: &'f str, step: &mut Step<'f, '_, '_>) {
+    fn item_open<'f>(
+        &mut self,
+        block: u16,
+        item: &'f str,
+        state: State,
+        step: &mut Step<'f, '_, '_>,
+    ) {
         let kind = texts::item_kind(item);
         self.is_for_caller |= kind.is_for_caller;
-        if kind.name != "message" {
-            self.open(texts::at(block, 0, kind.kind), kind.block, step);
+        if kind.name == "message" {
+            return;
+        }
+        let channel = texts::at(block, 0, kind.kind);
+        let Block::Tool { id, name, .. } = &kind.block else {
+            return self.open(channel, kind.block, step);
+        };
+        let (id, name) = (Box::from(&**id), Box::from(&**name));
+        self.renew(channel, &id, &name, state);
+        let is_known = self.runs.iter().any(|run| run.channel == channel);
+        // A call is told even where nothing more can be remembered.
+        if !is_known && self.runs.len() >= RUNS_MAX && state == State::Running {
+            return (step.sink)(Event::Open { channel, block: kind.block });
+        }
+        self.open(channel, kind.block, step);
+        if let Some(run) = self.runs.iter_mut().rfind(|run| run.channel == channel) {
+            run.call.get_or_insert((id, name));
+        }
+    }
+
+    /// Forgets what is known of a channel if another call begins on it. Imitators make up another
+    /// id for the copy of a call that is done, so that one tells another call only by its name.
+    fn renew(&mut self, channel: Channel, id: &str, name: &str, state: State) {
+        let is_other = |run: &Run| {
+            let differs =
+                |known: &str, new: &str| !known.is_empty() && !new.is_empty() && known != new;
+            let Some((known_id, known_name)) = &run.call else { return !run.is_open };
+            differs(known_name, name)
+                || (state == State::Running && (!run.is_open || differs(known_id, id)))
+        };
+        if let Some(at) = self.runs.iter().position(|run| run.channel == channel)
+            && self.runs.get(at).is_some_and(is_other)
+        {
+            self.runs.remove(at);
         }
     }
 
@@ -317,7 +357,7 @@ impl Decoder {
         newness: Newness,
         step: &mut Step<'f, '_, '_>,
     ) {
-        self.item_open(block, item, step);
+        self.item_open(block, item, State::Completed, step);
         self.emit(texts, newness, step);
         if texts::item_kind(item).kind == Kind::Reasoning
             && let Some(value) = scan::string_member(item, "encrypted_content")
@@ -384,14 +424,14 @@ impl Decoder {
         if let Some(run) = known {
             run.has_text = true;
         } else if self.runs.len() < RUNS_MAX {
-            self.runs.push(Run { channel, has_text: true, is_open: true });
+            self.runs.push(Run { channel, call: None, has_text: true, is_open: true });
         }
     }
 
     fn open<'f>(&mut self, channel: Channel, block: Block<'f>, step: &mut Step<'f, '_, '_>) {
         let is_known = self.runs.iter().any(|run| run.channel == channel);
         if !is_known && self.runs.len() < RUNS_MAX {
-            self.runs.push(Run { channel, has_text: false, is_open: true });
+            self.runs.push(Run { channel, call: None, has_text: false, is_open: true });
             (step.sink)(Event::Open { channel, block });
         }
     }

@@ -26,7 +26,7 @@ use super::loss::{Loss, Losses};
 use super::{Dialect, openai_chat};
 use ids::Ids;
 use std::borrow::Cow;
-use turn::{Call, Turn};
+use turn::{Call, Reopening, Turn};
 
 /// Bytes that are held of everything that waits in an answer.
 pub(super) const HELD_BYTES_MAX: usize = 8 << 20;
@@ -254,19 +254,23 @@ impl Retelling {
                 let Some(at) = self.turn(channel.choice) else { return };
                 self.start(out);
                 if self.turns[at].knows(channel) {
-                    // Said twice is no harm, begun anew is: what was told cannot be taken back.
-                    if self.turns[at].is_half_told(channel) {
-                        self.fail("the provider's tool call begins anew before its end", out);
+                    match self.turns[at].reopening(channel, id, name) {
+                        Reopening::Same => return,
+                        Reopening::Next => {}
+                        Reopening::Broken => {
+                            let message = "the provider's tool call begins anew before its end";
+                            return self.fail(message, out);
+                        }
                     }
-                    return;
                 }
+                let opening = (&**id, &**name);
                 let Some(id) = self.ids.give(id) else {
                     return self.fail("the provider's answer has too many tool calls", out);
                 };
                 if *flavour == ToolFlavour::Custom && self.room.arguments != Arguments::Text {
                     self.losses.add(Loss::CallInput);
                 }
-                self.begin(at, Call::new(channel, id, name, *flavour), out);
+                self.begin(at, Call::new(channel, id, opening, *flavour), out);
             }
         }
     }

@@ -24,6 +24,17 @@ pub(super) struct Turn {
     has_answer: bool,
 }
 
+/// What an opening on the block of a known call is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reopening {
+    /// The call, said again.
+    Same,
+    /// Another call, behind one that is whole.
+    Next,
+    /// What was told cannot be taken back, and what comes has no place.
+    Broken,
+}
+
 /// What waits for the open call.
 #[derive(Debug)]
 pub(super) enum Waiting {
@@ -75,6 +86,23 @@ impl Turn {
         let open = self.open.as_ref().filter(|open| open.is(channel));
         let half = |call: &Call| !call.extent.is_empty() && !call.is_whole();
         open.is_some_and(half) || self.waiting_call(channel).is_some_and(|call| half(call))
+    }
+
+    /// What an opening on the block of a known call is.
+    pub(super) fn reopening(&mut self, channel: Channel, id: &str, name: &str) -> Reopening {
+        let is_half = self.is_half_told(channel);
+        let open = self.open.as_ref().filter(|open| open.is(channel));
+        let is_open = open.is_some();
+        let is_whole = open.is_some_and(Call::is_whole);
+        let is_same = match open {
+            Some(open) => open.is_opened_by(id, name),
+            None => self.waiting_call(channel).is_some_and(|call| call.is_opened_by(id, name)),
+        };
+        match (is_same, is_half) {
+            (true, false) => Reopening::Same,
+            (false, false) if is_open && is_whole => Reopening::Next,
+            (true | false, _) => Reopening::Broken,
+        }
     }
 
     pub(super) fn has_finished(&mut self, channel: Channel) -> bool {
@@ -184,6 +212,8 @@ pub(super) struct Call {
     channel: Channel,
     id: Box<str>,
     name: String,
+    /// The id and name with which the source opened it.
+    opening: (Box<str>, Box<str>),
     flavour: ToolFlavour,
     /// Arguments that are not told yet.
     held: String,
@@ -197,11 +227,18 @@ pub(super) struct Call {
 }
 
 impl Call {
-    pub(super) fn new(channel: Channel, id: Box<str>, name: &str, flavour: ToolFlavour) -> Call {
+    /// A call that the source opened with `opening`, its id and name; it is told under `id`.
+    pub(super) fn new(
+        channel: Channel,
+        id: Box<str>,
+        opening: (&str, &str),
+        flavour: ToolFlavour,
+    ) -> Call {
         Call {
             channel: Channel { part: 0, kind: Kind::ToolArguments, ..channel },
             id,
-            name: name.to_owned(),
+            name: opening.1.to_owned(),
+            opening: (Box::from(opening.0), Box::from(opening.1)),
             flavour,
             held: String::new(),
             extent: Extent::default(),
@@ -213,6 +250,12 @@ impl Call {
 
     pub(super) fn is(&self, channel: Channel) -> bool {
         self.channel.block == channel.block
+    }
+
+    /// Whether an opening with these members says this call again.
+    fn is_opened_by(&self, id: &str, name: &str) -> bool {
+        let is_same = |known: &str, new: &str| new.is_empty() || known.is_empty() || known == new;
+        is_same(&self.opening.0, id) && is_same(&self.opening.1, name)
     }
 
     /// Whether nothing more can come.

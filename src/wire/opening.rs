@@ -1,0 +1,373 @@
+//! How a conversation begins: its system prompt and its first user turn.
+//!
+//! Clients re-send the whole history with every request, so the beginning is what all requests of
+//! one conversation have in common; a session can be told by it where none is declared.
+//!
+//! What always holds: a body is read only as far as both have been found, no tree is built, and
+//! what is found is lent from the body. Only where the system prompt stands behind the turns, or
+//! there is none, is the rest of the body skipped over. A body that is not what its dialect says
+//! has no opening; why is for the request's view to say.
+
+use super::members::Name;
+use super::view::Top;
+use super::{Dialect, json};
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+use std::fmt;
+
+/// How a conversation begins. All parts are JSON as it stands in the body.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Opening<'b> {
+    /// The system prompt, where it has a member of its own; else empty.
+    pub system: &'b str,
+    /// The turns before the first user turn, with the commas between them: in Chat Completions the
+    /// system prompt stands here.
+    pub lead: &'b str,
+    /// The first user turn.
+    pub turn: &'b str,
+}
+
+impl<'b> Opening<'b> {
+    /// What each part says: its strings, escaped as they stand.
+    ///
+    /// Left out is what clients change from request to request while the conversation is the same:
+    /// marks of prompt caches, which move towards the end of the history, and ids.
+    pub fn texts(&self) -> [impl Iterator<Item = &'b str> + use<'b>; 3] {
+        [self.system, self.lead, self.turn].map(|part| {
+            json::strings(part).filter(|inner| !MARKS.contains(&inner.key)).map(|inner| inner.text)
+        })
+    }
+}
+
+/// Members whose strings say nothing of the conversation. A cache mark has no strings but these.
+const MARKS: [&str; 5] = ["type", "role", "ttl", "id", "status"];
+
+/// Where a dialect writes what.
+struct Places {
+    /// The members that are the system prompt; a body has one of them.
+    system: &'static [&'static str],
+    /// The member that has the turns.
+    turns: &'static [&'static str],
+    /// Whose a turn is that does not say it.
+    unsaid: Speaker,
+}
+
+/// Whose a turn is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Speaker {
+    User,
+    Other,
+}
+
+impl Places {
+    fn of(dialect: Dialect) -> Places {
+        let (system, turns, unsaid): (&[&str], &[&str], _) = match dialect {
+            Dialect::OpenaiChat => (&[], &["messages"], Speaker::Other),
+            Dialect::OpenaiResponses => (&["instructions"], &["input"], Speaker::Other),
+            Dialect::Anthropic | Dialect::Bedrock => (&["system"], &["messages"], Speaker::Other),
+            Dialect::Gemini => {
+                (&["systemInstruction", "system_instruction"], &["contents"], Speaker::User)
+            }
+        };
+        Places { system, turns, unsaid }
+    }
+}
+
+/// How the conversation begins of which `body`, a request in `dialect`, is a part; `None` if it has
+/// no user turn.
+pub fn opening(dialect: Dialect, body: &[u8]) -> Option<Opening<'_>> {
+    let places = Places::of(dialect);
+    let mut found = Found::default();
+    let request = Request { body, places: &places, found: &mut found };
+    // The error says that reading stopped early, or that the body is broken behind what was found.
+    let _ = request.deserialize(&mut serde_json::Deserializer::from_slice(body));
+    if found.is_text {
+        let top = Top::read(body, places.turns, places.system).ok()?;
+        found.turn = top.get(places.turns.first()?);
+        found.system = places.system.iter().find_map(|name| top.get(name));
+    }
+    let system = found.system.map_or("", RawValue::get);
+    Some(Opening { system, lead: found.lead, turn: found.turn?.get() })
+}
+
+/// What has been found so far.
+#[derive(Default)]
+struct Found<'b> {
+    system: Option<&'b RawValue>,
+    lead: &'b str,
+    turn: Option<&'b RawValue>,
+    /// Instead of turns there is a text, which `serde` gives decoded, not as it stands.
+    is_text: bool,
+}
+
+/// Reads the body.
+struct Request<'b, 's> {
+    body: &'b [u8],
+    places: &'s Places,
+    found: &'s mut Found<'b>,
+}
+
+impl<'b> DeserializeSeed<'b> for Request<'b, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'b>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'b> Visitor<'b> for Request<'b, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'b>>(self, mut map: A) -> Result<(), A::Error> {
+        let Request { body, places, found } = self;
+        while let Some(Name(key)) = map.next_key()? {
+            if places.system.contains(&&*key) {
+                found.system = Some(map.next_value()?);
+            } else if places.turns.contains(&&*key) && found.turn.is_none() {
+                map.next_value_seed(Turns { body, places, found: &mut *found })?;
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+            if found.is_text || found.is_whole(places) {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Found<'_> {
+    fn is_whole(&self, places: &Places) -> bool {
+        self.turn.is_some() && (self.system.is_some() || places.system.is_empty())
+    }
+}
+
+/// Reads the turns; a string is one turn, the user's.
+struct Turns<'b, 's> {
+    body: &'b [u8],
+    places: &'s Places,
+    found: &'s mut Found<'b>,
+}
+
+impl<'b> DeserializeSeed<'b> for Turns<'b, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'b>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'b> Visitor<'b> for Turns<'b, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the turns of a conversation")
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        self.found.is_text = true;
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'b>>(self, mut turns: A) -> Result<(), A::Error> {
+        let Turns { body, places, found } = self;
+        let mut lead = None;
+        while let Some(turn) = turns.next_element::<&'b RawValue>()? {
+            let Some(start) = json::offset_of(body, turn.get()) else { break };
+            if speaker(turn, places) == Speaker::User {
+                found.turn = Some(turn);
+                break;
+            }
+            let (first, _) = lead.unwrap_or((start, 0));
+            lead = Some((first, start + turn.get().len()));
+        }
+        let lead = lead.and_then(|(start, end)| std::str::from_utf8(body.get(start..end)?).ok());
+        found.lead = lead.unwrap_or("");
+        if !found.is_whole(places) {
+            while turns.next_element::<IgnoredAny>()?.is_some() {}
+        }
+        Ok(())
+    }
+}
+
+/// Whose `turn` is: what its first `role` says.
+fn speaker(turn: &RawValue, places: &Places) -> Speaker {
+    let mut said = None;
+    // The error says that reading stopped early.
+    let _ = Role(&mut said).deserialize(&mut serde_json::Deserializer::from_str(turn.get()));
+    said.unwrap_or(places.unsaid)
+}
+
+/// Reads a turn as far as its `role`.
+struct Role<'s>(&'s mut Option<Speaker>);
+
+impl<'b> DeserializeSeed<'b> for Role<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'b>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'b> Visitor<'b> for Role<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a turn")
+    }
+
+    fn visit_map<A: MapAccess<'b>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(Name(key)) = map.next_key()? {
+            if key == "role" {
+                let role: &RawValue = map.next_value()?;
+                let is_user = role.get() == "\"user\"";
+                *self.0 = Some(if is_user { Speaker::User } else { Speaker::Other });
+                break;
+            }
+            map.next_value::<IgnoredAny>()?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Dialect::{Anthropic, Bedrock, Gemini, OpenaiChat, OpenaiResponses};
+    use proptest::prelude::*;
+
+    #[test]
+    fn what_begins_a_conversation() {
+        // Dialect, body, and the system prompt, lead and turn in it.
+        for (dialect, body, expected) in [
+            (
+                OpenaiChat,
+                r#"{"model":"m","messages":[{"role":"system","content":"S"}, {"role":"developer","content":"D"} ,{"role":"user","content":"U"},{"role":"assistant","content":"A"},{"role":"user","content":"V"}]}"#,
+                Some((
+                    "",
+                    r#"{"role":"system","content":"S"}, {"role":"developer","content":"D"}"#,
+                    r#"{"role":"user","content":"U"}"#,
+                )),
+            ),
+            (
+                OpenaiChat,
+                r#"{"messages":[{"content":"U","role":"user"}]}"#,
+                Some(("", "", r#"{"content":"U","role":"user"}"#)),
+            ),
+            (OpenaiChat, r#"{"messages":[{"role":"system","content":"S"}]}"#, None),
+            (OpenaiChat, r#"{"messages":[{"content":"U"}]}"#, None),
+            (OpenaiChat, r#"{"messages":{"role":"user"}}"#, None),
+            (
+                OpenaiResponses,
+                r#"{"instructions":"S","input":"a\n\"b\"","tools":[]}"#,
+                Some((r#""S""#, "", r#""a\n\"b\"""#)),
+            ),
+            (OpenaiResponses, r#"{"input":"u"}"#, Some(("", "", r#""u""#))),
+            (
+                OpenaiResponses,
+                r#"{"input":[{"type":"message","role":"developer","content":[]},{"role":"user","content":"u"}],"instructions":"S"}"#,
+                Some((
+                    r#""S""#,
+                    r#"{"type":"message","role":"developer","content":[]}"#,
+                    r#"{"role":"user","content":"u"}"#,
+                )),
+            ),
+            (
+                Anthropic,
+                r#"{"messages":[{"role":"user","content":[{"type":"text","text":"u"}]},{"role":"assistant","content":"a"}],"system":[{"type":"text","text":"s"}]}"#,
+                Some((
+                    r#"[{"type":"text","text":"s"}]"#,
+                    "",
+                    r#"{"role":"user","content":[{"type":"text","text":"u"}]}"#,
+                )),
+            ),
+            (
+                Gemini,
+                r#"{"contents":[{"parts":[{"text":"u"}]}],"system_instruction":{"parts":[{"text":"s"}]}}"#,
+                Some((r#"{"parts":[{"text":"s"}]}"#, "", r#"{"parts":[{"text":"u"}]}"#)),
+            ),
+            (
+                Gemini,
+                r#"{"systemInstruction":{},"contents":[{"role":"model","parts":[]},{"role":"user"}]}"#,
+                Some(("{}", r#"{"role":"model","parts":[]}"#, r#"{"role":"user"}"#)),
+            ),
+            (
+                Bedrock,
+                r#"{"system":[{"text":"s"}],"messages":[{"role":"user","content":[{"text":"u"}]}]}"#,
+                Some((r#"[{"text":"s"}]"#, "", r#"{"role":"user","content":[{"text":"u"}]}"#)),
+            ),
+            (Bedrock, "[]", None),
+            (Anthropic, "", None),
+        ] {
+            let expected = expected.map(|(system, lead, turn)| Opening { system, lead, turn });
+            assert_eq!(opening(dialect, body.as_bytes()), expected, "{body}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_read_behind_the_first_user_turn() {
+        let broken = br#"{"system":"s","messages":[{"role":"user","content":"u"},{"rol"#;
+        assert_eq!(opening(Anthropic, broken).unwrap().turn, r#"{"role":"user","content":"u"}"#);
+        assert_eq!(opening(OpenaiChat, broken).unwrap().system, "");
+    }
+
+    #[test]
+    fn marks_of_caches_and_the_form_of_a_text_say_nothing() {
+        let texts = |body: &str| {
+            let opening = opening(Anthropic, body.as_bytes()).unwrap();
+            opening.texts().map(|part| part.map(str::to_owned).collect::<Vec<_>>())
+        };
+        let plain = texts(r#"{"system":"s","messages":[{"role":"user","content":"u"}]}"#);
+        assert_eq!(plain, [vec!["s".to_owned()], vec![], vec!["u".to_owned()]]);
+        let marked = r#"{"messages": [{"content":[{"type":"text","text":"u","cache_control":{"type":"ephemeral","ttl":"1h"}}],"role":"user"}],
+            "system":[{"type":"text","text":"s","cache_control":{"type":"ephemeral"}}]}"#;
+        assert_eq!(texts(marked), plain);
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bodies_never_panic(
+            bytes in proptest::collection::vec(any::<u8>(), 0..80),
+            text in "\\PC{0,60}",
+            pieces in proptest::collection::vec(
+                prop::sample::select(vec![
+                    "{", "}", "[", "]", ",", ":", "\"", "\\", "\"messages\"", "\"input\"", "\"contents\"",
+                    "\"system\"", "\"instructions\"", "\"role\"", "\"user\"", "\"x\"", "1", "null", " ", "é",
+                ]),
+                0..40,
+            ),
+        ) {
+            let built = pieces.concat();
+            for dialect in Dialect::ALL {
+                for body in [&bytes[..], text.as_bytes(), built.as_bytes()] {
+                    if let Some(opening) = opening(dialect, body) {
+                        for part in opening.texts() {
+                            part.for_each(drop);
+                        }
+                    }
+                }
+            }
+        }
+
+        #[test]
+        fn more_turns_change_nothing(more in proptest::collection::vec("[a-z]{1,9}", 0..6), system in "[a-z\"]{0,9}") {
+            let system = serde_json::Value::from(system).to_string();
+            let user = r#"{"role":"user","content":"u"}"#;
+            let body = |turns: usize| {
+                let more: Vec<String> = more.iter().take(turns)
+                    .map(|text| format!(r#",{{"role":"user","content":"{text}"}}"#)).collect();
+                format!(r#"{{"system":{system},"messages":[{user}{}],"n":1}}"#, more.concat())
+            };
+            let (first, last) = (body(0), body(more.len()));
+            prop_assert_eq!(
+                opening(Anthropic, last.as_bytes()),
+                opening(Anthropic, first.as_bytes())
+            );
+            prop_assert_eq!(opening(Anthropic, last.as_bytes()).unwrap().system, system);
+        }
+    }
+}
