@@ -22,6 +22,7 @@ mod levers {
     mod shell;
     mod time;
     mod together;
+    mod tools;
     mod trial;
 }
 mod support;

@@ -7,7 +7,7 @@
 
 use super::registry::Seat;
 use crate::control::Switchboard;
-use crate::id::{Epoch, LeverId};
+use crate::id::LeverId;
 use crate::table::Table;
 use crate::table::lever::{Act, KilledTools, Lever, Levers, OnReroute};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -43,8 +43,8 @@ pub struct Orders<'e> {
 #[derive(Debug, Default)]
 struct Heard {
     switch: Option<LeverId>,
-    /// The table whose killed tools were told.
-    tools: Epoch,
+    /// The killed tools that it obeys, or was told of.
+    tools: KilledTools,
     /// Whether only what ends the exchange is told from now on.
     stays: bool,
 }
@@ -52,9 +52,13 @@ struct Heard {
 impl<'e> Orders<'e> {
     /// The orders to the exchange in `seat`, which begins under `pinned`.
     pub fn new(board: &'e Switchboard, seat: &'e Seat, pinned: &'e Table) -> Orders<'e> {
-        let heard = Heard { switch: None, tools: pinned.epoch, stays: false };
         let seen = AtomicU64::new(pinned.epoch.0);
-        Orders { board, seat, pinned, seen, heard: Mutex::new(heard) }
+        Orders { board, seat, pinned, seen, heard: Mutex::default() }
+    }
+
+    /// What the exchange asks from here on is without these tools: they need not be told of.
+    pub fn obeys(&self, tools: &KilledTools) {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).tools = tools.clone();
     }
 
     /// Whether another table is live than the one that was asked last. One load.
@@ -162,12 +166,12 @@ impl<'e> Orders<'e> {
             heard.switch = Some(lever.id);
             return Some(Ordered::Switch(lever));
         }
-        if heard.tools != table.epoch {
-            heard.tools = table.epoch;
-            let tools = self.seat.with(|subject| levers.tools(subject));
-            if !tools.is_empty() {
-                return Some(Ordered::Tools(tools));
-            }
+        // Other levers are pulled and lifted all the time: only a tool that was none of the killed
+        // is worth asking the provider anew.
+        let tools = self.seat.with(|subject| levers.tools(subject));
+        if !tools.are_among(&heard.tools) {
+            heard.tools = tools.clone();
+            return Some(Ordered::Tools(tools));
         }
         self.seen.store(table.epoch.0, Ordering::Relaxed);
         None

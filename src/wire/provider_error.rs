@@ -171,7 +171,8 @@ impl Cause {
     pub(super) fn bedrock_exception(self) -> &'static str {
         match self {
             Cause::Invalid | Cause::TooLarge => "ValidationException",
-            Cause::Unauthenticated | Cause::Billing | Cause::Forbidden => "AccessDeniedException",
+            Cause::Unauthenticated => "UnrecognizedClientException",
+            Cause::Billing | Cause::Forbidden => "AccessDeniedException",
             Cause::NotFound => "ResourceNotFoundException",
             Cause::Limited => "ThrottlingException",
             Cause::Timeout => "ModelTimeoutException",
@@ -320,6 +321,7 @@ fn cut(text: &str, bytes_max: usize) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::refusal::{Class, Refusal};
     use proptest::prelude::*;
     use serde_json::Value;
 
@@ -402,6 +404,23 @@ mod tests {
             assert_eq!(body["error"]["status"], gemini);
             assert_eq!(body["error"]["code"], status);
             assert_eq!(body["error"]["message"], "a \"b\"\n");
+        }
+    }
+
+    #[test]
+    fn bedrock_has_one_exception_for_a_status_whoever_answers() {
+        let refused = [
+            (401, Class::Unauthenticated),
+            (403, Class::Forbidden),
+            (404, Class::NotFound),
+            (503, Class::Unavailable),
+            (504, Class::Timeout),
+        ];
+        for (status, class) in refused {
+            let (_, ours) = Refusal::new(class, "").header(Dialect::Bedrock).unwrap();
+            let body = write_error(Dialect::Bedrock, status, &ProviderError::default(), "x");
+            let body: Value = serde_json::from_slice(&body).unwrap();
+            assert_eq!(body["__type"], ours, "{status}");
         }
     }
 

@@ -141,11 +141,11 @@ LINE_MAX = 4096
 
 
 class Tap:
-    """One relay: its address, and how many POST requests went through it."""
+    """One relay: its address, how many POST requests went through it, and whether an answer to one has begun."""
 
     def __init__(self, number, target, corrupt):
         self.number, self.target, self.corrupt = number, target, corrupt
-        self.requests, self.address, self.server = 0, "", None
+        self.requests, self.address, self.server, self.answered = 0, "", None, threading.Event()
 
     async def open(self):
         self.server = await asyncio.start_server(self._client, "127.0.0.1", 0, limit=1 << 20)
@@ -162,6 +162,7 @@ class Tap:
         up = asyncio.ensure_future(self._up(reader, upstream_writer))
         try:
             while data := await upstream_reader.read(1 << 16):
+                self.answered.set()
                 writer.write(data)
                 await writer.drain()
             writer.close()
@@ -200,12 +201,15 @@ class Stage:
         self.mock = Mock()
         self.gateways = {"open": Gateway(open_routes(self.mock.address)), "apps": Gateway(apps_routes(self.mock.address))}
         self.addresses = {"mock": self.mock.address, **{name: gateway.address for name, gateway in self.gateways.items()}}
+        self.open_taps()
+        return self
+
+    def open_taps(self):
         self.taps = []
         self.loop = asyncio.new_event_loop()
         # Clients leave as they like: that is no event worth a line.
         self.loop.set_exception_handler(lambda *_: None)
         threading.Thread(target=self.loop.run_forever, daemon=True).start()
-        return self
 
     def __exit__(self, *_):
         self.loop.call_soon_threadsafe(self.loop.stop)

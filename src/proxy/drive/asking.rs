@@ -62,6 +62,7 @@ impl Exchange<'_> {
         let live = self.gate.board.peek();
         if !live.levers.is_empty() {
             asking.killed = self.seat.with(|subject| live.levers.tools(subject));
+            self.orders.obeys(&asking.killed);
         }
         if !asking.killed.is_empty() {
             let killed = &asking.killed;

@@ -172,6 +172,14 @@ impl KilledTools {
         self.patterns.is_none()
     }
 
+    /// Whether every lever that kills one of these stands behind `known` too.
+    pub fn are_among(&self, known: &KilledTools) -> bool {
+        let levers = |tools: &KilledTools, wanted: &str| {
+            tools.patterns.iter().flat_map(|all| all.iter()).any(|(_, lever)| **lever == *wanted)
+        };
+        self.patterns.iter().flat_map(|all| all.iter()).all(|(_, lever)| levers(known, lever))
+    }
+
     /// The id of the lever that kills the tool of this name.
     pub fn lever(&self, name: &str) -> Option<&str> {
         let patterns = self.patterns.as_deref()?;

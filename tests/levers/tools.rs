@@ -1,0 +1,48 @@
+//! Killed tools: what of an exchange under way they change, and what they leave alone.
+
+use super::hand::{ask, kill};
+use crate::support::{CASES, Gateway, Upstream, wait_for};
+use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+
+/// A provider's answer to each request waits until it is released.
+#[test]
+fn a_lever_that_reaches_others_does_not_make_a_provider_be_asked_again() {
+    let released = Arc::new(AtomicBool::new(false));
+    let (asked, requests) = mpsc::channel();
+    let seen = Arc::clone(&released);
+    let upstream = Upstream::start(move |request, stream| {
+        asked.send(String::from_utf8_lossy(request).into_owned()).unwrap();
+        wait_for("the release", || seen.load(Ordering::SeqCst).then_some(()));
+        let body = r#"{"id":"c","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"Well."},"finish_reason":"stop"}]}"#;
+        let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n";
+        let length = body.len();
+        // The gateway may have left.
+        let _ = write!(stream, "{head}content-length: {length}\r\n\r\n{body}");
+    });
+    let url = upstream.url();
+    let gateway = Gateway::start(&format!(
+        "[providers.one]\ndialect = \"openai\"\nbase_url = \"{url}/v1\"\n\n\
+         [[routes]]\nname = \"r\"\ntargets = [{{ provider = \"one\" }}]\n"
+    ));
+
+    kill(&gateway, "tool:refund");
+    let mut client = ask(&gateway, &CASES[0], "m", &[], false);
+    requests.recv().unwrap();
+    kill(&gateway, "session:another");
+    kill(&gateway, "tool:transfer+session:another");
+    released.store(true, Ordering::SeqCst);
+    assert_eq!(client.answer().status(), 200);
+    assert_eq!(upstream.requests(), 1, "nothing that it may be asked has changed");
+
+    // One more tool is killed for this exchange: what was asked does not hold any more.
+    released.store(false, Ordering::SeqCst);
+    let mut client = ask(&gateway, &CASES[0], "m", &[], false);
+    requests.recv().unwrap();
+    kill(&gateway, "tool:delete");
+    requests.recv().unwrap();
+    released.store(true, Ordering::SeqCst);
+    assert_eq!(client.answer().status(), 200);
+    assert_eq!(upstream.requests(), 3);
+}
