@@ -191,8 +191,10 @@ fn oversized() {
         }
     }
     nothing_is_left(&gateway, &mock);
+    // While a buffer grows from 16 to 32 MiB both are there, and the allocator keeps that much for
+    // each of the two workers; the process itself takes the rest.
     let peak = gateway.process.peak_memory_bytes() >> 20;
-    assert!(peak < 128, "{peak} MiB at the peak, for frames of at most 16 MiB");
+    assert!(peak < 2 * (16 + 32) + 64, "{peak} MiB at the peak, for frames of at most 16 MiB");
 }
 
 #[test]
