@@ -631,7 +631,9 @@ fn the_documentation_lists_the_losses() {
                 let told = decode(&recording, row.dialect);
                 if recording.is_stream {
                     let mut encoder = Encoder::new(target.dialect, row.dialect);
-                    told.iter().for_each(|events| encoder.frame(events, &mut Vec::new()));
+                    for events in &told {
+                        encoder.frame(events, &mut Vec::new());
+                    }
                     losses.join(encoder.losses());
                 } else {
                     encode_unary(target.dialect, row.dialect, &told.concat(), &mut losses);

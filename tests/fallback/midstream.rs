@@ -203,7 +203,7 @@ fn a_call_that_breaks_off_does_not_leave() {
                 assert!(!answer.text().contains("first_tool"), "{who}: {}", answer.text());
                 assert!("Let me see.".starts_with(&told.text), "{who}: {:?}", told.text);
             }
-            assert_eq!(told.stop.is_some(), true, "{who}");
+            assert!(told.stop.is_some(), "{who}");
         });
     }
 }

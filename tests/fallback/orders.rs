@@ -46,7 +46,7 @@ fn rest(client: &mut Client, mut had: Vec<u8>) -> Vec<u8> {
 }
 
 /// Starts an answer for every caller at every family, pulls `lever`, and reads each to its end.
-fn pulled(more: &str, lever: Value, check: impl Fn(&Gateway, Dialect, &str, &Told, &Value, &str)) {
+fn pulled(more: &str, lever: &Value, check: impl Fn(&Gateway, Dialect, &str, &Told, &Value, &str)) {
     let (silent, healthy) = (MockServer::start(), MockServer::start());
     for (name, ..) in FAMILIES {
         let gateway = Gateway::start(&routes(&silent.url(), &healthy.url(), more));
@@ -85,7 +85,7 @@ fn assert_went_on(caller: Dialect, name: &str, told: &Told, record: &Value) {
 #[test]
 fn a_killed_provider_is_followed_by_the_next() {
     let lever = json!({ "kind": "kill", "scope": "provider" });
-    pulled(CONTINUE, lever, |_, caller, name, told, record, by| {
+    pulled(CONTINUE, &lever, |_, caller, name, told, record, by| {
         assert_went_on(caller, name, told, record);
         assert_eq!(record["lever"], by, "{record}");
     });
@@ -94,7 +94,7 @@ fn a_killed_provider_is_followed_by_the_next() {
 #[test]
 fn a_killed_provider_ends_the_answer_where_the_route_does_not_go_on() {
     let lever = json!({ "kind": "kill", "scope": "provider", "message": "stopped for INC-7" });
-    pulled("retry = { attempts = 1 }", lever, |_, caller, name, told, record, by| {
+    pulled("retry = { attempts = 1 }", &lever, |_, caller, name, told, record, by| {
         let who = format!("{caller:?} at {name}: {record}");
         let (_, message) = told.error.as_ref().unwrap_or_else(|| panic!("{who}"));
         assert!(message.contains("stopped for INC-7"), "{who}: {message}");
@@ -107,7 +107,7 @@ fn a_killed_provider_ends_the_answer_where_the_route_does_not_go_on() {
 #[test]
 fn a_kill_of_everything_ends_the_answer_although_the_route_goes_on() {
     let lever = json!({ "kind": "kill", "scope": "all", "message": "stopped for INC-7" });
-    pulled(CONTINUE, lever, |gateway, caller, name, told, record, by| {
+    pulled(CONTINUE, &lever, |gateway, caller, name, told, record, by| {
         let who = format!("{caller:?} at {name}: {record}");
         let (_, message) = told.error.as_ref().unwrap_or_else(|| panic!("{who}"));
         assert!(message.contains("stopped for INC-7"), "{who}: {message}");
@@ -125,7 +125,7 @@ fn a_reroute_in_flight_goes_on_where_it_sends() {
         "kind": "reroute", "scope": "provider", "in_flight": "switch",
         "to": ["oai-ok/elsewhere"],
     });
-    pulled(CONTINUE, lever, |gateway, caller, name, told, record, by| {
+    pulled(CONTINUE, &lever, |gateway, caller, name, told, record, by| {
         assert_went_on(caller, name, told, record);
         assert_eq!(record["target"], "oai-ok/elsewhere", "{record}");
         assert_eq!(record["lever"], by, "{record}");

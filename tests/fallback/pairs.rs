@@ -208,7 +208,9 @@ fn assert_shape(body: &Value, dialect: Dialect) {
 /// What the simulated provider tells in place of a credential.
 fn hash(secret: &str) -> String {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, secret.as_bytes());
-    digest.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    let digits: Vec<String> =
+        digest.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    digits.concat()
 }
 
 const SECRETS: [(&str, &str); 6] = [

@@ -123,12 +123,13 @@ fn routes(provider: &Provider, full: SocketAddr, silent: SocketAddr) -> String {
     ];
     for (kind, url) in [("full", format!("http://{full}")), ("tls", format!("https://{silent}"))] {
         for (name, dialect, base, takes) in families {
-            text += &format!(
+            let part = format!(
                 "[providers.{name}-{kind}]\ndialect = \"{dialect}\"\nbase_url = \"{url}{base}\"\n\n\
                  [[routes]]\nname = \"{name}-{kind}\"\n\
                  match = {{ model = \"{kind}\", dialect = [{takes}] }}\n\
                  targets = [{{ provider = \"{name}-{kind}\" }}]\n{patience}\n\n"
             );
+            text += &part;
         }
     }
     text + &routes_to(&provider.url(), patience)
@@ -255,12 +256,17 @@ impl Open {
             let (body, ending) = rest(&mut self.client, &head);
             self.body.extend(body);
             match (self.state, ending) {
-                (State::Idle | State::Busy | State::Last | State::Simulated, Ending::Framed) => {
-                    assert_cut(&self.case, &self.body, lever);
-                    ("cut", "firedoor_killed")
-                }
                 // A client that begins to read again in time is told; else the answer is torn.
-                (State::UnreadStream | State::SimulatedUnread, Ending::Framed) => {
+                (
+                    State::Idle
+                    | State::Busy
+                    | State::Last
+                    | State::Simulated
+                    | State::UnreadStream
+                    | State::SimulatedUnread
+                    | State::Done,
+                    Ending::Framed,
+                ) => {
                     assert_cut(&self.case, &self.body, lever);
                     ("cut", "firedoor_killed")
                 }
@@ -272,10 +278,6 @@ impl Open {
                     | State::Done,
                     Ending::Torn,
                 ) => ("torn", ""),
-                (State::Done, Ending::Framed) => {
-                    assert_cut(&self.case, &self.body, lever);
-                    ("cut", "firedoor_killed")
-                }
                 (_, ending) => panic!("{what} ends as {ending:?}"),
             }
         };
@@ -294,7 +296,9 @@ impl Open {
 }
 
 fn head_of(target: &str, fields: &[(&str, &str)], more: &str) -> String {
-    let lines: String = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let lines: Vec<String> =
+        fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let lines = lines.concat();
     format!("POST {target} HTTP/1.1\r\nhost: t\r\n{lines}{more}\r\n\r\n")
 }
 

@@ -42,6 +42,12 @@ pub fn standing(gateway: &Gateway, id: &str) -> Value {
     found.cloned().unwrap_or_default()
 }
 
+/// In hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    let digits: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    digits.concat()
+}
+
 /// The whole history.
 pub fn history(gateway: &Gateway) -> Vec<Value> {
     let mut all: Vec<Value> = Vec::new();

@@ -1,6 +1,6 @@
 //! New requests under a kill: each dimension of a scope, each dialect, and what only passes through.
 
-use super::hand::{ask, assert_refused, kill, lift, pull};
+use super::hand::{ask, assert_refused, hex, kill, lift, pull};
 use super::provider::Provider;
 use crate::support::{
     CASES, Case, Client, Gateway, MockServer, Upstream, get_json, post, routes_to, wait_for,
@@ -18,7 +18,7 @@ const KEYS: [(&str, &str); 2] = [("helpdesk", "key-of-helpdesk"), ("other", "key
 fn apps() -> String {
     let one = |(name, key): &(&str, &str)| {
         let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, key.as_bytes());
-        let hex: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = hex(digest.as_ref());
         format!("[apps.{name}]\nkey_sha256 = [\"{hex}\"]\n\n")
     };
     KEYS.iter().map(one).collect()
@@ -279,10 +279,9 @@ fn nothing_asked_after_the_acknowledgement_reaches_the_provider() {
     let gateway = Gateway::start(&routes_to(&upstream.url(), ""));
     let (next, over, refused) = (AtomicU64::new(0), AtomicBool::new(false), AtomicUsize::new(0));
     std::thread::scope(|threads| {
-        for which in 0..4 {
+        for case in &CASES[..4] {
             let (gateway, next, over, refused) = (&gateway, &next, &over, &refused);
             threads.spawn(move || {
-                let case = &CASES[which];
                 while !over.load(Ordering::SeqCst) {
                     let number = (next.fetch_add(1, Ordering::SeqCst) + 1).to_string();
                     let fields = [("x-number", &*number), ("x-firedoor-session", "loud")];

@@ -1,6 +1,6 @@
 //! Containment from a shell, and the API's doors: commands, exit codes, roles, hostile input.
 
-use super::hand::{ask, assert_refused, history, kill, standing, wait_open};
+use super::hand::{ask, assert_refused, hex, history, kill, standing, wait_open};
 use super::provider::Provider;
 use crate::support::{Answer, CASES, Client, Gateway, MockServer, Process, routes_to, wait_for};
 use serde_json::{Value, json};
@@ -238,7 +238,9 @@ fn call(gateway: &Gateway, token: &str, method: &str, path: &str, body: Option<&
     let body = body.map(Value::to_string).unwrap_or_default();
     let mut client = Client::connect(gateway.admin);
     let host = gateway.admin.to_string();
-    let lines: String = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let lines: Vec<String> =
+        fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let lines = lines.concat();
     let head = format!(
         "{method} {path} HTTP/1.1\r\nhost: {host}\r\n{lines}content-length: {}\r\n\r\n{body}",
         body.len()
@@ -254,7 +256,7 @@ fn roles_decide_who_may_pull() {
     let mut tokens: Value = serde_json::from_str(&text).unwrap();
     for role in ["viewer", "responder"] {
         let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, role.as_bytes());
-        let hex: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = hex(digest.as_ref());
         tokens["tokens"].as_array_mut().unwrap().push(
             json!({ "name": format!("{role}-on-call"), "role": role, "sha256": hex, "created": "2026-01-01T00:00:00Z" }),
         );

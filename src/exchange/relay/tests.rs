@@ -41,10 +41,10 @@ fn recorded(kind: Recorded) -> Vec<(Dialect, String, Vec<u8>)> {
         for entry in std::fs::read_dir(root().join(folder)).unwrap() {
             let path = entry.unwrap().path();
             let name = path.to_str().unwrap().to_owned();
-            let is_stream = name.ends_with(".sse") || name.ends_with(".bin");
+            let ending = path.extension().and_then(|ending| ending.to_str());
             let fits = match kind {
-                Recorded::Stream => is_stream,
-                Recorded::Body => name.ends_with(".json") && !name.ends_with(".meta.json"),
+                Recorded::Stream => matches!(ending, Some("sse" | "bin")),
+                Recorded::Body => ending == Some("json") && !name.ends_with(".meta.json"),
             };
             if fits {
                 found.push((dialect, name, std::fs::read(&path).unwrap()));

@@ -91,7 +91,7 @@ fn a_request_that_comes_back_to_its_dialect_says_the_same() {
         let prompt = read(dialect, body.as_bytes()).unwrap();
         let mut losses = Losses::default();
         let mut again = read(dialect, &write(dialect, &prompt, &mut losses)).unwrap();
-        again.losses = prompt.losses.clone();
+        again.losses = prompt.losses;
         assert_eq!(again, prompt, "{dialect:?}");
         assert_eq!(losses, prompt.losses, "{dialect:?}");
     }

@@ -43,12 +43,15 @@ fn told(events: &[Event<'static>]) -> (String, Losses) {
     for event in &out {
         match event {
             Event::Open { block: Block::Tool { id, name, .. }, .. } => {
-                line += &format!("({id} {name} ");
+                line += &["(", id, " ", name, " "].concat();
             }
             Event::Text { text, .. } => line += text,
             Event::Close { .. } => line.push(')'),
-            Event::Stop { reason, .. } => line += &format!(" {reason:?}"),
-            Event::Error { message, .. } => line += &format!(" error: {message}"),
+            Event::Stop { reason, .. } => {
+                let reason = format!(" {reason:?}");
+                line += &reason;
+            }
+            Event::Error { message, .. } => line += &[" error: ", message].concat(),
             _ => {}
         }
     }
