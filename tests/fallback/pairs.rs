@@ -365,7 +365,7 @@ fn errors_arrive_in_the_callers_words() {
                     (Dialect::Gemini, 429) => "RESOURCE_EXHAUSTED",
                     (Dialect::Gemini, _) => "INTERNAL",
                     (Dialect::Bedrock, 400) => "ValidationException",
-                    (Dialect::Bedrock, 401) => "AccessDeniedException",
+                    (Dialect::Bedrock, 401) => "UnrecognizedClientException",
                     (Dialect::Bedrock, 404) => "ResourceNotFoundException",
                     (Dialect::Bedrock, 429) => "ThrottlingException",
                     (Dialect::Bedrock, _) => "InternalServerException",
