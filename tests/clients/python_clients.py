@@ -547,6 +547,62 @@ class Suite:
             self.score.case(f"{name}: broken, {label}", check)
             ask(To(self.through, model=f"-{slot}"), PROMPTS["long"])
 
+    def kills(self, client, number):
+        """Killed while an answer is under way, and asked again: one request each time, and it is told by which lever."""
+        name, family, _, streams, ask = client
+        whole = To(self.direct)
+        if streams:
+            ask(whole, "mock:tokens=600;")
+        for label, script in CASES["kills"].items():
+            model = f"-k{number:02}-{label.split()[-1]}"
+            lever = None
+
+            def under_way():
+                nonlocal lever
+                tap = self.stage.tap("open")
+                to = To(tap.address, model=model)
+                with concurrent.futures.ThreadPoolExecutor(1) as pool:
+                    pulled = pool.submit(self.stage.kill_under_way, tap, to.model(family), streams)
+                    error = self.measured(name, label, tap, ask, to, f"mock:{script};")
+                    lever = pulled.result()
+                # LangChain shows the code of `response.failed`, whose vocabulary is the provider's.
+                self.killed(tap, error, lever, family, streams, ["invalid_prompt"] if "langchain-openai responses" in name else [])
+                assert not streams or to.text and whole.text.startswith(to.text) and to.text != whole.text, f"the client had seen {to.text!r}"
+
+            def asked_again():
+                tap = self.stage.tap("open")
+                error = self.measured(name, f"{label}, asked again", tap, ask, To(tap.address, model=model), PROMPTS["text"])
+                self.killed(tap, error, lever, family)
+
+            self.score.case(f"{name}: {label}", under_way)
+            self.score.case(f"{name}: {label}, asked again", asked_again)
+
+    def tools(self, client, number):
+        """Of two calls at once one is killed, before and behind the other: the SDK has the other one and the text, and no more."""
+        name, family, _, _, ask = client
+        calls = CASES["tools"]["calls"]
+        for killed, left in zip(calls, reversed(calls)):
+            def check():
+                tap = self.stage.tap("open")
+                to = To(tap.address, model=f"-t{number:02}-but-{left}")
+                before = plain(ask(To(self.through, model=to.suffix), CASES["tools"]["script"]))
+                assert killed in before and calls[killed] in before, before
+                self.stage.shell.kill(f"tool:{killed}+model:{to.model(family)}")
+                got = plain(ask(to, CASES["tools"]["script"]))
+                assert all(word in got for word in ("Both", left, calls[left])), got
+                assert killed not in got and calls[killed] not in got, got
+                assert tap.requests == 1, f"{tap.requests} requests"
+
+            self.score.case(f"{name}: of two tools {killed} is killed", check)
+
+    @staticmethod
+    def killed(tap, error, lever, family, within=False, more_codes=()):
+        text = said(error)
+        assert tap.requests == 1, f"{tap.requests} requests"
+        assert f"{CASES['killed']['words']} (ref {lever})" in text, text
+        codes = CASES["killed"]["within" if within else "at once"]
+        assert any(code in text for code in (codes[family], *more_codes)), text
+
     def credentials(self):
         """No app's key reached the provider: only its own did."""
         keys = {hashlib.sha256(key.encode()).hexdigest()[:16] for key in [theatre.app_key(slot) for slot in theatre.SLOTS] + ["test-key"]}
@@ -580,6 +636,8 @@ def main():
         suite = Suite(stage, score)
         with concurrent.futures.ThreadPoolExecutor(12) as pool:
             jobs = [pool.submit(suite.failures, client, theatre.SLOTS[number]) for number, client in enumerate(CLIENTS)]
+            jobs += [pool.submit(suite.kills, client, number) for number, client in enumerate(CLIENTS)]
+            jobs += [pool.submit(suite.tools, client, number) for number, client in enumerate(CLIENTS)]
             jobs += [pool.submit(suite.answers, client) for client in CLIENTS]
             jobs += [pool.submit(suite.all_recordings, dialect) for dialect in READERS]
             jobs += [pool.submit(job) for job in (suite.passthrough, suite.headers, suite.agent_loops)]

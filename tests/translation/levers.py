@@ -4,9 +4,6 @@ Every lever names a model of its own, so that cases do not meet each other's.
 """
 
 import dataclasses
-import json
-import os
-import subprocess
 import threading
 
 import bodies
@@ -16,28 +13,6 @@ import tapes
 from google.genai import types as genai_types
 
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}}
-PATIENCE_SECONDS = 20
-
-
-class Shell:
-    """`firedoor`, at one gateway."""
-
-    def __init__(self, gateway):
-        self.data = f"{gateway.folder.name}/data"
-
-    def run(self, *arguments):
-        done = subprocess.run(
-            [theatre.BINARY, *arguments, "--reason", "a test"], env={**os.environ, "FIREDOOR_DATA_DIR": self.data, "FIREDOOR_AUTHOR": "suite"},
-            capture_output=True, text=True, timeout=PATIENCE_SECONDS)
-        assert done.returncode == 0, f"firedoor {' '.join(arguments)}: {done.returncode} {done.stdout} {done.stderr}"
-        return json.loads(done.stdout)
-
-    def kill(self, scope):
-        """Pulls it, and returns its id."""
-        return self.run("kill", scope)["lever"]["id"]
-
-    def lift(self, scope):
-        assert len(self.run("lift", scope)) == 1, scope
 
 
 class Asking(threading.Thread):
@@ -56,7 +31,7 @@ class Asking(threading.Thread):
             self.error = error
 
     def raised(self):
-        self.join(PATIENCE_SECONDS)
+        self.join(theatre.PATIENCE_SECONDS)
         assert not self.is_alive(), "it still waits"
         assert self.error is not None, f"no exception: {self.told}"
         return self.error
@@ -96,9 +71,9 @@ def cut_and_lifted(stage, score, shell, tape, source, caller, how):
         nonlocal lever
         tap = stage.tap("open")
         asking = Asking(caller, tap.address, model, how)
-        assert tap.answered.wait(PATIENCE_SECONDS), f"no answer began: {asking.error}"
+        assert tap.answered.wait(theatre.PATIENCE_SECONDS), f"no answer began: {asking.error}"
         try:
-            lever = shell.kill(f"model:{model}")
+            lever = shell.cut(f"model:{model}")
         finally:
             error = asking.error if lever is None else asking.raised()
             gate.set()
@@ -168,7 +143,7 @@ def one_tool(stage, score, shell, tape, source, caller, how):
 
 
 def run(stage, score, suite, caller):
-    shell = Shell(stage.gateways["open"])
+    shell = stage.shell
     for source in tapes.PROVIDERS:
         stream = suite.stream_of(source)
         for how in callers.HOW[caller]:

@@ -9,7 +9,7 @@ import queue
 import subprocess
 import threading
 
-import levers
+import stage as theatre
 import tapes
 
 # Each speaks one dialect.
@@ -50,7 +50,7 @@ class Node:
 
 
 def got(answers):
-    return answers.get(timeout=levers.PATIENCE_SECONDS)
+    return answers.get(timeout=theatre.PATIENCE_SECONDS)
 
 
 def reads(node, stage, score, tape, client):
@@ -74,9 +74,9 @@ def stops(node, stage, score, shell, tape, client):
     def check():
         tap = stage.tap("open")
         answers = node.ask(client, tap.address, model)
-        assert tap.answered.wait(levers.PATIENCE_SECONDS), "no answer began"
+        assert tap.answered.wait(theatre.PATIENCE_SECONDS), "no answer began"
         try:
-            lever = shell.kill(f"model:{model}")
+            lever = shell.cut(f"model:{model}")
             answer = got(answers)
         finally:
             gate.set()
@@ -94,7 +94,7 @@ def stops(node, stage, score, shell, tape, client):
 
 
 def run(node, stage, score, suite, client):
-    shell = levers.Shell(stage.gateways["open"])
+    shell = stage.shell
     for source in tapes.PROVIDERS:
         if source != CLIENTS[client]:
             seen = set()
