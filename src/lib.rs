@@ -26,6 +26,7 @@ pub mod clock;
 pub mod control;
 pub mod exchange;
 pub mod fault;
+pub mod filter;
 pub mod id;
 pub mod proxy;
 pub mod stage;
