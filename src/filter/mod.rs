@@ -40,6 +40,7 @@
 //! assert_eq!(sent, "Use [redacted:key], please");
 //! ```
 
+mod check;
 mod compile;
 mod complaint;
 mod cost;
@@ -61,6 +62,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 
+pub use check::{Check, Sum};
 pub use compile::{compile, compile_within};
 pub use complaint::{Complaint, Reason, Severity};
 pub use cost::{Cost, Held};

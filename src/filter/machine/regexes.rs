@@ -20,7 +20,7 @@
 use super::span::{OpenSpans, Opening, SpanRule};
 use super::threads::{Anchor, Threads};
 use super::{Effect, Hay, Hit, Unjudged};
-use crate::filter::detect::Detector;
+use crate::filter::check::Check;
 use regex_automata::dfa::{Automaton, dense};
 use regex_automata::hybrid::{LazyStateID, dfa as lazy};
 use regex_automata::util::start;
@@ -37,7 +37,7 @@ pub(crate) enum Role {
     /// A match opens a span, by its index.
     Open { span: u32, anchor: Arc<Anchor> },
     /// A match is a candidate.
-    Candidate { effect: Effect, detector: Detector, reversed: Arc<dense::DFA<Vec<u32>>> },
+    Candidate { effect: Effect, check: Arc<Check>, reversed: Arc<dense::DFA<Vec<u32>>> },
 }
 
 /// One expression.
@@ -291,8 +291,8 @@ impl Regexes {
         for (index, ended) in ends {
             let Some(item) = self.items.get(*index as usize) else { continue };
             let anchor = match &item.role {
-                Role::Candidate { effect, detector, reversed } => {
-                    if let Some(start) = passing(reversed, *detector, hay, keep, *ended) {
+                Role::Candidate { effect, check, reversed } => {
+                    if let Some(start) = passing(reversed, check, hay, keep, *ended) {
                         let at = confirmed_at(hay, *ended);
                         let effect = *effect;
                         hits.push(Hit {
@@ -462,7 +462,7 @@ fn replay(
 /// The earliest start of a candidate that ends at `end` and passes.
 fn passing(
     reversed: &dense::DFA<Vec<u32>>,
-    detector: Detector,
+    check: &Check,
     hay: Hay<'_>,
     keep: u64,
     end: u64,
@@ -489,7 +489,7 @@ fn passing(
     }
     let passes = |start: &u64| {
         let text = std::str::from_utf8(hay.slice(*start, end)).unwrap_or_default();
-        detector.passes(text)
+        check.passes(text)
     };
     starts.into_iter().rev().find(passes)
 }
