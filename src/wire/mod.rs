@@ -31,6 +31,7 @@ pub mod refusal;
 pub mod request;
 pub mod reframe;
 mod retell;
+pub mod segments;
 mod splice;
 pub mod sse;
 mod template;
