@@ -196,24 +196,12 @@ impl Runs {
         }
     }
 
-    /// Keeps what frames of a channel are made from, if it holds text.
+    /// Keeps what frames of a channel are made from, which may hold text.
     pub(super) fn keep_mould(&mut self, channel: Channel, mould: impl FnOnce() -> Option<Mould>) {
         let is_known = self.moulds.iter().any(|(known, _)| *known == channel);
-        if !is_known
-            && self.holds(channel)
-            && let Some(mould) = mould()
-        {
+        if !is_known && let Some(mould) = mould() {
             self.moulds.push((channel, Box::new(mould)));
         }
-    }
-
-    fn holds(&self, channel: Channel) -> bool {
-        self.layers.iter().any(|layer| {
-            layer
-                .position(channel)
-                .and_then(|at| layer.runs.get(at))
-                .is_some_and(|(_, scanner)| scanner.read() > scanner.released())
-        })
     }
 
     /// Forgets all texts and what they hold.
