@@ -19,7 +19,8 @@ pub mod edit;
 mod item;
 pub(super) mod prompt;
 mod request;
-mod scan;
+pub(super) mod scan;
+pub(super) mod segments;
 mod story;
 mod stream;
 #[cfg(test)]
