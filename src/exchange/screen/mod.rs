@@ -207,7 +207,15 @@ impl Screen {
         if is_whole || channel.kind == Kind::Citation {
             return self.alone(channel, text, span);
         }
-        match self.runs.feed(channel, text, &mut self.found) {
+        let hidden = self.found.redactions;
+        let fed = self.runs.feed(channel, text, &mut self.found);
+        // These providers sign what their models reason, and refuse it back in another form.
+        let is_signed = channel.kind == Kind::Reasoning
+            && matches!(self.source, Dialect::Anthropic | Dialect::Bedrock);
+        if is_signed && self.found.redactions > hidden {
+            self.found.cut_unchangeable();
+        }
+        match fed {
             Fed::Clear => {
                 self.frame.clear_texts += 1;
                 Judged::Clear
