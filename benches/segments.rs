@@ -10,7 +10,7 @@ use std::time::Instant;
 const ROUNDS: usize = 15;
 
 /// A paragraph as people and agents write it, with the escapes of JSON.
-const PROSE: &str = "The first reports came in shortly after nine: \"nothing works\", said the \
+const PROSE: &str = "The first reports came in shortly after nine: \\\"nothing works\\\", said the \
     caller, and hung up.\\nBy ten there were forty of them, and the queue of those who waited grew \
     faster than anybody could answer. Nobody had changed anything, or nobody remembered.\\n\\n";
 

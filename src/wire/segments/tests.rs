@@ -61,12 +61,18 @@ pub(super) fn check_places(dialect: Option<Dialect>, body: &[u8]) {
         behind = span.end;
     }
     let marker = "[\"\\é\n]";
-    for (at, segment) in told.iter().enumerate().filter(|(_, segment)| segment.span.is_some()) {
+    // A file that is told as it stands, too, is decoded anew.
+    let placed = |mut all: Vec<Segment<'static>>| {
+        all.retain(|segment| segment.span.is_some());
+        all
+    };
+    let told = placed(told);
+    for (at, segment) in told.iter().enumerate() {
         let span = segment.span.unwrap();
         let new = redact(body, vec![segment.edit(marker).unwrap()]);
         assert_eq!(new[..span.start as usize], body[..span.start as usize]);
         assert!(new.ends_with(&body[span.end as usize..]));
-        let again = segments(dialect, &new).unwrap();
+        let again = placed(segments(dialect, &new).unwrap());
         assert_eq!(again[..at], told[..at]);
         // The end of the place has moved with the text.
         assert_eq!(&*again[at].text, marker, "{}", path(body, segment.at));
