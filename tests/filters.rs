@@ -44,7 +44,10 @@ fn the_cases_beside_the_rules_hold() {
                 if got == case.expect {
                     held += 1;
                 } else {
-                    wrong.push(format!("{} line {}: {got:?}, not {:?}: {}", rule.name, case.line, case.expect, case.text));
+                    wrong.push(format!(
+                        "{} line {}: {got:?}, not {:?}: {}",
+                        rule.name, case.line, case.expect, case.text
+                    ));
                 }
             }
         }

@@ -20,9 +20,9 @@ fn lookup(reference: Reference<'_>) -> Result<Option<String>, String> {
         Reference::Variable("SPOILT_KEY") => Some("zebra\nhat".to_owned()),
         Reference::File("/etc/door/secret") => Some("from-a-file".to_owned()),
         Reference::Variable(_)
-            | Reference::File(_)
-            | Reference::Bytes(_)
-            | Reference::Folder(_) => None,
+        | Reference::File(_)
+        | Reference::Bytes(_)
+        | Reference::Folder(_) => None,
     })
 }
 

@@ -206,7 +206,9 @@ fn filter(pull: &mut Pull, table: &Table, scope: &Scope) -> Result<Act, Problem>
     let packs = pull.packs.take().unwrap_or_default();
     let rules = pull.rules.take().filter(|rules| !rules.trim().is_empty());
     if packs.is_empty() && rules.is_none() {
-        return bad("a filter needs `packs`, a list of names, or `rules`, the text of a pack.".to_owned());
+        return bad(
+            "a filter needs `packs`, a list of names, or `rules`, the text of a pack.".to_owned()
+        );
     }
     if rules.as_ref().is_some_and(|rules| rules.len() > RULES_BYTES_MAX) {
         return bad(format!("`rules` may have {RULES_BYTES_MAX} bytes at most."));

@@ -67,16 +67,12 @@ fn chosen(packs: &Packs, names: &[String]) -> Result<Vec<Arc<Compiled>>, Exit> {
 
 fn packs(common: &Common) -> Result<Packs, Exit> {
     let (_, prepared) = check::prepared(common);
-    match prepared.table {
-        Some(table) => {
-            let files = Arc::try_unwrap(table.files);
-            Ok(files.map(|files| files.packs).unwrap_or_default())
-        }
-        None => {
-            check::report(&prepared.diagnostics);
-            Err(Exit::Configuration)
-        }
+    if let Some(table) = prepared.table {
+        let files = Arc::try_unwrap(table.files);
+        return Ok(files.map(|files| files.packs).unwrap_or_default());
     }
+    check::report(&prepared.diagnostics);
+    Err(Exit::Configuration)
 }
 
 /// What rules did to a text.
@@ -197,13 +193,13 @@ impl Eval {
         };
         let only = match &self.channel {
             None => None,
-            Some(name) => match Kind::named(name) {
-                Some(kind) => Some(kind),
-                None => {
+            Some(name) => {
+                let Some(kind) = Kind::named(name) else {
                     output::notice(&format!("firedoor: there is no kind of text `{name}`"));
                     return Exit::Usage;
-                }
-            },
+                };
+                Some(kind)
+            }
         };
         let mut files = Vec::new();
         for path in &self.paths {
@@ -227,7 +223,8 @@ impl Eval {
                 for compiled in &chosen {
                     let judges: Vec<Arc<Judge>> =
                         compiled.book.judge(0).into_iter().cloned().collect();
-                    let kinds = Kind::ALL.into_iter().filter(|kind| only.is_none_or(|o| o == *kind));
+                    let kinds =
+                        Kind::ALL.into_iter().filter(|kind| only.is_none_or(|o| o == *kind));
                     let is_hit = kinds
                         .filter(|kind| judges.iter().any(|judge| judge.reads(*kind)))
                         .any(|kind| done(&judges, kind, &one.text) != Expect::Clear);
@@ -283,10 +280,13 @@ fn report(common: &Common, counts: &BTreeMap<(String, String, String, String), C
             .collect();
         return output::json(&rows.into());
     }
-    let mut out = String::from("| Pack | Label | Source | Texts | Hits | Share |\n|---|---|---|---|---|---|\n");
+    let mut out = String::from(
+        "| Pack | Label | Source | Texts | Hits | Share |\n|---|---|---|---|---|---|\n",
+    );
     for ((pack, label, source, technique), count) in counts {
         let share = count.hits as f64 * 100.0 / count.texts.max(1) as f64;
-        let place = if technique.is_empty() { source.clone() } else { format!("{source} {technique}") };
+        let place =
+            if technique.is_empty() { source.clone() } else { format!("{source} {technique}") };
         let _ = writeln!(
             out,
             "| {pack} | {label} | {place} | {} | {} | {share:.1} % |",

@@ -527,9 +527,7 @@ impl Move<'_> {
                 return Some(self.end_by_us(client, refusal));
             }
             Ordered::Killed(lever) => lever,
-            Ordered::Switch(_) | Ordered::Tools(_) | Ordered::Filters(_)
-                if self.head.is_some() =>
-            {
+            Ordered::Switch(_) | Ordered::Tools(_) | Ordered::Filters(_) if self.head.is_some() => {
                 return Some(End::Ordered(order));
             }
             Ordered::Switch(_) => {

@@ -180,7 +180,8 @@ mod tests {
 
     #[test]
     fn a_rule_that_hits_too_large_a_share_falls_back() {
-        let rule = rule(None, Some(Demote { above: 0.15, of: 20, within: Duration::from_secs(60) }));
+        let rule =
+            rule(None, Some(Demote { above: 0.15, of: 20, within: Duration::from_secs(60) }));
         let watch = RuleWatch::default();
         let clear = facts_for_tests(2);
         assert!(watch.see(&hit(&rule), Tick(0)).is_empty(), "one says nothing");

@@ -63,9 +63,7 @@ pub(super) fn compile(
     let file = file::read(&mut reader, &root);
     let (mut of_packs, mut taken_by_packs) = (Vec::new(), Vec::new());
     let packs = match source.file {
-        Some(_) => {
-            packs::load(&file.server.filters, lookup, &mut of_packs, &mut taken_by_packs)
-        }
+        Some(_) => packs::load(&file.server.filters, lookup, &mut of_packs, &mut taken_by_packs),
         None => Packs::default(),
     };
     let linked = link(&mut reader, &file, &packs, shadowed);
@@ -178,12 +176,7 @@ impl Targets {
     }
 }
 
-fn link(
-    reader: &mut Reader<'_>,
-    file: &File,
-    packs: &Packs,
-    shadowed: &HashSet<String>,
-) -> Linked {
+fn link(reader: &mut Reader<'_>, file: &File, packs: &Packs, shadowed: &HashSet<String>) -> Linked {
     let providers: HashMap<&str, u16> = file.providers.iter().map(|p| &*p.name).zip(0..).collect();
     let apps: HashMap<&str, u16> = file.apps.iter().map(|app| &*app.name).zip(0..).collect();
     let mut targets = Targets::default();

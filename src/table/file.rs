@@ -25,7 +25,8 @@ use toml::Spanned;
 use toml::de::DeTable;
 
 /// Keys of the file itself.
-pub(super) const ROOT: &[&str] = &["server", "rules", "providers", "apps", "limits", "prices", "routes"];
+pub(super) const ROOT: &[&str] =
+    &["server", "rules", "providers", "apps", "limits", "prices", "routes"];
 /// Keys of `[server]`.
 pub(super) const SERVER: &[&str] = &[
     "listen",

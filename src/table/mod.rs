@@ -11,13 +11,13 @@ pub mod diagnostic;
 mod file;
 mod interpolate;
 pub mod lever;
-pub mod packs;
-pub mod rules;
 mod limit;
 mod matcher;
+pub mod packs;
 mod price;
 mod provider;
 mod reader;
+pub mod rules;
 #[expect(clippy::module_inception, reason = "the room is named after its one product")]
 pub mod table;
 mod value;
@@ -81,10 +81,6 @@ pub fn prepare(source: &Source, lookup: &Lookup<'_>) -> Prepared {
 }
 
 /// Compiles `source` with the rules of these names, as `pack/id`, in shadow.
-pub fn prepare_with(
-    source: &Source,
-    lookup: &Lookup<'_>,
-    shadowed: &HashSet<String>,
-) -> Prepared {
+pub fn prepare_with(source: &Source, lookup: &Lookup<'_>, shadowed: &HashSet<String>) -> Prepared {
     compile::compile(source, lookup, shadowed)
 }

@@ -166,7 +166,9 @@ impl Packs {
     /// The names of every pack there is.
     fn names(&self) -> Vec<String> {
         let mut names: Vec<String> = self.own.keys().map(ToString::to_string).collect();
-        names.extend(built_in_names().filter(|name| !self.own.contains_key(*name)).map(str::to_owned));
+        names.extend(
+            built_in_names().filter(|name| !self.own.contains_key(*name)).map(str::to_owned),
+        );
         names.sort_unstable();
         names
     }
@@ -270,7 +272,12 @@ fn one(
     for mistake in &mistakes {
         super::compile::syntax(&mut reader, mistake);
     }
-    let found = read(&mut reader, &root, path.to_str().filter(|p| !p.starts_with(BUILT_IN)).map(Path::new), text);
+    let found = read(
+        &mut reader,
+        &root,
+        path.to_str().filter(|p| !p.starts_with(BUILT_IN)).map(Path::new),
+        text,
+    );
     super::compile::keep_sure(&mut reader, text);
     let is_read = reader.found().iter().all(|found| found.severity == Severity::Warning);
     let compiled = found.filter(|_| is_read).and_then(|found| {
@@ -322,9 +329,10 @@ fn complain(
     places: &[Vec<Vec<Placed>>],
     complaint: &Complaint,
 ) {
-    let parts = places.iter().zip(&pack.rules).flat_map(|(parts, rule)| {
-        parts.iter().map(move |texts| (rule, texts))
-    });
+    let parts = places
+        .iter()
+        .zip(&pack.rules)
+        .flat_map(|(parts, rule)| parts.iter().map(move |texts| (rule, texts)));
     let Some((rule, texts)) = parts.into_iter().nth(complaint.rule) else { return };
     let Some(at) = texts.get(complaint.text).or(texts.first()) else { return };
     let span = if at.is_exact {
@@ -377,16 +385,13 @@ impl Books {
             return Ok(book.clone());
         }
         let found: Vec<Arc<Compiled>> = names.iter().filter_map(|name| packs.get(name)).collect();
-        let is_shadowed = found
-            .iter()
-            .flat_map(|one| &one.pack.rules)
-            .any(|rule| shadowed.contains(&*rule.name));
+        let is_shadowed =
+            found.iter().flat_map(|one| &one.pack.rules).any(|rule| shadowed.contains(&*rule.name));
         let book = match &found[..] {
             [] => None,
             [one] if !is_shadowed => Some(Arc::clone(&one.book)),
             several => {
-                let all: Vec<Arc<Pack>> =
-                    several.iter().map(|one| Arc::clone(&one.pack)).collect();
+                let all: Vec<Arc<Pack>> = several.iter().map(|one| Arc::clone(&one.pack)).collect();
                 let (book, complaints) = Rulebook::compile(&all, shadowed);
                 let why = || {
                     let worst = complaints.iter().find(|one| one.severity == Weight::Error);

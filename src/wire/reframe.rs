@@ -52,8 +52,7 @@ pub fn push_changed(framing: Framing, raw: &[u8], changes: &[Change], out: &mut 
 /// says the same.
 pub fn in_one_piece(frame: &Frame<'_>) -> Option<Vec<u8>> {
     let Cow::Owned(data) = &frame.data else { return None };
-    let data: Vec<u8> =
-        data.iter().map(|byte| if *byte == b'\n' { b' ' } else { *byte }).collect();
+    let data: Vec<u8> = data.iter().map(|byte| if *byte == b'\n' { b' ' } else { *byte }).collect();
     let mut out = Vec::with_capacity(frame.raw.len());
     sse::push_frame(&mut out, &String::from_utf8_lossy(frame.event), &data);
     Some(out)
@@ -216,7 +215,8 @@ fn stays(key: &str, value: &str, depth: usize) -> bool {
     if depth == 0 {
         return !is_nested && !matches!(key, "obfuscation" | "p");
     }
-    !is_nested && (matches!(key, "index" | "type" | "thought") || value == "null" && key != "logprobs")
+    !is_nested
+        && (matches!(key, "index" | "type" | "thought") || value == "null" && key != "logprobs")
 }
 
 #[cfg(test)]
@@ -323,7 +323,12 @@ mod tests {
         let (text, span) = text_of(&events(&mut decoder, framing, &raw));
         assert_eq!(text, "hey");
         let mut out = Vec::new();
-        push_changed(framing, &raw, &[Change { span, with: "longer than before".into() }], &mut out);
+        push_changed(
+            framing,
+            &raw,
+            &[Change { span, with: "longer than before".into() }],
+            &mut out,
+        );
         Mould::of(framing, &framing.frame(&raw), span).unwrap().push("more", 0, &mut out);
         let mut splitter = eventstream::Splitter::default();
         let first = splitter.next(&out).unwrap().unwrap();

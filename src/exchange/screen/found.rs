@@ -1,7 +1,7 @@
 //! What rules found in one exchange.
 
-use crate::wire::event::Kind;
 use crate::table::rules::PackRule;
+use crate::wire::event::Kind;
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -57,8 +57,10 @@ pub struct Found {
     pub more: u32,
     /// Hits that were hidden.
     pub redactions: u32,
-    /// Why the exchange ends; the rule, or none where text could not be changed in its place.
-    cut: Option<Option<Arc<PackRule>>>,
+    /// Whether the exchange ends.
+    is_cut: bool,
+    /// The rule that ends it; none where text could not be changed in its place.
+    cut_by: Option<Arc<PackRule>>,
     /// The rule that sends it to another target.
     reroute: Option<Arc<PackRule>>,
     /// Texts that could not be judged.
@@ -70,7 +72,8 @@ impl Found {
     pub fn note(&mut self, hit: Hit) {
         match hit.done {
             Done::Cut => {
-                self.cut.get_or_insert_with(|| Some(Arc::clone(&hit.rule)));
+                self.is_cut = true;
+                self.cut_by.get_or_insert_with(|| Arc::clone(&hit.rule));
             }
             Done::Rerouted => {
                 self.reroute.get_or_insert_with(|| Arc::clone(&hit.rule));
@@ -88,7 +91,8 @@ impl Found {
     /// A text had to be changed where it cannot be.
     pub fn cut_unchangeable(&mut self) {
         let rule = self.hits.last().map(|hit| Arc::clone(&hit.rule));
-        self.cut.get_or_insert(rule);
+        self.is_cut = true;
+        self.cut_by = self.cut_by.take().or(rule);
     }
 
     /// How much was found, and how much could not be judged.
@@ -103,9 +107,8 @@ impl Found {
         }
         self.more = self.more.saturating_add(other.more);
         self.unjudged = self.unjudged.saturating_add(other.unjudged);
-        if self.cut.is_none() {
-            self.cut = other.cut;
-        }
+        self.is_cut |= other.is_cut;
+        self.cut_by = self.cut_by.take().or(other.cut_by);
     }
 
     /// A text could not be judged.
@@ -115,22 +118,22 @@ impl Found {
 
     /// Whether the exchange ends.
     pub fn is_cut(&self) -> bool {
-        self.cut.is_some() || self.reroute.is_some()
+        self.is_cut || self.reroute.is_some()
     }
 
     /// The rule that ends the exchange, if one does.
     pub fn cut_by(&self) -> Option<&Arc<PackRule>> {
-        self.cut.as_ref().and_then(Option::as_ref).or(self.reroute.as_ref())
+        self.cut_by.as_ref().or(self.reroute.as_ref())
     }
 
     /// Whether another target is to answer.
     pub fn is_reroute(&self) -> bool {
-        self.cut.is_none() && self.reroute.is_some()
+        !self.is_cut && self.reroute.is_some()
     }
 
     /// The gravest thing done, as the verdict header says it; `None` if nothing was found.
     pub fn verdict(&self) -> Option<Done> {
-        if self.cut.is_some() {
+        if self.is_cut {
             return Some(Done::Cut);
         }
         self.hits.iter().map(|hit| hit.done).max()

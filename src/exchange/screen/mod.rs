@@ -378,13 +378,11 @@ impl Screen {
         }
         let mut changes = Vec::with_capacity(altered.len() + 1);
         for Altered { span, text, .. } in altered {
-            match span {
-                Some(span) => changes.push(Change { span, with: text }),
-                None => {
-                    self.found.cut_unchangeable();
-                    return Left::Written;
-                }
-            }
+            let Some(span) = span else {
+                self.found.cut_unchangeable();
+                return Left::Written;
+            };
+            changes.push(Change { span, with: text });
         }
         if let Some((number, span)) = number
             && self.shift != 0

@@ -113,17 +113,17 @@ impl Walker {
                 Go::On
             }
             Step::Segment(segment) => {
-                self.segment(segment);
+                self.segment(&segment);
                 if self.found.is_cut() { Go::Stop } else { Go::On }
             }
         }
     }
 
-    fn segment(&mut self, segment: Segment<'_>) {
+    fn segment(&mut self, segment: &Segment<'_>) {
         if segment.join == Join::Alone {
             let fed = self.runs.whole(segment.kind, &segment.text, &mut self.found);
             if let Fed::Instead(with) = fed {
-                self.edit(&segment, &with);
+                self.edit(segment, &with);
             }
             return;
         }

@@ -56,7 +56,10 @@ struct Layer {
 impl fmt::Debug for Layer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let channels: Vec<Channel> = self.runs.iter().map(|(channel, _)| *channel).collect();
-        f.debug_struct("Layer").field("judge", &self.judge.id).field("channels", &channels).finish()
+        f.debug_struct("Layer")
+            .field("judge", &self.judge.id)
+            .field("channels", &channels)
+            .finish_non_exhaustive()
     }
 }
 
@@ -214,13 +217,7 @@ impl Runs {
 }
 
 /// A whole text by one ruleset.
-fn alone(
-    judge: &Judge,
-    engine: &Arc<Engine>,
-    kind: Kind,
-    text: &str,
-    found: &mut Found,
-) -> Fed {
+fn alone(judge: &Judge, engine: &Arc<Engine>, kind: Kind, text: &str, found: &mut Found) -> Fed {
     let mut scanner = Scanner::new(engine);
     let first = scan(judge, kind, found, |cache, out| scanner.push(cache, text, out));
     let last = scan(judge, kind, found, |cache, out| scanner.finish(cache, out));

@@ -1,8 +1,8 @@
 //! Whole answers under rules.
 
+use super::run::{Fed, Runs};
 use super::{Altered, Found, Judged, Lead, Screen};
 use crate::table::rules::Judge;
-use super::run::{Fed, Runs};
 use crate::wire::event::{Event, Form, Kind};
 use crate::wire::framing::Framing;
 use crate::wire::reframe::{Change, push_changed};
@@ -39,11 +39,8 @@ pub fn screen_whole<'b>(judges: &[Arc<Judge>], source: Dialect, body: &'b [u8]) 
     if altered.is_empty() || found.is_cut() {
         return Screened { body: Cow::Borrowed(body), found };
     }
-    let mut changes: Vec<Change> = notes
-        .spelled
-        .into_iter()
-        .map(|span| Change { span, with: "null".to_owned() })
-        .collect();
+    let mut changes: Vec<Change> =
+        notes.spelled.into_iter().map(|span| Change { span, with: "null".to_owned() }).collect();
     for Altered { span, text, .. } in altered {
         match span {
             Some(span) => changes.push(Change { span, with: text }),
@@ -68,11 +65,7 @@ pub fn judge_text(judges: &[Arc<Judge>], kind: Kind, text: &str) -> (Found, Opti
 impl Screen {
     /// The events of a frame, whose bytes are `whole`, as rules let them leave: for who writes the
     /// answer anew.
-    pub fn rewrite(
-        &mut self,
-        events: Vec<Event<'static>>,
-        whole: &[u8],
-    ) -> Vec<Event<'static>> {
+    pub fn rewrite(&mut self, events: Vec<Event<'static>>, whole: &[u8]) -> Vec<Event<'static>> {
         let mut left = Vec::with_capacity(events.len());
         let mut is_changed = false;
         for event in events {

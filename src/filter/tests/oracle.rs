@@ -2,7 +2,7 @@
 //! one, and from them what is released after every character.
 
 use crate::filter::machine::literal::is_letter;
-use crate::filter::{Check, Action, Case, Finding, OnOverflow, Pattern, Rule, Span};
+use crate::filter::{Action, Case, Check, Finding, OnOverflow, Pattern, Rule, Span};
 use regex_automata::dfa::{Automaton, StartKind, dense};
 use regex_automata::nfa::thompson::pikevm::PikeVM;
 use regex_automata::util::start;

@@ -274,10 +274,9 @@ fn plain_search(rules: &[Rule], text: &str, sent: &Sent) -> Result<(), TestCaseE
                     .map(|found| (found.start(), found.end()))
                     .collect()
             }
-            Pattern::Words(_)
-            | Pattern::Span(_)
-            | Pattern::Detect(_)
-            | Pattern::Checked { .. } => Vec::new(),
+            Pattern::Words(_) | Pattern::Span(_) | Pattern::Detect(_) | Pattern::Checked { .. } => {
+                Vec::new()
+            }
         };
         match rule.action {
             Action::Flag => {}

@@ -146,7 +146,9 @@ impl Exchange<'_> {
         let Prompt { body, found, clear } = judged;
         KNOWN.with_borrow_mut(|known| {
             let set = set_of(&ids);
-            clear.into_iter().for_each(|digest| known.add((set, digest)));
+            for digest in clear {
+                known.add((set, digest));
+            }
         });
         let is_cut = found.is_cut() && !found.is_reroute();
         let goes_on = found.is_reroute();
@@ -199,6 +201,8 @@ impl Exchange<'_> {
 fn set_of(ids: &[u64]) -> u64 {
     static KEYS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
     let mut hasher = KEYS.build_hasher();
-    ids.iter().for_each(|id| hasher.write_u64(*id));
+    for id in ids {
+        hasher.write_u64(*id);
+    }
     hasher.finish()
 }

@@ -35,10 +35,10 @@ use crate::wire::event::Span;
 use crate::wire::loss::Losses;
 use crate::wire::refusal::{Class, Refusal};
 use book::{Book, blank};
-pub(super) use guard::blocked;
-use guard::Guard;
 use bytes::Bytes;
 pub(super) use contain::killed;
+use guard::Guard;
+pub(super) use guard::blocked;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -382,7 +382,17 @@ impl Exchange<'_> {
         let mut guard = Guard::default();
         let stop = loop {
             let attempted = self
-                .attempt(client, book, wanted, route, until, &step, &attempts, &mut under_way, &mut guard)
+                .attempt(
+                    client,
+                    book,
+                    wanted,
+                    route,
+                    until,
+                    &step,
+                    &attempts,
+                    &mut under_way,
+                    &mut guard,
+                )
                 .await;
             let failed = match attempted {
                 Attempted::Ran(ran) => return Ok(ran),
@@ -586,6 +596,7 @@ impl Exchange<'_> {
         health.failed(failure, clock.now(), clock.unix_ms());
     }
 
+    #[expect(clippy::too_many_arguments, reason = "the state of one attempt, all of it used once")]
     async fn answer_locally<C: Client>(
         &self,
         client: &mut C,
@@ -637,9 +648,10 @@ impl Exchange<'_> {
 
 /// Whether `target` is one of the route's own, no fallback.
 fn is_own(table: &Table, route: &Route, target: &Target) -> bool {
-    route.targets.iter().any(|weighted| {
-        *table.targets[usize::from(weighted.target.0)].name == *target.name
-    })
+    route
+        .targets
+        .iter()
+        .any(|weighted| *table.targets[usize::from(weighted.target.0)].name == *target.name)
 }
 
 /// Only a lever can take every target from a route.

@@ -8,8 +8,8 @@ use super::{After, Answered, Attempted, Exchange, Failed, Interrupt, Ran, Stop, 
 use crate::exchange::attempts::Failure;
 use crate::exchange::facts::Outcome;
 use crate::exchange::forward;
-use crate::exchange::screen::{Screened, screen_whole};
 use crate::exchange::relay::{Broken, CallHold, Plan, Relay, Resume, Seen, whole};
+use crate::exchange::screen::{Screened, screen_whole};
 use crate::id::LeverId;
 use crate::proxy::answer;
 use crate::proxy::client::{Client, Framing};
@@ -225,8 +225,7 @@ impl Exchange<'_> {
     ) -> Attempted {
         let Held { dialect, coding, status, mut headers, has_next } = held;
         let source = asking.dialect.unwrap_or(dialect);
-        let is_edited =
-            source != dialect || !asking.killed.is_empty() || !asking.judges.is_empty();
+        let is_edited = source != dialect || !asking.killed.is_empty() || !asking.judges.is_empty();
         let mut body = Vec::new();
         let mut first_byte = None;
         loop {
@@ -309,8 +308,7 @@ impl Exchange<'_> {
                 Ok(edited) => edited,
                 Err(refusal) => return Attempted::Stop(refusal.into()),
             };
-            let Screened { body: left, found } =
-                screen_whole(&asking.judges, dialect, &body);
+            let Screened { body: left, found } = screen_whole(&asking.judges, dialect, &body);
             let refusal = found.is_cut().then(|| blocked(&found, "answer"));
             let goes_on = found.is_reroute() && has_next;
             let left = match left {
@@ -458,10 +456,9 @@ impl Exchange<'_> {
                 headers.push((answer::name::LEVER, answer::value(&lever.to_string())));
             }
         }
-        if let Some(facts) = &book.facts {
-            if let Some(verdict) = facts.found.verdict() {
-                headers.push((answer::name::VERDICT, HeaderValue::from_static(verdict.name())));
-            }
+        let verdict = book.facts.as_ref().and_then(|facts| facts.found.verdict());
+        if let Some(verdict) = verdict {
+            headers.push((answer::name::VERDICT, HeaderValue::from_static(verdict.name())));
         }
         if !losses.is_empty() {
             headers.push((answer::name::LOSS, answer::value(&losses.to_string())));
@@ -495,11 +492,7 @@ impl Exchange<'_> {
                 lever = by;
                 (Outcome::Torn, After::Answered)
             }
-            End::Unusable(refusal) => {
-                fault = Some(refusal.message.to_string());
-                (Outcome::Torn, After::Answered)
-            }
-            End::Blocked(refusal) | End::Ruled(refusal) => {
+            End::Unusable(refusal) | End::Blocked(refusal) | End::Ruled(refusal) => {
                 fault = Some(refusal.message.to_string());
                 (Outcome::Torn, After::Answered)
             }

@@ -3,11 +3,11 @@
 //! Nothing in a pack is filled in from outside: `${` is what some rules look for.
 
 use super::{integer, list, too_many};
+use crate::filter::linear::Model;
 use crate::filter::{
     Action, Case as Letters, Channels, Check, Kind, OnOverflow, Pattern, Redaction, Rule, Span, Sum,
 };
 use crate::table::reader::{Reader, Section, Text, Value, shown};
-use crate::filter::linear::Model;
 use crate::table::rules::{
     Case, Demote, Expect, Mode, ModelPart, OnError, Pack, PackRule, Trip, TripScope,
 };
@@ -29,8 +29,20 @@ pub(crate) const RULE: &[&str] = &[
 ];
 /// Keys of `match`.
 pub(crate) const LOOKS_FOR: &[&str] = &[
-    "regex", "literal", "literal_file", "words", "words_file", "span", "detect", "model", "any", "bits",
-    "mixed", "unless", "above", "case",
+    "regex",
+    "literal",
+    "literal_file",
+    "words",
+    "words_file",
+    "span",
+    "detect",
+    "model",
+    "any",
+    "bits",
+    "mixed",
+    "unless",
+    "above",
+    "case",
 ];
 /// Keys of `span`.
 pub(crate) const SPAN: &[&str] = &["open", "close", "max", "on_overflow"];
@@ -66,11 +78,8 @@ const REDACTIONS: &[(&str, Redaction)] = &[
     ("hash", Redaction::Hash),
     ("keep-last-4", Redaction::KeepLast4),
 ];
-const OVERFLOWS: &[(&str, OnOverflow)] = &[
-    ("release", OnOverflow::Release),
-    ("cut", OnOverflow::Block),
-    ("redact", OnOverflow::Redact),
-];
+const OVERFLOWS: &[(&str, OnOverflow)] =
+    &[("release", OnOverflow::Release), ("cut", OnOverflow::Block), ("redact", OnOverflow::Redact)];
 const ON_ERROR: &[(&str, OnError)] = &[("cut", OnError::Cut), ("pass", OnError::Pass)];
 const TRIPS: &[(&str, TripScope)] = &[
     ("kill agent", TripScope::Agent),
@@ -241,10 +250,7 @@ impl PackReader<'_, '_> {
             return Channels::NONE;
         };
         let texts = self.words(value, "channels");
-        texts
-            .into_iter()
-            .filter_map(|text| self.reader.word(&text, "channels", &words))
-            .collect()
+        texts.into_iter().filter_map(|text| self.reader.word(&text, "channels", &words)).collect()
     }
 
     fn looks_for(&mut self, section: &Section<'_, '_>) -> Vec<Looked> {
@@ -287,8 +293,7 @@ impl PackReader<'_, '_> {
     /// A pattern with the case of letters that its form has: words are the same in any case.
     fn bare_pattern(&mut self, section: &Section<'_, '_>) -> Option<Looked> {
         let check = self.check(section);
-        let forms =
-            ["regex", "literal", "literal_file", "words", "words_file", "span", "model"];
+        let forms = ["regex", "literal", "literal_file", "words", "words_file", "span", "model"];
         let given: Vec<&str> =
             forms.into_iter().filter(|form| section.get(form).is_some()).collect();
         let Some(&form) = given.first() else {
@@ -335,11 +340,8 @@ impl PackReader<'_, '_> {
                 let places =
                     texts.iter().map(|text| self.placed(text.span.clone(), &text.value)).collect();
                 let texts = texts.into_iter().map(|text| text.value).collect();
-                let pattern = if form == "words" {
-                    Pattern::Words(texts)
-                } else {
-                    Pattern::Literals(texts)
-                };
+                let pattern =
+                    if form == "words" { Pattern::Words(texts) } else { Pattern::Literals(texts) };
                 Some(Looked::Pattern(pattern, places, Letters::Any))
             }
             "words_file" | "literal_file" => self.list_file(form, value),
@@ -376,11 +378,8 @@ impl PackReader<'_, '_> {
             .collect();
         let at = Placed { span: text.span, is_exact: false };
         let places = vec![at; words.len()];
-        let pattern = if form == "words_file" {
-            Pattern::Words(words)
-        } else {
-            Pattern::Literals(words)
-        };
+        let pattern =
+            if form == "words_file" { Pattern::Words(words) } else { Pattern::Literals(words) };
         Some(Looked::Pattern(pattern, places, Letters::Any))
     }
 
@@ -441,7 +440,8 @@ impl PackReader<'_, '_> {
         section: &Section<'_, '_>,
         channels: Channels,
     ) -> Vec<(Action, Channels)> {
-        let redaction = section.get("redact").and_then(|value| self.reader.verbatim(value, "redact"));
+        let redaction =
+            section.get("redact").and_then(|value| self.reader.verbatim(value, "redact"));
         let redaction = redaction
             .and_then(|text| self.reader.word(&text, "redact", REDACTIONS))
             .unwrap_or(Redaction::Marker);
@@ -495,7 +495,8 @@ impl PackReader<'_, '_> {
         };
         if actions.iter().any(is_wrong) {
             let message = "what is redacted in `tool_arguments` would run as another call";
-            let help = "say `action = { default = \"redact\", tool_arguments = \"cut\" }`, or \"flag\"";
+            let help =
+                "say `action = { default = \"redact\", tool_arguments = \"cut\" }`, or \"flag\"";
             let help = Some(help.to_owned());
             self.reader.report(codes::BAD_RULE, section.key_span("action"), message, help);
         }
@@ -531,7 +532,8 @@ impl PackReader<'_, '_> {
     fn demote(&mut self, value: &Value<'_>) -> Option<Demote> {
         let section = self.reader.section(value, "`demote`", DEMOTE)?;
         let above = self.required(&section, "above", "above = \"2%\"")?;
-        let share = above.value.strip_suffix('%').and_then(|share| share.trim().parse::<f64>().ok());
+        let share =
+            above.value.strip_suffix('%').and_then(|share| share.trim().parse::<f64>().ok());
         let Some(share) = share.filter(|share| (0.0..=100.0).contains(share)) else {
             let message = "`above` is a share such as \"2%\"";
             self.reader.report(codes::OUT_OF_RANGE, above.span, message, None);

@@ -231,11 +231,7 @@ impl Levers {
 
     /// The same, where `before` was compiled against the same routes: rules of levers that stand
     /// in both are not compiled again, so that pulling one takes as long as that one takes.
-    pub fn compile_after(
-        mut levers: Vec<Arc<Lever>>,
-        routes: &Routes,
-        before: &Levers,
-    ) -> Levers {
+    pub fn compile_after(mut levers: Vec<Arc<Lever>>, routes: &Routes, before: &Levers) -> Levers {
         levers.sort_by_key(|lever| lever.id);
         let mut compiled = Levers::default();
         for (place, lever) in levers.iter().enumerate() {
@@ -372,9 +368,12 @@ impl Levers {
             self.filters.candidates(subject, |place| {
                 let lever = &self.all[place as usize];
                 if lever.scope.covers(subject) {
-                    found.extend(self.books.iter().filter(|(of, _)| *of == place).map(
-                        |(_, books)| Filter { lever: lever.id, books: books.clone() },
-                    ));
+                    found.extend(
+                        self.books
+                            .iter()
+                            .filter(|(of, _)| *of == place)
+                            .map(|(_, books)| Filter { lever: lever.id, books: books.clone() }),
+                    );
                 }
             });
             found.sort_by_key(|filter| filter.lever);

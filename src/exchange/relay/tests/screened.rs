@@ -140,9 +140,10 @@ fn what_leaves_is_what_the_scanner_lets_go() {
         let mut hide = rule("hide", Looked::Literals(words), Action::Redact(Redaction::Marker));
         let mut wait = rule("wait", Looked::Literals(longer), Action::Redact(Redaction::Marker));
         for rule in [&mut hide, &mut wait] {
-            rule.channels = [Kind::Answer, Kind::Reasoning, Kind::Refusal, Kind::Citation, Kind::Other]
-                .into_iter()
-                .collect();
+            rule.channels =
+                [Kind::Answer, Kind::Reasoning, Kind::Refusal, Kind::Citation, Kind::Other]
+                    .into_iter()
+                    .collect();
         }
         let judges = [judge(&[hide, wait])];
         let plan = screened(dialect, &judges);
@@ -251,7 +252,8 @@ fn a_hidden_word_leaves_in_no_frame() {
         if word.len() < 6 || !is_one_answer(&bytes) {
             continue;
         }
-        let hide = rule("hide", Looked::Literals(vec![word.clone()]), Action::Redact(Redaction::Marker));
+        let hide =
+            rule("hide", Looked::Literals(vec![word.clone()]), Action::Redact(Redaction::Marker));
         let judges = [judge(&[hide])];
         let (out, _) = run(&screened(dialect, &judges), &bytes, bytes.len());
         let mut all = String::new();

@@ -29,9 +29,7 @@ fn recovered(text: &str, plain: &str) -> Option<ViewKind> {
         text.chars().collect::<Vec<_>>().chunks(3).map(|chars| chars.iter().collect()).collect();
     let whole = Whole::of(pieces.iter().map(String::as_str));
     let plain = fold_rule_text(plain).to_ascii_lowercase();
-    ViewKind::ALL
-        .into_iter()
-        .find(|kind| whole.text(*kind).to_ascii_lowercase().contains(&plain))
+    ViewKind::ALL.into_iter().find(|kind| whole.text(*kind).to_ascii_lowercase().contains(&plain))
 }
 
 /// Techniques that the fold does not claim, and who does.
@@ -90,19 +88,25 @@ type Write = fn(&str) -> String;
 /// Other spellings of the same texts.
 const WRITTEN: &[(&str, Write)] = &[
     ("full width", |text| shift(text, |ch| if ch == ' ' { 0x3000 } else { ch as u32 + 0xFEE0 })),
-    ("bold letters", |text| shift(text, |ch| match ch {
-        'a'..='z' => ch as u32 - 'a' as u32 + 0x1D41A,
-        'A'..='Z' => ch as u32 - 'A' as u32 + 0x1D400,
-        _ => ch as u32,
-    })),
-    ("circled letters", |text| shift(text, |ch| match ch {
-        'a'..='z' => ch as u32 - 'a' as u32 + 0x24D0,
-        'A'..='Z' => ch as u32 - 'A' as u32 + 0x1F150,
-        _ => ch as u32,
-    })),
+    ("bold letters", |text| {
+        shift(text, |ch| match ch {
+            'a'..='z' => ch as u32 - 'a' as u32 + 0x1D41A,
+            'A'..='Z' => ch as u32 - 'A' as u32 + 0x1D400,
+            _ => ch as u32,
+        })
+    }),
+    ("circled letters", |text| {
+        shift(text, |ch| match ch {
+            'a'..='z' => ch as u32 - 'a' as u32 + 0x24D0,
+            'A'..='Z' => ch as u32 - 'A' as u32 + 0x1F150,
+            _ => ch as u32,
+        })
+    }),
     ("accents", |text| text.chars().flat_map(|ch| [ch, '\u{301}', '\u{325}', '\u{338}']).collect()),
     ("tag characters", |text| {
-        let hidden = shift(&text.chars().filter(char::is_ascii).collect::<String>(), |ch| ch as u32 + 0xE_0000);
+        let hidden = shift(&text.chars().filter(char::is_ascii).collect::<String>(), |ch| {
+            ch as u32 + 0xE_0000
+        });
         format!("Hello.{hidden}")
     }),
     ("selectors as bytes", |text| {
@@ -111,7 +115,9 @@ const WRITTEN: &[(&str, Write)] = &[
     ("bidi controls", |text| text.chars().flat_map(|ch| ['\u{202E}', ch, '\u{202C}']).collect()),
     ("entities, decimal", |text| text.chars().map(|ch| format!("&#{};", ch as u32)).collect()),
     ("entities, hex, bare", |text| text.chars().map(|ch| format!("&#x{:x}", ch as u32)).collect()),
-    ("entities of entities", |text| text.chars().map(|ch| format!("&amp;#{};", ch as u32)).collect()),
+    ("entities of entities", |text| {
+        text.chars().map(|ch| format!("&amp;#{};", ch as u32)).collect()
+    }),
     ("percent", |text| text.bytes().map(|byte| format!("%{byte:02X}")).collect()),
     ("percent of percent", |text| text.bytes().map(|byte| format!("%25{byte:02X}")).collect()),
     (r"\x", |text| text.bytes().map(|byte| format!("\\x{byte:02x}")).collect()),
@@ -121,18 +127,40 @@ const WRITTEN: &[(&str, Write)] = &[
     ("hex pairs", |text| text.bytes().map(|byte| format!("{byte:02X} ")).collect()),
     ("hex array", |text| text.bytes().map(|byte| format!("0x{byte:02x}, ")).collect()),
     ("letters with dots", |text| {
-        text.split(' ').map(|word| word.chars().map(String::from).collect::<Vec<_>>().join(" ")).collect::<Vec<_>>().join("  ")
+        text.split(' ')
+            .map(|word| word.chars().map(String::from).collect::<Vec<_>>().join(" "))
+            .collect::<Vec<_>>()
+            .join("  ")
     }),
     ("greek and cyrillic", |text| {
-        text.chars().map(|ch| match ch {
-            'a' => 'а', 'c' => 'с', 'e' => 'е', 'o' => 'ο', 'p' => 'р', 'i' => 'і', 'v' => 'ν', 'T' => 'Τ', 'W' => 'Ԝ', ch => ch,
-        }).collect()
+        text.chars()
+            .map(|ch| match ch {
+                'a' => 'а',
+                'c' => 'с',
+                'e' => 'е',
+                'o' => 'ο',
+                'p' => 'р',
+                'i' => 'і',
+                'v' => 'ν',
+                'T' => 'Τ',
+                'W' => 'Ԝ',
+                ch => ch,
+            })
+            .collect()
     }),
 ];
 
 fn shift(text: &str, to: fn(char) -> u32) -> String {
     text.chars()
-        .map(|ch| if ch.is_ascii_graphic() || ch == ' ' { char::from_u32(to(ch)).unwrap() } else { ch })
+        .map(
+            |ch| {
+                if ch.is_ascii_graphic() || ch == ' ' {
+                    char::from_u32(to(ch)).unwrap()
+                } else {
+                    ch
+                }
+            },
+        )
         .collect()
 }
 
@@ -142,7 +170,9 @@ fn letters(text: &str) -> impl Iterator<Item = char> + '_ {
 
 #[test]
 fn benign_text_stays_what_it_is() {
-    let mut table = String::from("| file | texts | letters beyond ASCII | taken for Latin | decoded bytes |\n|---|---|---|---|---|\n");
+    let mut table = String::from(
+        "| file | texts | letters beyond ASCII | taken for Latin | decoded bytes |\n|---|---|---|---|---|\n",
+    );
     let mut changed: BTreeMap<String, u32> = BTreeMap::new();
     let mut worst: (f64, String) = (0.0, String::new());
     for entry in std::fs::read_dir(folder().join("benign")).unwrap() {
@@ -150,8 +180,12 @@ fn benign_text_stays_what_it_is() {
         let (mut texts, mut beyond, mut taken, mut decoded) = (0u32, 0u32, 0u32, 0);
         for row in rows(&format!("benign/{name}")) {
             let text = word(&row, "text");
-            let pieces: Vec<String> =
-                text.chars().collect::<Vec<_>>().chunks(4).map(|chars| chars.iter().collect()).collect();
+            let pieces: Vec<String> = text
+                .chars()
+                .collect::<Vec<_>>()
+                .chunks(4)
+                .map(|chars| chars.iter().collect())
+                .collect();
             let whole = Whole::of(pieces.iter().map(String::as_str));
             texts += 1;
             beyond += letters(text).count() as u32;
@@ -179,10 +213,9 @@ fn benign_text_stays_what_it_is() {
 
 #[test]
 fn robustness_strings_fold_without_harm() {
-    let letters = std::fs::read_to_string(
-        folder().join("attacks/better_profanity_alphabetic_unicode.json"),
-    )
-    .unwrap();
+    let letters =
+        std::fs::read_to_string(folder().join("attacks/better_profanity_alphabetic_unicode.json"))
+            .unwrap();
     let letters: Vec<String> = serde_json::from_str(&letters).unwrap();
     let mut to_ascii = 0;
     for letter in &letters {

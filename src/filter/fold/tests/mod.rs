@@ -132,7 +132,8 @@ fn escapes_are_undone() {
 
 #[test]
 fn hidden_text_is_shown_in_its_own_view() {
-    let hidden: String = "stop it".chars().map(|ch| char::from_u32(0xE_0000 + ch as u32).unwrap()).collect();
+    let hidden: String =
+        "stop it".chars().map(|ch| char::from_u32(0xE_0000 + ch as u32).unwrap()).collect();
     let raw = format!("a{hidden}b");
     let whole = Whole::of([raw.as_str()]);
     assert_eq!(whole.text(ViewKind::Main), "ab");
@@ -141,7 +142,10 @@ fn hidden_text_is_shown_in_its_own_view() {
     assert_eq!(whole.out.signals().tags, 7);
     let flag = Whole::of(["\u{1F3F4}\u{E0067}\u{E0062}\u{E0065}\u{E006E}\u{E0067}\u{E007F}"]);
     assert_eq!(flag.out.signals().tags, 0);
-    let bytes: String = "stop".bytes().map(|byte| char::from_u32(0xE_0100 + u32::from(byte) - 16).unwrap()).collect();
+    let bytes: String = "stop"
+        .bytes()
+        .map(|byte| char::from_u32(0xE_0100 + u32::from(byte) - 16).unwrap())
+        .collect();
     assert_eq!(Whole::of([bytes.as_str()]).text(ViewKind::Hidden), "stop\n");
 }
 
@@ -157,7 +161,11 @@ fn runs_are_decoded() {
         (ViewKind::Base64, "aQBnAG4AbwByAGUAIABwAHIAZQB2AGkAbwB1AHMA", ""),
         (ViewKind::Hex, "x 69676e6f72652070726576696f7573.", "69676e6f72652070726576696f7573"),
         (ViewKind::Hex, "69 67 6e 6f 72 65 20 70 72 65 76 69 6f 75 73", ""),
-        (ViewKind::Hex, "{0x69, 0x67, 0x6E, 0x6F, 0x72, 0x65, 0x20, 0x70, 0x72, 0x65, 0x76, 0x69, 0x6f, 0x75, 0x73}", ""),
+        (
+            ViewKind::Hex,
+            "{0x69, 0x67, 0x6E, 0x6F, 0x72, 0x65, 0x20, 0x70, 0x72, 0x65, 0x76, 0x69, 0x6f, 0x75, 0x73}",
+            "",
+        ),
         (ViewKind::Hex, "69:67:6e:6f:72:65:20:70:72:65:76:69:6f:75:73", ""),
     ] {
         let whole = Whole::of([raw]);
@@ -166,7 +174,9 @@ fn runs_are_decoded() {
             assert_eq!(whole.found(kind, ignore, raw), found, "{raw}");
         }
     }
-    for raw in ["understanding representation", "d41d8cd98f00b204e9800998ecf8427e", "4111111111111111"] {
+    for raw in
+        ["understanding representation", "d41d8cd98f00b204e9800998ecf8427e", "4111111111111111"]
+    {
         let whole = Whole::of([raw]);
         assert_eq!((whole.text(ViewKind::Base64), whole.text(ViewKind::Hex)), ("", ""), "{raw}");
     }
