@@ -30,6 +30,7 @@ pub mod provider_error;
 pub mod refusal;
 pub mod request;
 mod retell;
+pub mod segments;
 mod splice;
 pub mod sse;
 mod template;

@@ -20,6 +20,7 @@ mod item;
 pub(super) mod prompt;
 mod request;
 mod scan;
+pub(super) mod segments;
 mod story;
 mod stream;
 #[cfg(test)]
