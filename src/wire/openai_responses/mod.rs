@@ -21,6 +21,7 @@ pub(super) mod prompt;
 mod request;
 pub(super) mod scan;
 pub(super) mod segments;
+pub(super) mod segments;
 mod story;
 mod stream;
 #[cfg(test)]
