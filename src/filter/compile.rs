@@ -4,6 +4,7 @@
 //! accepted here cannot misbehave later: no rule matches the empty text, none can keep text
 //! waiting beyond the limit, none outgrows its memory.
 
+use super::check::Check;
 use super::complaint::{Complaint, Reason, Severity};
 use super::cost::{Cost, Held, texts_held};
 use super::engine::{Engine, Lane, Ruleset};
@@ -136,13 +137,10 @@ impl Desk<'_> {
                 None => (None, Cost::default()),
             },
             Pattern::Detect(detector) => {
-                match self.expression(0, detector.candidate(), any_case, Some(*detector)) {
-                    Some(expression) => {
-                        let cost = Cost::of(&expression);
-                        (Some(Part::Match { expression, effect }), cost)
-                    }
-                    None => (None, Cost::default()),
-                }
+                self.checked(detector.candidate(), any_case, (*detector).into(), effect)
+            }
+            Pattern::Checked { expression, by } => {
+                self.checked(expression, any_case, by.clone(), effect)
             }
             Pattern::Span(span) => self.span(span, any_case, effect),
         };
@@ -238,14 +236,31 @@ impl Desk<'_> {
         (Some(Part::Span { opening, close, bytes_max, mode }), cost)
     }
 
+    /// Candidates that also pass a check.
+    fn checked(
+        &mut self,
+        pattern: &str,
+        any_case: bool,
+        check: Check,
+        effect: Effect,
+    ) -> (Option<Part>, Cost) {
+        match self.expression(0, pattern, any_case, Some(&Arc::new(check))) {
+            Some(expression) => {
+                let cost = Cost::of(&expression);
+                (Some(Part::Match { expression, effect }), cost)
+            }
+            None => (None, Cost::default()),
+        }
+    }
+
     fn build(
         &self,
         pattern: &str,
         any_case: bool,
-        detector: Option<super::Detector>,
+        check: Option<&Arc<Check>>,
     ) -> Result<Expression, Refused> {
         let Limits { hold_bytes_max, automaton_bytes_max, .. } = *self.limits;
-        expression(pattern, any_case, detector, u64::from(hold_bytes_max), automaton_bytes_max)
+        expression(pattern, any_case, check, u64::from(hold_bytes_max), automaton_bytes_max)
     }
 
     fn expression(
@@ -253,15 +268,15 @@ impl Desk<'_> {
         text: usize,
         pattern: &str,
         any_case: bool,
-        detector: Option<super::Detector>,
+        check: Option<&Arc<Check>>,
     ) -> Option<Expression> {
-        match self.build(pattern, any_case, detector) {
+        match self.build(pattern, any_case, check) {
             Ok(expression) => Some(expression),
             Err(refused) => {
                 let limits = *self.limits;
                 let works = move |form: &str| {
                     let desk = Desk { limits: &limits, complaints: Vec::new(), rule: 0 };
-                    desk.build(form, any_case, detector).is_ok()
+                    desk.build(form, any_case, check).is_ok()
                 };
                 self.refuse(text, pattern, refused, &works);
                 None
@@ -337,5 +352,6 @@ fn first_text(pattern: &Pattern) -> &str {
         Pattern::Regex(pattern) => pattern,
         Pattern::Span(span) => &span.open,
         Pattern::Detect(detector) => detector.candidate(),
+        Pattern::Checked { expression, .. } => expression,
     }
 }

@@ -240,7 +240,7 @@ fn iban(text: &str) -> bool {
 }
 
 /// Shannon entropy of the bytes, in bits each.
-fn entropy_bits(text: &str) -> f64 {
+pub(super) fn entropy_bits(text: &str) -> f64 {
     let mut counts = [0_u32; 256];
     for byte in text.bytes() {
         if let Some(count) = counts.get_mut(usize::from(byte)) {

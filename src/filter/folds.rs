@@ -249,8 +249,15 @@ impl Folds {
             }
             let view = self.out.view(side.kind);
             for (lane, place) in engine.lanes.iter().zip(&side.places) {
-                if (lane.holds || all) && place.live < view.end() {
+                if !(lane.holds || all) {
+                    continue;
+                }
+                if place.live < view.end() {
                     live = live.min(view.raw_start(place.live));
+                }
+                // What folds to nothing is hidden in a span, and is text behind it.
+                if place.is_in_span() {
+                    live = live.min(view.raw_end(view.end()));
                 }
             }
         }

@@ -40,6 +40,7 @@
 //! assert_eq!(sent, "Use [redacted:key], please");
 //! ```
 
+mod check;
 mod compile;
 mod complaint;
 mod cost;
@@ -50,6 +51,7 @@ mod engine;
 pub mod fold;
 mod folds;
 mod kind;
+pub mod linear;
 mod machine;
 mod release;
 mod rule;
@@ -60,6 +62,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 
+pub use check::{Check, Sum};
 pub use compile::{compile, compile_within};
 pub use complaint::{Complaint, Reason, Severity};
 pub use cost::{Cost, Held};

@@ -3,6 +3,7 @@
 //! Nothing here knows how a pack is written down, and nothing here is checked yet: `compile`
 //! turns rules into a ruleset, or says what is wrong with each.
 
+use super::check::Check;
 use super::detect::Detector;
 use super::fold::Wanted;
 use super::kind::Channels;
@@ -39,6 +40,14 @@ pub enum Pattern {
     Span(Span),
     /// A candidate that also passes a check, such as a checksum.
     Detect(Detector),
+    /// What an expression of the rule's own finds and that also passes a check. Every candidate
+    /// needs a longest form.
+    Checked {
+        /// The expression of its candidates.
+        expression: String,
+        /// The check.
+        by: Check,
+    },
 }
 
 /// A stretch from an opening to the nearest closing after it.

@@ -80,6 +80,9 @@ fn keys(rule: &Rule) -> Vec<(usize, (u8, String), usize)> {
         Pattern::Words(list) => texts(1, list),
         Pattern::Regex(pattern) => vec![(0, (2, pattern.clone()), pattern.len())],
         Pattern::Detect(detector) => vec![(0, (3, detector.name().to_owned()), 0)],
+        Pattern::Checked { expression, by } => {
+            vec![(0, (4, format!("{by:?} {expression}")), expression.len())]
+        }
         Pattern::Span(_) => Vec::new(),
     }
 }

@@ -29,6 +29,7 @@ pub mod prompt;
 pub mod provider_error;
 pub mod refusal;
 pub mod request;
+pub mod reframe;
 mod retell;
 mod splice;
 pub mod sse;

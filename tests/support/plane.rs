@@ -135,6 +135,8 @@ pub fn facts(id: u128) -> Facts {
         stop: None,
         usage: Counts::default(),
         lever: None,
+        is_judged: false,
+        found: firedoor::exchange::screen::Found::default(),
         losses: firedoor::wire::loss::Losses::default(),
         seams: vec![],
         cost_micro_usd: None,

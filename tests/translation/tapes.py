@@ -26,7 +26,29 @@ LEFT_OUT = {
     "n>1", "audio", "error-object-in-stream", "error-event", "error-object", "not-json", "legacy-function-call", "completion-text",
     "gem-no-content", "gem-prompt-feedback", "gem-finish:UNEXPECTED_TOOL_CALL", "finish:eos", "gem:toolCall",
 }
-WANTED = ("text", "reasoning", "one call", "calls at once", "text and call", "cut at the length", "filtered")
+WANTED = ("text", "reasoning", "one call", "calls at once", "two tools", "text and call", "cut at the length", "filtered")
+PARTS = [
+    {"text": "Both now."}, {"functionCall": {"name": "weather", "args": {"city": "Paris"}}},
+    {"functionCall": {"name": "clock", "args": {"city": "Oslo"}}}]
+USAGE = {"promptTokenCount": 7, "candidatesTokenCount": 9, "totalTokenCount": 16}
+
+
+def candidate(parts, **more):
+    return {"candidates": [{"index": 0, "content": {"role": "model", "parts": parts}, **more}], "modelVersion": "m", "responseId": "r-1"}
+
+
+# Answers with calls to two tools, where nobody recorded one: a body, or the events of a stream.
+UNRECORDED = {
+    "gemini": [
+        candidate(PARTS, finishReason="STOP") | {"usageMetadata": USAGE},
+        [candidate(PARTS[:1]), candidate(PARTS[1:]), candidate([], finishReason="STOP") | {"usageMetadata": USAGE}]],
+    "bedrock": [{
+        "output": {"message": {"role": "assistant", "content": [
+            {"text": "Both now."}, {"toolUse": {"toolUseId": "tooluse_1", "name": "weather", "input": {"city": "Paris"}}},
+            {"toolUse": {"toolUseId": "tooluse_2", "name": "clock", "input": {"city": "Oslo"}}}]}},
+        "stopReason": "tool_use", "usage": {"inputTokens": 7, "outputTokens": 9, "totalTokens": 16}, "metrics": {"latencyMs": 5},
+    }],
+}
 
 
 @dataclasses.dataclass
@@ -74,7 +96,7 @@ def what_is_in(told):
     if told.stop == "filter":
         return "filtered"
     if len(told.calls) > 1:
-        return "calls at once"
+        return "two tools" if len({name for name, _ in told.calls}) > 1 else "calls at once"
     if told.calls:
         return "text and call" if told.text.strip() else "one call"
     return "reasoning" if told.reasoning else "text"
@@ -107,6 +129,15 @@ def choose(dialect, provider):
         if full.get((kind, has), 0) < OF_EACH:
             full[kind, has] = full.get((kind, has), 0) + 1
             yield Tape(dialect, meta["id"], kind, has, play, told)
+    for answer in UNRECORDED.get(dialect, []):
+        is_stream = isinstance(answer, list)
+        play = upstream.Play.whole(answer)
+        if is_stream:
+            events = [f"data: {json.dumps(event)}\n\n".encode() for event in answer]
+            play = upstream.Play(200, "text/event-stream", events, is_stream=True)
+        kind, how = ("stream", "stream") if is_stream else ("unary", "whole")
+        told = callers.ASK[dialect](provider.address, provider.stage(f"{dialect}-direct-{kind}", play), how)
+        yield Tape(dialect, "unrecorded", kind, what_is_in(told), play, told)
 
 
 def errors(dialect):

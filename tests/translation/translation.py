@@ -49,6 +49,7 @@ class Stage(theatre.Stage):
         self.provider = upstream.Upstream().__enter__()
         self.gateways = {"open": theatre.Gateway(routes(self.provider.address))}
         self.addresses = {"open": self.gateways["open"].address}
+        self.shell = theatre.Shell(self.gateways["open"])
         self.open_taps()
         self.numbers = itertools.count()
         self.failing = {source: itertools.count() for source in tapes.PROVIDERS}

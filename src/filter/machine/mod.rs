@@ -157,6 +157,11 @@ impl Place {
         }
     }
 
+    /// Is a span open?
+    pub(crate) fn is_in_span(&self) -> bool {
+        self.regexes.as_ref().is_some_and(|follow| !follow.spans.is_empty())
+    }
+
     /// Do two places mean the same for what comes, given how far each text was read, if the kept
     /// texts are the same? May say no where they do.
     pub(crate) fn equals(&self, other: &Self, end: u64, other_end: u64) -> bool {

@@ -9,7 +9,7 @@ use super::span::{Mode, SpanRule};
 use super::syntax::{Open, Unread, parse};
 use super::threads::Anchor;
 use super::{Effect, Machine};
-use crate::filter::detect::Detector;
+use crate::filter::check::Check;
 use crate::filter::sample::{ENGLISH, hostile};
 use regex_automata::dfa::{Automaton, StartKind, dense};
 use regex_automata::hybrid::dfa as lazy;
@@ -46,7 +46,7 @@ pub(crate) enum Use {
     /// Threads, from the first match on.
     Threads(Arc<Anchor>),
     /// Finding the starts of candidates.
-    Candidates(Detector, Arc<dense::DFA<Vec<u32>>>),
+    Candidates(Arc<Check>, Arc<dense::DFA<Vec<u32>>>),
 }
 
 /// Why an expression cannot be used.
@@ -117,7 +117,7 @@ fn lazy_of(hirs: &[&Hir], reverse: bool) -> Result<lazy::DFA, Refused> {
 pub(crate) fn expression(
     pattern: &str,
     any_case: bool,
-    detector: Option<Detector>,
+    check: Option<&Arc<Check>>,
     bytes_max: u64,
     automaton_bytes_max: usize,
 ) -> Result<Expression, Refused> {
@@ -132,15 +132,15 @@ pub(crate) fn expression(
         return Err(Refused::Never);
     }
     // A candidate that failed may pass once it is longer, so it counts as undecided to its end.
-    let waits = if detector.is_some() { shape.longest } else { shape.gap };
+    let waits = if check.is_some() { shape.longest } else { shape.gap };
     let Some(waits) = waits else { return Err(Refused::Unbounded(parsed.unbounded)) };
     if waits > bytes_max {
         return Err(Refused::TooLong(waits));
     }
-    let (prefixes, use_as, memory_bytes) = if let Some(detector) = detector {
+    let (prefixes, use_as, memory_bytes) = if let Some(check) = check {
         let reversed = dense_of(&hir, StartKind::Anchored, true, automaton_bytes_max)?;
         let memory_bytes = reversed.memory_usage();
-        (prefixes(&hir), Use::Candidates(detector, Arc::new(reversed)), memory_bytes)
+        (prefixes(&hir), Use::Candidates(Arc::clone(check), Arc::new(reversed)), memory_bytes)
     } else {
         let memory_bytes = dfa.memory_usage();
         let mut dead_ends = shape.dead_ends.clone();
@@ -246,9 +246,9 @@ pub(crate) fn machine(parts: &[(u32, &Part)]) -> Option<Machine> {
                 expression,
                 match &expression.use_as {
                     Use::Threads(anchor) => Role::Match { effect: *effect, anchor: anchor.clone() },
-                    Use::Candidates(detector, reversed) => Role::Candidate {
+                    Use::Candidates(check, reversed) => Role::Candidate {
                         effect: *effect,
-                        detector: *detector,
+                        check: Arc::clone(check),
                         reversed: reversed.clone(),
                     },
                 },

@@ -20,7 +20,7 @@
 use super::span::{OpenSpans, SpanRule};
 use super::threads::{Anchor, Threads};
 use super::{Effect, Hay, Hit, New, Unjudged};
-use crate::filter::detect::Detector;
+use crate::filter::check::Check;
 use regex_automata::dfa::dense;
 use regex_automata::hybrid::{LazyStateID, dfa as lazy};
 use regex_automata::util::start;
@@ -37,7 +37,7 @@ pub(crate) enum Role {
     /// A match opens a span, by its index.
     Open { span: u32, anchor: Arc<Anchor> },
     /// A match is a candidate.
-    Candidate { effect: Effect, detector: Detector, reversed: Arc<dense::DFA<Vec<u32>>> },
+    Candidate { effect: Effect, check: Arc<Check>, reversed: Arc<dense::DFA<Vec<u32>>> },
 }
 
 /// One expression.
@@ -140,6 +140,7 @@ impl Follow {
     pub(crate) fn shift(&mut self, by: u64) {
         self.awake.iter_mut().for_each(|awake| awake.1.shift(by));
         self.spans.iter_mut().for_each(|open| open.shift(by));
+        self.hints.iter_mut().flatten().for_each(|hint| hint.at = hint.at.wrapping_add(by));
     }
 }
 

@@ -4,7 +4,7 @@ use super::regexes::{Follow, Item, Regexes, Role};
 use super::span::{OpenSpans, Opening};
 use super::threads::{Anchor, Threads};
 use super::{Effect, Hay, Hit, New};
-use crate::filter::detect::Detector;
+use crate::filter::check::Check;
 use regex_automata::Anchored;
 use regex_automata::dfa::{Automaton, dense};
 use regex_automata::util::start;
@@ -13,6 +13,8 @@ use smallvec::SmallVec;
 /// Where matches go: confirmed ones, and openings of spans.
 struct Found<'h> {
     hits: &'h mut Vec<Hit>,
+    /// Those before are of other views, whose positions mean something else.
+    others: usize,
     openings: Vec<Opening>,
 }
 
@@ -27,7 +29,8 @@ impl Regexes {
         hits: &mut Vec<Hit>,
     ) {
         let New { hay, from, last } = new;
-        let mut found = Found { hits, openings: Vec::new() };
+        let others = hits.len();
+        let mut found = Found { hits, others, openings: Vec::new() };
         // How far each rule was followed here: where it stopped early, nothing was alive.
         let mut followed: SmallVec<[(u32, u64); 4]> = SmallVec::new();
         follow.awake.retain_mut(|(index, threads)| {
@@ -39,8 +42,8 @@ impl Regexes {
         for (index, ended) in ends {
             let Some(item) = self.items.get(*index as usize) else { continue };
             let anchor = match &item.role {
-                Role::Candidate { effect, detector, reversed } => {
-                    if let Some(start) = passing(reversed, *detector, hay, keep, *ended) {
+                Role::Candidate { effect, check, reversed } => {
+                    if let Some(start) = passing(reversed, check, hay, keep, *ended) {
                         found.add(item.rule, *effect, hay, start, *ended);
                     }
                     continue;
@@ -68,7 +71,7 @@ impl Regexes {
         if last {
             follow.awake.clear();
         }
-        let Found { hits, openings } = found;
+        let Found { hits, openings, .. } = found;
         self.follow_spans(openings, follow, new, hits);
     }
 
@@ -111,7 +114,8 @@ impl Found<'_> {
 
     fn add(&mut self, rule: u32, effect: Effect, hay: Hay<'_>, start: u64, end: u64) {
         // A match that grows by a byte at a time is one hit.
-        let grown = self.hits.last_mut().filter(|hit| {
+        let mine = self.hits.get_mut(self.others..).and_then(<[Hit]>::last_mut);
+        let grown = mine.filter(|hit| {
             effect != Effect::Stop
                 && (hit.rule, hit.effect) == (rule, effect)
                 && hit.start <= start
@@ -178,7 +182,7 @@ fn replay(
 /// The earliest start of a candidate that ends at `end` and passes.
 fn passing(
     reversed: &dense::DFA<Vec<u32>>,
-    detector: Detector,
+    check: &Check,
     hay: Hay<'_>,
     keep: u64,
     end: u64,
@@ -205,7 +209,7 @@ fn passing(
     }
     let passes = |start: &u64| {
         let text = std::str::from_utf8(hay.slice(*start, end)).unwrap_or_default();
-        detector.passes(text)
+        check.passes(text)
     };
     starts.into_iter().rev().find(passes)
 }

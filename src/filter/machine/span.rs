@@ -126,10 +126,13 @@ impl OpenSpans {
         }
     }
 
-    /// What is hidden up to `end` and was not reported yet.
+    /// What is hidden up to `end` and was not reported yet. It overlaps what was reported by a
+    /// byte, so that nothing that a fold leaves out stays between.
     fn hidden(&self, rule: &SpanRule, end: u64, overflow: bool) -> Hit {
-        let at = if self.reported == self.first { self.at } else { self.at.max(end) };
-        let (start, effect) = (self.reported.min(end), Effect::Hide);
+        let fresh = self.reported == self.first;
+        let at = if fresh { self.at } else { self.at.max(end) };
+        let start = if fresh { self.first } else { self.reported.wrapping_sub(1).min(end) };
+        let effect = Effect::Hide;
         Hit { rule: rule.rule, start, end, at, effect, overflow }
     }
 

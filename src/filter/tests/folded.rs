@@ -71,6 +71,31 @@ fn joined_letters_are_only_told() {
     }
 }
 
+/// The places that the main view took over once kept the raw text's hints, by whose positions
+/// another state was read.
+#[test]
+fn a_view_that_parts_again_and_again_reads_its_own_states() {
+    let span = Span {
+        open: "<a".into(),
+        close: "b>".into(),
+        bytes_max: 9,
+        on_overflow: OnOverflow::Redact,
+    };
+    let set = compiled(&[redact(Pattern::Span(span))]);
+    let pieces = ["\u{200b} >>", "é", "<&#97;&"];
+    let sent = drive(&set, &mut Cache::default(), &pieces);
+    assert_eq!(sent.text, "\u{200b} >>é[0]");
+}
+
+/// A hit of one view once grew by a hit of another, whose positions followed by chance.
+#[test]
+fn hits_of_different_views_stay_apart() {
+    let set = compiled(&[rule(regex("[^a]c"), Action::Flag)]);
+    let sent = drive(&set, &mut Cache::default(), &["<c YWJjYWIgYWJjYWIgYWI="]);
+    let found: Vec<_> = sent.findings.iter().map(|f| (f.start, f.end)).collect();
+    assert_eq!(found, [(0, 2), (3, 7), (11, 15)]);
+}
+
 /// What an ended run left open was once held until there was another run.
 #[test]
 fn an_ended_run_holds_nothing() {
@@ -177,6 +202,9 @@ proptest! {
         let mut cache = Cache::default();
         let plain: Sent = drive(&raw, &mut cache, &chars(&text));
         let folded = drive(&compiled(&rules), &mut cache, &chars(&text));
+        if folded.stop.is_some() {
+            return Ok(());
+        }
         for finding in &plain.findings {
             prop_assert!(
                 folded.findings.iter().any(|other| other.rule == finding.rule

@@ -2,11 +2,12 @@
 //! one, and from them what is released after every character.
 
 use crate::filter::machine::literal::is_letter;
-use crate::filter::{Action, Case, Finding, OnOverflow, Pattern, Rule, Span};
+use crate::filter::{Action, Case, Check, Finding, OnOverflow, Pattern, Rule, Span};
 use regex_automata::dfa::{Automaton, StartKind, dense};
 use regex_automata::nfa::thompson::pikevm::PikeVM;
 use regex_automata::util::start;
 use regex_automata::{Anchored, Input, MatchKind};
+use std::fmt::Write;
 
 #[derive(Clone, Copy, PartialEq)]
 enum Does {
@@ -158,15 +159,10 @@ impl Truth<'_> {
                 }
             }
             Pattern::Detect(detector) => {
-                for (start, end) in self.all(detector.candidate(), rule.case) {
-                    if detector.passes(&self.text[start..end]) {
-                        let at = self.confirmed(end);
-                        self.matches.push(Match { start, end, at, ..of });
-                    }
-                }
-                if holds {
-                    self.live.push(Self::automaton(detector.candidate(), rule.case));
-                }
+                self.checked(of, detector.candidate(), &(*detector).into(), rule.case, holds);
+            }
+            Pattern::Checked { expression, by } => {
+                self.checked(of, expression, by, rule.case, holds);
             }
             Pattern::Span(span) => {
                 self.span(of, span, rule.case);
@@ -174,6 +170,19 @@ impl Truth<'_> {
                     self.live.push(Self::automaton(&span.open, rule.case));
                 }
             }
+        }
+    }
+
+    /// Every candidate that passes, and what may still become one.
+    fn checked(&mut self, of: Match, expression: &str, check: &Check, case: Case, holds: bool) {
+        for (start, end) in self.all(expression, case) {
+            if check.passes(&self.text[start..end]) {
+                let at = self.confirmed(end);
+                self.matches.push(Match { start, end, at, ..of });
+            }
+        }
+        if holds {
+            self.live.push(Self::automaton(expression, case));
         }
     }
 
@@ -329,7 +338,7 @@ pub(super) fn oracle(rules: &[Rule], text: &str) -> Expected {
         } else if place == 0 || !mask[place - 1] {
             let first = hiding.iter().filter(|found| found.start == place);
             let rule = first.map(|found| found.rule).min().unwrap();
-            out.push_str(&format!("[{rule}]"));
+            let _ = write!(out, "[{rule}]");
         }
     }
     Expected { text: out, stop, released, findings: findings(&truth, last) }

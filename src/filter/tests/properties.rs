@@ -137,7 +137,7 @@ fn text() -> impl Strategy<Value = String> {
 /// more than the definition, never less. At the two ends it is exact.
 fn inner_assertion(rule: &Rule) -> bool {
     let pattern = match &rule.pattern {
-        Pattern::Regex(pattern) => pattern,
+        Pattern::Regex(pattern) | Pattern::Checked { expression: pattern, .. } => pattern,
         Pattern::Span(span) => &span.open,
         Pattern::Literals(_) | Pattern::Words(_) | Pattern::Detect(_) => return false,
     };
@@ -274,7 +274,9 @@ fn plain_search(rules: &[Rule], text: &str, sent: &Sent) -> Result<(), TestCaseE
                     .map(|found| (found.start(), found.end()))
                     .collect()
             }
-            Pattern::Words(_) | Pattern::Span(_) | Pattern::Detect(_) => Vec::new(),
+            Pattern::Words(_) | Pattern::Span(_) | Pattern::Detect(_) | Pattern::Checked { .. } => {
+                Vec::new()
+            }
         };
         match rule.action {
             Action::Flag => {}

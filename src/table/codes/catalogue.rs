@@ -377,8 +377,8 @@ targets = [{ provider = "openai" }]
         code: super::UNKNOWN_PACK,
         severity: Severity::Error,
         title: "unknown pack",
-        explanation: "A route names a pack of rules that does not exist. This version has no packs \
-                     yet, and a route that believes itself guarded when it is not would be worse than \
+        explanation: "The file names a pack of rules that is neither built in nor in the folder of \
+                     packs: a route that believes itself guarded when it is not would be worse than \
                      an error.",
         wrong: r#"[providers.openai]
 dialect = "openai"
@@ -387,7 +387,7 @@ base_url = "https://api.openai.com/v1"
 [[routes]]
 name = "all"
 targets = [{ provider = "openai" }]
-rules = ["secrets"]
+rules = ["secretz"]
 "#,
         right: r#"[providers.openai]
 dialect = "openai"
@@ -396,7 +396,7 @@ base_url = "https://api.openai.com/v1"
 [[routes]]
 name = "all"
 targets = [{ provider = "openai" }]
-rules = []
+rules = ["secrets"]
 "#,
     },
     Entry {
@@ -670,4 +670,6 @@ targets = [{ provider = "openai" }]
 fallback = [{ provider = "anthropic", model = "claude-haiku-4-5" }]
 "#,
     },
+    super::of_packs::BAD_RULE,
+    super::of_packs::COSTLY_RULE,
 ];

@@ -19,7 +19,7 @@ pub mod edit;
 mod item;
 pub(super) mod prompt;
 mod request;
-mod scan;
+pub(super) mod scan;
 mod story;
 mod stream;
 #[cfg(test)]
