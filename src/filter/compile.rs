@@ -58,16 +58,11 @@ pub fn compile_within(rules: &[Rule], limits: &Limits) -> Result<Ruleset, Vec<Co
             engines.push(None);
             continue;
         }
-        let engine = match known.get(&subset) {
-            Some(engine) => Arc::clone(engine),
-            None => match engine(&subset, &shared, &parts, limits) {
-                Some(engine) => engine,
-                None => {
-                    let rule = subset.first().copied().unwrap_or(0);
-                    complaints.push(error(rule, 0, 0..0, Reason::TooLarge));
-                    return Err(complaints);
-                }
-            },
+        let same = known.get(&subset).map(Arc::clone);
+        let Some(engine) = same.or_else(|| engine(&subset, &shared, &parts, limits)) else {
+            let rule = subset.first().copied().unwrap_or(0);
+            complaints.push(error(rule, 0, 0..0, Reason::TooLarge));
+            return Err(complaints);
         };
         known.insert(subset, Arc::clone(&engine));
         engines.push(Some(engine));

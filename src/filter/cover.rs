@@ -49,10 +49,9 @@ impl Run {
     }
 
     /// Takes the next hidden text.
-    pub(crate) fn write(&mut self, text: &[u8]) {
-        self.digest.write(text);
+    pub(crate) fn write(&mut self, text: &str) {
+        self.digest.write(text.as_bytes());
         self.end += text.len() as u64;
-        let text = std::str::from_utf8(text).unwrap_or_default();
         let count = text.chars().count();
         self.chars += count as u64;
         for letter in text.chars().skip(count.saturating_sub(4)) {

@@ -5,6 +5,7 @@
 
 use super::fold::Wanted;
 use super::kind::Kind;
+use super::machine::regexes::RegexCache;
 use super::machine::{Hit, Machine, MachineCache};
 use super::release::Release;
 use super::rule::{Action, Limits, Redaction, Rule};
@@ -159,13 +160,13 @@ impl Cache {
     /// Memory of the lazy automata, in bytes.
     pub fn memory_bytes(&self) -> usize {
         let caches = self.slots.iter().flat_map(|slot| &slot.machines);
-        caches.filter_map(|cache| cache.regexes.as_ref()).map(|cache| cache.memory_bytes()).sum()
+        caches.filter_map(|cache| cache.regexes.as_ref()).map(RegexCache::memory_bytes).sum()
     }
 
     /// How often lazy automata outgrew their bound and had to be dropped.
     pub fn clear_count(&self) -> usize {
         let caches = self.slots.iter().flat_map(|slot| &slot.machines);
-        caches.filter_map(|cache| cache.regexes.as_ref()).map(|cache| cache.clear_count()).sum()
+        caches.filter_map(|cache| cache.regexes.as_ref()).map(RegexCache::clear_count).sum()
     }
 
     #[inline]

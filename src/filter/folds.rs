@@ -10,9 +10,9 @@
 //! Matches are mapped back to whole units of the raw text. Those of the spaced view are findings
 //! and no more, whatever their rule says: joined letters make words by accident.
 
-use super::engine::Engine;
-use super::fold::{Fed, Fold, Folded, ViewKind, Wanted};
-use super::machine::{Effect, Hit, MachineCache, Place, Unjudged};
+use super::engine::{Engine, Lane};
+use super::fold::{Fed, Fold, Folded, View, ViewKind, Wanted};
+use super::machine::{Effect, Hit, MachineCache, New, Place, Unjudged};
 use super::state::Kept;
 use smallvec::SmallVec;
 
@@ -35,6 +35,88 @@ struct Side {
     kind: ViewKind,
     places: SmallVec<[Place; 1]>,
     text: Kept,
+}
+
+impl Side {
+    fn new(engine: &Engine, kind: ViewKind, from: u64) -> Self {
+        let start = |lane: &Lane| {
+            let mut place = lane.machine.start();
+            place.shift(from);
+            place
+        };
+        let places = engine.lanes.iter().map(start).collect();
+        Self { kind, places, text: Kept { from, ..Kept::default() } }
+    }
+}
+
+/// What it takes to let machines read on.
+struct Scan<'s> {
+    engine: &'s Engine,
+    caches: &'s mut [MachineCache],
+    hits: &'s mut Vec<Hit>,
+    /// Bytes of raw text read.
+    read: u64,
+}
+
+impl Scan<'_> {
+    /// Lets the machines of a view read `added`, which begins at `from`.
+    fn read_on(
+        &mut self,
+        side: &mut Side,
+        view: &View,
+        added: &str,
+        from: u64,
+        last: bool,
+    ) -> Result<(), Unjudged> {
+        if added.is_empty() && !last {
+            return Ok(());
+        }
+        let first = self.hits.len();
+        let hay = side.text.with(added, from);
+        let lanes = self.engine.lanes.iter().zip(&mut side.places).zip(self.caches.iter_mut());
+        for ((lane, place), cache) in lanes {
+            lane.machine.advance(cache, place, New { hay, from, last }, self.hits)?;
+        }
+        for hit in self.hits.iter_mut().skip(first) {
+            let range = view.raw_range(hit.start..hit.end);
+            let by_end = hit.at > view.end();
+            hit.at = if by_end { self.read + 1 } else { view.raw_end(hit.at) };
+            (hit.start, hit.end) = (range.start, range.end);
+            if side.kind == ViewKind::Spaced {
+                hit.effect = Effect::Flag;
+            }
+        }
+        let keep = side.places.iter().map(|place| place.keep).min().unwrap_or(from);
+        side.text.keep(keep, added);
+        Ok(())
+    }
+
+    /// As `read_on`, for a view of runs: each is a text of its own, or what an ended run leaves
+    /// open would be held until there is another. Runs end with a line break that stands for no
+    /// raw text. Says whether a run is open.
+    fn read_runs(
+        &mut self,
+        side: &mut Side,
+        view: &View,
+        added: &str,
+        from: u64,
+        last: bool,
+    ) -> Result<bool, Unjudged> {
+        let mut begun = 0;
+        for (at, _) in added.match_indices('\n') {
+            let position = from + at as u64;
+            if !view.raw_range(position..position + 1).is_empty() {
+                continue;
+            }
+            let run = added.get(begun..at).unwrap_or_default();
+            self.read_on(side, view, run, from + begun as u64, true)?;
+            *side = Side::new(self.engine, side.kind, position + 1);
+            begun = at + 1;
+        }
+        let rest = added.get(begun..).unwrap_or_default();
+        self.read_on(side, view, rest, from + begun as u64, last)?;
+        Ok(!(rest.is_empty() && begun > 0))
+    }
 }
 
 impl Folds {
@@ -94,43 +176,32 @@ impl Folds {
             if !self.out.view(kind).text().is_empty()
                 && !self.sides.iter().any(|side| side.kind == kind)
             {
-                let places = engine.lanes.iter().map(|lane| lane.machine.start()).collect();
-                let mut text = Kept::default();
-                text.from = self.out.view(kind).begin();
-                self.sides.push(Side { kind, places, text });
+                self.sides.push(Side::new(engine, kind, self.out.view(kind).begin()));
             }
         }
-        for side in &mut self.sides {
-            let view = self.out.view(side.kind);
-            let added = match side.kind {
-                ViewKind::Main => self.fed.text(piece, &self.out),
+        let Self { sides, out, fed, .. } = self;
+        let mut scan = Scan { engine, caches, hits, read };
+        let mut fault = Ok(());
+        sides.retain_mut(|side| {
+            let view = out.view(side.kind);
+            let (added, from) = match side.kind {
+                ViewKind::Main => (fed.text(piece, out), view.begin()),
                 ViewKind::Hidden | ViewKind::Base64 | ViewKind::Hex | ViewKind::Spaced => {
-                    view.text()
+                    (view.text(), view.begin())
                 }
             };
-            if added.is_empty() && !last {
-                continue;
-            }
-            let first = hits.len();
-            let from = view.begin();
-            let hay = side.text.with(added.as_bytes(), from);
-            for ((lane, place), cache) in
-                engine.lanes.iter().zip(&mut side.places).zip(caches.iter_mut())
-            {
-                lane.machine.advance(cache, place, hay, from, last, hits)?;
-            }
-            for hit in hits.iter_mut().skip(first) {
-                let range = view.raw_range(hit.start..hit.end);
-                let by_end = hit.at > view.end();
-                hit.at = if by_end { read + 1 } else { view.raw_end(hit.at) };
-                (hit.start, hit.end) = (range.start, range.end);
-                if side.kind == ViewKind::Spaced {
-                    hit.effect = Effect::Flag;
+            let open = match side.kind {
+                ViewKind::Main | ViewKind::Spaced => {
+                    scan.read_on(side, view, added, from, last).map(|()| true)
                 }
-            }
-            let keep = side.places.iter().map(|place| place.keep).min().unwrap_or(from);
-            side.text.keep(keep, added.as_bytes());
-        }
+                ViewKind::Hidden | ViewKind::Base64 | ViewKind::Hex => {
+                    scan.read_runs(side, view, added, from, last)
+                }
+            };
+            fault = fault.and(open.map(|_| ()));
+            open == Ok(true)
+        });
+        fault?;
         for at in 0..self.sides.len() {
             let Some(side) = self.sides.get(at) else { break };
             let needed = side.places.iter().map(|place| place.live.min(place.keep)).min();
@@ -178,8 +249,15 @@ impl Folds {
             }
             let view = self.out.view(side.kind);
             for (lane, place) in engine.lanes.iter().zip(&side.places) {
-                if (lane.holds || all) && place.live < view.end() {
+                if !(lane.holds || all) {
+                    continue;
+                }
+                if place.live < view.end() {
                     live = live.min(view.raw_start(place.live));
+                }
+                // What folds to nothing is hidden in a span, and is text behind it.
+                if place.is_in_span() {
+                    live = live.min(view.raw_end(view.end()));
                 }
             }
         }
@@ -188,7 +266,7 @@ impl Folds {
 
     /// Memory on the heap, in bytes.
     pub(crate) fn heap_bytes(&self) -> usize {
-        let sides = self.sides.iter().map(|side| side.text.bytes.capacity());
+        let sides = self.sides.iter().map(|side| side.text.text.capacity());
         size_of::<Self>() + sides.sum::<usize>()
     }
 }

@@ -7,7 +7,7 @@
 use super::cover::{Cover, Run, add};
 use super::engine::Engine;
 use super::folds::Folds;
-use super::machine::{Effect, Hay, Hit, MachineCache, Place, Unjudged};
+use super::machine::{Effect, Hay, Hit, MachineCache, New, Place, Unjudged};
 use super::release::{Finding, Release};
 use super::scanner::Stop;
 use smallvec::SmallVec;
@@ -31,8 +31,8 @@ pub(crate) struct State {
 /// The end of a text that is still needed.
 #[derive(Clone, Default)]
 pub(crate) struct Kept {
-    pub bytes: Vec<u8>,
-    /// Position of the first of them, and the byte before.
+    pub text: String,
+    /// Position of the first byte, and the byte before.
     pub from: u64,
     pub behind: Option<u8>,
 }
@@ -64,37 +64,43 @@ pub(crate) enum Pace {
 impl Kept {
     /// The kept text and the piece after it. Without kept text the piece is not copied.
     #[inline]
-    pub(crate) fn with<'a>(&'a mut self, piece: &'a [u8], from: u64) -> Hay<'a> {
-        if self.bytes.is_empty() {
+    pub(crate) fn with<'a>(&'a mut self, piece: &'a str, from: u64) -> Hay<'a> {
+        if self.text.is_empty() {
             self.from = from;
-            return Hay { base: from, behind: self.behind, bytes: piece };
+            return Hay { base: from, behind: self.behind, bytes: piece.as_bytes() };
         }
-        self.bytes.extend_from_slice(piece);
-        Hay { base: self.from, behind: self.behind, bytes: &self.bytes }
+        self.text.push_str(piece);
+        Hay { base: self.from, behind: self.behind, bytes: self.text.as_bytes() }
     }
 
     /// Keeps only what is behind `from`. `piece` is what [`Self::with`] was given.
     #[inline]
-    pub(crate) fn keep(&mut self, from: u64, piece: &[u8]) {
-        let joined = !self.bytes.is_empty();
+    pub(crate) fn keep(&mut self, from: u64, piece: &str) {
         let gone = from.saturating_sub(self.from) as usize;
-        if joined {
-            if let Some(last) = gone.checked_sub(1) {
-                self.behind = self.bytes.get(last).copied();
-            }
-            self.bytes.drain(..gone.min(self.bytes.len()));
-        } else {
-            if let Some(last) = gone.checked_sub(1) {
-                self.behind = piece.get(last).copied();
-            }
-            self.bytes.extend_from_slice(piece.get(gone..).unwrap_or_default());
+        let whole = if self.text.is_empty() { piece } else { &self.text };
+        if let Some(last) = gone.checked_sub(1) {
+            self.behind = whole.as_bytes().get(last).copied();
+        }
+        if self.text.is_empty() {
+            self.text.push_str(piece.get(gone..).unwrap_or_default());
+        } else if gone >= self.text.len() {
+            self.text.clear();
+        } else if gone > 0 {
+            self.text.drain(..gone);
         }
         self.from = from;
     }
 
+    /// The text of `from..to` in what is kept and the piece after it.
+    fn slice<'a>(&'a self, piece: &'a str, from: u64, to: u64) -> &'a str {
+        let whole = if self.text.is_empty() { piece } else { &self.text };
+        let place = |position: u64| position.saturating_sub(self.from) as usize;
+        whole.get(place(from)..place(to)).unwrap_or_default()
+    }
+
     /// The text from a position on, and the byte before.
     pub(crate) fn tail(&self, from: u64) -> (Option<u8>, &[u8]) {
-        let hay = Hay { base: self.from, behind: self.behind, bytes: &self.bytes };
+        let hay = Hay { base: self.from, behind: self.behind, bytes: self.text.as_bytes() };
         (hay.before(from), hay.slice(from, hay.end()))
     }
 }
@@ -116,7 +122,7 @@ impl State {
     /// Memory on the heap, in bytes.
     pub(crate) fn heap_bytes(&self) -> usize {
         let folds = self.folds.as_ref().map_or(0, |folds| folds.heap_bytes());
-        self.text.bytes.capacity() + self.open.capacity() * size_of::<Finding>() + folds
+        self.text.text.capacity() + self.open.capacity() * size_of::<Finding>() + folds
     }
 
     /// Reads a piece and appends to `out` what is decided, unless the piece passes whole.
@@ -135,13 +141,12 @@ impl State {
         if let Some(folds) = &mut self.folds {
             folds.feed(piece, last, &self.places, &self.text, from);
         }
-        let bytes = piece.as_bytes();
-        let hay = self.text.with(bytes, from);
+        let hay = self.text.with(piece, from);
         let read = hay.end();
         for ((lane, place), cache) in
             engine.lanes.iter().zip(&mut self.places).zip(caches.iter_mut())
         {
-            lane.machine.advance(cache, place, hay, from, last, hits)?;
+            lane.machine.advance(cache, place, New { hay, from, last }, hits)?;
         }
         if let Some(folds) = &mut self.folds {
             folds.advance(engine, caches, piece, read, last, hits)?;
@@ -165,21 +170,21 @@ impl State {
         let plain = self.covers.is_empty() && self.run.is_none();
         if plain && self.released == from && live == read && !ends {
             self.released = read;
-            self.keep(bytes);
+            self.keep(piece);
             return Ok(Step::Whole);
         }
         let mut upto = live.max(self.released);
         if let Some(cover) = self.covers.iter().find(|c| c.start <= upto && upto < c.end) {
             upto = cover.end.min(read);
         }
-        self.emit(engine, upto, bytes, out);
+        self.emit(engine, upto, piece, out);
         if ends {
             self.end_run(engine, out);
         }
         if let Some(stop) = stop {
             return Ok(Step::Stopped(stop));
         }
-        self.keep(bytes);
+        self.keep(piece);
         Ok(Step::Parts)
     }
 
@@ -193,7 +198,7 @@ impl State {
 
     /// Keeps what is needed of the text.
     #[inline]
-    fn keep(&mut self, piece: &[u8]) {
+    fn keep(&mut self, piece: &str) {
         let from = self.places.iter().map(|place| place.keep).fold(self.released, u64::min);
         self.text.keep(from, piece);
         if let Some(folds) = &mut self.folds {
@@ -250,32 +255,28 @@ impl State {
     }
 
     /// Releases up to `upto`: text, and marks where it is hidden.
-    fn emit(&mut self, engine: &Engine, upto: u64, piece: &[u8], out: &mut Release) {
-        let text = std::mem::take(&mut self.text);
-        let bytes = if text.bytes.is_empty() { piece } else { &text.bytes };
-        let hay = Hay { base: text.from, behind: text.behind, bytes };
+    fn emit(&mut self, engine: &Engine, upto: u64, piece: &str, out: &mut Release) {
         let mut position = self.released;
-        let mut covers = std::mem::take(&mut self.covers);
-        for cover in covers.iter().filter(|cover| cover.start < upto) {
-            let (start, end) = (cover.start.max(position), cover.end.min(upto));
-            if start > position {
-                self.end_run(engine, out);
-                push(&mut out.text, hay.slice(position, start));
+        self.released = upto;
+        if !self.covers.is_empty() {
+            let mut covers = std::mem::take(&mut self.covers);
+            for cover in covers.iter().filter(|cover| cover.start < upto) {
+                let (start, end) = (cover.start.max(position), cover.end.min(upto));
+                if start > position {
+                    self.end_run(engine, out);
+                    out.text.push_str(self.text.slice(piece, position, start));
+                }
+                let fresh = || Box::new(Run::new(cover.rule, start, &engine.digest_key));
+                self.run.get_or_insert_with(fresh).write(self.text.slice(piece, start, end));
+                position = position.max(end);
             }
-            let run = self
-                .run
-                .get_or_insert_with(|| Box::new(Run::new(cover.rule, start, &engine.digest_key)));
-            run.write(hay.slice(start, end));
-            position = position.max(end);
+            covers.retain(|cover| cover.end > upto);
+            self.covers = covers;
         }
         if position < upto {
             self.end_run(engine, out);
-            push(&mut out.text, hay.slice(position, upto));
+            out.text.push_str(self.text.slice(piece, position, upto));
         }
-        self.released = upto;
-        covers.retain(|cover| cover.end > upto);
-        self.covers = covers;
-        self.text = text;
     }
 
     fn end_run(&mut self, engine: &Engine, out: &mut Release) {
@@ -292,12 +293,4 @@ fn stop_of(hits: &[Hit], last: bool, read: u64) -> Option<Stop> {
     let rule = stops().map(|hit| hit.rule).min()?;
     let start = stops().map(|hit| hit.start).min()?;
     Some(Stop { rule, start, at: read + u64::from(last) })
-}
-
-/// Appends bytes that are whole characters, because decisions fall between characters only.
-fn push(out: &mut String, bytes: &[u8]) {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => out.push_str(text),
-        Err(_) => out.push_str(&String::from_utf8_lossy(bytes)),
-    }
 }

@@ -6,6 +6,7 @@
 
 use regex_automata::Anchored;
 use regex_automata::dfa::{Automaton, dense};
+use regex_automata::util::alphabet::Unit;
 use regex_automata::util::primitives::StateID;
 use regex_automata::util::start;
 use std::collections::HashMap;
@@ -54,7 +55,7 @@ impl Graph {
         let mut index: HashMap<StateID, usize> =
             ids.iter().enumerate().map(|(at, id)| (*id, at)).collect();
         let bytes: Vec<u8> =
-            dfa.byte_classes().representatives(0..=255).filter_map(|unit| unit.as_u8()).collect();
+            dfa.byte_classes().representatives(0..=255).filter_map(Unit::as_u8).collect();
         let mut next: Vec<Vec<usize>> = Vec::new();
         let mut is_match = Vec::new();
         let mut ends = Vec::new();

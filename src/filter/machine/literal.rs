@@ -20,7 +20,7 @@ const DENSE_BYTES_MAX: usize = 1 << 16;
 /// One text to look for.
 pub(crate) struct Text<'a> {
     pub rule: u32,
-    pub text: &'a str,
+    pub spelling: &'a str,
     pub whole_word: bool,
     pub effect: Effect,
 }
@@ -92,7 +92,7 @@ impl Literals {
     pub(crate) fn new(texts: &[Text<'_>], any_case: bool) -> Option<Self> {
         let borders = texts.iter().any(|text| text.whole_word);
         let spelled: Vec<Vec<u8>> =
-            texts.iter().map(|text| spelled(text.text, text.whole_word, borders)).collect();
+            texts.iter().map(|text| spelled(text.spelling, text.whole_word, borders)).collect();
         let plan = noncontiguous::Builder::new()
             .match_kind(MatchKind::Standard)
             .ascii_case_insensitive(any_case)
@@ -126,7 +126,7 @@ impl Literals {
         }
         let entry = |text: &Text<'_>| Entry {
             rule: text.rule,
-            bytes: text.text.len() as u64,
+            bytes: text.spelling.len() as u64,
             effect: text.effect,
         };
         let entries = texts.iter().map(entry).collect();

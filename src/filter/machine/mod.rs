@@ -14,6 +14,7 @@ pub(crate) mod gap;
 pub(crate) mod literal;
 pub(crate) mod plan;
 pub(crate) mod regexes;
+mod settle;
 pub(crate) mod span;
 pub(crate) mod syntax;
 pub(crate) mod threads;
@@ -115,6 +116,14 @@ impl<'a> Hay<'a> {
     }
 }
 
+/// What a machine reads next: what of `hay` begins at `from`. With `last` the text ends there.
+#[derive(Clone, Copy)]
+pub(crate) struct New<'a> {
+    pub hay: Hay<'a>,
+    pub from: u64,
+    pub last: bool,
+}
+
 /// Is it a byte inside a character, not its first?
 fn is_inner(byte: u8) -> bool {
     byte & 0xC0 == 0x80
@@ -148,6 +157,11 @@ impl Place {
         }
     }
 
+    /// Is a span open?
+    pub(crate) fn is_in_span(&self) -> bool {
+        self.regexes.as_ref().is_some_and(|follow| !follow.spans.is_empty())
+    }
+
     /// Do two places mean the same for what comes, given how far each text was read, if the kept
     /// texts are the same? May say no where they do.
     pub(crate) fn equals(&self, other: &Self, end: u64, other_end: u64) -> bool {
@@ -164,7 +178,7 @@ impl Machine {
     pub(crate) fn start(&self) -> Place {
         Place {
             literals: self.literals.iter().map(Literals::start).collect(),
-            regexes: self.regexes.as_ref().map(Regexes::start),
+            regexes: self.regexes.as_ref().map(|_| Follow::new()),
             live: 0,
             keep: 0,
         }
@@ -175,17 +189,15 @@ impl Machine {
         MachineCache { regexes: self.regexes.as_ref().map(Regexes::cache) }
     }
 
-    /// Reads on: `hay` begins at or before `place.keep`, and what begins at `from` is new. With
-    /// `last`, the text ends here.
+    /// Reads on. `new.hay` begins at or before `place.keep`.
     pub(crate) fn advance(
         &self,
         cache: &mut MachineCache,
         place: &mut Place,
-        hay: Hay<'_>,
-        from: u64,
-        last: bool,
+        new: New<'_>,
         hits: &mut Vec<Hit>,
     ) -> Result<(), Unjudged> {
+        let New { hay, from, last } = new;
         let end = hay.end();
         let piece = hay.slice(from, end);
         let mut live = end;
@@ -200,7 +212,7 @@ impl Machine {
         if let (Some(regexes), Some(follow), Some(cache)) =
             (&self.regexes, &mut place.regexes, &mut cache.regexes)
         {
-            regexes.advance(cache, follow, place.keep, hay, from, last, hits)?;
+            regexes.advance(cache, follow, place.keep, new, hits)?;
             if !last {
                 keep = regexes.alive_from(cache, place.keep, hay)?;
                 live = live.min(keep).min(regexes.followed_from(follow));

@@ -23,6 +23,8 @@ use std::sync::Arc;
 const GROWS_BYTES: usize = 96 << 10;
 /// More forward automata than this cost more than the product of a few counters.
 const APART_MAX: usize = 6;
+/// Matches of this many bytes are long.
+const LONG_BYTES: u64 = 10;
 /// The most that a lazy automaton may take in one worker.
 const CACHE_BYTES: usize = 16 << 20;
 
@@ -135,18 +137,16 @@ pub(crate) fn expression(
     if waits > bytes_max {
         return Err(Refused::TooLong(waits));
     }
-    let (prefixes, use_as, memory_bytes) = match check {
-        Some(check) => {
-            let reversed = dense_of(&hir, StartKind::Anchored, true, automaton_bytes_max)?;
-            let memory = reversed.memory_usage();
-            (prefixes(&hir), Use::Candidates(Arc::clone(check), Arc::new(reversed)), memory)
-        }
-        None => {
-            let memory = dfa.memory_usage();
-            let mut dead_ends = shape.dead_ends.clone();
-            dead_ends.sort_unstable();
-            (prefixes(&kernel(&hir)), Use::Threads(Arc::new(Anchor { dfa, dead_ends })), memory)
-        }
+    let (prefixes, use_as, memory_bytes) = if let Some(check) = check {
+        let reversed = dense_of(&hir, StartKind::Anchored, true, automaton_bytes_max)?;
+        let memory_bytes = reversed.memory_usage();
+        (prefixes(&hir), Use::Candidates(Arc::clone(check), Arc::new(reversed)), memory_bytes)
+    } else {
+        let memory_bytes = dfa.memory_usage();
+        let mut dead_ends = shape.dead_ends.clone();
+        dead_ends.sort_unstable();
+        let anchor = Anchor { dfa, dead_ends };
+        (prefixes(&kernel(&hir)), Use::Threads(Arc::new(anchor)), memory_bytes)
     };
     let grows = grows(&hir)?;
     Ok(Expression { hir, prefixes, shape: Arc::new(shape), grows, use_as, memory_bytes })
@@ -182,6 +182,11 @@ fn grows(hir: &Hir) -> Result<bool, Refused> {
 }
 
 impl Expression {
+    /// Bytes of its shortest match.
+    fn bytes_min(&self) -> u64 {
+        self.hir.properties().minimum_len().unwrap_or(0) as u64
+    }
+
     /// What the expression alone holds of plain English: the share of words after which
     /// something is held, and the mean bytes held after a word.
     pub(crate) fn held(&self) -> Option<(f64, f64)> {
@@ -220,7 +225,12 @@ pub(crate) fn machine(parts: &[(u32, &Part)]) -> Option<Machine> {
                 && *any_case == case
             {
                 let (rule, whole_word, effect) = (*rule, *whole_word, *effect);
-                list.extend(texts.iter().map(|text| Text { rule, text, whole_word, effect }));
+                list.extend(texts.iter().map(|spelling| Text {
+                    rule,
+                    spelling,
+                    whole_word,
+                    effect,
+                }));
             }
         }
         if !list.is_empty() {
@@ -258,14 +268,15 @@ pub(crate) fn machine(parts: &[(u32, &Part)]) -> Option<Machine> {
 }
 
 fn regexes(expressions: &[(Item, &Expression)], spans: Vec<SpanRule>) -> Option<Regexes> {
-    let mut groups: Vec<Vec<u32>> = vec![Vec::new()];
+    // Short matches together, so that the automaton of the long ones is seldom run.
+    let mut groups: Vec<Vec<u32>> = vec![Vec::new(), Vec::new()];
     let mut apart = 0;
     for (index, (_, expression)) in expressions.iter().enumerate() {
-        let group = if !expression.grows {
-            0
-        } else {
+        let group = if expression.grows {
             apart += 1;
-            1 + (apart - 1) % APART_MAX
+            2 + (apart - 1) % APART_MAX
+        } else {
+            usize::from(expression.bytes_min() >= LONG_BYTES)
         };
         while groups.len() <= group {
             groups.push(Vec::new());
@@ -279,8 +290,11 @@ fn regexes(expressions: &[(Item, &Expression)], spans: Vec<SpanRule>) -> Option<
             .filter_map(|item| expressions.get(*item as usize))
             .map(|(_, expression)| &expression.hir)
             .collect();
-        unions.push(Union { dfa: lazy_of(&hirs, false).ok()?, items });
+        let members = items.iter().filter_map(|item| expressions.get(*item as usize));
+        let bytes_min = members.map(|(_, expression)| expression.bytes_min()).min().unwrap_or(0);
+        unions.push(Union { dfa: lazy_of(&hirs, false).ok()?, items, bytes_min });
     }
+    let bytes_min = unions.iter().map(|union| union.bytes_min).min().unwrap_or(0);
     let prefixes = expressions.iter().map(|(_, expression)| expression.prefixes.clone()).collect();
     let closure = lazy_of(&[&Hir::alternation(prefixes)], true).ok()?;
     let window = expressions
@@ -293,7 +307,7 @@ fn regexes(expressions: &[(Item, &Expression)], spans: Vec<SpanRule>) -> Option<
         .unwrap_or(0);
     let items = expressions.iter().map(|(item, _)| item.clone()).collect();
     // A character more on each side: what an assertion there looks at.
-    Some(Regexes { items, spans, unions, closure, window: window + 8 })
+    Some(Regexes { items, spans, unions, bytes_min, closure, window: window + 8 })
 }
 
 impl Part {

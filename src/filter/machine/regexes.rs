@@ -17,11 +17,11 @@
 //! `gap` bounds how long a rule stays undecided, so looking back `window` bytes is enough: what
 //! began earlier and is alive has matched, and its threads know it.
 
-use super::span::{OpenSpans, Opening, SpanRule};
+use super::span::{OpenSpans, SpanRule};
 use super::threads::{Anchor, Threads};
-use super::{Effect, Hay, Hit, Unjudged};
+use super::{Effect, Hay, Hit, New, Unjudged};
 use crate::filter::check::Check;
-use regex_automata::dfa::{Automaton, dense};
+use regex_automata::dfa::dense;
 use regex_automata::hybrid::{LazyStateID, dfa as lazy};
 use regex_automata::util::start;
 use regex_automata::{Anchored, PatternID};
@@ -51,6 +51,9 @@ pub(crate) struct Item {
 pub(crate) struct Union {
     pub dfa: lazy::DFA,
     pub items: Vec<u32>,
+    /// Bytes of its shortest match. While less text than that is alive there is nothing to find,
+    /// and the automaton is not run: in plain text that is nearly always.
+    pub bytes_min: u64,
 }
 
 /// The automata of a set of expressions.
@@ -58,6 +61,8 @@ pub(crate) struct Regexes {
     pub items: Vec<Item>,
     pub spans: Vec<SpanRule>,
     pub unions: Vec<Union>,
+    /// The least `bytes_min` of them.
+    pub bytes_min: u64,
     pub closure: lazy::DFA,
     /// Bytes after which a start has matched or is dead.
     pub window: u64,
@@ -106,13 +111,26 @@ impl RegexCache {
 #[derive(Clone)]
 pub(crate) struct Follow {
     /// Rules that matched and may grow.
-    awake: Vec<(u32, Threads)>,
-    spans: Vec<OpenSpans>,
+    pub(super) awake: Vec<(u32, Threads)>,
+    pub(super) spans: Vec<OpenSpans>,
     hint_stamp: u64,
-    hints: SmallVec<[(LazyStateID, u32); 4]>,
+    hints: SmallVec<[Option<Hint>; 4]>,
+}
+
+/// The state of a forward automaton at a position, if its cache was not cleared since.
+#[derive(Clone, Copy)]
+struct Hint {
+    state: LazyStateID,
+    clears: u32,
+    at: u64,
 }
 
 impl Follow {
+    /// The start of a text.
+    pub(crate) fn new() -> Self {
+        Self { awake: Vec::new(), spans: Vec::new(), hint_stamp: 0, hints: SmallVec::new() }
+    }
+
     /// Is nothing followed?
     pub(crate) fn is_idle(&self) -> bool {
         self.awake.is_empty() && self.spans.is_empty()
@@ -122,14 +140,11 @@ impl Follow {
     pub(crate) fn shift(&mut self, by: u64) {
         self.awake.iter_mut().for_each(|awake| awake.1.shift(by));
         self.spans.iter_mut().for_each(|open| open.shift(by));
+        self.hints.iter_mut().flatten().for_each(|hint| hint.at = hint.at.wrapping_add(by));
     }
 }
 
 impl Regexes {
-    pub(crate) fn start(&self) -> Follow {
-        Follow { awake: Vec::new(), spans: Vec::new(), hint_stamp: 0, hints: SmallVec::new() }
-    }
-
     pub(crate) fn cache(&self) -> RegexCache {
         RegexCache {
             stamp: stamp(),
@@ -151,17 +166,15 @@ impl Regexes {
         cache: &mut RegexCache,
         follow: &mut Follow,
         keep: u64,
-        hay: Hay<'_>,
-        from: u64,
-        last: bool,
+        new: New<'_>,
         hits: &mut Vec<Hit>,
     ) -> Result<(), Unjudged> {
         cache.ends.clear();
-        self.find_ends(cache, follow, keep, hay, from, last)?;
+        self.find_ends(cache, follow, keep, new)?;
         if !(cache.ends.is_empty() && follow.is_idle()) {
             let mut ends = std::mem::take(&mut cache.ends);
             ends.sort_unstable_by_key(|end| end.1);
-            self.settle(&ends, follow, keep, hay, from, last, hits);
+            self.settle(&ends, follow, keep, new, hits);
             cache.ends = ends;
         }
         Ok(())
@@ -174,19 +187,29 @@ impl Regexes {
         cache: &mut RegexCache,
         follow: &mut Follow,
         keep: u64,
-        hay: Hay<'_>,
-        from: u64,
-        last: bool,
+        new: New<'_>,
     ) -> Result<(), Unjudged> {
-        let hinted = follow.hint_stamp == cache.stamp && follow.hints.len() == self.unions.len();
-        if !hinted {
-            follow.hints.clear();
+        let New { hay, from, last } = new;
+        let end = hay.end();
+        // A match is seen by the byte after it.
+        let alive = (end - keep.min(end)).saturating_sub(u64::from(!last));
+        if alive < self.bytes_min {
+            return Ok(());
         }
-        let piece = hay.slice(from, hay.end());
-        for (index, (union, lazy)) in self.unions.iter().zip(&mut cache.unions).enumerate() {
-            let hint = follow.hints.get(index).copied();
+        if follow.hint_stamp != cache.stamp {
+            follow.hints.clear();
+            follow.hints.resize(self.unions.len(), None);
+            follow.hint_stamp = cache.stamp;
+        }
+        let piece = hay.slice(from, end);
+        let unions = self.unions.iter().zip(&mut cache.unions).zip(&mut follow.hints);
+        for ((union, lazy), hint) in unions {
+            if alive < union.bytes_min {
+                continue;
+            }
+            let clears = lazy.clear_count() as u32;
             let mut state = match hint {
-                Some((state, clears)) if clears as usize == lazy.clear_count() => state,
+                Some(hint) if hint.at == from && hint.clears == clears => hint.state,
                 _ => {
                     let config =
                         start::Config::new().anchored(Anchored::No).look_behind(hay.before(keep));
@@ -209,13 +232,9 @@ impl Regexes {
                     union.report(lazy, state, hay.end(), &mut cache.ends);
                 }
             }
-            let hint = (state, lazy.clear_count() as u32);
-            match follow.hints.get_mut(index) {
-                Some(slot) => *slot = hint,
-                None => follow.hints.push(hint),
-            }
+            let clears = lazy.clear_count() as u32;
+            *hint = Some(Hint { state, clears, at: end });
         }
-        follow.hint_stamp = cache.stamp;
         Ok(())
     }
 
@@ -266,158 +285,6 @@ impl Regexes {
         });
         threads.chain(spans).min().unwrap_or(u64::MAX)
     }
-
-    /// Turns ends into matches with their starts.
-    fn settle(
-        &self,
-        ends: &[(u32, u64)],
-        follow: &mut Follow,
-        keep: u64,
-        hay: Hay<'_>,
-        from: u64,
-        last: bool,
-        hits: &mut Vec<Hit>,
-    ) {
-        let mut openings: Vec<Opening> = Vec::new();
-        // How far each rule was followed here: where it stopped early, nothing was alive.
-        let mut followed: SmallVec<[(u32, u64); 4]> = SmallVec::new();
-        let end = hay.end();
-        follow.awake.retain_mut(|(index, threads)| {
-            let Some(item) = self.items.get(*index as usize) else { return false };
-            let upto = self.grow(item, threads, hay, from, last, &mut openings, hits);
-            followed.push((*index, upto));
-            !threads.is_empty()
-        });
-        for (index, ended) in ends {
-            let Some(item) = self.items.get(*index as usize) else { continue };
-            let anchor = match &item.role {
-                Role::Candidate { effect, check, reversed } => {
-                    if let Some(start) = passing(reversed, check, hay, keep, *ended) {
-                        let at = confirmed_at(hay, *ended);
-                        let effect = *effect;
-                        hits.push(Hit {
-                            rule: item.rule,
-                            start,
-                            end: *ended,
-                            at,
-                            effect,
-                            overflow: false,
-                        });
-                    }
-                    continue;
-                }
-                Role::Match { anchor, .. } | Role::Open { anchor, .. } => anchor,
-            };
-            let known = followed.iter().position(|known| known.0 == *index);
-            let read = known.and_then(|at| followed.get(at)).map_or(0, |known| known.1);
-            if *ended < read {
-                continue;
-            }
-            let begin = keep.max(ended.saturating_sub(self.window)).max(read);
-            let mut threads = Threads::default();
-            let Some(start) = replay(anchor, &mut threads, hay, begin, *ended) else { continue };
-            self.report(item, hay, start, *ended, &mut openings, hits);
-            let upto = self.grow(item, &mut threads, hay, ended + 1, last, &mut openings, hits);
-            match known.and_then(|at| followed.get_mut(at)) {
-                Some(known) => known.1 = upto,
-                None => followed.push((*index, upto)),
-            }
-            if !threads.is_empty() && !last {
-                follow.awake.push((*index, threads));
-            }
-        }
-        if last {
-            follow.awake.clear();
-        }
-        self.follow_spans(openings, follow, hay, from, last, hits);
-        debug_assert!(followed.iter().all(|known| known.1 <= end + 1));
-    }
-
-    /// Lets the threads of a rule read on from `from`. Returns the first position not read.
-    fn grow(
-        &self,
-        item: &Item,
-        threads: &mut Threads,
-        hay: Hay<'_>,
-        from: u64,
-        last: bool,
-        openings: &mut Vec<Opening>,
-        hits: &mut Vec<Hit>,
-    ) -> u64 {
-        let (Role::Match { anchor, .. } | Role::Open { anchor, .. }) = &item.role else {
-            return from;
-        };
-        let end = hay.end();
-        if from > end {
-            return from;
-        }
-        let upto = threads.run(anchor, hay, from, end, |start, ended| {
-            self.report(item, hay, start, ended, openings, hits);
-        });
-        if !last || upto < end || threads.is_empty() {
-            return upto;
-        }
-        if let Some(start) = threads.finish(anchor) {
-            self.report(item, hay, start, end, openings, hits);
-        }
-        end + 1
-    }
-
-    fn report(
-        &self,
-        item: &Item,
-        hay: Hay<'_>,
-        start: u64,
-        end: u64,
-        openings: &mut Vec<Opening>,
-        hits: &mut Vec<Hit>,
-    ) {
-        let at = confirmed_at(hay, end);
-        match item.role {
-            Role::Match { effect, .. } => {
-                // A match that grows by a byte at a time is one hit.
-                let grown = hits.last_mut().filter(|hit| {
-                    effect != Effect::Stop
-                        && (hit.rule, hit.effect) == (item.rule, effect)
-                        && hit.start <= start
-                        && hit.end + 1 == end
-                });
-                match grown {
-                    Some(hit) => hit.end = end,
-                    None => {
-                        hits.push(Hit { rule: item.rule, start, end, at, effect, overflow: false })
-                    }
-                }
-            }
-            Role::Open { span, .. } => openings.push(Opening { span, start, end, at }),
-            Role::Candidate { .. } => {}
-        }
-    }
-
-    fn follow_spans(
-        &self,
-        mut openings: Vec<Opening>,
-        follow: &mut Follow,
-        hay: Hay<'_>,
-        from: u64,
-        last: bool,
-        hits: &mut Vec<Hit>,
-    ) {
-        openings.sort_by_key(|opening| (opening.span, opening.end));
-        for opening in &openings {
-            if !follow.spans.iter().any(|open| open.span == opening.span) {
-                follow.spans.push(OpenSpans::new(opening.span));
-            }
-        }
-        for open in &mut follow.spans {
-            let Some(rule) = self.spans.get(open.span as usize) else { continue };
-            let first = openings.partition_point(|opening| opening.span < open.span);
-            let behind = openings.partition_point(|opening| opening.span <= open.span);
-            let mine = openings.get(first..behind).unwrap_or_default();
-            open.advance(rule, mine, hay, from, last, hits);
-        }
-        follow.spans.retain(|open| !open.is_empty());
-    }
 }
 
 impl Union {
@@ -430,66 +297,4 @@ impl Union {
             }
         }
     }
-}
-
-/// Where a match that ends at `end` is confirmed: behind the next character, or past the end.
-fn confirmed_at(hay: Hay<'_>, end: u64) -> u64 {
-    if end < hay.end() { hay.border_after(end + 1) } else { end + 1 }
-}
-
-/// Follows a rule from nothing over `from..=ended`; the earliest start that matches there.
-fn replay(
-    anchor: &Anchor,
-    threads: &mut Threads,
-    hay: Hay<'_>,
-    from: u64,
-    ended: u64,
-) -> Option<u64> {
-    let mut behind = hay.before(from);
-    let mut hit = None;
-    let mut position = from;
-    for byte in hay.slice(from, ended + 1) {
-        hit = threads.step(anchor, position, behind, *byte);
-        behind = Some(*byte);
-        position += 1;
-    }
-    if position <= ended {
-        hit = threads.finish(anchor);
-    }
-    hit
-}
-
-/// The earliest start of a candidate that ends at `end` and passes.
-fn passing(
-    reversed: &dense::DFA<Vec<u32>>,
-    check: &Check,
-    hay: Hay<'_>,
-    keep: u64,
-    end: u64,
-) -> Option<u64> {
-    let config = start::Config::new().anchored(Anchored::Yes).look_behind(hay.at(end));
-    let mut state = reversed.start_state(&config).ok()?;
-    let mut starts: SmallVec<[u64; 16]> = SmallVec::new();
-    let mut position = end;
-    loop {
-        if reversed.is_dead_state(state) {
-            break;
-        }
-        state = match hay.before(position) {
-            Some(byte) => reversed.next_state(state, byte),
-            None => reversed.next_eoi_state(state),
-        };
-        if reversed.is_match_state(state) && position < end {
-            starts.push(position);
-        }
-        if position <= keep {
-            break;
-        }
-        position -= 1;
-    }
-    let passes = |start: &u64| {
-        let text = std::str::from_utf8(hay.slice(*start, end)).unwrap_or_default();
-        check.passes(text)
-    };
-    starts.into_iter().rev().find(passes)
 }

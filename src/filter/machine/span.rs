@@ -6,7 +6,7 @@
 //! open span, or an opening that is never closed would hide a later one that is. Open spans whose
 //! closing automaton is in one state share it, so a thousand openings cost what one does.
 
-use super::{Effect, Hay, Hit};
+use super::{Effect, Hay, Hit, New};
 use regex_automata::Anchored;
 use regex_automata::dfa::{Automaton, dense};
 use regex_automata::util::primitives::StateID;
@@ -94,11 +94,10 @@ impl OpenSpans {
         &mut self,
         rule: &SpanRule,
         openings: &[Opening],
-        hay: Hay<'_>,
-        from: u64,
-        last: bool,
+        new: New<'_>,
         hits: &mut Vec<Hit>,
     ) {
+        let New { hay, from, last } = new;
         let end = hay.end();
         let mut openings = openings.iter().peekable();
         let mut position = from;
@@ -127,10 +126,13 @@ impl OpenSpans {
         }
     }
 
-    /// What is hidden up to `end` and was not reported yet.
+    /// What is hidden up to `end` and was not reported yet. It overlaps what was reported by a
+    /// byte, so that nothing that a fold leaves out stays between.
     fn hidden(&self, rule: &SpanRule, end: u64, overflow: bool) -> Hit {
-        let at = if self.reported == self.first { self.at } else { self.at.max(end) };
-        let (start, effect) = (self.reported.min(end), Effect::Hide);
+        let fresh = self.reported == self.first;
+        let at = if fresh { self.at } else { self.at.max(end) };
+        let start = if fresh { self.first } else { self.reported.wrapping_sub(1).min(end) };
+        let effect = Effect::Hide;
         Hit { rule: rule.rule, start, end, at, effect, overflow }
     }
 
@@ -214,10 +216,10 @@ impl OpenSpans {
     fn finish(&self, rule: &SpanRule, end: u64, hits: &mut Vec<Hit>) {
         let closes =
             |group: &&Group| rule.close.is_match_state(rule.close.next_eoi_state(group.state));
-        let closed = self.groups.iter().filter(closes);
+        let done = self.groups.iter().filter(closes);
         match rule.mode {
             Mode::Swallow { closing, .. } => {
-                let count = closed.count();
+                let count = done.count();
                 hits.push(self.hidden(rule, end, count < self.groups.len()));
                 if count > 0 && closing == Effect::Stop {
                     let hit = self.hidden(rule, end, false);
@@ -225,7 +227,7 @@ impl OpenSpans {
                 }
             }
             Mode::Wait { closing } => {
-                let begun = closed.filter_map(|group| group.starts.first().copied()).min();
+                let begun = done.filter_map(|group| group.starts.first().copied()).min();
                 if let Some(start) = begun {
                     let hit = self.hidden(rule, end, false);
                     hits.push(Hit { start, at: end + 1, effect: closing, ..hit });

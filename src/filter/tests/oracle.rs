@@ -7,6 +7,7 @@ use regex_automata::dfa::{Automaton, StartKind, dense};
 use regex_automata::nfa::thompson::pikevm::PikeVM;
 use regex_automata::util::start;
 use regex_automata::{Anchored, Input, MatchKind};
+use std::fmt::Write;
 
 #[derive(Clone, Copy, PartialEq)]
 enum Does {
@@ -337,7 +338,7 @@ pub(super) fn oracle(rules: &[Rule], text: &str) -> Expected {
         } else if place == 0 || !mask[place - 1] {
             let first = hiding.iter().filter(|found| found.start == place);
             let rule = first.map(|found| found.rule).min().unwrap();
-            out.push_str(&format!("[{rule}]"));
+            let _ = write!(out, "[{rule}]");
         }
     }
     Expected { text: out, stop, released, findings: findings(&truth, last) }
