@@ -8,6 +8,7 @@ use super::check::Check;
 use super::complaint::{Complaint, Reason, Severity};
 use super::cost::{Cost, Held, texts_held};
 use super::engine::{Engine, Lane, Ruleset};
+use super::fold::Wanted;
 use super::fold::fold_rule_text;
 use super::kind::Kind;
 use super::machine::Effect;
@@ -50,7 +51,7 @@ pub fn compile_within(rules: &[Rule], limits: &Limits) -> Result<Ruleset, Vec<Co
     }
     let shared: Arc<[Rule]> = rules.into();
     let mut engines = Vec::new();
-    let mut known: HashMap<Vec<usize>, Arc<Engine>> = HashMap::new();
+    let mut known: HashMap<(Vec<usize>, bool), Arc<Engine>> = HashMap::new();
     for kind in Kind::ALL {
         let looking = |index: &usize| rules.get(*index).is_some_and(|rule| rule.channels.has(kind));
         let subset: Vec<usize> = (0..rules.len()).filter(looking).collect();
@@ -58,16 +59,28 @@ pub fn compile_within(rules: &[Rule], limits: &Limits) -> Result<Ruleset, Vec<Co
             engines.push(None);
             continue;
         }
-        let same = known.get(&subset).map(Arc::clone);
-        let Some(engine) = same.or_else(|| engine(&subset, &shared, &parts, limits)) else {
-            let rule = subset.first().copied().unwrap_or(0);
+        let limits = &Limits { fold: views(kind, limits.fold), ..*limits };
+        let key = (subset, kind.is_read_as_written());
+        let same = known.get(&key).map(Arc::clone);
+        let Some(engine) = same.or_else(|| engine(&key.0, &shared, &parts, limits)) else {
+            let rule = key.0.first().copied().unwrap_or(0);
             complaints.push(error(rule, 0, 0..0, Reason::TooLarge));
             return Err(complaints);
         };
-        known.insert(subset, Arc::clone(&engine));
+        known.insert(key, Arc::clone(&engine));
         engines.push(Some(engine));
     }
     Ok(Ruleset { rules: shared, engines, warnings: complaints, costs })
+}
+
+/// The views that rules over a kind of text run on.
+///
+/// A run of letters may be encoded text until it is seen not to be, so looking for that holds the
+/// last word of a text at any moment. What a model writes for people is read as it is written, and
+/// does not wait for that.
+fn views(kind: Kind, all: Option<Wanted>) -> Option<Wanted> {
+    let encoded = |wanted: Wanted| wanted.encoded && !kind.is_read_as_written();
+    all.map(|wanted| Wanted { encoded: encoded(wanted), ..wanted })
 }
 
 fn engine(

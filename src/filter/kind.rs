@@ -69,6 +69,11 @@ impl Kind {
         }
     }
 
+    /// Whether it is written for people while they wait.
+    pub const fn is_read_as_written(self) -> bool {
+        matches!(self, Self::Answer | Self::Reasoning | Self::Refusal | Self::Citation)
+    }
+
     /// The kind with this name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)

@@ -21,7 +21,6 @@ pub(super) mod prompt;
 mod request;
 pub(super) mod scan;
 pub(super) mod segments;
-pub(super) mod segments;
 mod story;
 mod stream;
 #[cfg(test)]
