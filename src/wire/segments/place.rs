@@ -64,7 +64,9 @@ impl Within<'_> {
                 break;
             };
             self.at += length;
-            self.decoded += json::unescape(escape).len();
+            // All others stand for themselves, or for one of the first 128 characters.
+            let is_coded = escape.as_bytes().get(1) == Some(&b'u');
+            self.decoded += if is_coded { json::unescape(escape).len() } else { length - 1 };
         }
         self.start + self.at
     }
