@@ -7,7 +7,9 @@
 //!
 //! A base64 run begins where its word begins: in `abcSGVsbG8` the letters before spoil it. After
 //! `/ + - _` in a word that was found to be no run a new one begins, so that a path or a prefix
-//! before it does not. It goes on over a line end, and `=` ends it. Both alphabets are read.
+//! before it does not; and at every character of a word that has [`RUN_MIN`], so that bytes which
+//! are no text, or a shift by a letter, hide the first characters behind them at most. A run goes
+//! on over a line end, and `=` ends it. Both alphabets are read.
 //! Hexadecimal digits may stand in pairs with `0x` before and blanks, commas, colons or dashes
 //! between; they must begin with an ASCII character.
 //!
@@ -51,12 +53,16 @@ impl Run {
     }
 
     /// Adds a decoded byte whose group begins at `from`. No: this is no text.
-    fn byte(&mut self, byte: u8, from: u64) -> Option<()> {
+    ///
+    /// A word of a language decodes to letters and signs at random; text that is encoded without a
+    /// capital and a digit for that long has only letters, so `strict` wants those.
+    fn byte(&mut self, byte: u8, from: u64, strict: bool) -> Option<()> {
         if !self.plain.open() {
             self.char_from = from;
         }
         match self.plain.byte(byte) {
             Reads::Part | Reads::Nothing => Some(()),
+            Reads::Char(ch) if strict && !ch.is_alphanumeric() && ch != ' ' => None,
             Reads::Char(ch) => {
                 self.ready.push((ch, self.char_from, from));
                 Some(())
@@ -79,10 +85,11 @@ impl Run {
     }
 
     fn end(&mut self, view: &mut View) {
-        self.group(self.to, view);
         if self.len >= RUN_MIN {
+            self.group(self.to, view);
             view.push("\n", self.to, self.to);
         }
+        self.ready.clear();
         self.early.clear();
     }
 
@@ -122,21 +129,44 @@ enum At {
 pub(super) struct Base64 {
     at: At,
     run: Run,
+    /// Base64 characters since the begin of the word.
+    word: u32,
+    /// Whether all characters of the run but the first are small letters, as in a word of a
+    /// language.
+    wordlike: bool,
     /// Bits of the quartet, and how many characters of it were read.
     bits: u32,
     have: u8,
     quartet_from: u64,
 }
 
-const fn six_bits(byte: u8) -> Option<u32> {
-    match byte {
-        b'A'..=b'Z' => Some((byte - b'A') as u32),
-        b'a'..=b'z' => Some((byte - b'a') as u32 + 26),
-        b'0'..=b'9' => Some((byte - b'0') as u32 + 52),
-        b'+' | b'-' => Some(62),
-        b'/' | b'_' => Some(63),
-        _ => None,
+/// No base64 character.
+const NONE: u8 = 255;
+
+static SIX_BITS: [u8; 128] = {
+    let mut bits = [NONE; 128];
+    let mut byte = 0;
+    while byte < 128 {
+        bits[byte] = match byte as u8 {
+            letter @ b'A'..=b'Z' => letter - b'A',
+            letter @ b'a'..=b'z' => letter - b'a' + 26,
+            digit @ b'0'..=b'9' => digit - b'0' + 52,
+            b'+' | b'-' => 62,
+            b'/' | b'_' => 63,
+            _ => NONE,
+        };
+        byte += 1;
     }
+    bits
+};
+
+fn six_bits(ch: char) -> Option<u32> {
+    SIX_BITS.get(ch as usize).filter(|value| **value != NONE).map(|value| u32::from(*value))
+}
+
+/// Six bits that may begin the first byte of text.
+const fn begins(value: u32) -> bool {
+    matches!(value, 2..=3 | 8..32 | 48..62)
 }
 
 impl Base64 {
@@ -145,74 +175,90 @@ impl Base64 {
         if self.at == At::Run { self.run.waits_from(open) } else { None }
     }
 
-    pub(super) fn take(&mut self, ch: char, from: u64, to: u64, view: &mut View) {
-        let value = u8::try_from(ch).ok().and_then(six_bits);
-        match (self.at, value) {
-            (At::Word, Some(_)) => {}
-            (At::Begin, Some(value)) => {
-                self.at = At::Run;
-                self.run.begin(from);
-                self.have = 0;
-                self.bits = 0;
-                self.digit(value, from, to, view);
-            }
-            (At::Run, Some(value)) => self.digit(value, from, to, view),
-            (At::Begin, None) => {}
-            (At::Word, None) => self.at = At::Begin,
-            (At::Run, None) => {
-                let goes_on = matches!(ch, '\n' | '\r') && self.run.len >= RUN_MIN;
-                if !goes_on {
-                    self.end(At::Begin, view);
+    /// Reads ASCII text.
+    pub(super) fn pass(&mut self, piece: &[u8], from: u64, view: &mut View) {
+        for (byte, at) in piece.iter().zip(from..) {
+            let value = SIX_BITS.get(usize::from(*byte)).copied().unwrap_or(NONE);
+            match self.at {
+                At::Begin if value == NONE => self.word = 0,
+                At::Begin if self.word + 1 < RUN_MIN && value < 62 && !begins(value.into()) => {
+                    self.word += 1;
+                    self.at = At::Word;
                 }
+                At::Word if self.word + 1 < RUN_MIN && value < 62 => self.word += 1,
+                At::Word if value == NONE => {
+                    self.word = 0;
+                    self.at = At::Begin;
+                }
+                _ => self.take(char::from(*byte), at, at + 1, view),
             }
         }
-        if self.at == At::Word && matches!(ch, '/' | '+' | '-' | '_') {
+    }
+
+    pub(super) fn take(&mut self, ch: char, from: u64, to: u64, view: &mut View) {
+        let Some(value) = six_bits(ch) else {
+            let goes_on = matches!(ch, '\n' | '\r') && self.run.len >= RUN_MIN;
+            if self.at != At::Run || !goes_on {
+                self.word = 0;
+                self.finish(view);
+                self.at = At::Begin;
+            }
+            return;
+        };
+        self.word = self.word.saturating_add(1);
+        if self.at == At::Begin {
+            self.at = At::Run;
+            self.run.begin(from);
+            self.have = 0;
+            self.bits = 0;
+            self.wordlike = ch.is_ascii_alphabetic();
+        } else {
+            self.wordlike &= ch.is_ascii_lowercase();
+        }
+        if self.at == At::Run && self.digit(value, from, to).is_none() {
+            self.run.ready.clear();
+            self.finish(view);
+            self.at = At::Word;
+        } else if self.at == At::Run && self.have == 4 {
+            self.run.group(to, view);
+            self.have = 0;
+            self.bits = 0;
+        }
+        // A new run may begin behind what joins words, and anywhere in what is too long for one.
+        if self.at == At::Word && (value >= 62 || self.word >= RUN_MIN) {
             self.at = At::Begin;
         }
     }
 
     pub(super) fn finish(&mut self, view: &mut View) {
         if self.at == At::Run {
-            self.end(At::Begin, view);
+            self.run.end(view);
+            self.have = 0;
+            self.at = At::Begin;
         }
     }
 
-    fn end(&mut self, next: At, view: &mut View) {
-        self.run.end(view);
-        self.at = next;
-        self.have = 0;
-    }
-
-    fn digit(&mut self, value: u32, from: u64, to: u64, view: &mut View) {
+    /// Adds six bits. No: this is no text.
+    fn digit(&mut self, value: u32, from: u64, to: u64) -> Option<()> {
         if self.have == 0 {
             self.quartet_from = from;
         }
         self.run.len += 1;
+        self.run.to = to;
         self.bits = self.bits << 6 | value;
         self.have += 1;
-        let byte = match self.have {
-            1 => {
-                // The first six bits show whether the first byte begins a character at all.
-                let begins = matches!(value, 2..=3 | 8..32 | 48..=61);
-                if self.run.len == 1 && !begins {
-                    self.end(At::Word, view);
-                }
-                return;
-            }
-            2 => self.bits >> 4,
-            3 => self.bits >> 2,
-            _ => self.bits,
+        let strict = self.wordlike && self.run.len < RUN_MIN;
+        let (byte, open) = match self.have {
+            1 => return (self.run.len > 1 || begins(value)).then_some(()),
+            2 => (self.bits >> 4, 4),
+            3 => (self.bits >> 2, 2),
+            _ => (self.bits, 0),
         };
-        let known = self.run.byte(byte as u8, self.quartet_from);
-        self.run.to = to;
-        if known.is_none() {
-            self.run.ready.clear();
-            self.end(At::Word, view);
-        } else if self.have == 4 {
-            self.run.group(to, view);
-            self.have = 0;
-            self.bits = 0;
-        }
+        self.run.byte(byte as u8, self.quartet_from, strict)?;
+        let next = self.bits & ((1 << open) - 1);
+        let ascii = next << (4 - open) < 8;
+        let may = open == 0 || (self.run.plain.may_begin(next, open) && (ascii || !strict));
+        may.then_some(())
     }
 }
 
@@ -227,6 +273,8 @@ pub(super) struct Hex {
     gap: u8,
     /// Whether `0x` was read before this pair.
     prefixed: bool,
+    /// Letters and digits since the begin of the word.
+    word: u32,
 }
 
 /// Characters that may stand between two pairs: `", 0x"` takes two before its prefix.
@@ -238,13 +286,32 @@ impl Hex {
         if self.at == At::Run { self.run.waits_from(open) } else { None }
     }
 
-    pub(super) fn take(&mut self, ch: char, from: u64, to: u64, view: &mut View) {
-        match self.at {
-            At::Word => {
-                if !ch.is_alphanumeric() {
+    /// Reads ASCII text.
+    pub(super) fn pass(&mut self, piece: &[u8], from: u64, view: &mut View) {
+        for (byte, at) in piece.iter().zip(from..) {
+            match (self.at, byte) {
+                (At::Word, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9') => {
+                    self.word = self.word.saturating_add(1);
+                }
+                (At::Begin, b'a'..=b'z' | b'A'..=b'Z') if self.word + 1 < RUN_MIN => {
+                    self.word += 1;
+                    self.at = At::Word;
+                }
+                (At::Begin | At::Word, b' '..=b'/' | b'\n') => {
+                    self.word = 0;
                     self.at = At::Begin;
                 }
+                _ => self.take(char::from(*byte), at, at + 1, view),
             }
+        }
+    }
+
+    pub(super) fn take(&mut self, ch: char, from: u64, to: u64, view: &mut View) {
+        let inside = ch.is_alphanumeric();
+        self.word = if inside { self.word.saturating_add(1) } else { 0 };
+        match self.at {
+            At::Word if inside => {}
+            At::Word => self.at = At::Begin,
             At::Begin => match ch.to_digit(16) {
                 // The first byte is to be ASCII, or the begin of `0x`.
                 Some(digit @ (0 | 2..=7)) => {
@@ -254,9 +321,9 @@ impl Hex {
                     self.prefixed = false;
                     self.high = Some((digit, from));
                 }
-                Some(_) => self.at = At::Word,
-                None if ch.is_alphanumeric() => self.at = At::Word,
-                None => {}
+                Some(_) if self.word >= RUN_MIN => {}
+                None if !inside => {}
+                _ => self.at = At::Word,
             },
             At::Run => self.in_run(ch, from, to, view),
         }
@@ -285,8 +352,10 @@ impl Hex {
                 self.high = None;
                 self.prefixed = false;
                 self.run.len += 2;
-                match self.run.byte((high << 4 | low) as u8, pair_from) {
+                match self.run.byte((high << 4 | low) as u8, pair_from, false) {
                     Some(()) => self.run.group(to, view),
+                    // What is too long for a word may have a run anywhere.
+                    None if self.word >= RUN_MIN => self.end(At::Begin, view),
                     None => self.end(At::Word, view),
                 }
             }

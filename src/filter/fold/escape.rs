@@ -39,9 +39,9 @@ pub(super) const fn begins(ch: char) -> bool {
     matches!(ch, '&' | '%' | '\\')
 }
 
-/// Whether a piece of ASCII text has the begin of an escape.
-pub(super) fn any_begin(piece: &[u8]) -> bool {
-    memchr::memchr3(b'&', b'%', b'\\', piece).is_some()
+/// Where the first begin of an escape is.
+pub(super) fn first_begin(piece: &[u8]) -> Option<usize> {
+    memchr::memchr3(b'&', b'%', b'\\', piece)
 }
 
 /// Judges text that begins with `&`, `%` or `\`.
@@ -159,7 +159,7 @@ fn percent_byte(text: &str) -> Byte {
     for _ in 0..NESTED_MAX {
         // `%25` is a percent sign, and the begin of another escape if digits are behind it.
         match body.strip_prefix("25") {
-            Some(more) if more.is_empty() => return Byte::Open,
+            Some("") => return Byte::Open,
             Some(more) => match hex(more, 2) {
                 Digits::Open => return Byte::Open,
                 Digits::Not => break,

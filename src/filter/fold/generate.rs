@@ -27,30 +27,68 @@ impl Set {
 }
 
 /// Characters whose fold the data does not give, or gives for another purpose.
-const BY_HAND: &[(&str, &str)] = &[
-    // Small capitals and other letters of Latin that pass for their plain kin.
-    ("ᴀʙᴄᴅᴇꜰɢʜɪᴊᴋʟᴍɴᴏᴘꞯʀꜱᴛᴜᴠᴡʏᴢ", "abcdefghijklmnopqrstuvwyz"),
-    (
-        "ɐɑɒƅɓƈɕɗɖɘəɛɜɟɠɡɦɥɨɩɭɱɯɲɳɵɹɾɽɼʂʃʈʇʉʊʌʋʍʎʐʑʒȝƙƭƥƀłøđħŧıȷſĸŋ",
-        "aaabbccddeeeejgghhiilmwnnoorrrrsstuuuvvwyzzzzzktpblodhtijsknn",
-    ),
+const BY_HAND: &[(&str, char)] = &[
+    // Small capitals, turned, hooked and crossed letters of Latin: what they are read as.
+    ("ᴀɐɑɒᴂ", 'a'),
+    ("ʙƅɓƀ", 'b'),
+    ("ᴄƈɕ", 'c'),
+    ("ᴅɗɖđð", 'd'),
+    ("ᴇɘəɛɜǝ", 'e'),
+    ("ꜰƒ", 'f'),
+    ("ɢɠɡ", 'g'),
+    ("ʜɦɥħ", 'h'),
+    ("ɪɨɩı", 'i'),
+    ("ᴊɟȷʝ", 'j'),
+    ("ᴋƙĸ", 'k'),
+    ("ʟɭɫłƚ", 'l'),
+    ("ᴍɱɯ", 'm'),
+    ("ɴɲɳŋƞ", 'n'),
+    ("ᴏɵøɔ", 'o'),
+    ("ᴘƥ", 'p'),
+    ("ꞯɋ", 'q'),
+    ("ʀɹɾɽɼɻ", 'r'),
+    ("ꜱʂʃſ", 's'),
+    ("ᴛʈʇƭŧ", 't'),
+    ("ᴜʉʊ", 'u'),
+    ("ᴠʋʌ", 'v'),
+    ("ᴡʍ", 'w'),
+    ("ʏʎɏ", 'y'),
+    ("ᴢʐʑʒȝƶ", 'z'),
     // Dashes, quotes, slashes, dots: what a client types as ASCII and an editor makes pretty.
-    ("‐‑‒–—―−﹘⁃˗", "----------"),
-    ("‘’‚‛′ʹʼʻˈ`´", "''''''''''''"),
-    ("“”„‟″«»", "\"\"\"\"\"\"\""),
-    ("⁄∕⧸", "///"),
-    ("∶꞉ː", ":::"),
-    ("․∙⋅", "..."),
-    ("∗⁎٭", "***"),
-    ("∣ǀ❘", "|||"),
-    ("ˆ‸", "^^"),
-    ("˜∼", "~~"),
-    ("\u{2800}", " "),
+    ("‐‑‒–—―−﹘⁃˗", '-'),
+    ("‘’‚‛′ʹʼʻˈ´", '\''),
+    ("“”„‟″«»", '"'),
+    ("⁄∕⧸", '/'),
+    ("∶꞉ː", ':'),
+    ("․∙⋅", '.'),
+    ("∗⁎٭", '*'),
+    ("∣ǀ❘", '|'),
+    ("ˆ‸", '^'),
+    ("˜∼", '~'),
+    ("\u{2800}", ' '),
 ];
 
 /// Letters that pass for Latin ones in company only. The other weak ones come from the data.
-const WEAK_BY_HAND: &[(&str, &str)] =
-    &[("вкмнтгпьшз", "bkmhtrnbwz"), ("βγεηκμπστυχως", "byenkunotuxws")];
+const WEAK_BY_HAND: &[(&str, char)] = &[
+    ("вьβ", 'b'),
+    ("кκ", 'k'),
+    ("м", 'm'),
+    ("н", 'h'),
+    ("тτ", 't'),
+    ("г", 'r'),
+    ("пηπ", 'n'),
+    ("ε", 'e'),
+    ("μυ", 'u'),
+    ("σ", 'o'),
+    ("γ", 'y'),
+    ("χ", 'x'),
+    ("ω", 'w'),
+    ("ς", 's'),
+];
+
+/// Letters that the data likens to Latin ones, and no reader does: they would make mixed words of
+/// more words than they catch.
+const NO_LIKENESS: &str = "шщШЩ";
 
 /// Scripts whose letters are never taken for Latin ones: they run the other way, or a likeness is
 /// one of dots and circles, or words of theirs take Latin words in without a space.
@@ -77,14 +115,8 @@ struct Data {
     weak: HashMap<char, char>,
 }
 
-fn pairs(rows: &[(&str, &str)]) -> HashMap<char, char> {
-    let mut all = HashMap::new();
-    for (from, to) in rows {
-        for (from, to) in from.chars().zip(to.chars()) {
-            all.insert(from, to);
-        }
-    }
-    all
+fn pairs(rows: &[(&str, char)]) -> HashMap<char, char> {
+    rows.iter().flat_map(|(from, to)| from.chars().map(|from| (from, *to))).collect()
 }
 
 impl Data {
@@ -228,6 +260,9 @@ impl Data {
         let plain: String = ch.nfd().filter(|ch| self.nothing(*ch).is_none()).collect();
         let mut plain = plain.chars();
         let (Some(only), None) = (plain.next(), plain.next()) else { return None };
+        if NO_LIKENESS.contains(only) {
+            return None;
+        }
         if let Some(to) = self.weak.get(&only) {
             return Some((Kind::Weak(script), to.to_string()));
         }
@@ -275,6 +310,36 @@ fn intern(pool: &mut String, text: &str) -> (u16, u8) {
     (u16::try_from(at).unwrap(), u8::try_from(text.len()).unwrap())
 }
 
+/// The entry of a character that folds to something: its kind, or the number of its target.
+fn entry_of(
+    data: &Data,
+    ch: char,
+    pool: &mut String,
+    targets: &mut BTreeMap<Vec<u8>, u16>,
+    ordered: &mut Vec<Vec<u8>>,
+) -> u16 {
+    let folded = data.fold(ch);
+    let (kind, latin) = match data.look(ch) {
+        Some((kind, latin)) if !folded.is_ascii() => (kind, latin),
+        _ if data.every_mark.has(ch) => (Kind::Other, String::new()),
+        _ if folded.is_empty() => (Kind::Invisible, String::new()),
+        _ => (data.kind_of(&folded), String::new()),
+    };
+    if folded.is_empty() || (folded.chars().eq([ch]) && latin.is_empty()) {
+        return u16::from(number(kind));
+    }
+    let (stay_at, stay_len) = intern(pool, &folded);
+    let (latin_at, latin_len) = intern(pool, &latin);
+    let mut row = Vec::new();
+    row.extend(stay_at.to_le_bytes());
+    row.extend(latin_at.to_le_bytes());
+    row.extend([stay_len, latin_len, number(kind), 0]);
+    *targets.entry(row.clone()).or_insert_with(|| {
+        ordered.push(row);
+        FIRST_TARGET + u16::try_from(ordered.len() - 1).unwrap()
+    })
+}
+
 fn make() -> Vec<u8> {
     let data = Data::load();
     let mut pool = String::new();
@@ -286,32 +351,10 @@ fn make() -> Vec<u8> {
     for code in 0..0x2_0000u32 {
         let entry = match char::from_u32(code).filter(|ch| !ch.is_ascii()) {
             None => 0,
-            Some(ch) => match data.nothing(ch) {
-                Some(kind) => u16::from(number(kind)),
-                None => {
-                    let folded = data.fold(ch);
-                    let (kind, latin) = match data.look(ch) {
-                        Some((kind, latin)) if !folded.is_ascii() => (kind, latin),
-                        _ if data.every_mark.has(ch) => (Kind::Other, String::new()),
-                        _ if folded.is_empty() => (Kind::Invisible, String::new()),
-                        _ => (data.kind_of(&folded), String::new()),
-                    };
-                    if folded.is_empty() || (folded.chars().eq([ch]) && latin.is_empty()) {
-                        u16::from(number(kind))
-                    } else {
-                        let (stay_at, stay_len) = intern(&mut pool, &folded);
-                        let (latin_at, latin_len) = intern(&mut pool, &latin);
-                        let mut row = Vec::new();
-                        row.extend(stay_at.to_le_bytes());
-                        row.extend(latin_at.to_le_bytes());
-                        row.extend([stay_len, latin_len, number(kind), 0]);
-                        *targets.entry(row.clone()).or_insert_with(|| {
-                            ordered.push(row);
-                            FIRST_TARGET + u16::try_from(ordered.len() - 1).unwrap()
-                        })
-                    }
-                }
-            },
+            Some(ch) => data.nothing(ch).map_or_else(
+                || entry_of(&data, ch, &mut pool, &mut targets, &mut ordered),
+                |kind| u16::from(number(kind)),
+            ),
         };
         page.push(entry);
         if page.len() == 128 {
@@ -358,4 +401,29 @@ fn the_fold_of_a_fold_is_itself() {
         }
         assert!(folds.latin.is_ascii(), "{ch:?} -> {:?}", folds.latin);
     }
+}
+
+/// The likenesses of the two scripts that matter most, to be read by people.
+#[test]
+fn likenesses_are_these() {
+    let list = |from: char, to: char| {
+        let (mut strong, mut weak) = (String::new(), String::new());
+        for ch in from..=to {
+            match look_up(ch) {
+                folds if matches!(folds.kind, Kind::Strong(_)) => {
+                    strong.extend([ch.to_string().as_str(), folds.latin, " "]);
+                }
+                folds if matches!(folds.kind, Kind::Weak(_)) => {
+                    weak.extend([ch.to_string().as_str(), folds.latin, " "]);
+                }
+                _ => {}
+            }
+        }
+        [strong, weak]
+    };
+    println!("LIKE {:?}", list('А', 'я'));
+    println!("LIKE {:?}", list('\u{370}', '\u{3FF}'));
+    println!("LIKE {:?}", list('\u{400}', '\u{40F}'));
+    println!("LIKE {:?}", list('ѐ', '\u{52F}'));
+    println!("LIKE {:?}", list('\u{530}', '\u{58F}'));
 }

@@ -9,7 +9,7 @@
 //!
 //! | View | Text |
 //! |---|---|
-//! | main | everything: compatibility letters, accents, case of letters beyond ASCII, invisible characters, lookalikes ([`words`]), escapes |
+//! | main | everything: compatibility letters, accents, case of letters beyond ASCII, invisible characters, lookalikes, escapes |
 //! | hidden | ASCII written in tag characters and variation selectors |
 //! | base64, hex | what encoded runs decode to |
 //! | spaced | the main view without separators between single letters; for rules that only flag |
@@ -31,8 +31,8 @@
 //!
 //! - Views and maps depend on the text alone, not on how it was cut into pieces.
 //! - Text that waits to be judged is at [`Fold::pending_from`] and behind, and must be held: at
-//!   most an escape, [`words::UNITS_MAX`] characters of lookalikes, or a run of 15 characters that
-//!   may be encoded text.
+//!   most an escape, 64 characters of lookalikes, or a run of 15 characters that may be encoded
+//!   text.
 //! - Every position of a view maps to a border of characters in the raw text.
 //!
 //! # What it cannot do
@@ -51,11 +51,6 @@ mod spaced;
 mod table;
 mod view;
 mod words;
-
-#[cfg(test)]
-mod generate;
-#[cfg(test)]
-mod tests;
 
 pub use view::View;
 
@@ -244,23 +239,12 @@ impl Fold {
     /// Reads a piece. The views of `out` have what it adds; `out` is always the same one.
     pub fn feed(&mut self, piece: &str, out: &mut Folded) -> Fed {
         out.each().into_iter().for_each(View::clear);
-        let fed = if self.passes(piece) {
+        let fed = if self.idle() && plain_len(piece) == piece.len() {
+            out.main.pass(piece.len(), self.raw);
             self.pass(piece, out);
             Fed::Same
         } else {
-            for ch in piece.chars() {
-                let from = self.raw;
-                self.raw += ch.len_utf8() as u64;
-                if self.escape.is_empty() && !escape::begins(ch) {
-                    self.unit(ch, from, self.raw, out);
-                } else {
-                    if self.escape.is_empty() {
-                        self.escape_from = from;
-                    }
-                    self.escape.push(ch);
-                    self.resolve(Rest::Open, out);
-                }
-            }
+            self.read(piece, out);
             Fed::Folded
         };
         self.saw(out);
@@ -284,30 +268,53 @@ impl Fold {
         self.saw(out);
     }
 
-    /// Whether the piece is its own main view.
-    fn passes(&self, piece: &str) -> bool {
-        self.escape.is_empty()
-            && self.words.waits_from().is_none()
-            && piece.is_ascii()
-            && !escape::any_begin(piece.as_bytes())
+    fn read(&mut self, piece: &str, out: &mut Folded) {
+        let mut rest = piece;
+        while let Some(ch) = rest.chars().next() {
+            let plain = if ch.is_ascii() && self.idle() { plain_len(rest) } else { 0 };
+            if let Some((stretch, more)) = rest.split_at_checked(plain).filter(|_| plain > 0) {
+                out.main.copy(stretch, self.raw);
+                self.pass(stretch, out);
+                rest = more;
+                continue;
+            }
+            rest = rest.get(ch.len_utf8()..).unwrap_or("");
+            let from = self.raw;
+            self.raw += ch.len_utf8() as u64;
+            if self.escape.is_empty() && !escape::begins(ch) {
+                self.unit(ch, from, self.raw, out);
+            } else {
+                if self.escape.is_empty() {
+                    self.escape_from = from;
+                }
+                self.escape.push(ch);
+                self.resolve(Rest::Open, out);
+            }
+        }
     }
 
-    fn pass(&mut self, piece: &str, out: &mut Folded) {
-        if piece.is_empty() {
+    /// Whether nothing waits that the main view is made of.
+    fn idle(&self) -> bool {
+        self.escape.is_empty() && self.words.waits_from().is_none()
+    }
+
+    /// Goes past text that folds to itself.
+    fn pass(&mut self, stretch: &str, out: &mut Folded) {
+        if stretch.is_empty() {
             return;
         }
         let from = self.raw;
-        self.raw += piece.len() as u64;
+        self.raw += stretch.len() as u64;
         self.dropped = 0;
         self.flag = false;
-        self.words.pass(piece.as_bytes());
+        self.words.pass(stretch.as_bytes());
         self.hidden.end(&mut out.hidden);
-        out.main.pass(piece.len(), from);
-        if self.encoded.is_some() || self.spaced.is_some() {
-            let mut stage = Stage { out, encoded: &mut self.encoded, spaced: &mut self.spaced };
-            for (ch, at) in piece.chars().zip(from..) {
-                stage.beside(ch, at, at + 1);
-            }
+        if let Some(both) = &mut self.encoded {
+            both.0.pass(stretch.as_bytes(), from, &mut out.base64);
+            both.1.pass(stretch.as_bytes(), from, &mut out.hex);
+        }
+        if let Some(spaced) = &mut self.spaced {
+            spaced.pass(stretch, from, &mut out.spaced);
         }
     }
 
@@ -422,6 +429,24 @@ impl Stage<'_> {
     }
 }
 
+/// Bytes up to which a plain loop is faster than a search with wide registers.
+const SHORT: usize = 16;
+
+/// How many bytes at the begin of a text fold to themselves whatever was before.
+fn plain_len(text: &str) -> usize {
+    let bytes = text.as_bytes();
+    if bytes.len() <= SHORT {
+        let ends = |byte: &u8| !byte.is_ascii() || escape::begins(char::from(*byte));
+        return bytes.iter().position(ends).unwrap_or(bytes.len());
+    }
+    let ascii = if text.is_ascii() {
+        bytes.len()
+    } else {
+        bytes.iter().position(|byte| !byte.is_ascii()).unwrap_or(bytes.len())
+    };
+    bytes.get(..ascii).and_then(escape::first_begin).unwrap_or(ascii)
+}
+
 /// The text of a rule as it stands in the main view. It may be empty: then only the raw text can
 /// have it.
 pub fn fold_rule_text(text: &str) -> String {
@@ -439,3 +464,8 @@ pub fn fold_rule_text(text: &str) -> String {
     folded.push_str(out.main.text());
     folded
 }
+
+#[cfg(test)]
+mod generate;
+#[cfg(test)]
+mod tests;

@@ -35,8 +35,20 @@ pub(super) enum Reads {
 
 impl Plain {
     /// Whether a character was begun and is not complete.
-    pub(super) fn open(&self) -> bool {
+    pub(super) fn open(self) -> bool {
         self.have > 0
+    }
+
+    /// Whether a byte may come that begins with these `count` bits, two or four.
+    pub(super) fn may_begin(self, bits: u32, count: u32) -> bool {
+        let nibble = bits << (4 - count);
+        match self.wide {
+            Some(High::Due) => nibble == 0,
+            Some(High::NotDue) => nibble < 8,
+            None if self.have > 0 => (8..12).contains(&nibble),
+            None if count == 4 && nibble == 1 => false,
+            None => !(8..12).contains(&nibble),
+        }
     }
 
     pub(super) fn byte(&mut self, byte: u8) -> Reads {

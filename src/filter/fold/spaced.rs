@@ -13,7 +13,7 @@ use super::view::View;
 use smallvec::SmallVec;
 
 /// Separators between two letters that may be dropped.
-const GAP_MAX: usize = 8;
+const GAP_MAX: usize = 16;
 
 type Char = (char, u64, u64);
 
@@ -21,7 +21,7 @@ type Char = (char, u64, u64);
 #[derive(Debug, Clone, Default)]
 pub(super) struct Spaced {
     at: At,
-    gap: SmallVec<[Char; GAP_MAX]>,
+    gap: SmallVec<[Char; 2]>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -40,6 +40,30 @@ enum At {
 }
 
 impl Spaced {
+    /// Reads ASCII text.
+    pub(super) fn pass(&mut self, piece: &str, from: u64, view: &mut View) {
+        let mut rest = piece;
+        let mut at = from;
+        while let Some(ch) = rest.chars().next() {
+            let word = rest.bytes().take_while(u8::is_ascii_alphanumeric).count();
+            let longer = match self.at {
+                At::Word => word > 0,
+                At::Begin => word > 1,
+                At::First | At::Gap | At::Next(_) => false,
+            };
+            let len = if longer { word } else { 1 };
+            let (stretch, more) = rest.split_at_checked(len).unwrap_or((rest, ""));
+            if longer {
+                view.copy(stretch, at);
+                self.at = At::Word;
+            } else {
+                self.take(ch, at, at + 1, view);
+            }
+            rest = more;
+            at += len as u64;
+        }
+    }
+
     pub(super) fn take(&mut self, ch: char, from: u64, to: u64, view: &mut View) {
         let now = (ch, from, to);
         let letter = look_up(ch).kind != Kind::Separator;

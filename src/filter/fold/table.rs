@@ -82,6 +82,7 @@ const fn word(at: usize) -> u16 {
     (BLOB[at + 1] as u16) << 8 | BLOB[at] as u16
 }
 
+#[expect(clippy::large_stack_arrays, reason = "it runs when the program is compiled")]
 const fn pages() -> [u16; PAGES_LEN] {
     let mut pages = [0; PAGES_LEN];
     let mut at = 0;
@@ -92,6 +93,7 @@ const fn pages() -> [u16; PAGES_LEN] {
     pages
 }
 
+#[expect(clippy::large_stack_arrays, reason = "it runs when the program is compiled")]
 const fn targets() -> [Target; TARGETS_LEN] {
     let mut targets =
         [Target { stay_at: 0, latin_at: 0, stay_len: 0, latin_len: 0, kind: 0 }; TARGETS_LEN];

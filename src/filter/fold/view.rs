@@ -163,6 +163,12 @@ impl View {
         }
     }
 
+    /// Adds text that folds to itself.
+    pub(super) fn copy(&mut self, text: &str, from: u64) {
+        self.pass(text.len(), from);
+        self.text.push_str(text);
+    }
+
     /// Takes raw bytes that fold to nothing out of the step.
     fn skip_to(&mut self, from: u64) {
         if from != self.raw_end {

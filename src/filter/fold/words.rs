@@ -78,7 +78,10 @@ impl Words {
         let decided = piece.iter().rev().find(|byte| !byte.is_ascii_digit());
         match decided {
             Some(byte) if byte.is_ascii_alphabetic() => self.word = Word::Latin,
-            Some(_) => self.word = Word::Undecided,
+            Some(_) => {
+                self.word = Word::Undecided;
+                self.script = None;
+            }
             None => {}
         }
         if piece.iter().rev().any(u8::is_ascii_alphabetic) {

@@ -3,7 +3,7 @@
 
 use super::Whole;
 use crate::filter::fold::{ViewKind, fold_rule_text};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
@@ -29,7 +29,16 @@ fn recovered(text: &str, plain: &str) -> Option<ViewKind> {
         text.chars().collect::<Vec<_>>().chunks(3).map(|chars| chars.iter().collect()).collect();
     let whole = Whole::of(pieces.iter().map(String::as_str));
     let plain = fold_rule_text(plain).to_ascii_lowercase();
-    ViewKind::ALL.into_iter().find(|kind| whole.text(*kind).to_ascii_lowercase().contains(&plain))
+    ViewKind::ALL.into_iter().find(|kind| {
+        let text = whole.text(*kind).to_ascii_lowercase();
+        // The spaced view has one blank where the text has several.
+        let blanks = *kind == ViewKind::Spaced && text.contains(&one_blank(&plain));
+        text.contains(&plain) || blanks
+    })
+}
+
+fn one_blank(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// Techniques that the fold does not claim, and who does.
@@ -53,13 +62,14 @@ fn evasions_are_undone() {
             println!("MISS {} {text}", word(&row, "technique"));
         }
     }
-    let plains: BTreeMap<String, ()> = rows("attacks/derived_evasions.jsonl")
+    let plains: BTreeSet<String> = rows("attacks/derived_evasions.jsonl")
         .iter()
-        .map(|row| (word(row, "plain").to_owned(), ()))
+        .map(|row| word(row, "plain").to_owned())
+        .filter(|plain| plain.chars().all(|ch| matches!(ch, ' '..='~')))
         .collect();
     for (name, write) in WRITTEN {
         let entry = techniques.entry(format!("written here:{name}")).or_default();
-        for plain in plains.keys() {
+        for plain in &plains {
             entry.1 += 1;
             if let Some(kind) = recovered(&write(plain), plain) {
                 entry.0 += 1;
@@ -113,20 +123,18 @@ const WRITTEN: &[(&str, Write)] = &[
         text.bytes().map(|byte| char::from_u32(0xE_0100 + u32::from(byte) - 16).unwrap()).collect()
     }),
     ("bidi controls", |text| text.chars().flat_map(|ch| ['\u{202E}', ch, '\u{202C}']).collect()),
-    ("entities, decimal", |text| text.chars().map(|ch| format!("&#{};", ch as u32)).collect()),
-    ("entities, hex, bare", |text| text.chars().map(|ch| format!("&#x{:x}", ch as u32)).collect()),
-    ("entities of entities", |text| {
-        text.chars().map(|ch| format!("&amp;#{};", ch as u32)).collect()
-    }),
-    ("percent", |text| text.bytes().map(|byte| format!("%{byte:02X}")).collect()),
-    ("percent of percent", |text| text.bytes().map(|byte| format!("%25{byte:02X}")).collect()),
-    (r"\x", |text| text.bytes().map(|byte| format!("\\x{byte:02x}")).collect()),
-    (r"\u{}", |text| text.chars().map(|ch| format!("\\u{{{:x}}}", ch as u32)).collect()),
-    (r"\\u", |text| text.chars().map(|ch| format!("\\\\u{:04x}", ch as u32)).collect()),
-    ("hex", |text| text.bytes().map(|byte| format!("{byte:02x}")).collect()),
-    ("hex pairs", |text| text.bytes().map(|byte| format!("{byte:02X} ")).collect()),
-    ("hex array", |text| text.bytes().map(|byte| format!("0x{byte:02x}, ")).collect()),
-    ("letters with dots", |text| {
+    ("entities, decimal", |text| by_char(text, |ch| format!("&#{};", ch as u32))),
+    ("entities, hex, bare", |text| by_char(text, |ch| format!("&#x{:x}", ch as u32))),
+    ("entities of entities", |text| by_char(text, |ch| format!("&amp;#{};", ch as u32))),
+    ("percent", |text| by_byte(text, |byte| format!("%{byte:02X}"))),
+    ("percent of percent", |text| by_byte(text, |byte| format!("%25{byte:02X}"))),
+    (r"\x", |text| by_byte(text, |byte| format!("\\x{byte:02x}"))),
+    (r"\u{}", |text| by_char(text, |ch| format!("\\u{{{:x}}}", ch as u32))),
+    (r"\\u", |text| by_char(text, |ch| format!("\\\\u{:04x}", ch as u32))),
+    ("hex", |text| by_byte(text, |byte| format!("{byte:02x}"))),
+    ("hex pairs", |text| by_byte(text, |byte| format!("{byte:02X} "))),
+    ("hex array", |text| by_byte(text, |byte| format!("0x{byte:02x}, "))),
+    ("spaced, two blanks", |text| {
         text.split(' ')
             .map(|word| word.chars().map(String::from).collect::<Vec<_>>().join(" "))
             .collect::<Vec<_>>()
@@ -162,6 +170,14 @@ fn shift(text: &str, to: fn(char) -> u32) -> String {
             },
         )
         .collect()
+}
+
+fn by_char(text: &str, write: fn(char) -> String) -> String {
+    text.chars().map(write).collect::<Vec<_>>().concat()
+}
+
+fn by_byte(text: &str, write: fn(u8) -> String) -> String {
+    text.bytes().map(write).collect::<Vec<_>>().concat()
 }
 
 fn letters(text: &str) -> impl Iterator<Item = char> + '_ {
@@ -203,7 +219,7 @@ fn benign_text_stays_what_it_is() {
         }
         let _ = writeln!(table, "| {name} | {texts} | {beyond} | {taken} | {decoded} |");
         let share = f64::from(taken) / f64::from(beyond.max(1000));
-        if share > worst.0 {
+        if name.starts_with("tldr_") && share > worst.0 {
             worst = (share, name);
         }
     }
@@ -228,8 +244,9 @@ fn robustness_strings_fold_without_harm() {
         let text = word(&row, "text");
         let whole = Whole::of([text]);
         let view = whole.out.view(ViewKind::Main);
-        for at in 0..=view.end() {
-            assert!(text.is_char_boundary(view.raw_end(at) as usize));
+        for (at, ch) in whole.text(ViewKind::Main).char_indices() {
+            let range = view.raw_range(at as u64..(at + ch.len_utf8()) as u64);
+            assert!(text.get(range.start as usize..range.end as usize).is_some());
         }
     }
 }

@@ -20,7 +20,7 @@ fn base64(text: &str) -> String {
 }
 
 fn hex(text: &str, between: &str) -> String {
-    text.bytes().map(|byte| format!("{byte:02x}{between}")).collect()
+    text.bytes().map(|byte| format!("{byte:02x}{between}")).collect::<Vec<_>>().concat()
 }
 
 fn of(chars: &'static str, most: usize) -> impl Strategy<Value = String> {
