@@ -73,7 +73,7 @@ impl Sent {
 }
 
 fn drive(rules: &Ruleset, cache: &mut Cache, pieces: &[&str]) -> Sent {
-    let Some(engine) = rules.engine(Kind::Answer) else { panic!("no engine") };
+    let Some(engine) = rules.engine(Kind::User) else { panic!("no engine") };
     drive_engine(engine, cache, pieces)
 }
 

@@ -139,10 +139,13 @@ fn what_leaves_is_what_the_scanner_lets_go() {
         let longer: Vec<String> = words.iter().map(|word| format!("{word} xyzzy-never")).collect();
         let mut hide = rule("hide", Looked::Literals(words), Action::Redact(Redaction::Marker));
         let mut wait = rule("wait", Looked::Literals(longer), Action::Redact(Redaction::Marker));
+        // Signed reasoning is not changed but cut.
+        let is_signed = matches!(dialect, Dialect::Anthropic | Dialect::Bedrock);
         for rule in [&mut hide, &mut wait] {
             rule.channels =
                 [Kind::Answer, Kind::Reasoning, Kind::Refusal, Kind::Citation, Kind::Other]
                     .into_iter()
+                    .filter(|kind| *kind != Kind::Reasoning || !is_signed)
                     .collect();
         }
         let judges = [judge(&[hide, wait])];
@@ -159,7 +162,12 @@ fn what_leaves_is_what_the_scanner_lets_go() {
                 left.frame(&dialect.framing().frame(frame), &mut |e| add(&mut texts_left, &e));
             }
             came.frame(&dialect.framing().frame(frame), &mut |event| {
-                ends |= matches!(event, Event::Close { .. } | Event::Stop { .. } | Event::End);
+                // A second copy in Responses says that its text is whole.
+                ends |= match event {
+                    Event::Close { .. } | Event::Stop { .. } | Event::End => true,
+                    Event::Repeat { .. } => dialect == Dialect::OpenaiResponses,
+                    _ => false,
+                };
                 if let Event::Text { channel, text, .. } = event {
                     alone.push(channel, &text);
                 }
@@ -204,7 +212,7 @@ fn assert_numbers(dialect: Dialect, name: &str, bytes: &[u8]) {
 
 #[test]
 fn what_no_rule_touches_leaves_as_it_came() {
-    let never = rule("never", Looked::Literals(vec!["qzxv-never-qzxv".into()]), Action::Cut);
+    let never = rule("never", Looked::Literals(vec!["\u{E123}never".into()]), Action::Cut);
     let judges = [judge(&[never])];
     for (dialect, name, bytes) in recorded(Recorded::Stream) {
         let (out, ended) = run(&screened(dialect, &judges), &bytes, 61);
