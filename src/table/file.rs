@@ -52,6 +52,7 @@ pub(super) const PROVIDER: &[&str] = &[
     "secret_access_key",
     "session_token",
     "quirks",
+    "translate_to",
     "headers",
     "query",
     "answer",

@@ -3,7 +3,9 @@
 use super::parsed;
 use crate::id::ProviderName;
 use crate::table::reader::{Reader, Section, Text, Value, shown};
-use crate::table::{Auth, BaseUrl, Family, Provider, Quirks, Secret, Signer, codes, value};
+use crate::table::{
+    Auth, BaseUrl, Family, OpenaiApi, Provider, Quirks, Secret, Signer, codes, value,
+};
 use std::ops::Range;
 use std::sync::Arc;
 use toml::Spanned;
@@ -22,14 +24,18 @@ const AUTHS: &[(&str, Auth)] = &[
     ("x-goog-api-key", Auth::XGoogApiKey),
     ("api-key", Auth::ApiKey),
 ];
+const APIS: &[(&str, OpenaiApi)] =
+    &[("openai-chat", OpenaiApi::Chat), ("openai-responses", OpenaiApi::Responses)];
 #[derive(Clone, Copy)]
 enum Quirk {
     AzureDeployments,
+    NoChat,
     NoResponses,
     VersionedBase,
 }
 const QUIRKS: &[(&str, Quirk)] = &[
     ("azure-deployments", Quirk::AzureDeployments),
+    ("no-chat", Quirk::NoChat),
     ("no-responses", Quirk::NoResponses),
     ("versioned-base", Quirk::VersionedBase),
 ];
@@ -62,6 +68,14 @@ pub(super) fn provider(
 
     let family = family?;
     check_fit(reader, section, family);
+    let translate_to = match family {
+        Family::Openai => translate_to(reader, section, quirks),
+        Family::Anthropic
+        | Family::Gemini
+        | Family::Bedrock
+        | Family::Canned
+        | Family::Simulated => OpenaiApi::default(),
+    };
     let auth = auth.unwrap_or(match family {
         Family::Openai if quirks.azure_deployments => Auth::ApiKey,
         Family::Openai | Family::Bedrock | Family::Canned | Family::Simulated => Auth::Bearer,
@@ -94,6 +108,7 @@ pub(super) fn provider(
         key_variable,
         auth,
         quirks,
+        translate_to,
         headers,
         query,
         answer: answer.map(|text| Arc::from(text.value)),
@@ -246,12 +261,43 @@ fn quirks(reader: &mut Reader<'_>, value: Option<&Value<'_>>) -> Quirks {
         let Some(text) = reader.text(item, "quirks") else { continue };
         match reader.word(&text, "quirks", QUIRKS) {
             Some(Quirk::AzureDeployments) => quirks.azure_deployments = true,
+            Some(Quirk::NoChat) => quirks.no_chat = true,
             Some(Quirk::NoResponses) => quirks.no_responses = true,
             Some(Quirk::VersionedBase) => quirks.versioned_base = true,
             None => {}
         }
     }
     quirks
+}
+
+/// In which of its APIs a provider of the OpenAI family is asked for callers of other dialects.
+fn translate_to(reader: &mut Reader<'_>, section: &Section<'_, '_>, quirks: Quirks) -> OpenaiApi {
+    let value = section.get("translate_to");
+    let named = value
+        .and_then(|value| reader.text(value, "translate_to"))
+        .and_then(|text| reader.word(&text, "translate_to", APIS));
+    let mut contradicts = |key: &str, message: String| {
+        let span = section.get(key).map_or_else(|| section.span.clone(), Spanned::span);
+        let help = Some("take one of the two away".to_owned());
+        reader.report(codes::CONTRADICTION, span, message, help);
+    };
+    let missing = match named {
+        _ if quirks.no_chat && quirks.no_responses => {
+            let message = "`no-chat` and `no-responses` leave no API to ask for answers";
+            contradicts("quirks", message.to_owned());
+            None
+        }
+        Some(OpenaiApi::Chat) if quirks.no_chat => Some("no-chat"),
+        Some(OpenaiApi::Responses) if quirks.no_responses => Some("no-responses"),
+        Some(OpenaiApi::Chat | OpenaiApi::Responses) | None => None,
+    };
+    if let Some(quirk) = missing {
+        let message =
+            format!("`translate_to` names an API that the quirk `{quirk}` says is not there");
+        contradicts("translate_to", message);
+    }
+    let only = if quirks.no_chat { OpenaiApi::Responses } else { OpenaiApi::Chat };
+    named.unwrap_or(only)
 }
 
 fn headers(
@@ -304,11 +350,13 @@ pub(super) fn header_name(
 fn check_fit(reader: &mut Reader<'_>, section: &Section<'_, '_>, family: Family) {
     let idle: &[&str] = match family {
         Family::Openai => &["answer"],
-        Family::Anthropic | Family::Gemini => &["answer", "quirks"],
-        Family::Bedrock => &["answer", "quirks", "auth"],
-        Family::Canned => &["base_url", "api_key", "auth", "quirks", "headers", "query"],
+        Family::Anthropic | Family::Gemini => &["answer", "quirks", "translate_to"],
+        Family::Bedrock => &["answer", "quirks", "translate_to", "auth"],
+        Family::Canned => {
+            &["base_url", "api_key", "auth", "quirks", "translate_to", "headers", "query"]
+        }
         Family::Simulated => {
-            &["base_url", "api_key", "auth", "quirks", "headers", "query", "answer"]
+            &["base_url", "api_key", "auth", "quirks", "translate_to", "headers", "query", "answer"]
         }
     };
     let signing: &[&str] = match family {
