@@ -84,7 +84,7 @@ def killed_at_once(caller, error, lever):
         assert code_of(error) == "firedoor_killed", f"code {code_of(error)!r}"
 
 
-def cut_and_lifted(stage, score, shell, tape, source, caller, how):
+def cut_and_lifted(stage, case, shell, tape, source, caller, how):
     model = f"{source}-m-cut-{caller}-{how}"
     gate = threading.Event()
     half = max(2, len(tape.play.pieces) // 2)
@@ -117,9 +117,9 @@ def cut_and_lifted(stage, score, shell, tape, source, caller, how):
         told = callers.ASK[caller](stage.addresses["open"], model, how)
         assert told.text == tape.told.text, f"{told.text!r} instead of {tape.told.text!r}"
 
-    score.case(name, cut)
-    score.case(f"{name}, asked again", sticky)
-    score.case(f"{name}, lifted", works)
+    case(name, cut)
+    case(f"{name}, asked again", sticky)
+    case(f"{name}, lifted", works)
 
 
 def tools(caller, names):
@@ -138,10 +138,10 @@ def tools(caller, names):
     }[caller]()
 
 
-def one_tool(stage, score, shell, tape, source, caller, how):
+def one_tool(stage, case, shell, tape, source, caller, how):
     """Of two tools one is killed. The model calls both all the same."""
     killed = tape.told.calls[0][0]
-    names = {name for name, _ in tape.told.calls}
+    names = tapes.tools_called(tape.told)
     model = f"{source}-m-tool-{caller}-{how}"
     stage.provider.stage(model, tape.play)
 
@@ -164,17 +164,22 @@ def one_tool(stage, score, shell, tape, source, caller, how):
         told = callers.ASK[caller](stage.addresses["open"], model, how, **tools(caller, names))
         assert told.calls == tape.told.calls, f"after the lift: {told.calls!r}"
 
-    score.case(f"{source} for {caller}, {how}: one of two tools killed, {tape.name}", check)
+    case(f"{source} for {caller}, {how}: one of two tools killed, {tape.name}", check)
 
 
-def run(stage, score, suite, caller):
+def fitting(suite, source, kind):
+    """A recording in which several tools are called."""
+    found = [tape for tape in suite.tapes[source] if tape.kind == kind and len(tapes.tools_called(tape.told)) > 1]
+    assert found, f"no {kind} of {source} calls several tools"
+    return found[0]
+
+
+def run(stage, suite, caller):
     shell = Shell(stage.gateways["open"])
     for source in tapes.PROVIDERS:
+        case = suite.case_of("levers", source, caller)
         stream = suite.stream_of(source)
         for how in callers.HOW[caller]:
-            cut_and_lifted(stage, score, shell, stream, source, caller, how)
-        for kind, how in [("unary", "whole"), *(("stream", how) for how in callers.HOW[caller])]:
-            for tape in suite.tapes[source]:
-                if tape.kind == kind and len({name for name, _ in tape.told.calls}) > 1:
-                    one_tool(stage, score, shell, tape, source, caller, how)
-                    break
+            cut_and_lifted(stage, case, shell, stream, source, caller, how)
+        for kind, how in [(tapes.WHOLE, "whole"), *((tapes.STREAM, how) for how in callers.HOW[caller])]:
+            one_tool(stage, case, shell, fitting(suite, source, kind), source, caller, how)
