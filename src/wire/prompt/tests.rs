@@ -164,6 +164,13 @@ const RULES: &[Rule] = &[
             ),
         ],
     ),
+    // Google's own libraries write base64 for addresses, which others refuse.
+    (
+        GEMINI,
+        ANTHROPIC,
+        r#"{"contents":[{"parts":[{"inlineData":{"mimeType":"application/pdf","data":"-_8"}},{"text":"a"}]}]}"#,
+        &[("/messages/0/content/0/source/data", r#""+/8=""#)],
+    ),
     // What a tool returned beside text follows as the user's.
     (
         ANTHROPIC,
