@@ -283,11 +283,7 @@ fn small_mistakes_and_where_they_are() {
             codes::CONTRADICTION,
             "\"openai-chat\"",
         ),
-        (
-            row("quirks = [\"no-chat\", \"no-responses\"]"),
-            codes::CONTRADICTION,
-            "[\"no-chat\", \"no-responses\"]",
-        ),
+        (row("quirks = [\"no-chat\", \"no-responses\"]"), codes::CONTRADICTION, "\"no-responses\""),
         (
             "[providers.a]\ndialect = \"gemini\"\nbase_url = \"http://h\"\n\
              translate_to = \"openai-responses\""

@@ -31,8 +31,7 @@ impl Provider {
 
     /// Whether it answers in `dialect` by itself.
     pub fn speaks(&self, dialect: Dialect) -> bool {
-        let is_missing = (self.quirks.no_chat && dialect == Dialect::OpenaiChat)
-            || (self.quirks.no_responses && dialect == Dialect::OpenaiResponses);
+        let is_missing = self.quirks.lacks.is_some_and(|api| api.dialect() == dialect);
         self.family.speaks(dialect) && !is_missing
     }
 

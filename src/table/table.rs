@@ -225,10 +225,8 @@ pub struct Quirks {
     /// The model stands in the path as a deployment:
     /// `{base}/openai/deployments/{model}/chat/completions?api-version=..` (Azure, classic).
     pub azure_deployments: bool,
-    /// No Chat Completions: such requests are translated into Responses.
-    pub no_chat: bool,
-    /// No Responses API: such requests are translated into Chat Completions.
-    pub no_responses: bool,
+    /// The API that it lacks: requests of it are translated into the other one.
+    pub lacks: Option<OpenaiApi>,
     /// The paths of the API do not begin with `/v1` behind the base URL because the base URL
     /// ends in its own version (`.../v1beta/openai`). On by default when a base URL of the OpenAI
     /// family has a path.

@@ -29,14 +29,13 @@ const APIS: &[(&str, OpenaiApi)] =
 #[derive(Clone, Copy)]
 enum Quirk {
     AzureDeployments,
-    NoChat,
-    NoResponses,
+    Lacks(OpenaiApi),
     VersionedBase,
 }
 const QUIRKS: &[(&str, Quirk)] = &[
     ("azure-deployments", Quirk::AzureDeployments),
-    ("no-chat", Quirk::NoChat),
-    ("no-responses", Quirk::NoResponses),
+    ("no-chat", Quirk::Lacks(OpenaiApi::Chat)),
+    ("no-responses", Quirk::Lacks(OpenaiApi::Responses)),
     ("versioned-base", Quirk::VersionedBase),
 ];
 
@@ -69,7 +68,7 @@ pub(super) fn provider(
     let family = family?;
     check_fit(reader, section, family);
     let translate_to = match family {
-        Family::Openai => translate_to(reader, section, quirks),
+        Family::Openai => translate_to(reader, section, quirks.lacks),
         Family::Anthropic
         | Family::Gemini
         | Family::Bedrock
@@ -261,8 +260,17 @@ fn quirks(reader: &mut Reader<'_>, value: Option<&Value<'_>>) -> Quirks {
         let Some(text) = reader.text(item, "quirks") else { continue };
         match reader.word(&text, "quirks", QUIRKS) {
             Some(Quirk::AzureDeployments) => quirks.azure_deployments = true,
-            Some(Quirk::NoChat) => quirks.no_chat = true,
-            Some(Quirk::NoResponses) => quirks.no_responses = true,
+            Some(Quirk::Lacks(api)) => {
+                if quirks.lacks.is_some_and(|other| other != api) {
+                    reader.report(
+                        codes::CONTRADICTION,
+                        text.span,
+                        "`no-chat` and `no-responses` leave no API to ask for answers",
+                        Some("take one of the two away".to_owned()),
+                    );
+                }
+                quirks.lacks = Some(api);
+            }
             Some(Quirk::VersionedBase) => quirks.versioned_base = true,
             None => {}
         }
@@ -271,32 +279,27 @@ fn quirks(reader: &mut Reader<'_>, value: Option<&Value<'_>>) -> Quirks {
 }
 
 /// In which of its APIs a provider of the OpenAI family is asked for callers of other dialects.
-fn translate_to(reader: &mut Reader<'_>, section: &Section<'_, '_>, quirks: Quirks) -> OpenaiApi {
-    let value = section.get("translate_to");
-    let named = value
-        .and_then(|value| reader.text(value, "translate_to"))
-        .and_then(|text| reader.word(&text, "translate_to", APIS));
-    let mut contradicts = |key: &str, message: String| {
-        let span = section.get(key).map_or_else(|| section.span.clone(), Spanned::span);
-        let help = Some("take one of the two away".to_owned());
-        reader.report(codes::CONTRADICTION, span, message, help);
+fn translate_to(
+    reader: &mut Reader<'_>,
+    section: &Section<'_, '_>,
+    lacks: Option<OpenaiApi>,
+) -> OpenaiApi {
+    let only = match lacks {
+        Some(OpenaiApi::Chat) => OpenaiApi::Responses,
+        Some(OpenaiApi::Responses) | None => OpenaiApi::Chat,
     };
-    let missing = match named {
-        _ if quirks.no_chat && quirks.no_responses => {
-            let message = "`no-chat` and `no-responses` leave no API to ask for answers";
-            contradicts("quirks", message.to_owned());
-            None
-        }
-        Some(OpenaiApi::Chat) if quirks.no_chat => Some("no-chat"),
-        Some(OpenaiApi::Responses) if quirks.no_responses => Some("no-responses"),
-        Some(OpenaiApi::Chat | OpenaiApi::Responses) | None => None,
-    };
-    if let Some(quirk) = missing {
-        let message =
-            format!("`translate_to` names an API that the quirk `{quirk}` says is not there");
-        contradicts("translate_to", message);
+    let text = section.get("translate_to").and_then(|value| reader.text(value, "translate_to"));
+    let Some(text) = text else { return only };
+    let named = reader.word(&text, "translate_to", APIS);
+    if named.is_some() && named == lacks {
+        reader.report(
+            codes::CONTRADICTION,
+            text.span,
+            "`translate_to` names the API that the provider lacks by its quirks",
+            Some("take one of the two away".to_owned()),
+        );
+        return only;
     }
-    let only = if quirks.no_chat { OpenaiApi::Responses } else { OpenaiApi::Chat };
     named.unwrap_or(only)
 }
 

@@ -44,7 +44,7 @@ pub(super) struct Place<'f> {
     said: Option<&'f str>,
 }
 
-impl<'f> Place<'f> {
+impl Place<'_> {
     /// What has to be written where into `text`, the frame, so that it says its block.
     pub(super) fn edit(&self, text: &str) -> Option<(Range<usize>, String)> {
         let block = self.block.to_string();
@@ -123,8 +123,14 @@ impl Items {
         if self.0.len() >= ITEMS_MAX {
             return self.last(index).unwrap_or(index);
         }
-        let is_taken = |block: &u16| self.0.iter().any(|item| item.block == *block);
-        let block = (index..u16::MAX).find(|block| !is_taken(block)).unwrap_or(index);
+        let is_free = |block: &u16| self.0.iter().all(|item| item.block != *block);
+        let next =
+            self.0.iter().map(|item| item.block).max().map_or(0, |last| last.saturating_add(1));
+        let block = [index, next]
+            .into_iter()
+            .find(|block| *block < u16::MAX && is_free(block))
+            .or_else(|| (0..u16::MAX).find(is_free))
+            .unwrap_or(index);
         self.0.push(Item { index, id: id.into(), block });
         block
     }
@@ -239,8 +245,11 @@ mod tests {
             ("added", None, None, 0),
             ("", Some(2), None, 2),
             ("added", Some(0), Some("a"), 0),
-            ("added", Some(0), Some("b"), 1),
-            ("added", Some(1), None, 3),
+            ("added", Some(0), Some("b"), 3),
+            ("added", Some(1), None, 1),
+            ("added", Some(65_535), Some("c"), 4),
+            ("added", Some(65_534), Some("d"), 65_534),
+            ("added", Some(0), Some("e"), 5),
         ]);
     }
 
