@@ -19,7 +19,10 @@ fn lookup(reference: Reference<'_>) -> Result<Option<String>, String> {
         Reference::Variable("SET_KEY") => Some("a-key".to_owned()),
         Reference::Variable("SPOILT_KEY") => Some("zebra\nhat".to_owned()),
         Reference::File("/etc/door/secret") => Some("from-a-file".to_owned()),
-        Reference::Variable(_) | Reference::File(_) => None,
+        Reference::Variable(_)
+        | Reference::File(_)
+        | Reference::Bytes(_)
+        | Reference::Folder(_) => None,
     })
 }
 
@@ -30,7 +33,7 @@ fn prepared(text: &str) -> Prepared {
 
 fn table(text: &str) -> Table {
     let prepared = prepared(text);
-    let said = render(&prepared.diagnostics, text, Colour::Never);
+    let said = render(&prepared.diagnostics, Colour::Never);
     prepared.table.unwrap_or_else(|| panic!("{said}"))
 }
 
@@ -44,7 +47,7 @@ const OPENAI: &str = "[providers.openai]\ndialect = \"openai\"\nbase_url = \"htt
 fn says(text: &str, expected: &str) {
     let prepared = prepared(text);
     assert!(prepared.table.is_none(), "this is not wrong:\n{text}");
-    let said = render(&prepared.diagnostics, text, Colour::Never);
+    let said = render(&prepared.diagnostics, Colour::Never);
     let plain = |text: &str| {
         text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n").trim().to_owned()
     };
@@ -388,7 +391,7 @@ fn small_mistakes_and_where_they_are() {
         assert_eq!(&text[found.span.clone()], place, "{text}");
         let errors =
             prepared.diagnostics.iter().filter(|found| found.severity == Severity::Error).count();
-        assert_eq!(errors, 1, "{text}\n{}", render(&prepared.diagnostics, &text, Colour::Never));
+        assert_eq!(errors, 1, "{text}\n{}", render(&prepared.diagnostics, Colour::Never));
     }
 }
 
@@ -398,9 +401,9 @@ fn what_a_reference_stands_for_is_never_said() {
     let prepared = prepared(&text);
     assert_eq!(prepared.diagnostics.len(), 2);
     for said in [
-        render(&prepared.diagnostics, &text, Colour::Always),
-        sarif(&prepared.diagnostics, &text).to_string(),
-        json(&prepared.diagnostics[0], &text).to_string(),
+        render(&prepared.diagnostics, Colour::Always),
+        sarif(&prepared.diagnostics).to_string(),
+        json(&prepared.diagnostics[0]).to_string(),
     ] {
         assert!(!said.contains("a-key") && !said.contains("zebra"), "{said}");
     }
@@ -727,7 +730,7 @@ fn every_toml_block_of_the_documentation_is_a_table() {
         for block in text.split("```toml\n").skip(1) {
             let block = block.split("```").next().unwrap();
             let prepared = prepared(block);
-            let said = render(&prepared.diagnostics, block, Colour::Never);
+            let said = render(&prepared.diagnostics, Colour::Never);
             assert!(prepared.diagnostics.is_empty(), "{}:\n{said}", path.display());
             blocks += 1;
         }
@@ -826,11 +829,11 @@ fn holds(text: &str) {
         assert!(text.get(found.span.clone()).is_some(), "{found:?}");
         assert!(codes::explain(found.code).is_some(), "{found:?}");
         assert!(!found.message.is_empty());
-        let value = json(found, text);
+        let value = json(found);
         assert!(value["line"].as_u64().unwrap() <= value["endLine"].as_u64().unwrap());
     }
-    render(&prepared.diagnostics, text, Colour::Always);
-    sarif(&prepared.diagnostics, text);
+    render(&prepared.diagnostics, Colour::Always);
+    sarif(&prepared.diagnostics);
 }
 
 proptest! {

@@ -3,7 +3,7 @@
 
 use crate::control::{Actor, Condition, LeverDesk, Notice, Order};
 use crate::exchange::limits::{LeverKind, Trip};
-use crate::id::AppName;
+use crate::id::{AppName, RouteName};
 use crate::proxy::{Gate, TripSink};
 use crate::table::lever::{Act, Dimension, Lever, OnKill, Scope};
 use crate::telemetry::Telemetry;
@@ -78,6 +78,8 @@ pub(super) async fn pull_tripped(
             (Dimension::Agent, scope.agent.as_deref()),
             (Dimension::Session, scope.session.as_deref()),
             (Dimension::Tool, scope.tool.as_deref()),
+            (Dimension::Route, scope.route.as_ref().map(RouteName::as_str)),
+            (Dimension::Model, scope.model.as_deref()),
         ]
         .into_iter()
         .filter_map(|(dimension, name)| Some((dimension, name?)))

@@ -35,6 +35,8 @@ pub enum Failure {
     CircuitOpen,
     /// A lever kills the target; nothing was sent, or no answer of it was used.
     Killed,
+    /// A rule sends the exchange elsewhere.
+    Ruled,
 }
 
 impl Failure {
@@ -48,6 +50,7 @@ impl Failure {
             Failure::Unusable => "unusable",
             Failure::CircuitOpen => "circuit_open",
             Failure::Killed => "killed",
+            Failure::Ruled => "rule",
         }
     }
 
@@ -58,7 +61,7 @@ impl Failure {
             Failure::TooMany => policy.on_429,
             Failure::Status(_) => policy.on_5xx,
             Failure::FirstByteTimeout => policy.on_first_byte_timeout,
-            Failure::CircuitOpen | Failure::Killed => true,
+            Failure::CircuitOpen | Failure::Killed | Failure::Ruled => true,
         }
     }
 
@@ -66,7 +69,7 @@ impl Failure {
     /// elsewhere costs nothing.
     fn is_closed(self) -> bool {
         match self {
-            Failure::CircuitOpen | Failure::Killed => true,
+            Failure::CircuitOpen | Failure::Killed | Failure::Ruled => true,
             Failure::Connect
             | Failure::TooMany
             | Failure::Status(_)

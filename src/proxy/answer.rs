@@ -30,6 +30,8 @@ pub mod name {
     pub const ID: HeaderName = HeaderName::from_static("x-firedoor-id");
     /// The lever that sent the request elsewhere, or that refused it.
     pub const LEVER: HeaderName = HeaderName::from_static("x-firedoor-lever");
+    /// The gravest thing that rules did.
+    pub const VERDICT: HeaderName = HeaderName::from_static("x-firedoor-verdict");
     /// What the provider's dialect could not say of the request.
     pub const LOSS: HeaderName = HeaderName::from_static("x-firedoor-loss");
     /// Read by the OpenAI and Anthropic SDKs.

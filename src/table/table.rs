@@ -4,6 +4,8 @@
 //! of these exists.
 
 use super::lever::Levers;
+use super::packs::Packs;
+use super::rules::Rulebook;
 use super::{Limit, Prices};
 use crate::id::{AppName, Epoch, ModelName, ProviderName, RouteName};
 use crate::wire::Dialect;
@@ -80,6 +82,8 @@ pub struct Routes {
     pub routes: Vec<Route>,
     /// Provider by name, for `/{provider}/...` paths; gives its implicit route too.
     pub by_provider_name: HashMap<Arc<str>, (ProviderIndex, RouteIndex)>,
+    /// The packs.
+    pub packs: Packs,
 }
 
 /// The `[server]` part.
@@ -91,6 +95,8 @@ pub struct Server {
     pub admin: Option<SocketAddr>,
     /// Where state, tokens and the unix socket live.
     pub data_dir: PathBuf,
+    /// Where packs lie.
+    pub filters: PathBuf,
     /// TLS for the data plane.
     pub tls: Option<Tls>,
     /// Data plane threads; `None` for one a core.
@@ -326,8 +332,8 @@ pub struct Route {
     pub targets: Vec<Weighted>,
     /// Where it sends, in order, when those fail.
     pub fallback: Vec<TargetIndex>,
-    /// Rule packs by name.
-    pub rules: Vec<Arc<str>>,
+    /// What guards it; `None` if nothing does.
+    pub rules: Option<Arc<Rulebook>>,
     /// When the same request is tried again.
     pub retry: RetryPolicy,
     /// How long things may take.

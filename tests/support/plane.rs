@@ -63,7 +63,7 @@ fn route(name: &str) -> Route {
         matcher: Matcher::default(),
         targets: vec![Weighted { target: TargetIndex(0), weight: 1 }],
         fallback: vec![],
-        rules: vec![],
+        rules: None,
         retry: RetryPolicy {
             attempts: 2,
             on_connect: true,
@@ -85,6 +85,7 @@ fn table(dir: &Path) -> Table {
             listen: vec![],
             admin: None,
             data_dir: dir.to_path_buf(),
+            filters: std::path::PathBuf::new(),
             tls: None,
             workers: None,
             connections_max: 1,
@@ -107,6 +108,7 @@ fn table(dir: &Path) -> Table {
         prices: Prices::default(),
         routes: vec![route("first"), route("second"), route("third")],
         by_provider_name: HashMap::new(),
+        packs: firedoor::table::packs::Packs::default(),
     };
     Table { epoch: Epoch(7), files: Arc::new(routes), levers: Arc::default() }
 }
@@ -136,6 +138,8 @@ pub fn facts(id: u128) -> Facts {
         stop: None,
         usage: Counts::default(),
         lever: None,
+        is_judged: false,
+        found: firedoor::exchange::screen::Found::default(),
         losses: firedoor::wire::loss::Losses::default(),
         seams: vec![],
         cost_micro_usd: None,

@@ -33,6 +33,41 @@ LEFT_OUT = {
     "n>1", "audio", "error-object-in-stream", "error-event", "error-object", "not-json", "legacy-function-call", "completion-text",
     "gem-no-content", "gem-prompt-feedback", "gem-finish:UNEXPECTED_TOOL_CALL", "finish:eos", "gem:toolCall",
 }
+PARTS = [
+    {"text": "Both now."}, {"functionCall": {"name": "weather", "args": {"city": "Paris"}}},
+    {"functionCall": {"name": "clock", "args": {"city": "Oslo"}}}]
+USAGE = {"promptTokenCount": 7, "candidatesTokenCount": 9, "totalTokenCount": 16}
+
+
+def candidate(parts, **more):
+    return {"candidates": [{"index": 0, "content": {"role": "model", "parts": parts}, **more}], "modelVersion": "m", "responseId": "r-1"}
+
+
+# Answers with calls to two tools, where nobody recorded one: a body, or the events of a stream.
+UNRECORDED = {
+    "openai-responses": [{
+        "id": "resp_1", "object": "response", "created_at": 1, "status": "completed", "model": "m", "error": None,
+        "incomplete_details": None, "instructions": None, "metadata": {}, "parallel_tool_calls": True, "temperature": 1.0,
+        "tool_choice": "auto", "tools": [], "top_p": 1.0,
+        "output": [
+            {"type": "message", "id": "msg_1", "status": "completed", "role": "assistant", "content": [
+                {"type": "output_text", "text": "Both now.", "annotations": []}]},
+            {"type": "function_call", "id": "fc_1", "call_id": "call_1", "name": "weather", "arguments": '{"city": "Paris"}', "status": "completed"},
+            {"type": "function_call", "id": "fc_2", "call_id": "call_2", "name": "clock", "arguments": '{"city": "Oslo"}', "status": "completed"}],
+        "usage": {
+            "input_tokens": 7, "input_tokens_details": {"cached_tokens": 0}, "output_tokens": 9,
+            "output_tokens_details": {"reasoning_tokens": 0}, "total_tokens": 16},
+    }],
+    "gemini": [
+        candidate(PARTS, finishReason="STOP") | {"usageMetadata": USAGE},
+        [candidate(PARTS[:1]), candidate(PARTS[1:]), candidate([], finishReason="STOP") | {"usageMetadata": USAGE}]],
+    "bedrock": [{
+        "output": {"message": {"role": "assistant", "content": [
+            {"text": "Both now."}, {"toolUse": {"toolUseId": "tooluse_1", "name": "weather", "input": {"city": "Paris"}}},
+            {"toolUse": {"toolUseId": "tooluse_2", "name": "clock", "input": {"city": "Oslo"}}}]}},
+        "stopReason": "tool_use", "usage": {"inputTokens": 7, "outputTokens": 9, "totalTokens": 16}, "metrics": {"latencyMs": 5},
+    }],
+}
 
 
 @dataclasses.dataclass
@@ -85,7 +120,7 @@ def what_is_in(told):
     if told.has_free_text:
         return FREE_TEXT
     if len(told.calls) > 1:
-        return "calls at once"
+        return "two tools" if len(tools_called(told)) > 1 else "calls at once"
     if told.calls:
         return "text and call" if told.text.strip() else "one call"
     return "reasoning" if told.reasoning else "text"
@@ -108,12 +143,12 @@ def reason_against(told):
 
 
 def choose(dialect, provider):
-    """The first recordings of each kind that the dialect's own SDK reads from `provider`. Among the streams, and among the whole
-    answers, is one that calls several tools; what nobody recorded of that is put together from recordings."""
-    full, with_tools, with_one = {}, {}, {}
+    """The first recordings of each kind that the dialect's own SDK reads from `provider`, and what nobody recorded."""
+    full = {}
 
-    def ask(name, play, how):
-        return callers.ASK[dialect](provider.address, provider.stage(f"{dialect}-direct-{name[-6:]}", play), how)
+    def ask(name, play, kind):
+        model = provider.stage(f"{dialect}-direct-{name[-6:]}", play)
+        return callers.ASK[dialect](provider.address, model, "stream" if kind == STREAM else "whole")
 
     def left_out(meta, why):
         print(f"-- left out: {meta['id']}: {why}", flush=True)
@@ -133,7 +168,7 @@ def choose(dialect, provider):
         content_type = meta["content_type"] or ("text/event-stream" if is_stream else "application/json")
         play = upstream.Play(200, content_type, cut(dialect, body) if is_stream else [body], is_stream=is_stream)
         try:
-            told = ask(meta["id"], play, "stream" if is_stream else "whole")
+            told = ask(meta["id"], play, kind)
         except Exception as error:  # noqa: BLE001 - what its own SDK cannot read is no measure for others
             left_out(meta, f"its own SDK cannot read it: {type(error).__name__}: {' '.join(str(error).split())[:200]}")
             continue
@@ -141,73 +176,16 @@ def choose(dialect, provider):
             left_out(meta, why)
             continue
         has = what_is_in(told)
-        is_first_with_tools = len(tools_called(told)) > 1 and kind not in with_tools
-        if full.get((kind, has), 0) < OF_EACH or is_first_with_tools:
+        if full.get((kind, has), 0) < OF_EACH:
             full[kind, has] = full.get((kind, has), 0) + 1
-            tape = Tape(dialect, meta["id"], kind, has, play, told)
-            if is_first_with_tools:
-                with_tools[kind] = tape
-            if kind == STREAM and len(told.calls) == 1:
-                with_one.setdefault(told.calls[0][0], tape)
-            yield tape
-
-    def made(kind, play, name):
-        told = ask(f"{name}-{kind}", play, "stream" if kind == STREAM else "whole")
-        assert len(tools_called(told)) > 1, told
-        return Tape(dialect, f"{name}, put together", kind, what_is_in(told), play, told)
-
-    if STREAM not in with_tools:
-        one, other, *_ = with_one.values()
-        with_tools[STREAM] = made(STREAM, both_calls(one, other), one.name)
-        yield with_tools[STREAM]
-    if WHOLE not in with_tools:
-        stream = with_tools[STREAM]
-        yield made(WHOLE, upstream.Play.whole(put_together(stream)), stream.name)
-
-
-def both_calls(one, other):
-    """The stream of one, with the call of another behind its own in the same frame."""
-    assert one.dialect == "gemini", f"no recorded stream of {one.dialect} calls several tools"
-
-    def calls(frame):
-        parts = frame["candidates"][0].get("content", {}).get("parts", []) if frame.get("candidates") else []
-        return [part for part in parts if "functionCall" in part]
-
-    [more] = [part for piece in other.play.pieces for part in calls(frame_of(piece))]
-    pieces = []
-    for piece in one.play.pieces:
-        frame = frame_of(piece)
-        if calls(frame):
-            frame["candidates"][0]["content"]["parts"].append(more)
-            piece = f"data: {json.dumps(frame)}\r\n\r\n".encode()
-        pieces.append(piece)
-    return dataclasses.replace(one.play, pieces=pieces)
-
-
-def frame_of(piece):
-    """The object in a frame of server-sent events."""
-    [data] = [line[5:] for line in piece.splitlines() if line.startswith(b"data:")]
-    return json.loads(data)
-
-
-def put_together(tape):
-    """The whole answer that a stream comes to."""
-    if tape.dialect == "bedrock":
-        told = tape.told
-        calls = [{"toolUse": {"toolUseId": i, "name": name, "input": inside}} for i, (name, inside) in zip(told.ids, told.calls)]
-        said = [{"text": told.text}] if told.text else []
-        return {
-            "output": {"message": {"role": "assistant", "content": said + calls}}, "stopReason": "tool_use",
-            "usage": {"inputTokens": 7, "outputTokens": 9, "totalTokens": 16}, "metrics": {"latencyMs": 5}}
-    frames = [frame_of(piece) for piece in tape.play.pieces]
-    if tape.dialect == "openai-responses":
-        # It stands in its last frame.
-        return frames[-1]["response"]
-    assert tape.dialect == "gemini", f"no recorded whole answer of {tape.dialect} calls several tools"
-    candidates = [frame["candidates"][0] for frame in frames if frame.get("candidates")]
-    parts = [part for candidate in candidates for part in candidate.get("content", {}).get("parts", [])]
-    reason = next(candidate["finishReason"] for candidate in candidates if "finishReason" in candidate)
-    return {**frames[-1], "candidates": [{"index": 0, "content": {"role": "model", "parts": parts}, "finishReason": reason}]}
+            yield Tape(dialect, meta["id"], kind, has, play, told)
+    for answer in UNRECORDED.get(dialect, []):
+        kind, play = WHOLE, upstream.Play.whole(answer)
+        if isinstance(answer, list):
+            events = [f"data: {json.dumps(event)}\n\n".encode() for event in answer]
+            kind, play = STREAM, upstream.Play(200, "text/event-stream", events, is_stream=True)
+        told = ask(f"un-{kind}", play, kind)
+        yield Tape(dialect, "unrecorded", kind, what_is_in(told), play, told)
 
 
 def errors(dialect):

@@ -56,6 +56,7 @@ class Stage(theatre.Stage):
         self.provider = upstream.Upstream().__enter__()
         self.gateways = {"open": theatre.Gateway(routes(self.provider.address))}
         self.addresses = {"open": self.gateways["open"].address}
+        self.shell = theatre.Shell(self.gateways["open"])
         self.open_taps()
         self.numbers = itertools.count()
         self.failing = {source: itertools.count() for source in tapes.PROVIDERS}
@@ -127,7 +128,7 @@ class Suite:
                 def check():
                     has = collections.Counter(tape.has for tape in of_kind)
                     assert len(of_kind) >= least, f"{len(of_kind)} of {least}: {dict(has)}"
-                    assert has["text"] and (has["one call"] or has["text and call"]) and has["calls at once"], f"of what is needed: {dict(has)}"
+                    assert has["text"] and (has["one call"] or has["text and call"]) and has["two tools"], f"of what is needed: {dict(has)}"
 
                 self.score.case(f"{source}, {kind}: {len(of_kind)} recordings, at least {least}", check)
 

@@ -2,10 +2,11 @@
 //!
 //! What always holds: what goes out is whole frames, so that an ending of ours can always begin a
 //! frame of its own; nothing goes out before the first event has been decoded; what is held has a
-//! bound; in which pieces the bytes come changes nothing ([`pieces`]). Unless there is more to do, the bytes that go out are those that came in, and less than
-//! one frame is held. More to do is in [`works`]: another dialect for the caller, killed tools
-//! ([`toolguard`]), calls that wait until they are whole, and an answer that another provider goes
-//! on with ([`resume`]).
+//! bound; in which pieces the bytes come changes nothing ([`pieces`]). Unless there is more to do,
+//! the bytes that go out are those that came in, and less than one frame is held. Rules see every
+//! text before it leaves ([`Screen`]). More to do is in [`works`]: another dialect for the caller,
+//! killed tools ([`toolguard`]), calls that wait until they are whole, and an answer that another
+//! provider goes on with ([`resume`]).
 
 mod calls;
 mod pieces;
@@ -21,19 +22,23 @@ pub use resume::{DELIVERED_BYTES_MAX, Delivered};
 pub use seen::{Seam, Seen};
 pub use whole::{Whole, whole};
 
+use super::screen::{Found, Left, Screen};
 use crate::clock::Tick;
 use crate::table::lever::KilledTools;
+use crate::table::rules::Judge;
 use crate::wire::coding::{Coding, Inflater};
 use crate::wire::event::Event;
 use crate::wire::eventstream::Damage;
 use crate::wire::framing::Framing;
-use crate::wire::jsonarray::Left;
+use crate::wire::jsonarray::Left as ArrayLeft;
 use crate::wire::loss::Losses;
+use crate::wire::reframe;
 use crate::wire::refusal::Refusal;
 use crate::wire::sse::Frame;
 use crate::wire::{Decoder, Dialect};
 use calls::Calls;
 use pieces::Pieces;
+use std::sync::Arc;
 use works::Works;
 
 /// The most decoded bytes of a compressed body that are looked at.
@@ -66,6 +71,8 @@ pub struct Plan {
     pub killed: KilledTools,
     /// Whether calls wait until they are whole.
     pub calls: CallHold,
+    /// What judges its texts.
+    pub judges: Vec<Arc<Judge>>,
 }
 
 /// What a lever pulled in mid-stream can do.
@@ -111,6 +118,10 @@ pub enum Broken {
     },
     /// The provider reported an error, and another one may go on.
     ProviderError,
+    /// A rule ends the answer; what it found is in the relay.
+    Blocked,
+    /// A rule sends the exchange to another target.
+    Rerouted,
     /// No other provider can go on: too much was delivered, or in a form that cannot be continued.
     NotResumable,
 }
@@ -127,6 +138,7 @@ impl Broken {
             Broken::CallsOverBound => "the provider sent more tool calls than can be followed",
             Broken::KilledTool { .. } => "the model called a tool that is stopped",
             Broken::ProviderError => "the provider reported an error in the stream",
+            Broken::Blocked | Broken::Rerouted => "a rule forbids this answer",
             Broken::NotResumable => "the answer cannot be continued by another provider",
         }
     }
@@ -140,12 +152,14 @@ pub struct Relay {
     decoder: Decoder,
     pieces: Pieces,
     /// What has left of a stream that is an array.
-    left: Left,
+    left: ArrayLeft,
     /// Set when the stream is compressed: frames are looked at beside it, bytes pass as they are,
     /// unless there are works.
     inflater: Option<Box<Inflater>>,
     /// The calls of a stream that has no works.
     calls: Calls,
+    /// What judges the texts of a stream that has no works.
+    screen: Option<Box<Screen>>,
     /// Set when frames may have to be written.
     works: Option<Box<Works>>,
     /// What was learned so far.
@@ -162,6 +176,7 @@ impl Relay {
             coding,
             killed: KilledTools::default(),
             calls: CallHold::Never,
+            judges: Vec::new(),
         })
     }
 
@@ -174,9 +189,10 @@ impl Relay {
             client: plan.client,
             decoder: Decoder::new(plan.source),
             pieces: Pieces::new(plan.source.framing()),
-            left: Left::default(),
+            left: ArrayLeft::default(),
             inflater: inflater(plan.coding),
             calls: Calls::new(plan.source),
+            screen: if is_plain { screen(plan) } else { None },
             works: (!is_plain).then(|| Box::new(Works::new(plan))),
             seen: Seen::default(),
         }
@@ -184,15 +200,58 @@ impl Relay {
 
     /// A relay that passes on a Gemini stream that comes as an array. It writes nothing but an
     /// ending: calls cannot be taken out, and nobody can go on with the answer.
-    pub fn of_array(coding: Coding) -> Relay {
-        let pieces = Pieces::new(Framing::JsonArray);
-        Relay { pieces, ..Relay::new(Dialect::Gemini, coding) }
+    pub fn of_array(coding: Coding, judges: Vec<Arc<Judge>>) -> Relay {
+        let plan = Plan {
+            client: Dialect::Gemini,
+            source: Dialect::Gemini,
+            coding,
+            killed: KilledTools::default(),
+            calls: CallHold::Never,
+            judges,
+        };
+        Relay { pieces: Pieces::new(Framing::JsonArray), ..Relay::with(&plan) }
+    }
+
+    /// Whether bytes may leave otherwise than they came.
+    fn may_edit(&self) -> bool {
+        self.works.is_some() || self.screen.is_some()
+    }
+
+    fn screen(&self) -> Option<&Screen> {
+        match &self.works {
+            Some(works) => works.screen.as_deref(),
+            None => self.screen.as_deref(),
+        }
+    }
+
+    /// What rules found so far; `None` if none look.
+    pub fn found(&self) -> Option<&Found> {
+        self.screen().map(|screen| &screen.found)
+    }
+
+    /// Puts a ruleset in force over what comes from now on; `false` if this stream cannot be
+    /// judged any more, because it passes compressed.
+    #[must_use]
+    pub fn judge_by(&mut self, judge: Arc<Judge>) -> bool {
+        if self.inflater.is_some() && !self.may_edit() {
+            return false;
+        }
+        let source = self.source;
+        let screen = match &mut self.works {
+            Some(works) => &mut works.screen,
+            None => &mut self.screen,
+        };
+        match screen {
+            Some(screen) => screen.add(judge),
+            None => *screen = Some(Box::new(Screen::new([judge], source))),
+        }
+        true
     }
 
     /// Whether what leaves has no content coding though it came with one: the driver then takes
     /// `Content-Encoding` off the head.
     pub fn is_decoded(&self) -> bool {
-        self.inflater.is_some() && self.works.is_some()
+        self.inflater.is_some() && self.may_edit()
     }
 
     /// Takes the next bytes of the stream and appends what may go out.
@@ -209,10 +268,11 @@ impl Relay {
     }
 
     fn take(&mut self, input: &[u8], now: Tick, out: &mut Vec<u8>) -> Result<(), Broken> {
-        if let Some(inflater) = &mut self.inflater {
+        if let Some(mut inflater) = self.inflater.take() {
             let mut plain = Vec::new();
             let inflated = inflater.push(input, &mut plain);
-            if self.works.is_some() {
+            self.inflater = Some(inflater);
+            if self.may_edit() {
                 self.frames(&plain, now, out)?;
                 return inflated.map_err(|_| Broken::Unreadable);
             }
@@ -225,20 +285,35 @@ impl Relay {
     }
 
     fn frames(&mut self, input: &[u8], now: Tick, out: &mut Vec<u8>) -> Result<(), Broken> {
-        let Relay { pieces, decoder, seen, calls, works, .. } = self;
+        let Relay { pieces, decoder, seen, calls, works, screen, .. } = self;
         let framing = pieces.framing;
-        pieces.push(input, |raw| {
-            let frame = framing.frame(raw);
+        pieces.push(input, |came| {
+            let frame = framing.frame(came);
             if let Some(works) = works {
+                let whole = works.in_one_piece(&frame);
+                let frame = whole.as_deref().map_or(frame, |whole| framing.frame(whole));
                 let events = decoded(decoder, &frame, seen, now);
-                return works.frame(raw, events, out);
+                return works.frame(frame.raw, events, out);
             }
+            let Some(screen) = screen else {
+                decoder.frame(&frame, &mut |event| {
+                    calls.see(&event);
+                    seen.see(&event, now);
+                });
+                out.extend_from_slice(came);
+                return Ok(());
+            };
+            let whole = reframe::in_one_piece(&frame);
+            let frame = whole.as_deref().map_or(frame, |whole| framing.frame(whole));
             decoder.frame(&frame, &mut |event| {
                 calls.see(&event);
                 seen.see(&event, now);
+                screen.look(&event, frame.raw);
             });
-            out.extend_from_slice(raw);
-            Ok(())
+            if screen.leave(framing, &frame, out) == Left::AsItCame {
+                out.extend_from_slice(came);
+            }
+            blocked(screen).map_or(Ok(()), Err)
         })
     }
 
@@ -249,21 +324,41 @@ impl Relay {
     pub fn end(&mut self, now: Tick, out: &mut Vec<u8>) -> Result<(), Broken> {
         let held = self.pieces.take_rest();
         let framing = self.pieces.framing;
-        let Relay { decoder, seen, works, .. } = self;
+        let Relay { decoder, seen, works, screen, .. } = self;
         // An array that is not closed is no JSON, whatever its elements said.
-        let is_open = framing == Framing::JsonArray && self.left != Left::Whole;
+        let is_open = framing == Framing::JsonArray && self.left != ArrayLeft::Whole;
         let Some(works) = works else {
+            let mut last = Vec::new();
             if !held.is_empty() {
-                decoder.frame(&framing.frame(&held), &mut |event| seen.see(&event, now));
+                let frame = framing.frame(&held);
+                decoder.frame(&frame, &mut |event| {
+                    seen.see(&event, now);
+                    if let Some(screen) = screen {
+                        screen.look(&event, frame.raw);
+                    }
+                });
+                if let Some(screen) = screen
+                    && screen.leave(framing, &frame, &mut last) == Left::Written
+                {
+                    out.extend_from_slice(&last);
+                    last = Vec::new();
+                } else {
+                    last = held;
+                }
             }
-            if self.inflater.is_some() {
+            if let Some(screen) = screen {
+                screen.end(framing, out);
+                if let Some(broken) = blocked(screen) {
+                    return Err(broken);
+                }
+            } else if self.inflater.is_some() {
                 return Ok(());
             }
             // A provider that reports an error says by that that nothing more comes.
             if is_open || !self.decoder.is_complete() && self.seen.error.is_none() {
                 return Err(Broken::Unfinished);
             }
-            out.extend_from_slice(&held);
+            out.extend_from_slice(&last);
             return Ok(());
         };
         let mut last = None;
@@ -305,7 +400,7 @@ impl Relay {
 
     /// Whether an ending of ours can be written into the stream.
     pub fn can_end_in_dialect(&self) -> bool {
-        self.inflater.is_none() || self.works.is_some()
+        self.inflater.is_none() || self.may_edit()
     }
 
     /// Whether frames that have left the relay may be dropped before an ending: an array would
@@ -317,17 +412,35 @@ impl Relay {
     /// Ends the stream on our order: drops what is held and appends the dialect's ending.
     pub fn cut(&mut self, refusal: &Refusal, id: &str, out: &mut Vec<u8>) {
         drop(self.pieces.take_rest());
+        // A provider that breaks is no reason to keep what rules would let go.
+        if refusal.class.is_transient() {
+            self.let_go(out);
+        }
         let before = out.len();
+        let mut tail = self.decoder.tail();
+        if let Some(screen) = self.screen() {
+            tail.sequence = screen.number(tail.sequence);
+        }
         if let Some(works) = &mut self.works {
-            let tail = works.tail().unwrap_or_else(|| self.decoder.tail());
+            let tail = works.tail().unwrap_or(tail);
             works.cut(refusal, &tail, id, out);
         } else {
-            out.extend_from_slice(&refusal.frames(self.client, &self.decoder.tail(), id));
+            out.extend_from_slice(&refusal.frames(self.client, &tail, id));
         }
         if self.pieces.framing == Framing::JsonArray {
             let ending = out.split_off(before);
             self.left.push_last(out, &Frame::parse(&ending).data);
-            self.left = Left::Whole;
+            self.left = ArrayLeft::Whole;
+        }
+    }
+
+    /// The provider says nothing more: appends the text that waited and that rules let go now.
+    fn let_go(&mut self, out: &mut Vec<u8>) {
+        let framing = self.pieces.framing;
+        match (&mut self.works, &mut self.screen) {
+            (Some(works), _) => works.let_go(out),
+            (None, Some(screen)) => screen.end(framing, out),
+            (None, None) => {}
         }
     }
 
@@ -342,9 +455,11 @@ impl Relay {
             call.fate = calls::Fate::Passes;
         }
         let mut works = Works::late(self.source, calls, tools.clone());
+        let is_compressed = self.inflater.is_some() && self.screen.is_none();
+        works.screen = self.screen.take();
         let answer = works.kill_tools(tools);
         // A compressed stream passes as it came, so no call can be kept in.
-        if self.inflater.is_none() {
+        if !is_compressed {
             self.works = Some(Box::new(works));
         }
         answer
@@ -377,6 +492,19 @@ impl Relay {
         self.seen.go_on(seam);
         Ok(seam)
     }
+}
+
+fn screen(plan: &Plan) -> Option<Box<Screen>> {
+    let judges = || plan.judges.iter().map(Arc::clone);
+    (!plan.judges.is_empty()).then(|| Box::new(Screen::new(judges(), plan.source)))
+}
+
+/// Whether rules end what the screen has just judged.
+fn blocked(screen: &Screen) -> Option<Broken> {
+    if screen.found.is_reroute() {
+        return Some(Broken::Rerouted);
+    }
+    screen.found.is_cut().then_some(Broken::Blocked)
 }
 
 fn inflater(coding: Coding) -> Option<Box<Inflater>> {

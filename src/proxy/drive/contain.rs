@@ -128,7 +128,7 @@ impl Exchange<'_> {
                 Attempted::Failed(Failed { failure: Failure::Killed, refusal: killed(&lever) })
             }
             // A killed tool is met by choosing anew, which reads the live levers.
-            Ordered::Switch(_) | Ordered::Tools(_) => Attempted::Rerouted,
+            Ordered::Switch(_) | Ordered::Tools(_) | Ordered::Filters(_) => Attempted::Rerouted,
         }
     }
 

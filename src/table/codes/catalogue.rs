@@ -398,8 +398,8 @@ targets = [{ provider = "openai" }]
         code: super::UNKNOWN_PACK,
         severity: Severity::Error,
         title: "unknown pack",
-        explanation: "A route names a pack of rules that does not exist. This version has no packs \
-                     yet, and a route that believes itself guarded when it is not would be worse than \
+        explanation: "The file names a pack of rules that is neither built in nor in the folder of \
+                     packs: a route that believes itself guarded when it is not would be worse than \
                      an error.",
         wrong: r#"[providers.openai]
 dialect = "openai"
@@ -408,7 +408,7 @@ base_url = "https://api.openai.com/v1"
 [[routes]]
 name = "all"
 targets = [{ provider = "openai" }]
-rules = ["secrets"]
+rules = ["secretz"]
 "#,
         right: r#"[providers.openai]
 dialect = "openai"
@@ -417,7 +417,7 @@ base_url = "https://api.openai.com/v1"
 [[routes]]
 name = "all"
 targets = [{ provider = "openai" }]
-rules = []
+rules = ["secrets"]
 "#,
     },
     Entry {
@@ -691,4 +691,6 @@ targets = [{ provider = "openai" }]
 fallback = [{ provider = "anthropic", model = "claude-haiku-4-5" }]
 "#,
     },
+    super::of_packs::BAD_RULE,
+    super::of_packs::COSTLY_RULE,
 ];

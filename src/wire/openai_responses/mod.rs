@@ -20,7 +20,8 @@ mod item;
 mod items;
 pub(super) mod prompt;
 mod request;
-mod scan;
+pub(super) mod scan;
+pub(super) mod segments;
 mod story;
 mod stream;
 #[cfg(test)]

@@ -104,12 +104,12 @@ impl<'de: 'a, 'a> Deserialize<'de> for Key<'a> {
 }
 
 /// The members of an object; nothing for any other value.
-pub(super) fn members(object: &str) -> Members<'_> {
+pub(in crate::wire) fn members(object: &str) -> Members<'_> {
     Members(Items::new(object, b'{'))
 }
 
 /// The elements of an array; nothing for any other value.
-pub(super) fn elements(array: &str) -> Elements<'_> {
+pub(in crate::wire) fn elements(array: &str) -> Elements<'_> {
     Elements(Items::new(array, b'['))
 }
 
@@ -142,7 +142,7 @@ pub(super) fn count(value: &str) -> Option<u64> {
 }
 
 /// The members of an object, in their order.
-pub(super) struct Members<'a>(Items<'a>);
+pub(in crate::wire) struct Members<'a>(Items<'a>);
 
 impl<'a> Iterator for Members<'a> {
     type Item = (Cow<'a, str>, &'a str);
@@ -155,7 +155,7 @@ impl<'a> Iterator for Members<'a> {
 }
 
 /// The elements of an array, in their order.
-pub(super) struct Elements<'a>(Items<'a>);
+pub(in crate::wire) struct Elements<'a>(Items<'a>);
 
 impl<'a> Iterator for Elements<'a> {
     type Item = &'a str;
