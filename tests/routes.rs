@@ -274,6 +274,26 @@ fn small_mistakes_and_where_they_are() {
         (row("auth = \"basic\""), codes::UNKNOWN_WORD, "\"basic\""),
         (row("quirks = [\"azure\"]"), codes::UNKNOWN_WORD, "\"azure\""),
         (row("quirks = \"no-responses\""), codes::WRONG_TYPE, "\"no-responses\""),
+        (row("translate_to = \"openai\""), codes::UNKNOWN_WORD, "\"openai\""),
+        (row("translate_to = true"), codes::WRONG_TYPE, "true"),
+        (
+            row("translate_to = \"openai-responses\"\nquirks = [\"no-responses\"]"),
+            codes::CONTRADICTION,
+            "\"openai-responses\"",
+        ),
+        (
+            row("translate_to = \"openai-chat\"\nquirks = [\"no-chat\"]"),
+            codes::CONTRADICTION,
+            "\"openai-chat\"",
+        ),
+        (row("quirks = [\"no-chat\", \"no-responses\"]"), codes::CONTRADICTION, "\"no-responses\""),
+        (
+            "[providers.a]\ndialect = \"gemini\"\nbase_url = \"http://h\"\n\
+             translate_to = \"openai-responses\""
+                .to_owned(),
+            codes::NOT_HERE,
+            "translate_to",
+        ),
         (row("headers = { host = \"x\" }"), codes::BAD_HEADER, "host"),
         (row("headers = { \"a b\" = \"x\" }"), codes::BAD_HEADER, "\"a b\""),
         (row("headers = { a = \"x\\n\" }"), codes::BAD_HEADER, "\"x\\n\""),
@@ -760,6 +780,7 @@ const PIECES: &[&str] = &[
     "headers = ",
     "query = ",
     "quirks = ",
+    "translate_to = ",
     "answer = ",
     "key_sha256 = ",
     "limits = ",
