@@ -96,7 +96,9 @@ impl Alone<'_> {
 
 fn texts(dialect: Dialect, bytes: &[u8]) -> Texts {
     let mut all = Texts::new();
-    events(dialect, bytes).iter().for_each(|event| add(&mut all, event));
+    for event in events(dialect, bytes) {
+        add(&mut all, &event);
+    }
     all.retain(|_, text| !text.is_empty());
     all
 }
@@ -214,12 +216,21 @@ fn assert_numbers(dialect: Dialect, name: &str, bytes: &[u8]) {
 fn what_no_rule_touches_leaves_as_it_came() {
     let never = rule("never", Looked::Literals(vec!["\u{E123}never".into()]), Action::Cut);
     let judges = [judge(&[never])];
+    let mut plain = 0;
     for (dialect, name, bytes) in recorded(Recorded::Stream) {
         let (out, ended) = run(&screened(dialect, &judges), &bytes, 61);
         let (expected, expected_end) = run(&plan_of(dialect), &bytes, 61);
-        assert_eq!(out, expected, "{name}");
         assert_eq!(ended, expected_end, "{name}");
+        // An escape may be the beginning of any character, and a lookalike of any letter: they wait.
+        let may_wait = |text: &String| !text.is_ascii() || text.contains(['\\', '&', '%']);
+        if texts(dialect, &expected).values().any(may_wait) {
+            assert_eq!(texts(dialect, &out), texts(dialect, &expected), "{name}");
+        } else {
+            assert_eq!(out, expected, "{name}");
+            plain += 1;
+        }
     }
+    assert!(plain > 100, "{plain}");
 }
 
 #[test]
@@ -267,7 +278,6 @@ fn a_hidden_word_leaves_in_no_frame() {
         let mut all = String::new();
         for event in events(dialect, &out) {
             match event {
-                Event::Text { .. } => {}
                 Event::Repeat { text, .. } => all.push_str(&text),
                 Event::Extra { key, json, .. } if !key.starts_with("response.") => {
                     json::strings(&json).for_each(|inner| all.push_str(inner.text));
