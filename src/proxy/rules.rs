@@ -121,6 +121,7 @@ fn lever(rule: &PackRule, kills: Kills, facts: &Facts) -> Option<Trip> {
         lever_kind: LeverKind::Kill,
         scope,
         reason: "the rule hit too often".to_owned(),
+        told: "stopped because what it sends or gets breaks a rule again and again",
         limit: Arc::clone(&rule.name),
     })
 }
