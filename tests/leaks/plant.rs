@@ -100,7 +100,7 @@ impl Place {
             Place::Member => planted.member(framing, &[format!("- {} -", secret.text)], dice)?,
             Place::MemberInPieces => planted.member(framing, &pieces(&secret.text, dice), dice)?,
             Place::Name => planted.name(framing, secret, dice)?,
-            Place::Event => planted.event(framing, &[secret.text.clone()], dice),
+            Place::Event => planted.event(framing, std::slice::from_ref(&secret.text), dice),
             Place::EventInPieces => planted.event(framing, &pieces(&secret.text, dice), dice),
             Place::Error => planted.error(dialect, framing, secret, dice),
             Place::Comment if framing == Framing::Sse => {

@@ -50,7 +50,8 @@ fn read(dialect: Dialect, folder: &Path, meta: &Path) -> Option<Recording> {
     let meta: Value = serde_json::from_slice(&std::fs::read(meta).unwrap()).unwrap();
     let name = meta["body_file"].as_str().unwrap().to_owned();
     let bytes = std::fs::read(folder.join(&name)).unwrap();
-    let is_stream = name.ends_with(".sse") || name.ends_with(".bin");
+    let ending = name.rsplit('.').next().unwrap_or_default();
+    let is_stream = matches!(ending, "sse" | "bin");
     let recording = Recording {
         dialect,
         status: meta["status"].as_u64().and_then(|status| u16::try_from(status).ok()).unwrap(),

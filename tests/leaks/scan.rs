@@ -88,7 +88,9 @@ fn push_strings(value: &Value, joined: &mut String, all: &mut Texts, place: &str
             if let Some(bytes) = bytes.collect::<Option<Vec<u8>>>() {
                 joined.push_str(&String::from_utf8_lossy(&bytes));
             }
-            list.iter().for_each(|value| push_strings(value, joined, all, place));
+            for value in list {
+                push_strings(value, joined, all, place);
+            }
         }
         Value::Object(members) => {
             for (name, value) in members {

@@ -42,7 +42,9 @@ pub fn over(recordings: &[&Recording], work: impl Fn(&Recording, &mut Report) + 
                 let work = &work;
                 scope.spawn(move || {
                     let mut report = Report::default();
-                    some.iter().for_each(|recording| work(recording, &mut report));
+                    for recording in some {
+                        work(recording, &mut report);
+                    }
                     report
                 })
             })
