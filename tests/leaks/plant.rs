@@ -64,6 +64,7 @@ pub fn is_delta(class: &str) -> bool {
         ".delta.content[].text",
         ".delta.delta",
         ".delta.reasoning_details[].text",
+        ".delta.content[].thinking[].text",
         "content_block_delta.delta.text",
         "content_block_delta.delta.thinking",
         "content_block_delta.delta.partial_json",
@@ -146,7 +147,8 @@ impl Planted {
         for (at, frame) in self.frames.iter().enumerate() {
             for leaf in leaves(frame).into_iter().filter(|leaf| leaf.class == class) {
                 let is_joined = is_delta(class);
-                let key = if is_joined { leaf.key.clone() } else { format!("{at} {}", leaf.exact) };
+                let key =
+                    if is_joined { leaf.key.clone() } else { format!("{at} {:?}", leaf.path) };
                 slots.entry(key).or_default().push((at, leaf));
             }
         }
@@ -162,17 +164,15 @@ impl Planted {
         self.spelled = if inner { escaped(&secret.text, dice) } else { secret.text.clone() };
         let (full, at, length) = self.put(class, secret, &before, dice);
         let cut = recut(&slot, &full, (at, length), dice);
+        let twins = self.twins(&slot);
         let is_escaped = dice.one_in(3);
         for ((at, leaf), text) in slot.iter().zip(&cut) {
             if leaf.text == *text && !is_spelled {
                 continue;
             }
             let mut value = self.frames[*at].json()?;
-            // A frame may say the same in two ways.
             for other in leaves(&self.frames[*at]) {
-                let name = other.class.rsplit('.').next().unwrap_or_default();
-                let says = matches!(name, "text" | "content" | "reasoning" | "reasoning_content");
-                if other.text == leaf.text && !leaf.text.is_empty() && says {
+                if twins.contains(&other.exact) {
                     *at_mut(&mut value, &other.path) = text.as_str().into();
                 }
             }
@@ -185,6 +185,24 @@ impl Planted {
         }
         self.copies(framing, &slot, &before, &full, is_escaped);
         Some(())
+    }
+
+    /// Places that say the same as the slot in all of its frames, in another way.
+    fn twins(&self, slot: &[(usize, Leaf)]) -> Vec<String> {
+        let says_it = |(at, leaf): &(usize, Leaf)| -> Vec<String> {
+            let others = leaves(&self.frames[*at]).into_iter();
+            let same = others.filter(|other| other.path != leaf.path && other.text == leaf.text);
+            same.filter(|other| other.class.contains("reasoning") && !is_structure(&other.class))
+                .map(|other| other.exact)
+                .collect()
+        };
+        let mut twins = says_it(&slot[0]);
+        for piece in slot {
+            let here = says_it(piece);
+            twins.retain(|twin| here.contains(twin));
+        }
+        twins.retain(|_| slot[0].1.class.contains("reasoning"));
+        twins
     }
 
     /// `before` with the secret in it, and where it stands there.

@@ -63,7 +63,9 @@ fn read(dialect: Dialect, folder: &Path, meta: &Path) -> Option<Recording> {
     let is_of_dialect = recording.frames().iter().any(|frame| {
         // A recording of Chat lies among those of Responses.
         let chat = frame.data.contains("\"chat.completion");
-        frame.json().is_some() && !(chat && dialect == Dialect::OpenaiResponses)
+        // Two answers in one, put together by hand.
+        let is_spliced = recording.name.contains("spliced-message-start");
+        frame.json().is_some() && !is_spliced && !(chat && dialect == Dialect::OpenaiResponses)
     });
     (recording.bytes.len() <= BYTES_MAX && is_of_dialect).then_some(recording)
 }
