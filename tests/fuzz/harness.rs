@@ -27,6 +27,11 @@ pub fn run(name: &str, corpus: &[Vec<u8>], target: impl Fn(&[u8], &mut Dice)) {
         }
         let mut dice = Dice(seed ^ number.wrapping_mul(0x9e37_79b9));
         let input = damaged(corpus, &mut dice);
+        if until.is_some() {
+            // Of an overflow of the stack nothing is left but this.
+            let file = std::env::temp_dir().join(format!("fuzz-{name}-last"));
+            std::fs::write(file, &input).unwrap();
+        }
         let failed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             target(&input, &mut dice);
         }));
