@@ -1,7 +1,8 @@
 //! The cases beside the rules that hit, in every disguise that the fold undoes.
 //!
 //! A disguise changes every letter that it can. What it leaves as it was is not counted, nor is a
-//! case that does not hit as it stands for the kind of text it is tried as.
+//! case that does not hit as it stands for the kind of text it is tried as, nor are rules by a
+//! model.
 
 use super::{Count, Counts, Row, show};
 use crate::cli::test::done;
@@ -17,6 +18,25 @@ struct Disguise {
     write: fn(&str) -> String,
     /// Whether it is undone only in what a model reads.
     is_of_prompts: bool,
+}
+
+impl Disguise {
+    /// Whether the fold says that it undoes this of `text`: tags are ASCII, encoded runs have
+    /// sixteen characters, hexadecimal ones begin with ASCII. A text that is in disguise already is
+    /// what a rule on disguises looks for, in that form.
+    fn is_claimed(&self, text: &str) -> bool {
+        let is_plain = !text.chars().any(|c| {
+            matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}')
+                || c > '\u{dffff}'
+        });
+        is_plain
+            && match self.name {
+                "tag characters" => text.is_ascii(),
+                "base64" => text.len() >= 12,
+                "hexadecimal" => text.len() >= 8 && text.starts_with(|c: char| c.is_ascii()),
+                _ => true,
+            }
+    }
 }
 
 const fn everywhere(name: &'static str, write: fn(&str) -> String) -> Disguise {
@@ -54,8 +74,12 @@ const PROMPTS: [Kind; 6] = [
 ];
 
 pub(super) fn count(chosen: &[Arc<Compiled>], shown: Option<&str>, counts: &mut Counts) {
+    // How well a disguise is undone does not depend on who looks.
+    let names: Vec<&str> = chosen.iter().map(|compiled| &*compiled.pack.name).collect();
+    let pack = names.join(" ");
     for compiled in chosen {
-        for rule in &compiled.pack.rules {
+        // A model reads the text as it is.
+        for rule in compiled.pack.rules.iter().filter(|rule| rule.models.is_empty()) {
             let Some(book) = Rulebook::of_rule(&compiled.pack, rule) else { continue };
             let judges: Vec<Arc<Judge>> = book.judge(0).into_iter().cloned().collect();
             let channels = rule.channels();
@@ -65,7 +89,7 @@ pub(super) fn count(chosen: &[Arc<Compiled>], shown: Option<&str>, counts: &mut 
                         && case.channel.is_none_or(|own| own == *kind)
                         && done(&judges, *kind, &case.text) != Expect::Clear
                 };
-                for disguise in &DISGUISES {
+                for disguise in DISGUISES.iter().filter(|one| one.is_claimed(&case.text)) {
                     let text = (disguise.write)(&case.text);
                     let mut kinds = Kind::ALL
                         .iter()
@@ -76,7 +100,7 @@ pub(super) fn count(chosen: &[Arc<Compiled>], shown: Option<&str>, counts: &mut 
                     }
                     let is_hit = done(&judges, *kind, &text) != Expect::Clear;
                     let row = Row {
-                        pack: compiled.pack.name.to_string(),
+                        pack: pack.clone(),
                         label: "disguised".to_owned(),
                         source: "cases".to_owned(),
                         technique: disguise.name.to_owned(),
