@@ -15,10 +15,12 @@ mod found;
 mod prompt;
 mod run;
 mod unknown;
+mod unread;
 mod whole;
 
 pub use found::{Done, Found, Hit};
-pub use prompt::{Digest, Prompt, reads_prompts, screen_prompt};
+pub use prompt::{Digest, Prompt, reads_answers, reads_prompts, screen_prompt};
+pub use unread::{Media, cannot_judge, screen_unread};
 pub use whole::{Screened, judge_text, screen_whole};
 
 use crate::table::rules::Judge;
