@@ -50,17 +50,24 @@ impl Screen {
         }
         self.frame.steps += 1;
         self.schema_name(key);
-        let is_whole = self.frame.opens && matches!(place, Place::Block(_))
+        let is_part = self.source == Dialect::Gemini && !is_known_part(key);
+        let is_whole = self.frame.opens && matches!(place, Place::Block(_)) && !is_part
             || matches!(key, "citation" | "citations" | "annotations");
         let blocks_have_deltas = !matches!(self.source, Dialect::OpenaiChat | Dialect::Gemini);
         let (choice, block) = match place {
             Place::Delta(block) if blocks_have_deltas => (0, block),
             Place::Delta(choice) => (choice, 0),
+            // Each part is a block of its own; one that is not understood may be a piece.
+            Place::Block(_) if is_part => (0, u16::MAX),
             Place::Block(block) => (0, block),
-            Place::Frame | Place::Message | Place::Choice(_) => (0, 0),
+            Place::Frame | Place::Message | Place::Choice(_) => {
+                self.frame.channel.map_or((0, 0), |channel| (channel.choice, channel.block))
+            }
         };
-        let is_piece =
-            matches!(place, Place::Delta(_) | Place::Block(_)) && !is_whole && self.in_pieces;
+        // Where a frame is one step, all of a frame that brings text is about that text.
+        let is_beside = place == Place::Frame && blocks_have_deltas && self.frame.channel.is_some();
+        let is_piece = is_beside || matches!(place, Place::Delta(_) | Place::Block(_));
+        let is_piece = is_piece && !is_whole && self.in_pieces;
         let line = is_piece.then(|| Line {
             channel: Channel { choice, block, part: 0, kind: Kind::Other },
             member: number(&[key]),
@@ -286,6 +293,21 @@ fn is_schema_name(name: &str) -> bool {
 /// Whether a member spells the text beside it out, token by token.
 pub(super) fn spells(key: &str) -> bool {
     matches!(key, "logprobs" | "logprobsResult")
+}
+
+/// Parts of Gemini that stand whole (<https://ai.google.dev/api/caching#Part>).
+fn is_known_part(key: &str) -> bool {
+    matches!(
+        key,
+        "codeExecutionResult"
+            | "executableCode"
+            | "fileData"
+            | "functionResponse"
+            | "inlineData"
+            | "toolCall"
+            | "toolResponse"
+            | "videoMetadata"
+    ) || key.starts_with("functionCall")
 }
 
 /// Members that hold ids, states and ciphertext, never words.

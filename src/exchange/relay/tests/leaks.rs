@@ -357,6 +357,10 @@ fn a_word_in_pieces_leaves_nowhere() {
                         let (out, _) = run(&plan, &stream, stream.len());
                         let what = format!("{plan_name}, {place} at {at}");
                         assert_clean(&out, &what);
+                        let text = String::from_utf8_lossy(&out);
+                        let (head, tail) = WORD.split_at(at);
+                        assert!(!text.contains(tail), "{what}: {text}");
+                        assert!(at < 9 || !text.contains(head), "{what}: {text}");
                         // What is no match in the end is not lost.
                         let other = pieces(dialect, "dden-rooms");
                         let other = other.into_iter().find(|(name, _)| *name == place).unwrap().1;
