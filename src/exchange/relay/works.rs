@@ -46,6 +46,8 @@ pub(super) struct Works {
     queue: VecDeque<Waiting>,
     queue_bytes: usize,
     pub(super) resumed: Option<Resumed>,
+    /// Whether an error of the provider leaves like any other frame: nobody goes on behind it.
+    pub(super) passes_errors: bool,
     has_ended: bool,
     /// The lever for which a call was taken out.
     pub(super) lever: Option<Box<str>>,
@@ -70,6 +72,7 @@ impl Works {
             queue: VecDeque::new(),
             queue_bytes: 0,
             resumed,
+            passes_errors: false,
             has_ended: false,
             lever: None,
             scratch: Vec::new(),
@@ -87,6 +90,7 @@ impl Works {
             queue: VecDeque::new(),
             queue_bytes: 0,
             resumed: None,
+            passes_errors: false,
             has_ended: false,
             lever: None,
             scratch: Vec::new(),
@@ -110,7 +114,7 @@ impl Works {
         out: &mut Vec<u8>,
     ) -> Result<(), Broken> {
         let breaks_off = events.iter().any(|event| matches!(event, Event::Error { .. }));
-        if breaks_off && self.resumed.is_some() {
+        if breaks_off && self.resumed.is_some() && !self.passes_errors {
             self.drop_waiting();
             return Err(Broken::ProviderError);
         }

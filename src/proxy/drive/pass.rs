@@ -74,11 +74,12 @@ impl Exchange<'_> {
                 let refusal = Refusal::new(Class::BadGateway, why);
                 return Attempted::Failed(Failed { failure: Failure::Unusable, refusal });
             }
-            let UnderWay { relay, status, counted, .. } = *begun;
+            let UnderWay { mut relay, status, counted, .. } = *begun;
+            relay.may_be_taken_over(using.has_next);
             let passing = Passing { relay: Some(relay), head: None, status, counted };
             return self.pass(client, book, waits, using, passing, answer, origin, under_way).await;
         }
-        let relay = match (caller, asking.dialect, coding) {
+        let mut relay = match (caller, asking.dialect, coding) {
             (Some(client), Some(source), Some(coding)) if streams => Some(Relay::with(&Plan {
                 client,
                 source,
@@ -96,6 +97,9 @@ impl Exchange<'_> {
             }
             _ => None,
         };
+        if let Some(relay) = &mut relay {
+            relay.may_be_taken_over(using.has_next);
+        }
         let head_length = head_framing(&upstream.headers);
         if is_foreign {
             forward::move_foreign_headers(upstream.headers, &mut headers);
