@@ -7,9 +7,9 @@
 
 use super::registry::Seat;
 use crate::control::Switchboard;
-use crate::id::LeverId;
-use crate::table::Table;
-use crate::table::lever::{Act, KilledTools, Lever, Levers, OnReroute};
+use crate::id::{LeverId, ModelName};
+use crate::table::lever::{Act, KilledTools, Lever, Levers, OnReroute, Subject};
+use crate::table::{Table, Target};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -157,7 +157,7 @@ impl<'e> Orders<'e> {
             self.seen.store(table.epoch.0, Ordering::Relaxed);
             return None;
         }
-        let reroute = self.seat.with(|subject| levers.reroute(subject).map(|(l, _)| Arc::clone(l)));
+        let reroute = self.seat.with(|subject| reroute(&table, subject));
         if let Some(lever) = reroute
             && matches!(lever.act, Act::Reroute { in_flight: OnReroute::Switch, .. })
             && heard.switch != Some(lever.id)
@@ -187,6 +187,24 @@ impl<'e> Orders<'e> {
         self.seat.order(&self.board.tally(lever.id));
         Some(Ordered::Killed(lever))
     }
+}
+
+/// The reroute that reaches `subject`, unless kills, which are stronger, let nothing begin where it
+/// sends: then what is under way stays where it is.
+fn reroute(table: &Table, subject: &Subject<'_>) -> Option<Arc<Lever>> {
+    let (lever, elsewhere) = table.levers.reroute(subject)?;
+    let is_killed = |target: &Arc<Target>| {
+        let provider = table.files.providers.get(usize::from(target.provider.0));
+        let own = target.model.as_ref().map(ModelName::as_str);
+        let subject = Subject {
+            provider: provider.map(|provider| provider.name.as_str()),
+            model: own.or(subject.alias).or(subject.model),
+            ..*subject
+        };
+        table.levers.kill(&subject).is_some()
+    };
+    let is_closed = !elsewhere.is_empty() && elsewhere.iter().all(is_killed);
+    (!is_closed).then(|| Arc::clone(lever))
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! Killed tools: what of an exchange under way they change, and what they leave alone.
 
 use super::hand::{ask, kill};
-use crate::support::{CASES, Gateway, Upstream, wait_for};
+use super::provider::Provider;
+use crate::support::{CASES, Gateway, MockServer, Upstream, wait_for};
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
@@ -45,4 +46,31 @@ fn a_lever_that_reaches_others_does_not_make_a_provider_be_asked_again() {
     released.store(true, Ordering::SeqCst);
     assert_eq!(client.answer().status(), 200);
     assert_eq!(upstream.requests(), 3);
+}
+
+/// What is left of the attempts at a target is no more because a tool was killed in a pause.
+#[test]
+fn a_tool_that_is_killed_in_a_pause_makes_no_attempt_more() {
+    const ATTEMPTS: usize = 6;
+    let (failing, next) = (Provider::start(), MockServer::start());
+    let gateway = Gateway::start(&format!(
+        "[providers.one]\ndialect = \"openai\"\nbase_url = \"{}/v1\"\n\n\
+         [providers.two]\ndialect = \"openai\"\nbase_url = \"{}/v1\"\n\n\
+         [[routes]]\nname = \"r\"\ntargets = [{{ provider = \"one\" }}]\n\
+         fallback = [{{ provider = \"two\" }}]\nretry = {{ attempts = {ATTEMPTS} }}\n",
+        failing.url(),
+        next.url()
+    ));
+    let mut client = ask(&gateway, &CASES[0], "m", &[("x-play", "refusing")], true);
+    // The pause behind this one is a long one.
+    wait_for("the last attempt but one", || (failing.reached() == ATTEMPTS - 1).then_some(()));
+    wait_for("the end of it", || {
+        let label = "state=\"busy\"";
+        (gateway.metric("firedoor_upstream_connections", label) == 0).then_some(())
+    });
+    kill(&gateway, "tool:refund");
+    let answer = client.answer();
+    assert_eq!(answer.status(), 200, "{}", answer.text());
+    assert_eq!(answer.head.field("x-firedoor-target"), Some("two"));
+    assert_eq!(failing.requests(), ATTEMPTS);
 }
