@@ -20,6 +20,7 @@ mod levers {
     mod provider;
     mod refuse;
     mod shell;
+    mod states;
     mod time;
     mod together;
     mod tools;
