@@ -407,10 +407,11 @@ async fn run(
 ) -> Result<(), StartFault> {
     let Signals { mut hang_up, mut terminate, mut interrupt } = signals;
     let (changed, mut changes) = tokio::sync::mpsc::channel::<()>(1);
-    let _watcher = board.file().and_then(|file| watch(file, changed.clone()));
+    let filters = board.table().server.filters.clone();
+    let _watcher = board.file().and_then(|file| watch(file, &filters, changed.clone()));
     let mut look = tokio::time::interval(LOOK_EVERY);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut seen = board.file().and_then(stamp);
+    let mut seen = board.file().map(|file| stamps(file, &filters));
     let mut watchdog = tokio::time::interval(watchdog_every());
     loop {
         tokio::select! {
@@ -423,14 +424,14 @@ async fn run(
                 tokio::time::sleep(SETTLE).await;
                 while changes.try_recv().is_ok() {}
                 // Other files of the folder change too: our own log, if it lies there.
-                let now = board.file().and_then(stamp);
+                let now = board.file().map(|file| stamps(file, &filters));
                 if now != seen {
                     seen = now;
                     reload(state, "file").await;
                 }
             }
             _ = look.tick() => {
-                let now = board.file().and_then(stamp);
+                let now = board.file().map(|file| stamps(file, &filters));
                 if now != seen {
                     seen = now;
                     reload(state, "file").await;
@@ -491,16 +492,35 @@ async fn drain(
     tracing::warn!(cut, "cut the streams that were still open");
 }
 
-/// The state of a file that tells whether it was written: its time and length.
-fn stamp(file: &Path) -> Option<(std::time::SystemTime, u64)> {
-    let meta = std::fs::metadata(file).ok()?;
-    Some((meta.modified().ok()?, meta.len()))
+/// What tells whether the routes file, or a file of the packs' folder, was written.
+fn stamps(file: &Path, filters: &Path) -> Vec<Stamp> {
+    let stamp = |path: &Path| {
+        let meta = std::fs::metadata(path).ok()?;
+        Some((path.to_path_buf(), meta.modified().ok()?, meta.len()))
+    };
+    let mut found: Vec<Stamp> = stamp(file).into_iter().collect();
+    let mut folders = vec![(filters.to_path_buf(), 0)];
+    while let Some((folder, depth)) = folders.pop() {
+        for entry in std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok) {
+            let path = entry.path();
+            found.extend(stamp(&path));
+            if depth == 0 && path.is_dir() {
+                folders.push((path, 1));
+            }
+        }
+    }
+    found.sort();
+    found
 }
+
+/// A file, when it was changed last, and its length.
+type Stamp = (std::path::PathBuf, std::time::SystemTime, u64);
 
 /// Watches the folder of `file`: editors and Kubernetes replace files, so the file itself is not
 /// what to watch.
 fn watch(
     file: &Path,
+    filters: &Path,
     changed: tokio::sync::mpsc::Sender<()>,
 ) -> Option<notify::RecommendedWatcher> {
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
@@ -511,7 +531,13 @@ fn watch(
             let _ = changed.try_send(());
         }
     })
-    .and_then(|mut watcher| watcher.watch(&folder, RecursiveMode::NonRecursive).map(|()| watcher));
+    .and_then(|mut watcher| {
+        watcher.watch(&folder, RecursiveMode::NonRecursive)?;
+        if filters.is_dir() {
+            watcher.watch(filters, RecursiveMode::Recursive)?;
+        }
+        Ok(watcher)
+    });
     match started {
         Ok(watcher) => Some(watcher),
         Err(error) => {

@@ -6,6 +6,13 @@
 use std::fmt;
 use std::sync::Arc;
 
+/// Bytes as lower-case hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble & 0xF)]);
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(*byte)]).collect()
+}
+
 /// 128 bits that sort by time, in the layout of RFC 9562, section 5.7 (UUIDv7).
 fn by_time(unix_ms: u64, random: u128) -> u128 {
     let time = u128::from(unix_ms & 0xFFFF_FFFF_FFFF) << 80;

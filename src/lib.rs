@@ -6,6 +6,7 @@
 //! | Floor | Room | One sentence |
 //! |---|---|---|
 //! | 0 | [`id`] [`clock`] [`stage`] [`fault`] | identity newtypes, injected time, names of the hops, the one error that crosses rooms |
+//! | 0 | [`filter`] | given text on a channel, how far it is clear, what to edit, whether to cut |
 //! | 1 | [`wire`] | provider bytes to events and back; one folder per dialect; SSE framing |
 //! | 2 | [`table`] | files and levers become an immutable table, or the full list of diagnostics |
 //! | 3 | [`exchange`] | the state machine of one request and its stream: inputs in, outputs out, no I/O |
@@ -26,6 +27,7 @@ pub mod clock;
 pub mod control;
 pub mod exchange;
 pub mod fault;
+pub mod filter;
 pub mod id;
 pub mod proxy;
 pub mod stage;

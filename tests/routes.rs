@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
 use firedoor::table::diagnostic::{Colour, Severity, json, render, sarif};
+use firedoor::table::packs::check;
 use firedoor::table::{
     Auth, Capture, EMBEDDED, Family, Prepared, Query, Reference, Source, Table, codes, prepare,
 };
@@ -19,7 +20,10 @@ fn lookup(reference: Reference<'_>) -> Result<Option<String>, String> {
         Reference::Variable("SET_KEY") => Some("a-key".to_owned()),
         Reference::Variable("SPOILT_KEY") => Some("zebra\nhat".to_owned()),
         Reference::File("/etc/door/secret") => Some("from-a-file".to_owned()),
-        Reference::Variable(_) | Reference::File(_) => None,
+        Reference::Variable(_)
+        | Reference::File(_)
+        | Reference::Bytes(_)
+        | Reference::Folder(_) => None,
     })
 }
 
@@ -30,7 +34,7 @@ fn prepared(text: &str) -> Prepared {
 
 fn table(text: &str) -> Table {
     let prepared = prepared(text);
-    let said = render(&prepared.diagnostics, text, Colour::Never);
+    let said = render(&prepared.diagnostics, Colour::Never);
     prepared.table.unwrap_or_else(|| panic!("{said}"))
 }
 
@@ -44,7 +48,7 @@ const OPENAI: &str = "[providers.openai]\ndialect = \"openai\"\nbase_url = \"htt
 fn says(text: &str, expected: &str) {
     let prepared = prepared(text);
     assert!(prepared.table.is_none(), "this is not wrong:\n{text}");
-    let said = render(&prepared.diagnostics, text, Colour::Never);
+    let said = render(&prepared.diagnostics, Colour::Never);
     let plain = |text: &str| {
         text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n").trim().to_owned()
     };
@@ -89,7 +93,7 @@ fn everything_at_once() {
             "name = \"a\"\n",
             "match = { app = \"x\" }\n",
             "targets = [{ provider = \"opennai\", weight = 0 }]\n",
-            "rules = [\"pii\"]\n",
+            "rules = [\"pij\"]\n",
         ),
         r#"
 error[FD0110]: `listen`: an address is an IP address, a colon and a port
@@ -152,13 +156,13 @@ error[FD0106]: `weight` must be from 1 to 1000000
 11 | targets = [{ provider = "opennai", weight = 0 }]
    |                                             ^
 
-error[FD0203]: there is no pack `pii`
+error[FD0203]: there is no pack `pij`
   --> /etc/door/routes.toml:12:10
    |
-12 | rules = ["pii"]
+12 | rules = ["pij"]
    |          ^^^^^
    |
-   = help: packs come in a later version: leave `rules` empty or out
+   = help: did you mean `pii`?
 
 9 errors; `firedoor explain FD0110` says more
 "#,
@@ -271,6 +275,26 @@ fn small_mistakes_and_where_they_are() {
         (row("auth = \"basic\""), codes::UNKNOWN_WORD, "\"basic\""),
         (row("quirks = [\"azure\"]"), codes::UNKNOWN_WORD, "\"azure\""),
         (row("quirks = \"no-responses\""), codes::WRONG_TYPE, "\"no-responses\""),
+        (row("translate_to = \"openai\""), codes::UNKNOWN_WORD, "\"openai\""),
+        (row("translate_to = true"), codes::WRONG_TYPE, "true"),
+        (
+            row("translate_to = \"openai-responses\"\nquirks = [\"no-responses\"]"),
+            codes::CONTRADICTION,
+            "\"openai-responses\"",
+        ),
+        (
+            row("translate_to = \"openai-chat\"\nquirks = [\"no-chat\"]"),
+            codes::CONTRADICTION,
+            "\"openai-chat\"",
+        ),
+        (row("quirks = [\"no-chat\", \"no-responses\"]"), codes::CONTRADICTION, "\"no-responses\""),
+        (
+            "[providers.a]\ndialect = \"gemini\"\nbase_url = \"http://h\"\n\
+             translate_to = \"openai-responses\""
+                .to_owned(),
+            codes::NOT_HERE,
+            "translate_to",
+        ),
         (row("headers = { host = \"x\" }"), codes::BAD_HEADER, "host"),
         (row("headers = { \"a b\" = \"x\" }"), codes::BAD_HEADER, "\"a b\""),
         (row("headers = { a = \"x\\n\" }"), codes::BAD_HEADER, "\"x\\n\""),
@@ -368,7 +392,7 @@ fn small_mistakes_and_where_they_are() {
         assert_eq!(&text[found.span.clone()], place, "{text}");
         let errors =
             prepared.diagnostics.iter().filter(|found| found.severity == Severity::Error).count();
-        assert_eq!(errors, 1, "{text}\n{}", render(&prepared.diagnostics, &text, Colour::Never));
+        assert_eq!(errors, 1, "{text}\n{}", render(&prepared.diagnostics, Colour::Never));
     }
 }
 
@@ -378,9 +402,9 @@ fn what_a_reference_stands_for_is_never_said() {
     let prepared = prepared(&text);
     assert_eq!(prepared.diagnostics.len(), 2);
     for said in [
-        render(&prepared.diagnostics, &text, Colour::Always),
-        sarif(&prepared.diagnostics, &text).to_string(),
-        json(&prepared.diagnostics[0], &text).to_string(),
+        render(&prepared.diagnostics, Colour::Always),
+        sarif(&prepared.diagnostics).to_string(),
+        json(&prepared.diagnostics[0]).to_string(),
     ] {
         assert!(!said.contains("a-key") && !said.contains("zebra"), "{said}");
     }
@@ -706,9 +730,13 @@ fn every_toml_block_of_the_documentation_is_a_table() {
         let text = std::fs::read_to_string(&path).unwrap();
         for block in text.split("```toml\n").skip(1) {
             let block = block.split("```").next().unwrap();
-            let prepared = prepared(block);
-            let said = render(&prepared.diagnostics, block, Colour::Never);
-            assert!(prepared.diagnostics.is_empty(), "{}:\n{said}", path.display());
+            let found = if block.starts_with("pack = ") {
+                check(block)
+            } else {
+                prepared(block).diagnostics
+            };
+            let said = render(&found, Colour::Never);
+            assert!(found.is_empty(), "{}:\n{said}", path.display());
             blocks += 1;
         }
     }
@@ -757,6 +785,7 @@ const PIECES: &[&str] = &[
     "headers = ",
     "query = ",
     "quirks = ",
+    "translate_to = ",
     "answer = ",
     "key_sha256 = ",
     "limits = ",
@@ -805,11 +834,11 @@ fn holds(text: &str) {
         assert!(text.get(found.span.clone()).is_some(), "{found:?}");
         assert!(codes::explain(found.code).is_some(), "{found:?}");
         assert!(!found.message.is_empty());
-        let value = json(found, text);
+        let value = json(found);
         assert!(value["line"].as_u64().unwrap() <= value["endLine"].as_u64().unwrap());
     }
-    render(&prepared.diagnostics, text, Colour::Always);
-    sarif(&prepared.diagnostics, text);
+    render(&prepared.diagnostics, Colour::Always);
+    sarif(&prepared.diagnostics);
 }
 
 proptest! {

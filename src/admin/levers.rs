@@ -14,7 +14,9 @@ use crate::control::desk::{Changed, LEVERS_MAX, Standing};
 use crate::control::log::{Entry, Rev};
 use crate::control::{Actor, LeverFault, Notice, Order, Pulled};
 use crate::id::LeverId;
-use crate::table::lever::{Act, Ceiling, Dimension, Lever, OnKill, OnReroute, Scope, index};
+use crate::table::lever::{
+    Act, Ceiling, Dimension, Lever, OnKill, OnReroute, Scope, index, rulebooks,
+};
 use crate::table::{CAPS, Table, Unit};
 use axum::Json;
 use axum::body::Body;
@@ -30,6 +32,8 @@ use std::time::Duration;
 
 /// The longest text of a reason, an author, a message or an incident, in bytes.
 const TEXT_BYTES_MAX: usize = 1_000;
+/// Most bytes of the rules that a lever brings itself.
+const RULES_BYTES_MAX: usize = 64 << 10;
 /// The longest time that a lever may be given.
 const TTL_MAX: Duration = Duration::from_hours(24 * 366);
 /// Most entries of the history in one answer.
@@ -55,6 +59,8 @@ pub(super) struct Pull {
     in_flight: Option<String>,
     to: Option<Vec<String>>,
     limits: Option<BTreeMap<String, f64>>,
+    packs: Option<Vec<String>>,
+    rules: Option<String>,
 }
 
 /// What an extension or a lift says.
@@ -130,8 +136,13 @@ fn act(pull: &mut Pull, table: &Table, scope: &Scope) -> Result<Act, Problem> {
     if pull.limits.is_some() && kind != "limit" {
         return bad("`limits` belongs to a limit.".to_owned());
     }
-    if kind == "limit" {
-        return limit(pull, scope);
+    if (pull.packs.is_some() || pull.rules.is_some()) && kind != "filter" {
+        return bad("`packs` and `rules` belong to a filter.".to_owned());
+    }
+    match kind {
+        "limit" => return limit(pull, scope),
+        "filter" => return filter(pull, table, scope),
+        _ => {}
     }
     let to = pull.to.take();
     match kind {
@@ -175,13 +186,38 @@ fn act(pull: &mut Pull, table: &Table, scope: &Scope) -> Result<Act, Problem> {
             }
             Ok(Act::Reroute { to, in_flight })
         }
-        "filter" => {
-            bad("a filter lever puts a pack in force, and this gate has no packs yet.".to_owned())
-        }
-        other => {
-            bad(format!("`kind` is `kill`, `limit` or `reroute`, not `{}`.", view::shown(other)))
-        }
+        other => bad(format!(
+            "`kind` is `kill`, `limit`, `reroute` or `filter`, not `{}`.",
+            view::shown(other)
+        )),
     }
+}
+
+/// The act of a filter. Its rules are compiled here, before anything is durable, so that putting
+/// it in force waits for nothing.
+fn filter(pull: &mut Pull, table: &Table, scope: &Scope) -> Result<Act, Problem> {
+    let bad = |detail: String| Err(Problem::bad_request(detail));
+    if pull.in_flight.is_some() || pull.to.is_some() {
+        return bad("a filter has neither `in_flight` nor `to`.".to_owned());
+    }
+    if scope.names_tool() {
+        return bad("a filter reads texts, not tools: its scope names no tool.".to_owned());
+    }
+    let packs = pull.packs.take().unwrap_or_default();
+    let rules = pull.rules.take().filter(|rules| !rules.trim().is_empty());
+    if packs.is_empty() && rules.is_none() {
+        return bad(
+            "a filter needs `packs`, a list of names, or `rules`, the text of a pack.".to_owned()
+        );
+    }
+    if rules.as_ref().is_some_and(|rules| rules.len() > RULES_BYTES_MAX) {
+        return bad(format!("`rules` may have {RULES_BYTES_MAX} bytes at most."));
+    }
+    match rulebooks(&packs, rules.as_deref(), &table.files) {
+        Ok(books) => books.iter().for_each(|book| book.warm()),
+        Err(why) => return bad(why),
+    }
+    Ok(Act::Filter { packs, rules: rules.map(String::into_boxed_str) })
 }
 
 /// The act of a limit: caps as the routes file names them, money in USD.
@@ -512,6 +548,10 @@ pub(super) fn lever(lever: &Arc<Lever>) -> Value {
         Act::Reroute { to, in_flight } => {
             value["in_flight"] = json!(in_flight);
             value["to"] = json!(to);
+        }
+        Act::Filter { packs, rules } => {
+            value["packs"] = json!(packs);
+            value["rules"] = json!(rules);
         }
     }
     value

@@ -4,6 +4,7 @@
 //! is no state without tokens: the first boot makes one for an admin.
 
 use super::folder::{self, Folder, FolderFault};
+use crate::id::hex;
 use aws_lc_rs::digest::{SHA256, digest};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -294,15 +295,6 @@ fn sha256(bytes: &[u8]) -> [u8; 32] {
     let mut out = [0; 32];
     out.copy_from_slice(digest(&SHA256, bytes).as_ref());
     out
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
-        for nibble in [byte >> 4, byte & 0xF] {
-            out.push(char::from_digit(u32::from(nibble), 16).unwrap_or('0'));
-        }
-        out
-    })
 }
 
 fn unhex(text: &str) -> Option<[u8; 32]> {

@@ -5,6 +5,7 @@ use crate::control::{Condition, Reload};
 use crate::exchange::facts::{Facts, Outcome};
 use crate::exchange::limits::{LoopMet, Standing};
 use crate::exchange::relay::Seam;
+use crate::exchange::screen::{Done, Hit};
 use crate::id::{AppName, ExchangeId, ProviderName, RouteName};
 use crate::table::diagnostic::{Diagnostic, Severity};
 use crate::table::{
@@ -101,6 +102,8 @@ pub(super) fn exchange(sequence: Option<Sequence>, facts: &Facts) -> Value {
             "reasoning": facts.usage.reasoning,
         },
         "lever": facts.lever.map(|lever| lever.to_string()),
+        "verdict": facts.is_judged.then(|| facts.found.verdict().map_or("clear", Done::name)),
+        "findings": facts.found.hits.iter().map(finding).collect::<Vec<_>>(),
         "losses": facts.losses.iter().map(Loss::name).collect::<Vec<_>>(),
         "seams": facts.seams.iter().map(seam).collect::<Vec<_>>(),
         "cost_micro_usd": facts.cost_micro_usd,
@@ -112,6 +115,18 @@ pub(super) fn exchange(sequence: Option<Sequence>, facts: &Facts) -> Value {
         object.insert("sequence".to_owned(), json!(sequence.0));
     }
     value
+}
+
+/// A hit. What it matched is not told: it may be what must not be seen.
+fn finding(hit: &Hit) -> Value {
+    json!({
+        "rule": &*hit.rule.name,
+        "channel": hit.kind.name(),
+        "start": hit.start,
+        "end": hit.end,
+        "action": hit.done.name(),
+        "tags": hit.rule.tags,
+    })
 }
 
 fn seam(seam: &Seam) -> Value {
@@ -231,7 +246,7 @@ pub(super) fn route(table: &Table, route: &Route) -> Value {
         "match": matcher(table, &route.matcher),
         "targets": weighted.collect::<Value>(),
         "fallback": route.fallback.iter().map(|t| name(usize::from(t.0))).collect::<Vec<_>>(),
-        "rules": route.rules.iter().map(|rule| &**rule).collect::<Vec<_>>(),
+        "rules": route.rules.iter().flat_map(|book| &book.packs).map(|pack| &**pack).collect::<Vec<_>>(),
         "retry": retry(route.retry),
         "timeouts": timeouts(route.timeouts),
         "capture": match route.capture {
@@ -312,6 +327,14 @@ pub(super) fn provider(provider: &Provider) -> Value {
             Auth::XApiKey => "x-api-key",
             Auth::XGoogApiKey => "x-goog-api-key",
             Auth::ApiKey => "api-key",
+        },
+        "translate_to": match provider.family {
+            Family::Openai => Some(provider.translate_to.dialect().name()),
+            Family::Anthropic
+            | Family::Gemini
+            | Family::Bedrock
+            | Family::Canned
+            | Family::Simulated => None,
         },
         "headers": provider.headers.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(),
     })

@@ -2,8 +2,8 @@
 //! process, levers that limits ask for are pulled, and metrics and log hear of levers.
 
 use crate::control::{Actor, Condition, LeverDesk, Notice, Order};
-use crate::exchange::limits::{LeverKind, Trip, TripScope};
-use crate::id::AppName;
+use crate::exchange::limits::{LeverKind, Trip};
+use crate::id::{AppName, RouteName};
 use crate::proxy::{Gate, TripSink};
 use crate::table::lever::{Act, Dimension, Lever, OnKill, Scope};
 use crate::telemetry::Telemetry;
@@ -73,12 +73,13 @@ pub(super) async fn pull_tripped(
     let actor = Actor { who: "firedoor".into(), role: "gate", by: "gate" };
     while let Some(trip) = trips.recv().await {
         let scope = &trip.scope;
-        let message = told_of_loop(scope);
         let names: Vec<(Dimension, &str)> = [
             (Dimension::App, scope.app.as_ref().map(AppName::as_str)),
             (Dimension::Agent, scope.agent.as_deref()),
             (Dimension::Session, scope.session.as_deref()),
             (Dimension::Tool, scope.tool.as_deref()),
+            (Dimension::Route, scope.route.as_ref().map(RouteName::as_str)),
+            (Dimension::Model, scope.model.as_deref()),
         ]
         .into_iter()
         .filter_map(|(dimension, name)| Some((dimension, name?)))
@@ -100,7 +101,7 @@ pub(super) async fn pull_tripped(
             },
             scope,
             reason: format!("{} (limit {})", trip.reason, trip.limit).into(),
-            message: Some(message.into()),
+            message: Some(trip.told.into()),
             ttl: Some(TRIP_TTL),
             incident: None,
         };
@@ -111,16 +112,6 @@ pub(super) async fn pull_tripped(
                 "a lever that a limit asks for was not pulled"
             );
         }
-    }
-}
-
-/// What callers are told whom the lever of a loop stops.
-fn told_of_loop(scope: &TripScope) -> &'static str {
-    match (&scope.session, &scope.agent, &scope.tool) {
-        (Some(_), _, _) => "this session was stopped because it repeats itself",
-        (None, Some(_), _) => "this agent was stopped because it repeats itself",
-        (None, None, Some(_)) => "this tool was stopped because calls of it repeat",
-        (None, None, None) => "this was stopped because it repeats itself",
     }
 }
 

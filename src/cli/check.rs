@@ -75,13 +75,9 @@ pub(super) fn prepared(common: &Common) -> (Source, Prepared) {
 
 /// Writes diagnostics for people to standard error.
 pub(super) fn report(diagnostics: &[Diagnostic]) {
-    let Some(first) = diagnostics.first() else { return };
-    let text = match std::fs::read_to_string(&first.file) {
-        Ok(text) => text,
-        Err(_) if first.file == Path::new(table::EMBEDDED_NAME) => table::EMBEDDED.to_owned(),
-        Err(_) => String::new(),
-    };
-    output::notice(diagnostic::render(diagnostics, &text, colour()).trim_end());
+    if !diagnostics.is_empty() {
+        output::notice(diagnostic::render(diagnostics, colour()).trim_end());
+    }
 }
 
 fn colour() -> Colour {
@@ -98,17 +94,14 @@ impl Check {
         let found = &prepared.diagnostics;
         let said = match self.format {
             Format::Human => {
-                if !found.is_empty() {
-                    output::notice(diagnostic::render(found, &source.text, colour()).trim_end());
-                }
+                report(found);
                 Exit::Done
             }
             Format::Json => {
-                let list: Vec<_> =
-                    found.iter().map(|one| diagnostic::json(one, &source.text)).collect();
+                let list: Vec<_> = found.iter().map(diagnostic::json).collect();
                 output::json(&list.into())
             }
-            Format::Sarif => output::json(&diagnostic::sarif(found, &source.text)),
+            Format::Sarif => output::json(&diagnostic::sarif(found)),
         };
         let Some(table) = prepared.table else { return Exit::Configuration };
         if self.strict && found.iter().any(|one| one.severity == Severity::Warning) {

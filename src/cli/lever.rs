@@ -80,6 +80,31 @@ pub struct Limit {
     max: Vec<(String, f64)>,
 }
 
+/// Put rules in force, now
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  firedoor filter all --pack secrets --reason 'INC-7'\n  firedoor filter app:helpdesk --words 'Project Halcyon' --action redact --reason 'INC-9' --ttl 2h\n  firedoor filter model:gpt-4* --regex '\\bINT-[0-9]{6}\\b' --action cut --reason 'INC-9'\nAnswers under way are judged from here on; `firedoor test` tries rules first."
+)]
+pub struct Filter {
+    #[command(flatten)]
+    pull: Pull,
+    /// A pack by name, or one of its rules as PACK/RULE; may be given several times
+    #[arg(long, value_name = "NAME")]
+    pack: Vec<String>,
+    /// A word or phrase to look for; may be given several times
+    #[arg(long, value_name = "TEXT")]
+    words: Vec<String>,
+    /// A regular expression to look for; may be given several times
+    #[arg(long, value_name = "REGEX")]
+    regex: Vec<String>,
+    /// What happens to a match of `--words` and `--regex`
+    #[arg(long, value_name = "WHAT", default_value = "redact", value_parser = ["flag", "redact", "cut", "reroute"])]
+    action: String,
+    /// The kinds of text that `--words` and `--regex` look at
+    #[arg(long, value_name = "KIND", value_delimiter = ',', default_values_t = ["answer".to_owned(), "reasoning".to_owned()])]
+    channels: Vec<String>,
+}
+
 /// Give a lever another end
 #[derive(Debug, clap::Args)]
 pub struct Extend {
@@ -207,6 +232,36 @@ impl Limit {
         let limits: serde_json::Map<String, Value> =
             self.max.iter().map(|(name, most)| (name.clone(), json!(most))).collect();
         self.pull.run(common, "limit", &json!({ "limits": limits }))
+    }
+}
+
+impl Filter {
+    pub(super) fn run(&self, common: &Common) -> Exit {
+        let more = json!({ "packs": self.pack, "rules": self.rules() });
+        self.pull.run(common, "filter", &more)
+    }
+
+    /// The rules of `--words` and `--regex`, as the text of a pack.
+    fn rules(&self) -> Option<String> {
+        let mut looked: Vec<Value> =
+            self.regex.iter().map(|regex| json!({ "regex": regex })).collect();
+        if !self.words.is_empty() {
+            looked.push(json!({ "words": self.words }));
+        }
+        if looked.is_empty() {
+            return None;
+        }
+        let pack = json!({
+            "pack": "lever",
+            "rule": [{
+                "id": "rule",
+                "channels": self.channels,
+                "match": { "any": looked },
+                "action": self.action,
+                "on_error": "cut",
+            }],
+        });
+        toml::to_string(&pack).ok()
     }
 }
 

@@ -14,6 +14,7 @@ mod output;
 mod serve;
 mod status;
 mod tap;
+mod test;
 mod top;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
@@ -98,6 +99,10 @@ enum Command {
     /// Check a configuration and say all that is wrong with it
     #[command(visible_alias = "validate")]
     Check(check::Check),
+    /// Run the cases that stand beside the rules of packs
+    Test(test::Test),
+    /// Measure packs on texts whose label is known
+    Eval(test::Eval),
     /// Explain an error code, such as FD0102
     Explain(check::Explain),
     /// Show the configuration that counts, or its schema
@@ -106,6 +111,8 @@ enum Command {
     Kill(lever::Kill),
     /// Send traffic to other targets, now
     Reroute(lever::Reroute),
+    /// Put rules in force, now
+    Filter(lever::Filter),
     /// Let no more through than so much, now
     Limit(lever::Limit),
     /// Give a lever another end
@@ -151,10 +158,13 @@ pub fn run() -> ExitCode {
         Command::Demo(command) => command.run(&common),
         Command::Init(command) => command.run(&common),
         Command::Check(command) => command.run(&common),
+        Command::Test(command) => command.run(&common),
+        Command::Eval(command) => command.run(&common),
         Command::Explain(command) => command.run(&common),
         Command::Config(command) => command.run(&common),
         Command::Kill(command) => command.run(&common),
         Command::Reroute(command) => command.run(&common),
+        Command::Filter(command) => command.run(&common),
         Command::Limit(command) => command.run(&common),
         Command::Extend(command) => command.run(&common),
         Command::Lift(command) => command.run(&common),

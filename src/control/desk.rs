@@ -36,7 +36,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, broadcast, watch};
 
 /// How long the answer to a pull waits for exchanges under way to end.
-const REACH_WAIT: Duration = Duration::from_millis(12);
+const REACH_WAIT: Duration = Duration::from_millis(4);
 /// How often the log is read whatever it told.
 const READ_EVERY: Duration = Duration::from_secs(1);
 /// How often elapsed times are noted, where a lever has one.

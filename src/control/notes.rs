@@ -124,7 +124,7 @@ pub fn begin_trial(log: &SqliteLog, entries: &[Entry]) -> Result<Option<Rev>, Re
     let is_kept = match &newest.change {
         Change::Pull { lever } => match lever.act {
             Act::Kill { .. } => true,
-            Act::Limit { .. } | Act::Reroute { .. } => false,
+            Act::Limit { .. } | Act::Reroute { .. } | Act::Filter { .. } => false,
         },
         // What takes a lever away changes nothing that could crash.
         Change::Extend { .. } | Change::Lift { .. } | Change::Expire { .. } => true,

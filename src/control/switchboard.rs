@@ -7,6 +7,7 @@ use crate::table::lever::{Lever, Levers};
 use crate::table::{self, Reference, Routes, Source, Table};
 use arc_swap::{ArcSwap, Guard};
 use dashmap::DashMap;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -50,6 +51,8 @@ pub struct Switchboard {
     /// that a lever does not wait for a reload.
     publishing: Mutex<()>,
     epochs: watch::Sender<Epoch>,
+    /// Rules that only report, whatever their files say.
+    shadowed: Mutex<HashSet<String>>,
     /// What each lever in force has done.
     tallies: DashMap<LeverId, Arc<Tally>>,
 }
@@ -67,6 +70,7 @@ impl Switchboard {
             return Err(prepared.diagnostics);
         };
         first.epoch = Epoch(1);
+        warm(&first.files);
         Ok((Switchboard::holding(first, file), prepared.diagnostics))
     }
 
@@ -80,6 +84,7 @@ impl Switchboard {
             reloading: Mutex::new(None),
             publishing: Mutex::new(()),
             epochs,
+            shadowed: Mutex::default(),
             tallies: DashMap::new(),
         })
     }
@@ -99,7 +104,7 @@ impl Switchboard {
             self.tallies.entry(lever.id).or_default();
         }
         let live = self.live.load();
-        let compiled = Levers::compile(levers, &live.files);
+        let compiled = Levers::compile_after(levers, &live.files, &live.levers);
         let epoch = self.store(Arc::clone(&live.files), compiled);
         let table = self.live.load();
         self.tallies.retain(|id, _| table.levers.has(*id));
@@ -140,6 +145,23 @@ impl Switchboard {
         self.epochs.subscribe()
     }
 
+    /// Puts a rule, named `pack/rule`, in shadow, until it is put in force again or the process ends.
+    pub fn shadow(&self, rule: &str) -> Reload {
+        self.shadowed().insert(rule.to_owned());
+        self.reload()
+    }
+
+    /// Puts a rule that was in shadow in force again.
+    pub fn unshadow(&self, rule: &str) -> Reload {
+        self.shadowed().remove(rule);
+        self.reload()
+    }
+
+    /// The rules in shadow, whatever their files say.
+    pub fn shadowed(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.shadowed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// What the last reload came to; `None` before the first.
     pub fn last_reload(&self) -> Option<Reload> {
         self.reload_lock().clone()
@@ -154,7 +176,8 @@ impl Switchboard {
         let outcome = match read(self.file.as_deref()) {
             Err(diagnostics) => Reload::Refused { epoch: live.epoch, diagnostics },
             Ok(source) => {
-                let prepared = table::prepare(&source, &lookup);
+                let shadowed = self.shadowed().clone();
+                let prepared = table::prepare_with(&source, &lookup, &shadowed);
                 match prepared.table {
                     None => {
                         Reload::Refused { epoch: live.epoch, diagnostics: prepared.diagnostics }
@@ -163,6 +186,7 @@ impl Switchboard {
                         Reload::Unchanged { epoch: live.epoch }
                     }
                     Some(next) => {
+                        warm(&next.files);
                         let alone = self.publishing.lock();
                         let _alone = alone.unwrap_or_else(PoisonError::into_inner);
                         // Levers may have changed while the file was compiled.
@@ -182,6 +206,11 @@ impl Switchboard {
         // The value is replaced whole, so a panic elsewhere cannot leave it half-made.
         self.reloading.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Makes the rules of all routes ready for their first texts.
+fn warm(routes: &Routes) {
+    routes.routes.iter().filter_map(|route| route.rules.as_ref()).for_each(|book| book.warm());
 }
 
 /// The text of `file`, or the embedded default.
@@ -205,6 +234,22 @@ pub fn lookup(reference: Reference<'_>) -> Result<Option<String>, String> {
         },
         Reference::File(path) => match std::fs::read_to_string(path) {
             Ok(text) => Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error.to_string()),
+        },
+        Reference::Bytes(path) => match std::fs::read(path) {
+            Ok(bytes) => Ok(Some(bytes.into_iter().map(char::from).collect())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error.to_string()),
+        },
+        Reference::Folder(path) => match std::fs::read_dir(path) {
+            Ok(entries) => {
+                let mut names: Vec<String> = entries
+                    .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+                    .collect();
+                names.sort_unstable();
+                Ok(Some(names.join("\n")))
+            }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error.to_string()),
         },

@@ -36,6 +36,8 @@ pub enum Failure {
     CircuitOpen,
     /// A lever kills the target; nothing was sent, or no answer of it was used.
     Killed,
+    /// A rule sends the exchange elsewhere.
+    Ruled,
 }
 
 impl Failure {
@@ -49,6 +51,7 @@ impl Failure {
             Failure::Unusable => "unusable",
             Failure::CircuitOpen => "circuit_open",
             Failure::Killed => "killed",
+            Failure::Ruled => "rule",
         }
     }
 
@@ -60,14 +63,14 @@ impl Failure {
             Failure::Status(_) => policy.on_5xx,
             Failure::FirstByteTimeout => policy.on_first_byte_timeout,
             // Nothing is tried again.
-            Failure::Unusable | Failure::CircuitOpen | Failure::Killed => true,
+            Failure::Unusable | Failure::CircuitOpen | Failure::Killed | Failure::Ruled => true,
         }
     }
 
     /// Whether the same target may be asked again.
     fn may_repeat(self) -> bool {
         match self {
-            Failure::Unusable | Failure::CircuitOpen | Failure::Killed => false,
+            Failure::Unusable | Failure::CircuitOpen | Failure::Killed | Failure::Ruled => false,
             Failure::Connect
             | Failure::TooMany
             | Failure::Status(_)
@@ -78,7 +81,7 @@ impl Failure {
     /// Whether it says that the target must not be asked at all: going on elsewhere costs nothing.
     fn is_closed(self) -> bool {
         match self {
-            Failure::CircuitOpen | Failure::Killed => true,
+            Failure::CircuitOpen | Failure::Killed | Failure::Ruled => true,
             Failure::Connect
             | Failure::TooMany
             | Failure::Status(_)

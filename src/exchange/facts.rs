@@ -5,6 +5,7 @@
 
 use super::limits::LoopMet;
 use super::relay::Seam;
+use super::screen::Found;
 use crate::id::{AppName, ExchangeId, LeverId, ProviderName, RouteName};
 use crate::wire::Dialect;
 use crate::wire::event::{Counts, StopReason};
@@ -112,6 +113,10 @@ pub struct Facts {
     pub usage: Counts,
     /// The lever that refused it, cut it, or sent it elsewhere.
     pub lever: Option<LeverId>,
+    /// Whether rules were in force over it.
+    pub is_judged: bool,
+    /// What rules found in the prompt and in the answer.
+    pub found: Found,
     /// What the caller's dialect, or the provider's, could not say.
     pub losses: Losses,
     /// Where another provider went on with the answer.

@@ -23,5 +23,6 @@ pub mod forward;
 pub mod identity;
 pub mod limits;
 pub mod relay;
+pub mod screen;
 pub mod sigv4;
 pub mod simulated;

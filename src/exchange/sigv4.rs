@@ -6,6 +6,7 @@
 //! the headers `host`, `content-type` and all of AWS's own. The others may be changed on their way
 //! by any hop, so they are not signed. Time is handed in.
 
+use crate::id::hex;
 use crate::table::Signer;
 use aws_lc_rs::{digest, hmac};
 use http::{HeaderName, HeaderValue, Method, header};
@@ -160,13 +161,6 @@ fn hmac(key: &[u8], text: &[u8]) -> hmac::Tag {
 
 fn hash(bytes: &[u8]) -> String {
     hex(digest::digest(&digest::SHA256, bytes).as_ref())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
-        let _ = write!(out, "{byte:02x}");
-        out
-    })
 }
 
 #[cfg(test)]

@@ -30,6 +30,8 @@ pub mod name {
     pub const ID: HeaderName = HeaderName::from_static("x-firedoor-id");
     /// The lever that sent the request elsewhere, or that refused it.
     pub const LEVER: HeaderName = HeaderName::from_static("x-firedoor-lever");
+    /// The gravest thing that rules did.
+    pub const VERDICT: HeaderName = HeaderName::from_static("x-firedoor-verdict");
     /// What the provider's dialect could not say of the request.
     pub const LOSS: HeaderName = HeaderName::from_static("x-firedoor-loss");
     /// Read by the OpenAI and Anthropic SDKs.
@@ -85,8 +87,10 @@ fn refusal_headers(
         headers.push((name::ACTION, HeaderValue::from_static(action)));
         let reference = refusal.reference.as_deref().map(value);
         headers.push((name::ID, reference.clone().unwrap_or_else(|| value(id.as_str()))));
-        // What a refusal refers to, if not to its exchange, is a lever.
-        headers.extend(reference.map(|lever| (name::LEVER, lever)));
+        // Of what a limit of the routes file refuses there is no lever, of what a rule does neither.
+        if matches!(refusal.class, Class::Killed | Class::Limited) {
+            headers.extend(reference.map(|lever| (name::LEVER, lever)));
+        }
     }
     headers
 }

@@ -122,7 +122,7 @@ impl Target {
 
     /// The target failed. A 429 says that it lives and is not counted against its circuit.
     pub fn failed(&self, failure: Failure, now: Tick, unix_ms: u64) {
-        if failure == Failure::Killed {
+        if matches!(failure, Failure::Killed | Failure::Ruled) {
             // Our own order says nothing of the target.
             return;
         }
@@ -136,7 +136,7 @@ impl Target {
             | Failure::Status(_)
             | Failure::FirstByteTimeout
             | Failure::Unusable => known.circuit.failed(now),
-            Failure::CircuitOpen | Failure::Killed => {}
+            Failure::CircuitOpen | Failure::Killed | Failure::Ruled => {}
         }
     }
 

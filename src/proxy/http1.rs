@@ -274,7 +274,7 @@ async fn copy_until_cut(
             match order {
                 Ordered::ShutDown | Ordered::Killed(_) => return Poll::Ready(true),
                 // What runs in a tunnel is not read, so it cannot go on elsewhere.
-                Ordered::Switch(_) | Ordered::Tools(_) => {}
+                Ordered::Switch(_) | Ordered::Tools(_) | Ordered::Filters(_) => {}
             }
         }
         copied.as_mut().poll(cx).map(|()| false)

@@ -6,13 +6,15 @@
 
 use super::Gate;
 use super::client::{BACKLOG_MAX, Client, Framing};
-use super::drive::killed;
+use super::drive::{blocked, killed};
 use super::orders::{Ordered, Orders};
 use super::relay::{self, Counted, End};
 use crate::exchange::forward::Headers;
 use crate::exchange::relay::Seen;
+use crate::exchange::screen::{Found, Screen};
 use crate::exchange::simulated::{self, Frames, Script};
-use crate::table::lever::Lever;
+use crate::table::lever::{Filter, Lever};
+use crate::table::rules::Judge;
 use crate::table::{Family, Provider};
 use crate::wire::event::Event;
 use crate::wire::loss::Losses;
@@ -48,6 +50,10 @@ pub struct Request<'r> {
     pub unix_ms: u64,
     /// A script from a header.
     pub script: Option<&'r [u8]>,
+    /// What judges the answer.
+    pub judges: &'r [Arc<Judge>],
+    /// The number of the exchange's session, for rules that are rolled out to a share of them.
+    pub share: u8,
 }
 
 /// How it went.
@@ -59,6 +65,8 @@ pub struct Done {
     pub counted: Counted,
     /// What the answer said.
     pub seen: Seen,
+    /// What rules found in it.
+    pub found: Found,
 }
 
 /// Why nothing was answered.
@@ -68,6 +76,8 @@ pub enum Unanswered {
     Refused(Refusal),
     /// An order came first.
     Ordered(Ordered),
+    /// Rules forbid the answer.
+    Blocked(Found),
 }
 
 /// Answers by ourselves.
@@ -111,12 +121,19 @@ pub async fn answer<C: Client>(
     let frames = Frames::new(script, context);
     let now = gate.clock.now();
     let mut seen = Seen::default();
+    let mut screen = Screen::new(request.judges.iter().map(Arc::clone), Dialect::OpenaiChat);
     if !first_wait.is_zero() {
-        match pause(orders, client, first_wait).await {
+        let mut filters = Vec::new();
+        let woken = pause(orders, client, first_wait, &mut filters).await;
+        let books = filters.iter().flat_map(|filter: &Filter| &filter.books);
+        for judge in books.filter_map(|book| book.judge(request.share)) {
+            screen.add(Arc::clone(judge));
+        }
+        match woken {
             Woken::OnTime => {}
             Woken::Gone => {
                 let counted = Counted { sent: 0, first_byte: None };
-                return Ok(Done { end: End::Gone, counted, seen });
+                return Ok(Done { end: End::Gone, counted, seen, found: screen.found });
             }
             Woken::Ended(Ended::ShutDown) => {
                 return Err(Unanswered::Ordered(Ordered::ShutDown));
@@ -124,6 +141,7 @@ pub async fn answer<C: Client>(
             Woken::Ended(Ended::Killed(lever)) => {
                 return Err(Unanswered::Ordered(Ordered::Killed(lever)));
             }
+            Woken::Ended(Ended::Blocked(refusal)) => return Err(Unanswered::Refused(refusal)),
         }
     }
     let mut headers = request.headers;
@@ -138,12 +156,25 @@ pub async fn answer<C: Client>(
         if let Some(order @ Ordered::Killed(_)) = orders.look() {
             return Err(Unanswered::Ordered(order));
         }
-        let paced = Paced { orders, dialect: request.dialect, id: request.id, pace };
+        let paced = Paced {
+            orders,
+            dialect: request.dialect,
+            id: request.id,
+            pace,
+            share: request.share,
+            screen: &mut screen,
+        };
         paced.stream(gate, client, &headers, frames, &mut seen).await
     } else {
-        let events = joined(frames.flatten());
+        let mut events = joined(frames.flatten());
         for event in &events {
             seen.see(event, now);
+        }
+        events = screen.rewrite(events, b"");
+        screen.forget_frame();
+        events.extend(screen.rest());
+        if screen.found.is_cut() {
+            return Err(Unanswered::Blocked(screen.found));
         }
         let body =
             encode_unary(request.dialect, Dialect::OpenaiChat, &events, &mut Losses::default());
@@ -155,7 +186,7 @@ pub async fn answer<C: Client>(
         client.finish();
         (flush(orders, client).await, body.len() as u64)
     };
-    Ok(Done { end, counted: Counted { sent, first_byte: Some(now) }, seen })
+    Ok(Done { end, counted: Counted { sent, first_byte: Some(now) }, seen, found: screen.found })
 }
 
 /// Whether a Chat request has `"include_usage": true`.
@@ -173,11 +204,13 @@ struct Paced<'p> {
     dialect: Dialect,
     id: &'p str,
     pace: Duration,
+    share: u8,
+    screen: &'p mut Screen,
 }
 
 impl Paced<'_> {
     async fn stream<C: Client>(
-        &self,
+        mut self,
         gate: &Gate,
         client: &mut C,
         headers: &Headers,
@@ -203,8 +236,19 @@ impl Paced<'_> {
             for event in &events {
                 seen.see(event, now);
             }
+            let events = self.screen.rewrite(events, b"");
+            self.screen.forget_frame();
             out.clear();
-            encoder.frame(&events, &mut out);
+            if !events.is_empty() {
+                encoder.frame(&events, &mut out);
+            }
+            if self.screen.found.is_cut() {
+                client.data(&out);
+                let tail = encoder.tail();
+                let order = Ended::Blocked(blocked(&self.screen.found, "answer"));
+                let (end, more) = self.end(client, order, &tail, 0).await;
+                return (end, sent + out.len() as u64 + more);
+            }
             client.data(&out);
             sent += out.len() as u64;
             let is_behind = client.backlog() >= BACKLOG_MAX;
@@ -222,14 +266,22 @@ impl Paced<'_> {
 
 impl Paced<'_> {
     /// Waits for the next frame's time; asks for orders even where there is nothing to wait for.
-    async fn next_is_due<C: Client>(&self, client: &mut C) -> Woken {
+    async fn next_is_due<C: Client>(&mut self, client: &mut C) -> Woken {
         if !self.pace.is_zero() {
-            return pause(self.orders, client, self.pace).await;
+            let mut filters = Vec::new();
+            let woken = pause(self.orders, client, self.pace, &mut filters).await;
+            let books = filters.iter().flat_map(|filter: &Filter| &filter.books);
+            for judge in books.filter_map(|book| book.judge(self.share)) {
+                self.screen.add(Arc::clone(judge));
+            }
+            return woken;
         }
         match self.orders.look_for_end() {
             Some(Ordered::ShutDown) => Woken::Ended(Ended::ShutDown),
             Some(Ordered::Killed(lever)) => Woken::Ended(Ended::Killed(lever)),
-            Some(Ordered::Switch(_) | Ordered::Tools(_)) | None => Woken::OnTime,
+            Some(Ordered::Switch(_) | Ordered::Tools(_) | Ordered::Filters(_)) | None => {
+                Woken::OnTime
+            }
         }
     }
 
@@ -247,6 +299,7 @@ impl Paced<'_> {
                 (Refusal::new(Class::Unavailable, why), None, CLIENT_TIME_MAX)
             }
             Ended::Killed(lever) => (killed(&lever), Some(lever.id), relay::KILL_TIME_MAX),
+            Ended::Blocked(refusal) => (refusal, None, CLIENT_TIME_MAX),
         };
         // What waits for the client is content: none of it may leave after a kill.
         if lever.is_some() && !client.discard() {
@@ -291,9 +344,16 @@ enum Woken {
 enum Ended {
     ShutDown,
     Killed(Arc<Lever>),
+    Blocked(Refusal),
 }
 
-async fn pause<C: Client>(orders: &Orders<'_>, client: &mut C, pace: Duration) -> Woken {
+/// Waits; filters that are put in force meanwhile are added to `filters`.
+async fn pause<C: Client>(
+    orders: &Orders<'_>,
+    client: &mut C,
+    pace: Duration,
+    filters: &mut Vec<Filter>,
+) -> Woken {
     let mut timer = pin!(sleep_until(Instant::now() + pace));
     poll_fn(|cx| {
         if client.poll_gone(cx).is_ready() {
@@ -303,6 +363,7 @@ async fn pause<C: Client>(orders: &Orders<'_>, client: &mut C, pace: Duration) -
             match order {
                 Ordered::ShutDown => return Poll::Ready(Woken::Ended(Ended::ShutDown)),
                 Ordered::Killed(lever) => return Poll::Ready(Woken::Ended(Ended::Killed(lever))),
+                Ordered::Filters(more) => filters.extend(more),
                 Ordered::Switch(_) | Ordered::Tools(_) => {}
             }
         }

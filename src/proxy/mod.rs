@@ -24,6 +24,7 @@ pub mod probe;
 pub mod reach;
 pub mod registry;
 pub mod relay;
+mod rules;
 pub mod scratch;
 pub mod stream;
 pub mod tls;
@@ -34,7 +35,7 @@ use crate::control::Switchboard;
 use crate::exchange::facts::Facts;
 use crate::exchange::identity;
 use crate::exchange::limits::{Ledger, Trip};
-use crate::id::AppName;
+use crate::id::{AppName, hex};
 use crate::telemetry::{Allowed, LimitPicture, Telemetry};
 use crate::wire::request::Opening;
 use aws_lc_rs::hmac;
@@ -98,6 +99,8 @@ pub struct Gate {
     pub clock: Clock,
     /// What apps, agents, models and sessions have used.
     pub limits: Arc<Ledger>,
+    /// What the hits of rules set off.
+    rules: rules::RuleWatch,
     /// Who pulls the levers that limits ask for.
     trips: OnceLock<TripSink>,
     /// The key of the hash that stands for an end user.
@@ -131,6 +134,7 @@ impl Gate {
             health: health::Board::default(),
             clock: Clock::start(),
             limits: Arc::default(),
+            rules: rules::RuleWatch::default(),
             trips: OnceLock::new(),
             user_key: key()?,
             session_key: key()?,
@@ -212,7 +216,7 @@ impl Gate {
 
     /// A keyed hash that stands for an end user as long as this process lives.
     fn hash_user(&self, user: &str) -> Box<str> {
-        hex(&hmac::sign(&self.user_key, user.as_bytes()), "").into()
+        short(&hmac::sign(&self.user_key, user.as_bytes())).into()
     }
 
     /// A keyed hash that stands for a conversation as long as this process lives.
@@ -225,12 +229,33 @@ impl Gate {
         let mut context = hmac::Context::with_key(&self.session_key);
         let app = app.map(AppName::as_str);
         identity::conversation(app, end_user, opening, |piece| context.update(piece));
-        hex(&context.sign(), identity::INFERRED_PREFIX).into()
+        format!("{}{}", identity::INFERRED_PREFIX, short(&context.sign())).into()
     }
 
     /// Hands on what is known of an exchange that is over.
     fn finish(&self, facts: Facts) {
+        if facts.is_judged {
+            for set_off in self.rules.see(&facts, self.clock.now()) {
+                self.set_off(set_off);
+            }
+        }
         self.telemetry.record(facts);
+    }
+
+    fn set_off(&self, set_off: rules::SetOff) {
+        match set_off {
+            rules::SetOff::Trip(trip) => self.trip(trip),
+            rules::SetOff::Shadow(rule) => {
+                tracing::error!(
+                    rule = &*rule.name,
+                    "the rule hits a larger share of exchanges than its pack allows: it only reports from now on"
+                );
+                self.telemetry.meters().rule_demoted(&rule.name);
+                let board = Arc::clone(&self.board);
+                // It compiles rules: not for a thread of the data path.
+                std::thread::spawn(move || board.shadow(&rule.name));
+            }
+        }
     }
 }
 
@@ -250,15 +275,9 @@ thread_local! {
     static RANDOM: Cell<u64> = Cell::new(seed());
 }
 
-/// `prefix` and the first half of a keyed hash.
-fn hex(tag: &hmac::Tag, prefix: &str) -> String {
-    let mut text = String::with_capacity(prefix.len() + 16);
-    text.push_str(prefix);
-    for byte in tag.as_ref().iter().take(8) {
-        use std::fmt::Write;
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
+/// The first 8 bytes of a keyed hash.
+fn short(tag: &hmac::Tag) -> String {
+    hex(tag.as_ref().get(..8).unwrap_or_default())
 }
 
 /// Random bytes from the kernel. The crypto library's own generator gathers entropy for some 20 ms
@@ -304,6 +323,7 @@ mod tests {
             scope: TripScope { session: Some("s".into()), ..TripScope::default() },
             reason: "loop".to_owned(),
             limit: "loops".into(),
+            told: "stopped because it repeats itself",
         };
         gate.trip(trip.clone());
         let pulled = Arc::new(Mutex::new(Vec::new()));

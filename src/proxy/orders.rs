@@ -8,7 +8,7 @@
 use super::registry::Seat;
 use crate::control::Switchboard;
 use crate::id::{LeverId, ModelName};
-use crate::table::lever::{Act, KilledTools, Lever, Levers, OnReroute, Subject};
+use crate::table::lever::{Act, Filter, KilledTools, Lever, Levers, OnReroute, Subject};
 use crate::table::{Table, Target};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,6 +25,8 @@ pub enum Ordered {
     Switch(Arc<Lever>),
     /// These tools must not be called.
     Tools(KilledTools),
+    /// What comes from now on is judged by these rules too.
+    Filters(Vec<Filter>),
 }
 
 /// The orders to one exchange.
@@ -45,6 +47,8 @@ struct Heard {
     switch: Option<LeverId>,
     /// The killed tools that it obeys, or was told of.
     tools: KilledTools,
+    /// The filter levers that it obeys, or was told of.
+    filters: Vec<LeverId>,
     /// Whether only what ends the exchange is told from now on.
     stays: bool,
 }
@@ -59,6 +63,12 @@ impl<'e> Orders<'e> {
     /// What the exchange asks from here on is without these tools: they need not be told of.
     pub fn obeys(&self, tools: &KilledTools) {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner).tools = tools.clone();
+    }
+
+    /// These filter levers judge the exchange: it need not be told of them.
+    pub fn is_judged_by(&self, levers: impl IntoIterator<Item = LeverId>) {
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.filters.extend(levers);
     }
 
     /// Whether another table is live than the one that was asked last. One load.
@@ -172,6 +182,12 @@ impl<'e> Orders<'e> {
         if !tools.are_among(&heard.tools) {
             heard.tools = tools.clone();
             return Some(Ordered::Tools(tools));
+        }
+        let mut filters = self.seat.with(|subject| levers.filters(subject));
+        filters.retain(|filter| !heard.filters.contains(&filter.lever));
+        if !filters.is_empty() {
+            heard.filters.extend(filters.iter().map(|filter| filter.lever));
+            return Some(Ordered::Filters(filters));
         }
         self.seen.store(table.epoch.0, Ordering::Relaxed);
         None

@@ -6,7 +6,7 @@
 //! watched all the while, and so is an order to cut.
 
 use super::client::{BACKLOG_MAX, Client, Framing};
-use super::drive::killed;
+use super::drive::{blocked, killed};
 use super::orders::{Ordered, Orders};
 use super::upstream::{Answer, Piece};
 use super::{Clock, Gate};
@@ -14,7 +14,7 @@ use crate::clock::Tick;
 use crate::exchange::forward::Headers;
 use crate::exchange::relay::{Broken, Relay, ToolKill};
 use crate::id::LeverId;
-use crate::table::lever::Lever;
+use crate::table::lever::{Filter, Lever};
 use crate::wire::refusal::{Class, Refusal};
 use http::StatusCode;
 use std::cell::RefCell;
@@ -61,6 +61,10 @@ pub enum End {
     Unusable(Refusal),
     /// Nothing went out, and an order forbids to go on here.
     Ordered(Ordered),
+    /// Nothing went out, and a rule forbids the answer.
+    Blocked(Refusal),
+    /// Nothing went out, and a rule sends the exchange to another target.
+    Ruled(Refusal),
     /// It broke, or a lever ended it here, and another provider may go on with it.
     Broken(Refusal, Option<LeverId>),
     /// A lever sends it on to another provider.
@@ -89,6 +93,8 @@ pub struct Move<'m> {
     pub early: Vec<u8>,
     /// The exchange's id, for an ending.
     pub id: &'m str,
+    /// The number of its session, for rules that are rolled out to a share of them.
+    pub share: u8,
     /// Body bytes queued for the client.
     pub sent: u64,
     /// When the first byte of the body came.
@@ -188,7 +194,12 @@ pub async fn run<C: Client>(
             let _ = poll_fn(|cx| Poll::Ready(client.poll_flush(cx))).await;
             end
         }
-        End::Torn(_, Some(_)) | End::Unusable(_) | End::Ordered(_) | End::Gone => end,
+        End::Torn(_, Some(_))
+        | End::Unusable(_)
+        | End::Ordered(_)
+        | End::Blocked(_)
+        | End::Ruled(_)
+        | End::Gone => end,
     };
     (end, Counted { sent: moving.sent, first_byte: moving.first_byte })
 }
@@ -250,9 +261,13 @@ pub(super) async fn flush<C: Client>(
             match end {
                 End::Cut(refusal, lever) | End::Torn(refusal, lever) => End::Torn(refusal, lever),
                 End::Unusable(refusal) => End::Torn(refusal, None),
-                End::Whole | End::Ordered(_) | End::Broken(..) | End::Switched | End::Gone => {
-                    End::Gone
-                }
+                End::Whole
+                | End::Ordered(_)
+                | End::Blocked(_)
+                | End::Ruled(_)
+                | End::Broken(..)
+                | End::Switched
+                | End::Gone => End::Gone,
             }
         }
     }
@@ -263,9 +278,10 @@ pub(super) async fn flush<C: Client>(
 fn poll_kill(orders: &Orders<'_>, cx: &Context<'_>) -> Option<Arc<Lever>> {
     match orders.poll_end(cx) {
         Poll::Ready(Ordered::Killed(lever)) => Some(lever),
-        Poll::Ready(Ordered::ShutDown | Ordered::Switch(_) | Ordered::Tools(_)) | Poll::Pending => {
-            None
-        }
+        Poll::Ready(
+            Ordered::ShutDown | Ordered::Switch(_) | Ordered::Tools(_) | Ordered::Filters(_),
+        )
+        | Poll::Pending => None,
     }
 }
 
@@ -383,6 +399,9 @@ impl Move<'_> {
         }
         match ended {
             Err(Broken::KilledTool { lever }) => Some(self.end_for_tool(client, &lever)),
+            Err(broken @ (Broken::Blocked | Broken::Rerouted)) => {
+                Some(self.end_for_rule(client, &broken))
+            }
             Err(broken) => {
                 let refusal = Refusal::new(Class::BadGateway, broken.message());
                 Some(self.broke(client, refusal, true))
@@ -447,6 +466,44 @@ impl Move<'_> {
         self.end_by_us(client, refusal)
     }
 
+    /// Rules forbid the answer, or what comes next of it.
+    fn end_for_rule<C: Client>(&mut self, client: &mut C, broken: &Broken) -> End {
+        let found = self.relay.as_ref().and_then(|relay| relay.found());
+        let refusal = found.map_or_else(
+            || Refusal::new(Class::Blocked, broken.message()),
+            |found| blocked(found, "answer"),
+        );
+        let goes_on = *broken == Broken::Rerouted;
+        if self.head.is_some() {
+            return if goes_on { End::Ruled(refusal) } else { End::Blocked(refusal) };
+        }
+        if goes_on && self.relay.as_ref().is_some_and(|relay| relay.can_go_on()) {
+            return End::Broken(refusal, None);
+        }
+        self.end_by_us(client, refusal)
+    }
+
+    /// Puts rules in force over what comes from now on; `None` if the answer goes on.
+    fn judge_by<C: Client>(&mut self, client: &mut C, filters: &[Filter]) -> Option<End> {
+        let relay = self.relay.as_mut()?;
+        let mut is_judged = true;
+        for filter in filters {
+            is_judged &= !filter.books.is_empty();
+            for judge in filter.books.iter().filter_map(|book| book.judge(self.share)) {
+                is_judged &= relay.judge_by(Arc::clone(judge));
+            }
+        }
+        if is_judged {
+            return None;
+        }
+        let refusal = Refusal {
+            class: Class::Blocked,
+            message: "Blocked by firedoor: this answer cannot be judged by rules that an operator put in force".into(),
+            reference: filters.first().map(|filter| filter.lever.to_string().into()),
+        };
+        Some(self.end_by_us(client, refusal))
+    }
+
     /// A call to a killed tool is under way, or would be: the answer ends before it is whole.
     fn end_for_tool<C: Client>(&mut self, client: &mut C, lever: &str) -> End {
         let refusal = Refusal {
@@ -470,13 +527,14 @@ impl Move<'_> {
                 return Some(self.end_by_us(client, refusal));
             }
             Ordered::Killed(lever) => lever,
-            Ordered::Switch(_) | Ordered::Tools(_) if self.head.is_some() => {
+            Ordered::Switch(_) | Ordered::Tools(_) | Ordered::Filters(_) if self.head.is_some() => {
                 return Some(End::Ordered(order));
             }
             Ordered::Switch(_) => {
                 let can_go_on = self.relay.as_ref().is_some_and(|relay| relay.can_go_on());
                 return can_go_on.then_some(End::Switched);
             }
+            Ordered::Filters(filters) => return self.judge_by(client, &filters),
             Ordered::Tools(tools) => {
                 let relay = self.relay.as_mut()?;
                 return match relay.kill_tools(tools) {

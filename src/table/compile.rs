@@ -5,18 +5,19 @@
 //! fail in a way that a file could cause.
 
 use super::file::{self, File, Link, RoutePart, TargetPart};
+use super::packs::{self, Books, Packs};
 use super::reader::{Reader, listed, nearest, shown};
+use super::rules::Rulebook;
 use super::{
     AppIndex, Capture, Family, Limit, Lookup, Matcher, Midstream, Prepared, Prices, Provider,
     ProviderIndex, RetryPolicy, Route, RouteIndex, Routes, Source, Table, Target, TargetIndex,
     Timeouts, Unit, Weighted, codes,
 };
-use crate::id::{Epoch, ModelName, RouteName};
+use crate::id::{Epoch, ModelName, RouteName, hex};
 use crate::table::diagnostic::Severity;
 use crate::wire::Dialect;
 use aws_lc_rs::digest;
 use std::collections::{HashMap, HashSet};
-use std::fmt::Write as _;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,7 +45,11 @@ const IMPLICIT_TIMEOUTS: Timeouts = Timeouts {
 };
 
 /// Reads, links, checks and builds.
-pub(super) fn compile(source: &Source, lookup: &Lookup<'_>) -> Prepared {
+pub(super) fn compile(
+    source: &Source,
+    lookup: &Lookup<'_>,
+    shadowed: &HashSet<String>,
+) -> Prepared {
     let mut reader = Reader::new(source.file.as_deref(), &source.text, lookup);
     if source.text.len() > TEXT_BYTES_MAX {
         let message = format!("the file is larger than {} MiB", TEXT_BYTES_MAX >> 20);
@@ -56,18 +61,28 @@ pub(super) fn compile(source: &Source, lookup: &Lookup<'_>) -> Prepared {
         syntax(&mut reader, mistake);
     }
     let file = file::read(&mut reader, &root);
-    let linked = link(&mut reader, &file);
+    let (mut of_packs, mut taken_by_packs) = (Vec::new(), Vec::new());
+    let packs = match source.file {
+        Some(_) => packs::load(&file.server.filters, lookup, &mut of_packs, &mut taken_by_packs),
+        None => Packs::default(),
+    };
+    let linked = link(&mut reader, &file, &packs, shadowed);
     check(&mut reader, &file, &linked);
     keep_sure(&mut reader, &source.text);
 
-    let (diagnostics, taken) = reader.finish();
+    let (mut diagnostics, mut taken) = reader.finish();
+    diagnostics.extend(of_packs);
+    taken.extend(taken_by_packs);
+    let mut names: Vec<&String> = shadowed.iter().collect();
+    names.sort_unstable();
+    taken.extend(names.into_iter().cloned());
     let is_right = diagnostics.iter().all(|found| found.severity == Severity::Warning);
     let digest = digest_of(&source.text, &taken);
-    let table = if is_right { build(file, linked, digest, source) } else { None };
+    let table = if is_right { build(file, linked, packs, digest, source) } else { None };
     Prepared { table, diagnostics }
 }
 
-fn syntax(reader: &mut Reader<'_>, mistake: &toml::de::Error) {
+pub(super) fn syntax(reader: &mut Reader<'_>, mistake: &toml::de::Error) {
     let span = mistake.span().unwrap_or(0..0);
     let words = mistake.message();
     if words == "duplicate key" {
@@ -90,7 +105,7 @@ fn syntax(reader: &mut Reader<'_>, mistake: &toml::de::Error) {
 
 /// Behind a mistake of grammar the parser guesses what was meant. Only complaints that do not rest
 /// on a guess stay: those about what is there, on other lines.
-fn keep_sure(reader: &mut Reader<'_>, text: &str) {
+pub(super) fn keep_sure(reader: &mut Reader<'_>, text: &str) {
     let line = |span: &Range<usize>| text[..span.start].bytes().filter(|&b| b == b'\n').count();
     let broken: HashSet<usize> = reader
         .found()
@@ -103,7 +118,7 @@ fn keep_sure(reader: &mut Reader<'_>, text: &str) {
     }
     reader.retain(|found| match found.code {
         codes::SYNTAX | codes::DUPLICATE_KEY | codes::TOO_MANY => true,
-        codes::MISSING_KEY | codes::EMPTY | codes::NOT_HERE => false,
+        codes::MISSING_KEY | codes::EMPTY | codes::NOT_HERE | codes::CONTRADICTION => false,
         other => other < codes::UNKNOWN_PROVIDER && !broken.contains(&line(&found.span)),
     });
 }
@@ -116,11 +131,7 @@ fn digest_of(text: &str, taken: &[String]) -> String {
         context.update(&(piece.len() as u64).to_be_bytes());
         context.update(piece.as_bytes());
     }
-    let mut out = String::with_capacity(64);
-    for byte in context.finish().as_ref() {
-        let _ = write!(out, "{byte:02x}");
-    }
-    out
+    hex(context.finish().as_ref())
 }
 
 /// What the names of the file stand for.
@@ -131,6 +142,8 @@ struct Linked {
     targets: Vec<Arc<Target>>,
     /// The apps of each of the file's limits.
     limits: Vec<Vec<AppIndex>>,
+    /// What guards every route.
+    everywhere: Option<Arc<Rulebook>>,
 }
 
 #[derive(Debug, Default)]
@@ -138,6 +151,7 @@ struct LinkedRoute {
     matcher: Matcher,
     targets: Vec<Weighted>,
     fallback: Vec<TargetIndex>,
+    book: Option<Arc<Rulebook>>,
 }
 
 /// Gives every provider and model pair one number.
@@ -162,10 +176,13 @@ impl Targets {
     }
 }
 
-fn link(reader: &mut Reader<'_>, file: &File) -> Linked {
+fn link(reader: &mut Reader<'_>, file: &File, packs: &Packs, shadowed: &HashSet<String>) -> Linked {
     let providers: HashMap<&str, u16> = file.providers.iter().map(|p| &*p.name).zip(0..).collect();
     let apps: HashMap<&str, u16> = file.apps.iter().map(|app| &*app.name).zip(0..).collect();
     let mut targets = Targets::default();
+    let mut books = Books::default();
+    let everywhere = known_packs(reader, &file.rules, packs);
+    let everywhere_book = book(reader, &mut books, packs, &everywhere, &file.rules, shadowed);
     let mut routes = Vec::with_capacity(file.routes.len());
     for part in &file.routes {
         let mut number = |reader: &mut Reader<'_>, part: &TargetPart| {
@@ -186,14 +203,9 @@ fn link(reader: &mut Reader<'_>, file: &File) -> Linked {
         }
         linked.fallback = part.fallback.iter().filter_map(|part| number(reader, part)).collect();
         linked.matcher = matcher(reader, part, &providers, &apps);
-        for rule in &part.rules {
-            reader.report(
-                codes::UNKNOWN_PACK,
-                rule.span.clone(),
-                format!("there is no pack `{}`", shown(&rule.raw)),
-                Some("packs come in a later version: leave `rules` empty or out".to_owned()),
-            );
-        }
+        let mut names = known_packs(reader, &part.rules, packs);
+        names.extend(everywhere.iter().map(Arc::clone));
+        linked.book = book(reader, &mut books, packs, &names, &part.rules, shadowed);
         routes.push(linked);
     }
     // Every provider is a target of its own implicit route.
@@ -205,7 +217,42 @@ fn link(reader: &mut Reader<'_>, file: &File) -> Linked {
         let found = |link| resolve(reader, codes::UNKNOWN_APP, link, "app", &apps).map(AppIndex);
         limits.push(part.apps.iter().filter_map(found).collect());
     }
-    Linked { routes, targets: targets.list, limits }
+    Linked { routes, targets: targets.list, limits, everywhere: everywhere_book }
+}
+
+/// The packs that `links` name; those that there are not are complained of.
+fn known_packs(reader: &mut Reader<'_>, links: &[Link], packs: &Packs) -> Vec<Arc<str>> {
+    let mut known = Vec::with_capacity(links.len());
+    for link in links {
+        if packs.get(&link.name).is_some() {
+            known.push(Arc::from(link.name.as_str()));
+            continue;
+        }
+        let message = format!("there is no pack `{}`", shown(&link.raw));
+        let help = Some(packs.help(&link.raw));
+        reader.report(codes::UNKNOWN_PACK, link.span.clone(), message, help);
+    }
+    known
+}
+
+/// The rulebook of packs that there are.
+fn book(
+    reader: &mut Reader<'_>,
+    books: &mut Books,
+    packs: &Packs,
+    names: &[Arc<str>],
+    links: &[Link],
+    shadowed: &HashSet<String>,
+) -> Option<Arc<Rulebook>> {
+    match books.of(packs, names.to_vec(), shadowed) {
+        Ok(book) => book,
+        Err(why) => {
+            let span = links.first().map_or(0..0, |link| link.span.clone());
+            let message = format!("these packs do not compile together: {why}");
+            reader.report(codes::BAD_RULE, span, message, None);
+            None
+        }
+    }
 }
 
 fn matcher(
@@ -455,7 +502,13 @@ fn check_reach(reader: &mut Reader<'_>, file: &File, linked: &Linked, at: usize)
 }
 
 /// `None` only where a part is missing, which has been reported as an error by then.
-fn build(file: File, linked: Linked, digest: String, source: &Source) -> Option<Table> {
+fn build(
+    file: File,
+    linked: Linked,
+    packs: Packs,
+    digest: String,
+    source: &Source,
+) -> Option<Table> {
     let providers: Vec<Provider> =
         file.providers.into_iter().map(|part| part.value).collect::<Option<_>>()?;
     let mut apps = Vec::with_capacity(file.apps.len());
@@ -479,7 +532,7 @@ fn build(file: File, linked: Linked, digest: String, source: &Source) -> Option<
             matcher: linked.matcher,
             targets: linked.targets,
             fallback: linked.fallback,
-            rules: Vec::new(),
+            rules: linked.book,
             retry: part.retry,
             timeouts: part.timeouts,
             midstream: part.midstream,
@@ -496,7 +549,8 @@ fn build(file: File, linked: Linked, digest: String, source: &Source) -> Option<
         let target = *whole.get(&ProviderIndex(index))?;
         let route = RouteIndex(routes.len() as u16);
         by_provider_name.insert(provider.name.shared(), (ProviderIndex(index), route));
-        routes.push(implicit(provider, ProviderIndex(index), TargetIndex(target)));
+        let rules = linked.everywhere.clone();
+        routes.push(implicit(provider, ProviderIndex(index), TargetIndex(target), rules));
     }
     let routes = Routes {
         digest,
@@ -510,6 +564,7 @@ fn build(file: File, linked: Linked, digest: String, source: &Source) -> Option<
         prices: Prices::new(file.prices),
         routes,
         by_provider_name,
+        packs,
     };
     Some(Table { epoch: Epoch(0), files: Arc::new(routes), levers: Arc::default() })
 }
@@ -527,7 +582,12 @@ fn header_value(name: &str) -> http::HeaderValue {
 
 /// The route of everything under `/{provider}/` that no written route takes. Its name is that path:
 /// no written route can have it.
-fn implicit(provider: &Provider, index: ProviderIndex, target: TargetIndex) -> Route {
+fn implicit(
+    provider: &Provider,
+    index: ProviderIndex,
+    target: TargetIndex,
+    rules: Option<Arc<Rulebook>>,
+) -> Route {
     let is_ours = matches!(provider.family, Family::Canned | Family::Simulated);
     let name = format!("/{}/", provider.name);
     Route {
@@ -536,7 +596,7 @@ fn implicit(provider: &Provider, index: ProviderIndex, target: TargetIndex) -> R
         matcher: Matcher { provider: Some(index), ..Matcher::default() },
         targets: vec![Weighted { target, weight: 1 }],
         fallback: Vec::new(),
-        rules: Vec::new(),
+        rules,
         retry: RetryPolicy { attempts: if is_ours { 1 } else { 2 }, ..IMPLICIT_RETRY },
         timeouts: IMPLICIT_TIMEOUTS,
         midstream: Midstream::End,

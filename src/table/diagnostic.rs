@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +45,8 @@ pub struct Diagnostic {
     pub message: String,
     /// The file.
     pub file: PathBuf,
+    /// The file's text; empty where it could not be read.
+    pub text: Arc<str>,
     /// The bytes that it is about.
     pub span: Range<usize>,
     /// What to do, often the nearest right word.
@@ -67,15 +70,16 @@ impl Diagnostic {
             severity: Severity::Error,
             message: format!("cannot read it: {why}"),
             file: file.to_path_buf(),
+            text: Arc::default(),
             span: 0..0,
             help: None,
         }
     }
 
-    /// Where it begins and ends in `text`, the text of its file. The end is exclusive.
-    pub fn range(&self, text: &str) -> (Position, Position) {
-        let span = clamp(text, &self.span);
-        (position(text, span.start), position(text, span.end))
+    /// Where it begins and ends in its file. The end is exclusive.
+    pub fn range(&self) -> (Position, Position) {
+        let span = clamp(&self.text, &self.span);
+        (position(&self.text, span.start), position(&self.text, span.end))
     }
 }
 
@@ -112,15 +116,14 @@ pub enum Colour {
 }
 
 /// Writes `diagnostics` for people: each with its code, the line, an underline, and what to do.
-/// `text` is the text of their file; empty where it could not be read.
-pub fn render(diagnostics: &[Diagnostic], text: &str, colour: Colour) -> String {
+pub fn render(diagnostics: &[Diagnostic], colour: Colour) -> String {
     let renderer = match colour {
         Colour::Never => Renderer::plain(),
         Colour::Always => Renderer::styled(),
     };
     let mut out = String::new();
     for diagnostic in diagnostics {
-        out.push_str(&renderer.render(&[group(diagnostic, text)]));
+        out.push_str(&renderer.render(&[group(diagnostic)]));
         out.push_str("\n\n");
     }
     if !diagnostics.is_empty() {
@@ -150,13 +153,14 @@ pub fn summary(diagnostics: &[Diagnostic]) -> String {
     out
 }
 
-fn group<'d>(diagnostic: &'d Diagnostic, text: &str) -> annotate_snippets::Group<'d> {
+fn group(diagnostic: &Diagnostic) -> annotate_snippets::Group<'_> {
+    let text = &*diagnostic.text;
     let level = match diagnostic.severity {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
     };
     let title = level.primary_title(diagnostic.message.as_str()).id(diagnostic.code);
-    let (start, end) = diagnostic.range(text);
+    let (start, end) = diagnostic.range();
     let span = clamp(text, &diagnostic.span);
     let line_start = text[..span.start].rfind('\n').map_or(0, |newline| newline + 1);
     let line_end = text[span.start..].find('\n').map_or(text.len(), |at| span.start + at);
@@ -229,8 +233,8 @@ fn names_secret(line: &str) -> bool {
 
 /// One diagnostic as JSON: `file`, `line`, `column`, `endLine`, `endColumn`, `code`, `severity`,
 /// `message`, `help`. Lines and columns count from 1, columns in characters, the end exclusive.
-pub fn json(diagnostic: &Diagnostic, text: &str) -> Value {
-    let (start, end) = diagnostic.range(text);
+pub fn json(diagnostic: &Diagnostic) -> Value {
+    let (start, end) = diagnostic.range();
     json!({
         "file": diagnostic.file.display().to_string(),
         "line": start.line,
@@ -245,7 +249,7 @@ pub fn json(diagnostic: &Diagnostic, text: &str) -> Value {
 }
 
 /// All of them as one SARIF log (OASIS SARIF 2.1.0), for code review tools.
-pub fn sarif(diagnostics: &[Diagnostic], text: &str) -> Value {
+pub fn sarif(diagnostics: &[Diagnostic]) -> Value {
     let rules: Vec<Value> = codes::ALL
         .iter()
         .map(|entry| {
@@ -260,7 +264,7 @@ pub fn sarif(diagnostics: &[Diagnostic], text: &str) -> Value {
     let results: Vec<Value> = diagnostics
         .iter()
         .map(|diagnostic| {
-            let (start, end) = diagnostic.range(text);
+            let (start, end) = diagnostic.range();
             let message = match &diagnostic.help {
                 Some(help) => format!("{}. {help}", diagnostic.message),
                 None => diagnostic.message.clone(),
@@ -318,12 +322,13 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn diagnostic(span: Range<usize>) -> Diagnostic {
+    fn diagnostic(text: &str, span: Range<usize>) -> Diagnostic {
         Diagnostic {
             code: codes::UNKNOWN_KEY,
             severity: Severity::Error,
             message: "unknown key".to_owned(),
             file: PathBuf::from("dir with space/routes.toml"),
+            text: text.into(),
             span,
             help: Some("did you mean `b`?".to_owned()),
         }
@@ -347,7 +352,8 @@ mod tests {
     #[test]
     fn json_counts_characters_from_one() {
         let text = "ä = 1\nüb = 2\n";
-        let value = json(&diagnostic(text.find('b').unwrap()..text.find('b').unwrap() + 1), text);
+        let at = text.find('b').unwrap();
+        let value = json(&diagnostic(text, at..at + 1));
         assert_eq!(value["line"], 2);
         assert_eq!(value["column"], 2);
         assert_eq!(value["endColumn"], 3);
@@ -356,7 +362,7 @@ mod tests {
 
     #[test]
     fn sarif_has_a_rule_and_a_region_for_each_result() {
-        let log = sarif(&[diagnostic(2..3)], "a\nb = 1");
+        let log = sarif(&[diagnostic("a\nb = 1", 2..3)]);
         let run = &log["runs"][0];
         let result = &run["results"][0];
         let index = usize::try_from(result["ruleIndex"].as_u64().unwrap()).unwrap();
@@ -370,7 +376,6 @@ mod tests {
     fn a_file_that_cannot_be_read_is_rendered_without_a_text() {
         let text = render(
             &[Diagnostic::unreadable(Path::new("nowhere.toml"), "no such file")],
-            "",
             Colour::Never,
         );
         assert!(text.starts_with("error[FD0001]: cannot read it: no such file\n"), "{text}");
@@ -380,12 +385,12 @@ mod tests {
     proptest! {
         #[test]
         fn any_span_in_any_text_is_rendered(text in any::<String>(), start in 0..64_usize, len in 0..64_usize) {
-            let found = [diagnostic(start..start + len)];
+            let found = [diagnostic(&text, start..start + len)];
             for colour in [Colour::Never, Colour::Always] {
-                prop_assert!(!render(&found, &text, colour).is_empty());
+                prop_assert!(!render(&found, colour).is_empty());
             }
-            let _ = json(&found[0], &text);
-            let _ = sarif(&found, &text);
+            let _ = json(&found[0]);
+            let _ = sarif(&found);
         }
     }
 }

@@ -6,6 +6,7 @@
 //! with their place: `compile` resolves them.
 
 mod limits;
+pub(super) mod packs;
 mod providers;
 mod routes;
 
@@ -24,12 +25,14 @@ use toml::Spanned;
 use toml::de::DeTable;
 
 /// Keys of the file itself.
-pub(super) const ROOT: &[&str] = &["server", "providers", "apps", "limits", "prices", "routes"];
+pub(super) const ROOT: &[&str] =
+    &["server", "rules", "providers", "apps", "limits", "prices", "routes"];
 /// Keys of `[server]`.
 pub(super) const SERVER: &[&str] = &[
     "listen",
     "admin",
     "data_dir",
+    "filters",
     "tls",
     "workers",
     "connections_max",
@@ -52,6 +55,7 @@ pub(super) const PROVIDER: &[&str] = &[
     "secret_access_key",
     "session_token",
     "quirks",
+    "translate_to",
     "headers",
     "query",
     "answer",
@@ -122,6 +126,8 @@ pub(super) struct File {
     pub(super) server: Server,
     /// The listeners that are not loopback.
     pub(super) open_listeners: Vec<Range<usize>>,
+    /// Packs that guard every route.
+    pub(super) rules: Vec<Link>,
     pub(super) providers: Vec<Named<Provider>>,
     pub(super) apps: Vec<Named<AppPart>>,
     pub(super) limits: Vec<limits::LimitPart>,
@@ -214,7 +220,8 @@ pub(super) fn read(reader: &mut Reader<'_>, root: &Spanned<DeTable<'_>>) -> File
     let prices = root.get("prices").map_or_else(Vec::new, |value| limits::prices(reader, value));
     let routes = list(reader, root.get("routes"), "routes");
     let routes = routes.into_iter().filter_map(|value| routes::route(reader, value)).collect();
-    File { server, open_listeners, providers, apps, limits, prices, routes }
+    let rules = root.get("rules").map_or_else(Vec::new, |value| routes::rules(reader, value));
+    File { server, open_listeners, rules, providers, apps, limits, prices, routes }
 }
 
 /// The tables of `[[what]]`.
@@ -340,7 +347,9 @@ fn server(reader: &mut Reader<'_>, value: Option<&Value<'_>>) -> (Server, Vec<Ra
         let text = reader.text(section?.get(key)?, key)?;
         Some(reader.path(&text.value))
     };
-    let data_dir = path("data_dir").unwrap_or_else(|| reader.path("firedoor-data"));
+    let (data_dir, filters) = (path("data_dir"), path("filters"));
+    let data_dir = data_dir.unwrap_or_else(|| reader.path("firedoor-data"));
+    let filters = filters.unwrap_or_else(|| reader.path("filters"));
     let tls = section
         .and_then(|section| section.get("tls"))
         .and_then(|value| reader.section(value, "`tls`", TLS))
@@ -361,6 +370,7 @@ fn server(reader: &mut Reader<'_>, value: Option<&Value<'_>>) -> (Server, Vec<Ra
         listen: listen.into_iter().map(|(address, _)| address).collect(),
         admin,
         data_dir,
+        filters,
         tls,
         workers: integer(reader, section, "workers", 1..=1024),
         connections_max: integer(reader, section, "connections_max", 1..=1_000_000)

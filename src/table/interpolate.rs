@@ -177,7 +177,10 @@ mod tests {
             Reference::Variable("TRICK") => Some("${A}".to_owned()),
             Reference::Variable("BROKEN") => return Err("it is not UTF-8".to_owned()),
             Reference::File("/etc/door/k") => Some("from a file".to_owned()),
-            Reference::Variable(_) | Reference::File(_) => None,
+            Reference::Variable(_)
+            | Reference::File(_)
+            | Reference::Bytes(_)
+            | Reference::Folder(_) => None,
         })
     }
 

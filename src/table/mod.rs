@@ -13,9 +13,11 @@ mod interpolate;
 pub mod lever;
 mod limit;
 mod matcher;
+pub mod packs;
 mod price;
 mod provider;
 mod reader;
+pub mod rules;
 #[expect(clippy::module_inception, reason = "the room is named after its one product")]
 pub mod table;
 mod value;
@@ -26,6 +28,7 @@ pub use provider::is_plain_path;
 pub use table::*;
 
 use diagnostic::Diagnostic;
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 /// The text of a configuration and where it came from.
@@ -44,6 +47,10 @@ pub enum Reference<'r> {
     Variable(&'r str),
     /// `${file:PATH}`: the content of a file, without a line end at its end.
     File(&'r str),
+    /// The content of a file that is no text: U+0000 to U+00FF for each byte.
+    Bytes(&'r str),
+    /// The names of the files in a folder, one a line, sorted.
+    Folder(&'r str),
 }
 
 /// Resolves references: `Ok(None)` if there is no such variable or file, `Err` says why it cannot
@@ -70,5 +77,11 @@ pub const SCHEMA: &str = include_str!("schema.json");
 
 /// Compiles `source`. All errors are reported at once; there is a table exactly if there is none.
 pub fn prepare(source: &Source, lookup: &Lookup<'_>) -> Prepared {
-    compile::compile(source, lookup)
+    compile::compile(source, lookup, &HashSet::new())
+}
+
+/// Compiles `source` with the rules of these names, as `pack/id`, in shadow.
+#[expect(clippy::implicit_hasher, reason = "one caller, which has the default")]
+pub fn prepare_with(source: &Source, lookup: &Lookup<'_>, shadowed: &HashSet<String>) -> Prepared {
+    compile::compile(source, lookup, shadowed)
 }

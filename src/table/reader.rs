@@ -8,6 +8,7 @@ use super::diagnostic::{Diagnostic, clamp};
 use super::{Lookup, Money, codes, interpolate};
 use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -64,7 +65,7 @@ impl<'v, 'i> Section<'v, 'i> {
 /// Collects complaints about one file.
 pub(super) struct Reader<'r> {
     name: PathBuf,
-    text: &'r str,
+    text: Arc<str>,
     folder: Option<PathBuf>,
     lookup: &'r Lookup<'r>,
     found: Vec<Diagnostic>,
@@ -73,10 +74,10 @@ pub(super) struct Reader<'r> {
 }
 
 impl<'r> Reader<'r> {
-    pub(super) fn new(file: Option<&Path>, text: &'r str, lookup: &'r Lookup<'r>) -> Reader<'r> {
+    pub(super) fn new(file: Option<&Path>, text: &str, lookup: &'r Lookup<'r>) -> Reader<'r> {
         Reader {
             name: file.map_or_else(|| PathBuf::from(super::EMBEDDED_NAME), Path::to_path_buf),
-            text,
+            text: text.into(),
             folder: file.and_then(Path::parent).map(Path::to_path_buf),
             lookup,
             found: Vec::new(),
@@ -102,7 +103,8 @@ impl<'r> Reader<'r> {
             severity: codes::severity(code),
             message,
             file: self.name.clone(),
-            span: clamp(self.text, &span),
+            text: Arc::clone(&self.text),
+            span: clamp(&self.text, &span),
             help,
         });
     }
@@ -235,6 +237,95 @@ impl<'r> Reader<'r> {
                 None
             }
         }
+    }
+
+    /// A string with something in it, as it stands: `${` in it is nothing but two characters.
+    pub(super) fn verbatim(&mut self, value: &Value<'_>, what: &str) -> Option<Text> {
+        let DeValue::String(raw) = value.get_ref() else {
+            self.wrong_kind(value, "a string", what);
+            return None;
+        };
+        if raw.trim().is_empty() {
+            self.report(codes::EMPTY, value.span(), format!("`{what}` is empty"), None);
+            return None;
+        }
+        Some(Text {
+            value: raw.to_string(),
+            raw: raw.to_string(),
+            span: value.span(),
+            references: Vec::new(),
+        })
+    }
+
+    /// The content of the file that `path` names; a part of the table's digest.
+    pub(super) fn file(&mut self, path: &Text, what: &str) -> Option<String> {
+        let full = self.path(&path.value);
+        let name = full.to_string_lossy();
+        let (code, why) = match (self.lookup)(super::Reference::File(&name)) {
+            Ok(Some(content)) => {
+                self.taken.push(content.clone());
+                return Some(content);
+            }
+            Ok(None) => (codes::MISSING_FILE, "there is no such file".to_owned()),
+            Err(why) => (codes::UNREADABLE_REFERENCE, why),
+        };
+        let message = format!("`{what}` cannot be read: {why}: {name}");
+        self.report(code, path.span.clone(), message, None);
+        None
+    }
+
+    /// The bytes of the file that `path` names; a part of the table's digest.
+    pub(super) fn bytes(&mut self, path: &Text, what: &str) -> Option<Vec<u8>> {
+        let full = self.path(&path.value);
+        let name = full.to_string_lossy();
+        let found = (self.lookup)(super::Reference::Bytes(&name));
+        let (code, why) = match found {
+            Ok(Some(content)) => {
+                self.taken.push(content.clone());
+                return Some(content.chars().map(|letter| letter as u8).collect());
+            }
+            Ok(None) => (codes::MISSING_FILE, "there is no such file".to_owned()),
+            Err(why) => (codes::UNREADABLE_REFERENCE, why),
+        };
+        let message = format!("`{what}` cannot be read: {why}: {name}");
+        self.report(code, path.span.clone(), message, None);
+        None
+    }
+
+    /// A number in `range`, whole or not.
+    pub(super) fn number(
+        &mut self,
+        value: &Value<'_>,
+        what: &str,
+        range: RangeInclusive<f64>,
+    ) -> Option<f64> {
+        let number: Option<f64> = match value.get_ref() {
+            DeValue::Float(digits) => digits.as_str().parse().ok(),
+            DeValue::Integer(digits) => digits.as_str().parse().ok(),
+            DeValue::String(_)
+            | DeValue::Boolean(_)
+            | DeValue::Datetime(_)
+            | DeValue::Array(_)
+            | DeValue::Table(_) => {
+                self.wrong_kind(value, "a number", what);
+                return None;
+            }
+        };
+        let number = number.filter(|number| range.contains(number));
+        if number.is_none() {
+            let message = format!("`{what}` must be from {} to {}", range.start(), range.end());
+            self.report(codes::OUT_OF_RANGE, value.span(), message, None);
+        }
+        number
+    }
+
+    /// True or false.
+    pub(super) fn truth(&mut self, value: &Value<'_>, what: &str) -> Option<bool> {
+        let DeValue::Boolean(truth) = value.get_ref() else {
+            self.wrong_kind(value, "true or false", what);
+            return None;
+        };
+        Some(*truth)
     }
 
     /// A string with something in it.

@@ -122,7 +122,7 @@ impl std::fmt::Debug for Meters {
 }
 
 /// The kinds of levers, and what may happen to one.
-const LEVER_KINDS: [&str; 3] = ["kill", "limit", "reroute"];
+const LEVER_KINDS: [&str; 4] = ["kill", "limit", "reroute", "filter"];
 const LEVER_CHANGES: [&str; 4] = ["pull", "extend", "lift", "expire"];
 
 const METADATA: Metadata<'static> = Metadata::new("firedoor", Verbosity::INFO, None);
@@ -215,6 +215,21 @@ impl Meters {
     /// A loop was met.
     pub fn loop_met(&self, limit: &str) {
         self.counter(names::LOOPS, &[limit]).increment(1);
+    }
+
+    /// A rule hit.
+    pub fn rule_hit(&self, rule: &str, action: &'static str) {
+        self.counter(names::RULE_HITS, &[rule, action]).increment(1);
+    }
+
+    /// Texts could not be judged.
+    pub fn rules_unjudged(&self, texts: u32) {
+        self.counter(names::RULE_UNJUDGED, &[]).increment(u64::from(texts));
+    }
+
+    /// A rule fell back to shadow.
+    pub fn rule_demoted(&self, rule: &str) {
+        self.counter(names::RULE_DEMOTIONS, &[rule]).increment(1);
     }
 
     /// A limit asked for a lever.

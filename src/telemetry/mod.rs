@@ -249,6 +249,8 @@ pub(crate) fn facts_for_tests(id: u128) -> Facts {
         stop: Some(StopReason::EndTurn),
         usage: Counts { input: Some(12), output: Some(34), ..Counts::default() },
         lever: None,
+        is_judged: false,
+        found: crate::exchange::screen::Found::default(),
         losses: crate::wire::loss::Losses::default(),
         seams: vec![],
         cost_micro_usd: Some(370),

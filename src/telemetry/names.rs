@@ -127,6 +127,12 @@ metrics! {
         "Loops that were met: the same call of a tool, again and again.";
     TRIPS = Counter "firedoor_limit_trips_total" ["limit"]
         "Levers that limits asked for.";
+    RULE_HITS = Counter "firedoor_rule_hits_total" ["rule", "action"]
+        "Hits of rules, and what was done about them.";
+    RULE_UNJUDGED = Counter "firedoor_rule_unjudged_total" []
+        "Texts that rules could not judge.";
+    RULE_DEMOTIONS = Counter "firedoor_rule_demotions_total" ["rule"]
+        "Rules that fell back to shadow because they hit too large a share of exchanges.";
     SPANS_EXPORTED = Counter "firedoor_spans_exported_total" []
         "Spans that the collector accepted.";
     SPANS_DROPPED = Counter "firedoor_spans_dropped_total" ["reason"]

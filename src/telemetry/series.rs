@@ -182,6 +182,13 @@ impl Series {
         if let Some(app) = &facts.identity.app {
             self.record_app(meters, app, facts);
         }
+        // Names of rules come from files and levers, never from a client.
+        for hit in &facts.found.hits {
+            meters.rule_hit(&hit.rule.name, hit.done.name());
+        }
+        if facts.found.unjudged > 0 {
+            meters.rules_unjudged(facts.found.unjudged);
+        }
         match facts.outcome {
             Outcome::Refused(class) => self.refusals[place(class)].increment(1),
             Outcome::Cut(class) => self.cuts[place(class)].increment(1),

@@ -7,36 +7,8 @@
 use super::Dialect;
 use std::borrow::Cow;
 
-/// What kind of text a channel carries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
-    /// System or developer instructions.
-    System,
-    /// The user's turn.
-    User,
-    /// Earlier answers, sent back.
-    History,
-    /// A retrieved document.
-    Document,
-    /// What a tool returned.
-    ToolResult,
-    /// A tool's name, description or schema.
-    ToolDefinition,
-    /// The answer proper.
-    Answer,
-    /// Reasoning, or its summary.
-    Reasoning,
-    /// A refusal by the model.
-    Refusal,
-    /// The name of a tool that the model calls.
-    ToolName,
-    /// The arguments of a call.
-    ToolArguments,
-    /// Quoted text of a citation.
-    Citation,
-    /// Text in a place that we do not know; it is text all the same.
-    Other,
-}
+/// What kind of text a channel carries: the same word for wires and for rules.
+pub use crate::filter::Kind;
 
 /// An independent run of text in an answer.
 ///

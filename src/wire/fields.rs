@@ -4,9 +4,9 @@
 //! that what we read is what the provider reads; an error says where. Members that nobody asks for
 //! are counted, not judged.
 
-use super::json;
 use super::request::BodyError;
-use super::view::{shallow, unreadable};
+use super::view::unreadable;
+use super::{json, view};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -36,11 +36,7 @@ impl<'b> Fields<'b> {
     /// # Errors
     /// If it is not one JSON object in UTF-8, or nests too deep.
     pub(crate) fn body(body: &'b [u8]) -> Result<Fields<'b>, BodyError> {
-        shallow(body)?;
-        let text = std::str::from_utf8(body).map_err(|error| BodyError {
-            at: Some(error.valid_up_to()),
-            what: Cow::Borrowed("the body is not UTF-8"),
-        })?;
+        let text = view::text(body)?;
         let Found(members) =
             serde_json::from_str(text).map_err(|error| unreadable(text, &error))?;
         Ok(Fields { body, at: None, members })

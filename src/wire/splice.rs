@@ -4,11 +4,11 @@ use std::ops::Range;
 
 /// Bytes to put in the place of others.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Edit {
+pub struct Edit {
     /// What goes; an empty range inserts.
-    pub(crate) place: Range<usize>,
+    pub place: Range<usize>,
     /// What comes.
-    pub(crate) with: Vec<u8>,
+    pub with: Vec<u8>,
 }
 
 /// What becomes of an element of an array, or a member of an object.

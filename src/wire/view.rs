@@ -27,6 +27,15 @@ pub(super) fn shallow(body: &[u8]) -> Result<(), BodyError> {
     }
 }
 
+/// The text of a body that nests no deeper than [`DEPTH_MAX`].
+pub(super) fn text(body: &[u8]) -> Result<&str, BodyError> {
+    shallow(body)?;
+    std::str::from_utf8(body).map_err(|error| BodyError {
+        at: Some(error.valid_up_to()),
+        what: Cow::Borrowed("the body is not UTF-8"),
+    })
+}
+
 /// The members of a body that were asked for.
 pub(super) struct Top<'b> {
     body: &'b [u8],
@@ -40,11 +49,7 @@ impl<'b> Top<'b> {
         once: &'static [&'static str],
         hints: &'static [&'static str],
     ) -> Result<Top<'b>, BodyError> {
-        shallow(body)?;
-        let text = std::str::from_utf8(body).map_err(|error| BodyError {
-            at: Some(error.valid_up_to()),
-            what: Cow::Borrowed("the body is not UTF-8"),
-        })?;
+        let text = text(body)?;
         let mut reader = serde_json::Deserializer::from_str(text);
         let found = Wanted { once, hints }
             .deserialize(&mut reader)
@@ -193,7 +198,7 @@ fn too_deep(body: &[u8]) -> Option<usize> {
 }
 
 /// The closing quote of a string whose inside begins at `at`.
-fn string_end(body: &[u8], mut at: usize) -> usize {
+pub(super) fn string_end(body: &[u8], mut at: usize) -> usize {
     while let Some(found) = body.get(at..).and_then(|rest| memchr::memchr2(b'"', b'\\', rest)) {
         at += found;
         if body[at] == b'"' {

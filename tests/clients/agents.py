@@ -20,9 +20,9 @@ PATIENCE_SECONDS = 25
 
 
 class Agent:
-    def __init__(self, name, family, model, program, final):
-        """`final` is how often it asks where the answer is a final 400."""
-        self.name, self.family, self.model, self.final = name, family, model, final
+    def __init__(self, name, family, model, program, final, killed):
+        """How often it asks where the answer is a `final` 400, and where its stream is `killed` and the rest refused."""
+        self.name, self.family, self.model, self.final, self.killed = name, family, model, final, killed
         self.program = str(NODE_MODULES / program)
 
     def command(self, address, prompt, model, key):
@@ -55,10 +55,12 @@ class Agent:
 
 
 AGENTS = [
-    # After any 400 it leaves out one beta feature after another, within a second, and then says what it was told.
-    Agent("Claude Code", "anthropic", "claude-haiku-4-5", "@anthropic-ai/claude-code/bin/claude.exe", 6),
-    Agent("Claude Code, earlier", "anthropic", "claude-haiku-4-5", "claude-code-earlier/bin/claude.exe", 1),
-    Agent("Codex", "openai", "gpt-4o", ".bin/codex", 1),
+    # 2.1.332: after any 400 it leaves out one beta feature after another, within a second, and then says what it was told.
+    Agent("Claude Code", "anthropic", "claude-haiku-4-5", "@anthropic-ai/claude-code/bin/claude.exe", 6, 4),
+    # 2.1.197: a 400 is final, and a stream that ended with an error is asked for once more.
+    Agent("Claude Code, earlier", "anthropic", "claude-haiku-4-5", "claude-code-earlier/bin/claude.exe", 1, 2),
+    # 0.171.0.
+    Agent("Codex", "openai", "gpt-4o", ".bin/codex", 1, 1),
 ]
 
 
@@ -74,8 +76,7 @@ class Suite:
     def __init__(self, stage, score):
         self.stage, self.score = stage, score
 
-    def measured(self, agent, column, where, prompt, **more):
-        tap = self.stage.tap(where, corrupt=column == "bad body")
+    def measured(self, agent, column, tap, prompt, **more):
         code, said = agent.run(tap.address, prompt, **more)
         ending = "still asking" if code is None else f"exit {code}"
         # How often it asked in the end is chance where it was stopped.
@@ -115,7 +116,8 @@ class Suite:
                     key = theatre.app_key(slot)
                     spend(self.stage.addresses["apps"], key)
                 model = {"unknown model": "nobody-knows-it", "no provider": f"{agent.model}-down"}.get(label)
-                requests, said = self.measured(agent, label, where, PLAIN, model=model, key=key)
+                tap = self.stage.tap(where, corrupt=label == "bad body")
+                requests, said = self.measured(agent, label, tap, PLAIN, model=model, key=key)
                 if label in ("limit of the app", "bad body"):
                     assert requests == agent.final, f"{requests} requests"
                     assert any(word in said for word in CASES["refusals"][label]["words"]), said[-600:]
@@ -127,9 +129,36 @@ class Suite:
         # It asks again and again: each case has targets of its own, whose circuits opened in none before it.
         for (label, expected), slot in zip(CASES["cuts"].items(), slots):
             def check():
-                self.measured(agent, label, "open", f"Say it. mock:tokens=30,{expected['script']};", model=f"{agent.model}-{slot}")
+                prompt = f"Say it. mock:tokens=30,{expected['script']};"
+                self.measured(agent, label, self.stage.tap("open"), prompt, model=f"{agent.model}-{slot}")
 
             self.score.case(f"{agent.name}: cut, {label}", check)
+
+    def kills(self, agent, number):
+        """Killed while an answer is under way, and started again: it stops, and says by which lever."""
+        for label, script in CASES["kills"].items():
+            model = f"{agent.model}-k{number}-{label.split()[-1]}"
+            lever = None
+
+            def stops(asks, requests, said):
+                assert requests == asks, f"{requests} requests: {said[-300:]}"
+                assert f"{CASES['killed']['words']} (ref {lever})" in " ".join(said.split()), said[-600:]
+
+            def under_way():
+                nonlocal lever
+                tap = self.stage.tap("open")
+                with concurrent.futures.ThreadPoolExecutor(1) as pool:
+                    pulled = pool.submit(self.stage.kill_under_way, tap, model, True)
+                    requests, said = self.measured(agent, label, tap, f"Say it. mock:{script};", model=model)
+                    lever = pulled.result()
+                stops(agent.killed, requests, said)
+
+            def asked_again():
+                requests, said = self.measured(agent, f"{label}, asked again", self.stage.tap("open"), PLAIN, model=model)
+                stops(agent.final, requests, said)
+
+            self.score.case(f"{agent.name}: {label}", under_way)
+            self.score.case(f"{agent.name}: {label}, asked again", asked_again)
 
 
 def main():
@@ -144,6 +173,7 @@ def main():
             jobs = []
             for number, agent in enumerate(AGENTS):
                 jobs.append(pool.submit(suite.refusals, agent, theatre.SLOTS[number]))
+                jobs.append(pool.submit(suite.kills, agent, number))
                 jobs.append(pool.submit(suite.cuts, agent, theatre.SLOTS[8 * (number + 1):]))
             for job in jobs:
                 score.case(None, job.result)

@@ -51,8 +51,16 @@ const at = (address, more = {}) => {
 async function tap(where, corrupt = false) {
   const made = await (await fetch(`http://${stage.control}/tap?to=${where}${corrupt ? "&corrupt=1" : ""}`)).json();
   const requests = async () => (await (await fetch(`http://${stage.control}/count?number=${made.number}`)).json()).requests;
-  return { address: made.address, requests };
+  return { address: made.address, number: made.number, requests };
 }
+// The id of a kill.
+async function kill(how) {
+  const told = await (await fetch(`http://${stage.control}/kill?${new URLSearchParams(how)}`)).json();
+  assert(told.lever, told.failed);
+  return told.lever;
+}
+// Of a model once its answer through the tap is under way.
+const killUnderWay = ({ number }, model, streams) => kill({ number, model, ...(streams && { streams }) });
 
 // ---- the clients: each takes where it is pointed and a prompt, and returns all it was told
 
@@ -262,6 +270,57 @@ async function failures([name, family, dialect, streams, ask], slot) {
   }
 }
 
+// Killed while an answer is under way, and asked again: one request each time, and it is told by which lever.
+async function kills([name, family, dialect, streams, ask], number) {
+  const whole = at(stage.mock);
+  if (streams) await ask(whole, "mock:tokens=600;");
+  for (const [label, script] of Object.entries(cases.kills)) {
+    const suffix = `-k${number}-${label.split(" ").at(-1)}`;
+    let lever;
+    const killed = async (from, error, within) => {
+      const text = said(error);
+      assert.equal(await from.requests(), 1);
+      assert(text.includes(`${cases.killed.words} (ref ${lever})`), text);
+      // The AI SDK shows the code of `response.failed`, whose vocabulary is the provider's.
+      const codes = [cases.killed[within ? "within" : "at once"][family], ...(within && dialect === "openai-responses" ? ["invalid_prompt"] : [])];
+      assert(codes.some((code) => text.includes(code)), text);
+    };
+    await test(`${name}: ${label}`, async () => {
+      const from = await tap("open");
+      const to = at(from.address, { suffix });
+      const [pulled, raised] = await Promise.allSettled([
+        killUnderWay(from, to.model(family), streams), measured(name, label, from, ask, to, `mock:${script};`)]);
+      for (const one of [raised, pulled]) if (one.status === "rejected") throw one.reason;
+      lever = pulled.value;
+      await killed(from, raised.value, streams);
+      if (streams) assert(to.text && whole.text.startsWith(to.text) && to.text !== whole.text, `the client had seen ${to.text}`);
+    });
+    await test(`${name}: ${label}, asked again`, async () => {
+      const from = await tap("open");
+      const error = await measured(name, `${label}, asked again`, from, ask, at(from.address, { suffix }), cases.prompts.text);
+      await killed(from, error, false);
+    });
+  }
+}
+
+// Of two calls at once one is killed, before and behind the other: the SDK has the other one and the text, and no more.
+async function killedTools([name, family, , , ask], number) {
+  const { calls, script } = cases.tools;
+  for (const [killed, left] of [["weather", "clock"], ["clock", "weather"]]) {
+    await test(`${name}: of two tools ${killed} is killed`, async () => {
+      const from = await tap("open");
+      const to = at(from.address, { suffix: `-t${number}-but-${left}` });
+      const before = plain(await ask(at(stage.open, { suffix: to.suffix }), script));
+      for (const word of [killed, calls[killed]]) assert(before.includes(word), before);
+      await kill({ scope: `tool:${killed}+model:${to.model(family)}` });
+      const got = plain(await ask(to, script));
+      for (const word of ["Both", left, calls[left]]) assert(got.includes(word), got);
+      for (const word of [killed, calls[killed]]) assert(!got.includes(word), got);
+      assert.equal(await from.requests(), 1);
+    });
+  }
+}
+
 async function passthrough() {
   const pair = (label, run) => test(label, async () => same(plain(await run(at(stage.mock))), plain(await run(at(stage.open)))));
   const list = async (pages) => { const items = []; for await (const item of pages) items.push(item); return items; };
@@ -287,7 +346,8 @@ async function passthrough() {
 }
 
 // Clients wait more than they work: sixteen at a time.
-const jobs = clients.flatMap((client, number) => [() => failures(client, stage.slots[number]), () => answers(client)]);
+const jobs = clients.flatMap((client, number) => [
+  () => failures(client, stage.slots[number]), () => kills(client, number), () => killedTools(client, number), () => answers(client)]);
 jobs.push(passthrough);
 await Promise.all(Array.from({ length: 16 }, async () => {
   for (let job = jobs.shift(); job; job = jobs.shift()) await job();

@@ -21,29 +21,16 @@ from google.genai import types as genai_types
 from langchain_anthropic import ChatAnthropic
 from langchain_openai import ChatOpenAI
 
+import kills
 import stage as theatre
-from score import CASES, Score, cell
+from asking import MODELS, To, measured, plain, said
+from score import CASES, Score
 
 warnings.filterwarnings("ignore")
 # What SDKs log about exceptions that they also raise.
 logging.disable()
 PROMPTS = CASES["prompts"]
-MODELS = {"openai": "gpt-4o", "anthropic": "claude-haiku-4-5", "gemini": "gemini-2.5-flash"}
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}}
-
-
-class To:
-    """Where a client is pointed, and what has come out of it so far."""
-
-    def __init__(self, address, key="test-key", headers=None, model="", prefix=""):
-        self.address, self.key, self.headers, self.suffix = address, key, headers or {}, model
-        self.prefix, self.text = prefix, ""
-
-    def model(self, family):
-        return MODELS[family] + self.suffix
-
-    def url(self, path=""):
-        return f"http://{self.address}{self.prefix}{path}"
 
 
 # ---- the clients: each takes where it is pointed and a prompt, and returns all it was told, as plain data ----------
@@ -291,13 +278,6 @@ FOLDERS = {
 # ---- what must hold ------------------------------------------------------------------------------------------------
 
 
-def plain(value):
-    """What the simulated provider counts or dates anew in every answer is taken out."""
-    text = json.dumps(value, ensure_ascii=False, default=str, sort_keys=True)
-    text = re.sub(r"mock_?-?\d+", "mock", text)
-    return re.sub(r'"created(_at)?": [\d.]+', '"created": 0', text)
-
-
 def outcome(ask, to, prompt):
     """What a client returns or raises, as comparable text."""
     try:
@@ -317,15 +297,6 @@ def played(told):
     return told
 
 
-def said(error):
-    """Everything that an exception and its causes tell their catcher."""
-    parts = []
-    while error is not None:
-        parts += [str(error), json.dumps(getattr(error, "body", None), default=str), str(getattr(error, "details", ""))]
-        error = error.__cause__
-    return " ".join(parts)
-
-
 def same(direct, through):
     if direct == through:
         return
@@ -341,16 +312,6 @@ class Suite:
     def pair(self, name, run):
         """`run` gives the same for both addresses."""
         self.score.case(name, lambda: same(run(self.direct), run(self.through)))
-
-    def measured(self, client, column, tap, ask, to, prompt):
-        """Calls, and notes in the tables how often the client asked and what it raised."""
-        try:
-            got = ask(to, prompt)
-        except Exception as error:  # noqa: BLE001
-            self.score.note(client, column, cell(tap.requests, type(error).__name__))
-            return error
-        self.score.note(client, column, cell(tap.requests, "NO EXCEPTION"))
-        raise AssertionError(f"no exception: a failure was taken for the answer {str(got)[:300]}")
 
     # -- same results
 
@@ -483,7 +444,7 @@ class Suite:
                 for where, suffix in (("mock", ""), ("open", f"-{slot}")):
                     tap = self.stage.tap(where)
                     # The column of the table is the run through the gateway.
-                    error = self.measured(name, f"provider {status}", tap, ask, To(tap.address, model=suffix), f"mock:status={status};")
+                    error = measured(self.score, name, f"provider {status}", tap, ask, To(tap.address, model=suffix), f"mock:status={status};")
                     seen.append((tap.requests, type(error).__name__, plain(said(error))))
                 assert seen[0] == seen[1], f"direct {seen[0]} but through {seen[1]}"
                 # Retries of an answer in 5xx count against the target: an answer clears it.
@@ -502,7 +463,7 @@ class Suite:
                 if label == "limit of the app":
                     to.key = theatre.app_key(slot)
                     ask(To(self.stage.addresses["apps"], key=to.key), PROMPTS["text"])
-                error = self.measured(name, label, tap, ask, to, PROMPTS["text"])
+                error = measured(self.score, name, label, tap, ask, to, PROMPTS["text"])
                 self.refused(error, expected, family)
                 if label != "no provider":
                     assert tap.requests == 1, f"{tap.requests} requests for what is final"
@@ -523,7 +484,7 @@ class Suite:
             def check():
                 tap = self.stage.tap("open")
                 to = To(tap.address, model=f"-{slot}")
-                error = self.measured(name, label, tap, ask, to, f"mock:tokens=30,{expected['script']};")
+                error = measured(self.score, name, label, tap, ask, to, f"mock:tokens=30,{expected['script']};")
                 text = said(error)
                 assert tap.requests == 1, f"{tap.requests} requests"
                 assert "provider" in text and re.search(r"\(ref x_\w+\)", text), text
@@ -539,7 +500,7 @@ class Suite:
             def check():
                 tap = self.stage.tap("open")
                 to = To(tap.address, model=f"-{slot}")
-                error = self.measured(name, f"whole, {label}", tap, ask, to, f"mock:tokens=30,{expected['script']};")
+                error = measured(self.score, name, f"whole, {label}", tap, ask, to, f"mock:tokens=30,{expected['script']};")
                 text = said(error)
                 # JSON that is cut while HTTP says it is whole is the provider's word, and passed on: no SDK can read it.
                 assert label == "truncated" or expected["codes"][family] in text, text
@@ -580,6 +541,9 @@ def main():
         suite = Suite(stage, score)
         with concurrent.futures.ThreadPoolExecutor(12) as pool:
             jobs = [pool.submit(suite.failures, client, theatre.SLOTS[number]) for number, client in enumerate(CLIENTS)]
+            jobs += [
+                pool.submit(job, stage, score, client, number)
+                for job in (kills.under_way, kills.of_tools) for number, client in enumerate(CLIENTS)]
             jobs += [pool.submit(suite.answers, client) for client in CLIENTS]
             jobs += [pool.submit(suite.all_recordings, dialect) for dialect in READERS]
             jobs += [pool.submit(job) for job in (suite.passthrough, suite.headers, suite.agent_loops)]

@@ -82,7 +82,9 @@ def read(title):
 
 
 def write(title, versions, rows):
-    columns = [f"provider {status}" for status in CASES["errors"]], list(CASES["refusals"]), list(CASES["cuts"]), [f"whole, {label}" for label in CASES["cuts"]]
+    columns = (
+        [f"provider {status}" for status in CASES["errors"]], list(CASES["refusals"]), list(CASES["cuts"]),
+        [f"whole, {label}" for label in CASES["cuts"]], [column for label in CASES["kills"] for column in (label, f"{label}, asked again")])
     known = {column for group in columns for column in group}
     more = sorted({column for row in rows.values() for column in row} - known)
     text = f"## {title}\n\n{versions}\n"

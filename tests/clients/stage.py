@@ -33,6 +33,8 @@ RECORDINGS = pathlib.Path(os.environ.get("FIREDOOR_DATA") or ROOT.parent / "shar
 SLOTS = [f"s{number:02}" for number in range(48)]
 PROVIDER_KEY = "key-of-the-provider"
 IDLE_MS = 1000
+# The longest that anything here is waited for.
+PATIENCE_SECONDS = 20
 
 SERVER = '[server]\nlisten = "127.0.0.1:0"\nadmin = "127.0.0.1:0"\ndata_dir = "data"\n'
 FAMILIES = {
@@ -105,6 +107,13 @@ class Mock:
         with urllib.request.urlopen(f"http://{self.address}{path}", timeout=10) as answer:
             return json.load(answer)
 
+    def wait_for(self, model):
+        """Until it has been asked as this model."""
+        until = time.monotonic() + PATIENCE_SECONDS
+        while model not in json.dumps(self.get("/requests")):
+            assert time.monotonic() < until, f"the provider was not asked as {model}"
+            time.sleep(0.02)
+
     def stop(self):
         self.process.kill()
         self.process.wait()
@@ -134,18 +143,48 @@ class Gateway:
         self.folder.cleanup()
 
 
+class Shell:
+    """`firedoor`, at one gateway, by the socket in its folder."""
+
+    def __init__(self, gateway):
+        self.data = f"{gateway.folder.name}/data"
+
+    def run(self, *arguments):
+        done = subprocess.run(
+            [BINARY, *arguments, "--reason", "a test"], env={**os.environ, "FIREDOOR_DATA_DIR": self.data, "FIREDOOR_AUTHOR": "suite"},
+            capture_output=True, text=True, timeout=PATIENCE_SECONDS)
+        assert done.returncode == 0, f"firedoor {' '.join(arguments)}: {done.returncode} {done.stdout} {done.stderr}"
+        return json.loads(done.stdout)
+
+    def kill(self, scope):
+        """Pulls it, and returns its id."""
+        return self.run("kill", scope)["lever"]["id"]
+
+    def cut(self, scope):
+        """Pulls it while one exchange is under way, and returns its id."""
+        pulled = self.run("kill", scope)
+        assert (pulled["exchanges"]["ordered"], pulled["exchanges"]["bytes_after_publication"]) == (1, 0), pulled
+        return pulled["lever"]["id"]
+
+    def lift(self, scope):
+        assert len(self.run("lift", scope)) == 1, scope
+
+
 # Questions to a model; some clients also knock with HEAD.
 REQUEST_LINE = re.compile(rb"POST /[^ \r\n]* HTTP/1\.1\r\n")
 # Longer than any request line of the suites: what a line may have been cut to at the end of a read.
 LINE_MAX = 4096
+# The second word of what the simulated provider says.
+SECOND_WORD = b"quick"
 
 
 class Tap:
-    """One relay: its address, how many POST requests went through it, and whether an answer to one has begun."""
+    """One relay: its address, how many POST requests went through it, whether an answer to one has begun, and has two words."""
 
     def __init__(self, number, target, corrupt):
         self.number, self.target, self.corrupt = number, target, corrupt
         self.requests, self.address, self.server, self.answered = 0, "", None, threading.Event()
+        self.spoken = threading.Event()
 
     async def open(self):
         self.server = await asyncio.start_server(self._client, "127.0.0.1", 0, limit=1 << 20)
@@ -159,12 +198,18 @@ class Tap:
         except OSError:
             writer.transport.abort()
             return
-        up = asyncio.ensure_future(self._up(reader, upstream_writer))
+        asked, tail = asyncio.Event(), b""
+        up = asyncio.ensure_future(self._up(reader, upstream_writer, asked))
         try:
             while data := await upstream_reader.read(1 << 16):
-                self.answered.set()
                 writer.write(data)
                 await writer.drain()
+                if asked.is_set():
+                    self.answered.set()
+                    tail += data
+                    if SECOND_WORD in tail:
+                        self.spoken.set()
+                    tail = tail[-len(SECOND_WORD):]
             writer.close()
         except OSError:
             # A reset stays a reset.
@@ -174,13 +219,15 @@ class Tap:
         up.cancel()
         upstream_writer.close()
 
-    async def _up(self, reader, writer):
+    async def _up(self, reader, writer, asked):
         tail = b""
         try:
             while data := await reader.read(1 << 16):
                 seen = tail + data
                 lines = [line for line in REQUEST_LINE.finditer(seen) if line.end() > len(tail)]
                 self.requests += len(lines)
+                if lines:
+                    asked.set()
                 tail = seen[-LINE_MAX:]
                 if self.corrupt:
                     # The body is no JSON any more, and as long as before.
@@ -201,6 +248,7 @@ class Stage:
         self.mock = Mock()
         self.gateways = {"open": Gateway(open_routes(self.mock.address)), "apps": Gateway(apps_routes(self.mock.address))}
         self.addresses = {"mock": self.mock.address, **{name: gateway.address for name, gateway in self.gateways.items()}}
+        self.shell = Shell(self.gateways["open"])
         self.open_taps()
         return self
 
@@ -223,8 +271,19 @@ class Stage:
         asyncio.run_coroutine_threadsafe(tap.open(), self.loop).result(10)
         return tap
 
+    def kill_under_way(self, tap, model, streams):
+        """Kills a model while one answer of it is under way, and returns the lever's id.
+
+        A stream is once its first words went through the tap, a whole answer once the provider was asked.
+        """
+        if streams:
+            assert tap.spoken.wait(PATIENCE_SECONDS), f"no answer of {model} began"
+        else:
+            self.mock.wait_for(model)
+        return self.shell.cut(f"model:{model}")
+
     def control(self):
-        """Serves taps over HTTP; returns the address."""
+        """Serves taps and kills over HTTP; returns the address."""
         stage = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -234,6 +293,15 @@ class Stage:
                 if url.path == "/tap":
                     tap = stage.tap(query["to"], "corrupt" in query)
                     answer = {"number": tap.number, "address": tap.address}
+                elif url.path == "/kill":
+                    try:
+                        if "scope" in query:
+                            lever = stage.shell.kill(query["scope"])
+                        else:
+                            lever = stage.kill_under_way(stage.taps[int(query["number"])], query["model"], "streams" in query)
+                        answer = {"lever": lever}
+                    except AssertionError as error:
+                        answer = {"failed": str(error)}
                 else:
                     answer = {"requests": stage.taps[int(query["number"])].requests}
                 body = json.dumps(answer).encode()

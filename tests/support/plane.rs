@@ -9,8 +9,8 @@ use firedoor::control::{LeverDesk, Switchboard};
 use firedoor::exchange::facts::{Facts, Identity, Outcome};
 use firedoor::id::{Epoch, ExchangeId, ModelName, ProviderName, RouteName};
 use firedoor::table::{
-    Auth, BaseUrl, Capture, Family, Matcher, Prices, Provider, ProviderIndex, Quirks, RetryPolicy,
-    Route, Routes, Secret, Server, Table, Target, TargetIndex, Timeouts, Weighted,
+    Auth, BaseUrl, Capture, Family, Matcher, OpenaiApi, Prices, Provider, ProviderIndex, Quirks,
+    RetryPolicy, Route, Routes, Secret, Server, Table, Target, TargetIndex, Timeouts, Weighted,
 };
 use firedoor::telemetry::{Circuit, Lifecycle, LimitPicture, TargetHealth, Telemetry};
 use firedoor::wire::Dialect;
@@ -45,6 +45,7 @@ fn provider(name: &str) -> Provider {
         key_variable: Some("OPENAI_API_KEY".to_owned()),
         auth: Auth::Bearer,
         quirks: Quirks::default(),
+        translate_to: OpenaiApi::default(),
         headers: vec![(
             http::HeaderName::from_static("x-team"),
             http::HeaderValue::from_static(PROVIDER_KEY),
@@ -62,7 +63,7 @@ fn route(name: &str) -> Route {
         matcher: Matcher::default(),
         targets: vec![Weighted { target: TargetIndex(0), weight: 1 }],
         fallback: vec![],
-        rules: vec![],
+        rules: None,
         retry: RetryPolicy {
             attempts: 2,
             on_connect: true,
@@ -84,6 +85,7 @@ fn table(dir: &Path) -> Table {
             listen: vec![],
             admin: None,
             data_dir: dir.to_path_buf(),
+            filters: std::path::PathBuf::new(),
             tls: None,
             workers: None,
             connections_max: 1,
@@ -106,6 +108,7 @@ fn table(dir: &Path) -> Table {
         prices: Prices::default(),
         routes: vec![route("first"), route("second"), route("third")],
         by_provider_name: HashMap::new(),
+        packs: firedoor::table::packs::Packs::default(),
     };
     Table { epoch: Epoch(7), files: Arc::new(routes), levers: Arc::default() }
 }
@@ -135,6 +138,8 @@ pub fn facts(id: u128) -> Facts {
         stop: None,
         usage: Counts::default(),
         lever: None,
+        is_judged: false,
+        found: firedoor::exchange::screen::Found::default(),
         losses: firedoor::wire::loss::Losses::default(),
         seams: vec![],
         cost_micro_usd: None,

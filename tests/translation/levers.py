@@ -4,9 +4,7 @@ Every lever names a model of its own, so that cases do not meet each other's.
 """
 
 import dataclasses
-import json
-import os
-import subprocess
+import re
 import threading
 
 import bodies
@@ -16,28 +14,6 @@ import tapes
 from google.genai import types as genai_types
 
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}}
-PATIENCE_SECONDS = 20
-
-
-class Shell:
-    """`firedoor`, at one gateway."""
-
-    def __init__(self, gateway):
-        self.data = f"{gateway.folder.name}/data"
-
-    def run(self, *arguments):
-        done = subprocess.run(
-            [theatre.BINARY, *arguments, "--reason", "a test"], env={**os.environ, "FIREDOOR_DATA_DIR": self.data, "FIREDOOR_AUTHOR": "suite"},
-            capture_output=True, text=True, timeout=PATIENCE_SECONDS)
-        assert done.returncode == 0, f"firedoor {' '.join(arguments)}: {done.returncode} {done.stdout} {done.stderr}"
-        return json.loads(done.stdout)
-
-    def kill(self, scope):
-        """Pulls it, and returns its id."""
-        return self.run("kill", scope)["lever"]["id"]
-
-    def lift(self, scope):
-        assert len(self.run("lift", scope)) == 1, scope
 
 
 class Asking(threading.Thread):
@@ -56,7 +32,7 @@ class Asking(threading.Thread):
             self.error = error
 
     def raised(self):
-        self.join(PATIENCE_SECONDS)
+        self.join(theatre.PATIENCE_SECONDS)
         assert not self.is_alive(), "it still waits"
         assert self.error is not None, f"no exception: {self.told}"
         return self.error
@@ -84,7 +60,7 @@ def killed_at_once(caller, error, lever):
         assert code_of(error) == "firedoor_killed", f"code {code_of(error)!r}"
 
 
-def cut_and_lifted(stage, score, shell, tape, source, caller, how):
+def cut_and_lifted(stage, case, tape, source, caller, how):
     model = f"{source}-m-cut-{caller}-{how}"
     gate = threading.Event()
     half = max(2, len(tape.play.pieces) // 2)
@@ -96,9 +72,9 @@ def cut_and_lifted(stage, score, shell, tape, source, caller, how):
         nonlocal lever
         tap = stage.tap("open")
         asking = Asking(caller, tap.address, model, how)
-        assert tap.answered.wait(PATIENCE_SECONDS), f"no answer began: {asking.error}"
+        assert tap.answered.wait(theatre.PATIENCE_SECONDS), f"no answer began: {asking.error}"
         try:
-            lever = shell.kill(f"model:{model}")
+            lever = stage.shell.cut(f"model:{model}")
         finally:
             error = asking.error if lever is None else asking.raised()
             gate.set()
@@ -113,13 +89,13 @@ def cut_and_lifted(stage, score, shell, tape, source, caller, how):
         assert len(stage.provider.asked(model)) == 1, "the provider was asked"
 
     def works():
-        shell.lift(f"model:{model}")
+        stage.shell.lift(f"model:{model}")
         told = callers.ASK[caller](stage.addresses["open"], model, how)
         assert told.text == tape.told.text, f"{told.text!r} instead of {tape.told.text!r}"
 
-    score.case(name, cut)
-    score.case(f"{name}, asked again", sticky)
-    score.case(f"{name}, lifted", works)
+    case(name, cut)
+    case(f"{name}, asked again", sticky)
+    case(f"{name}, lifted", works)
 
 
 def tools(caller, names):
@@ -138,18 +114,18 @@ def tools(caller, names):
     }[caller]()
 
 
-def one_tool(stage, score, shell, tape, source, caller, how):
-    """Of two tools one is killed. The model calls both all the same."""
+def one_tool(stage, case, tape, source, who, ask):
+    """Of two tools one is killed. The model calls both all the same. `ask` takes an address, a model and names of tools."""
     killed = tape.told.calls[0][0]
-    names = {name for name, _ in tape.told.calls}
-    model = f"{source}-m-tool-{caller}-{how}"
+    names = tapes.tools_called(tape.told)
+    model = f"{source}-m-tool-{re.sub('[^a-z]+', '-', who.lower())}"
     stage.provider.stage(model, tape.play)
 
     def check():
         scope = f"tool:{killed}+model:{model}"
-        shell.kill(scope)
+        stage.shell.kill(scope)
         tap = stage.tap("open")
-        told = callers.ASK[caller](tap.address, model, how, **tools(caller, names))
+        told = ask(tap.address, model, names)
         left = [call for call in tape.told.calls if call[0] != killed]
         assert told.calls == left, f"calls: {told.calls!r} instead of {left!r}"
         assert (told.text, told.stop) == (tape.told.text, "tools"), (told.text, told.stop)
@@ -160,21 +136,28 @@ def one_tool(stage, score, shell, tape, source, caller, how):
         bodies.VALID[source](body)
         declared = bodies.SAID[source](body)["tools"]
         assert set(declared) == names - {killed}, f"declared: {sorted(declared)}"
-        shell.lift(scope)
-        told = callers.ASK[caller](stage.addresses["open"], model, how, **tools(caller, names))
+        stage.shell.lift(scope)
+        told = ask(stage.addresses["open"], model, names)
         assert told.calls == tape.told.calls, f"after the lift: {told.calls!r}"
 
-    score.case(f"{source} for {caller}, {how}: one of two tools killed, {tape.name}", check)
+    case(f"{source} for {who}: one of two tools killed, {tape.name}", check)
 
 
-def run(stage, score, suite, caller):
-    shell = Shell(stage.gateways["open"])
+def two_tools(suite, source, hows):
+    """For each way to get an answer one that calls two tools."""
+    for how in hows:
+        kind = tapes.WHOLE if how == "whole" else tapes.STREAM
+        yield how, next(tape for tape in suite.tapes[source] if (tape.kind, tape.has) == (kind, "two tools"))
+
+
+def run(stage, suite, caller):
     for source in tapes.PROVIDERS:
+        case = suite.case_of("levers", source, caller)
         stream = suite.stream_of(source)
         for how in callers.HOW[caller]:
-            cut_and_lifted(stage, score, shell, stream, source, caller, how)
-        for kind, how in [("unary", "whole"), *(("stream", how) for how in callers.HOW[caller])]:
-            for tape in suite.tapes[source]:
-                if tape.kind == kind and len({name for name, _ in tape.told.calls}) > 1:
-                    one_tool(stage, score, shell, tape, source, caller, how)
-                    break
+            cut_and_lifted(stage, case, stream, source, caller, how)
+        for how, tape in two_tools(suite, source, ("whole", *callers.HOW[caller])):
+            def ask(at, model, names):
+                return callers.ASK[caller](at, model, how, **tools(caller, names))
+
+            one_tool(stage, case, tape, source, f"{caller}, {how}", ask)

@@ -20,7 +20,7 @@ mod tests;
 pub use ledger::{Admitted, KEYS_MAX, Ledger, Telling};
 pub use snapshot::Snapshot;
 
-use crate::id::AppName;
+use crate::id::{AppName, RouteName};
 use crate::table::{AppIndex, Cap, Limit, Money, Per, Then, Unit};
 use std::fmt;
 use std::sync::Arc;
@@ -335,6 +335,10 @@ pub struct TripScope {
     pub session: Option<Arc<str>>,
     /// The tool.
     pub tool: Option<Box<str>>,
+    /// The route.
+    pub route: Option<RouteName>,
+    /// The model, as it was asked for.
+    pub model: Option<Box<str>>,
 }
 
 /// A lever that a limit asks for.
@@ -346,6 +350,8 @@ pub struct Trip {
     pub scope: TripScope,
     /// Why, for its record.
     pub reason: String,
+    /// Why, for who is stopped.
+    pub told: &'static str,
     /// The limit that asks.
     pub limit: Arc<str>,
 }

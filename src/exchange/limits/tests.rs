@@ -439,6 +439,8 @@ fn what_is_estimated() {
         limit: None,
         loops_met: Vec::new(),
         lever: None,
+        is_judged: false,
+        found: crate::exchange::screen::Found::default(),
         losses: crate::wire::loss::Losses::default(),
         seams: vec![],
         fault: None,

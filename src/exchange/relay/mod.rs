@@ -2,12 +2,14 @@
 //!
 //! What always holds: what goes out is whole frames, so that an ending of ours can always begin a
 //! frame of its own; nothing goes out before the first event has been decoded; what is held has a
-//! bound. Unless there is more to do, the bytes that go out are those that came in, and less than
-//! one frame is held. More to do is in [`works`]: another dialect for the caller, killed tools
-//! ([`toolguard`]), calls that wait until they are whole, and an answer that another provider goes
-//! on with ([`resume`]).
+//! bound; in which pieces the bytes come changes nothing ([`pieces`]). Unless there is more to do,
+//! the bytes that go out are those that came in, and less than one frame is held. Rules see every
+//! text before it leaves ([`Screen`]). More to do is in [`works`]: another dialect for the caller,
+//! killed tools ([`toolguard`]), calls that wait until they are whole, and an answer that another
+//! provider goes on with ([`resume`]).
 
 mod calls;
+mod pieces;
 mod resume;
 mod seen;
 #[cfg(test)]
@@ -20,18 +22,23 @@ pub use resume::{DELIVERED_BYTES_MAX, Delivered};
 pub use seen::{Seam, Seen};
 pub use whole::{Whole, whole};
 
+use super::screen::{Found, Left, Screen};
 use crate::clock::Tick;
 use crate::table::lever::KilledTools;
+use crate::table::rules::Judge;
 use crate::wire::coding::{Coding, Inflater};
 use crate::wire::event::Event;
 use crate::wire::eventstream::Damage;
-use crate::wire::framing::{FRAME_BYTES_MAX, Framing, Splitter};
-use crate::wire::jsonarray::Left;
+use crate::wire::framing::Framing;
+use crate::wire::jsonarray::Left as ArrayLeft;
 use crate::wire::loss::Losses;
+use crate::wire::reframe;
 use crate::wire::refusal::Refusal;
 use crate::wire::sse::Frame;
 use crate::wire::{Decoder, Dialect};
 use calls::Calls;
+use pieces::Pieces;
+use std::sync::Arc;
 use works::Works;
 
 /// The most decoded bytes of a compressed body that are looked at.
@@ -64,6 +71,8 @@ pub struct Plan {
     pub killed: KilledTools,
     /// Whether calls wait until they are whole.
     pub calls: CallHold,
+    /// What judges its texts.
+    pub judges: Vec<Arc<Judge>>,
 }
 
 /// What a lever pulled in mid-stream can do.
@@ -90,7 +99,7 @@ pub enum Resume {
 /// Why a stream cannot go on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Broken {
-    /// A frame is longer than [`FRAME_BYTES_MAX`].
+    /// A frame is longer than [`crate::wire::framing::FRAME_BYTES_MAX`].
     FrameTooLong,
     /// The bytes contradict their framing.
     Damaged(Damage),
@@ -109,6 +118,10 @@ pub enum Broken {
     },
     /// The provider reported an error, and another one may go on.
     ProviderError,
+    /// A rule ends the answer; what it found is in the relay.
+    Blocked,
+    /// A rule sends the exchange to another target.
+    Rerouted,
     /// No other provider can go on: too much was delivered, or in a form that cannot be continued.
     NotResumable,
 }
@@ -125,6 +138,7 @@ impl Broken {
             Broken::CallsOverBound => "the provider sent more tool calls than can be followed",
             Broken::KilledTool { .. } => "the model called a tool that is stopped",
             Broken::ProviderError => "the provider reported an error in the stream",
+            Broken::Blocked | Broken::Rerouted => "a rule forbids this answer",
             Broken::NotResumable => "the answer cannot be continued by another provider",
         }
     }
@@ -136,17 +150,16 @@ pub struct Relay {
     source: Dialect,
     client: Dialect,
     decoder: Decoder,
-    framing: Framing,
-    splitter: Splitter,
+    pieces: Pieces,
     /// What has left of a stream that is an array.
-    left: Left,
-    /// Less than one frame.
-    held: Vec<u8>,
+    left: ArrayLeft,
     /// Set when the stream is compressed: frames are looked at beside it, bytes pass as they are,
     /// unless there are works.
     inflater: Option<Box<Inflater>>,
     /// The calls of a stream that has no works.
     calls: Calls,
+    /// What judges the texts of a stream that has no works.
+    screen: Option<Box<Screen>>,
     /// Set when frames may have to be written.
     works: Option<Box<Works>>,
     /// What was learned so far.
@@ -163,6 +176,7 @@ impl Relay {
             coding,
             killed: KilledTools::default(),
             calls: CallHold::Never,
+            judges: Vec::new(),
         })
     }
 
@@ -174,12 +188,11 @@ impl Relay {
             source: plan.source,
             client: plan.client,
             decoder: Decoder::new(plan.source),
-            framing: plan.source.framing(),
-            splitter: Splitter::new(plan.source.framing()),
-            left: Left::default(),
-            held: Vec::new(),
+            pieces: Pieces::new(plan.source.framing()),
+            left: ArrayLeft::default(),
             inflater: inflater(plan.coding),
             calls: Calls::new(plan.source),
+            screen: if is_plain { screen(plan) } else { None },
             works: (!is_plain).then(|| Box::new(Works::new(plan))),
             seen: Seen::default(),
         }
@@ -187,16 +200,58 @@ impl Relay {
 
     /// A relay that passes on a Gemini stream that comes as an array. It writes nothing but an
     /// ending: calls cannot be taken out, and nobody can go on with the answer.
-    pub fn of_array(coding: Coding) -> Relay {
-        let framing = Framing::JsonArray;
-        let splitter = Splitter::new(framing);
-        Relay { framing, splitter, ..Relay::new(Dialect::Gemini, coding) }
+    pub fn of_array(coding: Coding, judges: Vec<Arc<Judge>>) -> Relay {
+        let plan = Plan {
+            client: Dialect::Gemini,
+            source: Dialect::Gemini,
+            coding,
+            killed: KilledTools::default(),
+            calls: CallHold::Never,
+            judges,
+        };
+        Relay { pieces: Pieces::new(Framing::JsonArray), ..Relay::with(&plan) }
+    }
+
+    /// Whether bytes may leave otherwise than they came.
+    fn may_edit(&self) -> bool {
+        self.works.is_some() || self.screen.is_some()
+    }
+
+    fn screen(&self) -> Option<&Screen> {
+        match &self.works {
+            Some(works) => works.screen.as_deref(),
+            None => self.screen.as_deref(),
+        }
+    }
+
+    /// What rules found so far; `None` if none look.
+    pub fn found(&self) -> Option<&Found> {
+        self.screen().map(|screen| &screen.found)
+    }
+
+    /// Puts a ruleset in force over what comes from now on; `false` if this stream cannot be
+    /// judged any more, because it passes compressed.
+    #[must_use]
+    pub fn judge_by(&mut self, judge: Arc<Judge>) -> bool {
+        if self.inflater.is_some() && !self.may_edit() {
+            return false;
+        }
+        let source = self.source;
+        let screen = match &mut self.works {
+            Some(works) => &mut works.screen,
+            None => &mut self.screen,
+        };
+        match screen {
+            Some(screen) => screen.add(judge),
+            None => *screen = Some(Box::new(Screen::new([judge], source))),
+        }
+        true
     }
 
     /// Whether what leaves has no content coding though it came with one: the driver then takes
     /// `Content-Encoding` off the head.
     pub fn is_decoded(&self) -> bool {
-        self.inflater.is_some() && self.works.is_some()
+        self.inflater.is_some() && self.may_edit()
     }
 
     /// Takes the next bytes of the stream and appends what may go out.
@@ -206,17 +261,18 @@ impl Relay {
     pub fn bytes(&mut self, input: &[u8], now: Tick, out: &mut Vec<u8>) -> Result<(), Broken> {
         let before = out.len();
         let taken = self.take(input, now, out);
-        if self.framing == Framing::JsonArray {
+        if self.pieces.framing == Framing::JsonArray {
             self.left.take(out.get(before..).unwrap_or_default());
         }
         taken
     }
 
     fn take(&mut self, input: &[u8], now: Tick, out: &mut Vec<u8>) -> Result<(), Broken> {
-        if let Some(inflater) = &mut self.inflater {
+        if let Some(mut inflater) = self.inflater.take() {
             let mut plain = Vec::new();
             let inflated = inflater.push(input, &mut plain);
-            if self.works.is_some() {
+            self.inflater = Some(inflater);
+            if self.may_edit() {
                 self.frames(&plain, now, out)?;
                 return inflated.map_err(|_| Broken::Unreadable);
             }
@@ -229,64 +285,36 @@ impl Relay {
     }
 
     fn frames(&mut self, input: &[u8], now: Tick, out: &mut Vec<u8>) -> Result<(), Broken> {
-        let Relay { framing, decoder, splitter, held, seen, calls, works, .. } = self;
-        let mut damage = None;
-        let mut pass = |bytes: &[u8]| {
-            let mut from = 0;
-            loop {
-                let length = match splitter.next(&bytes[from..]) {
-                    Ok(Some(length)) => length,
-                    Ok(None) => break,
-                    Err(found) => {
-                        damage = Some(found);
-                        break;
-                    }
-                };
-                let frame = framing.frame(&bytes[from..from + length]);
-                from += length;
-                if let Some(works) = works {
-                    let events = decoded(decoder, &frame, seen, now);
-                    if let Err(broken) = works.frame(frame.raw, events, out) {
-                        return (from, Err(broken));
-                    }
-                } else {
-                    decoder.frame(&frame, &mut |event| {
-                        calls.see(&event);
-                        seen.see(&event, now);
-                    });
-                }
+        let Relay { pieces, decoder, seen, calls, works, screen, .. } = self;
+        let framing = pieces.framing;
+        pieces.push(input, |came| {
+            let frame = framing.frame(came);
+            if let Some(works) = works {
+                let whole = works.in_one_piece(&frame);
+                let frame = whole.as_deref().map_or(frame, |whole| framing.frame(whole));
+                let events = decoded(decoder, &frame, seen, now);
+                return works.frame(frame.raw, events, out);
             }
-            if works.is_none() {
-                out.extend_from_slice(&bytes[..from]);
+            let Some(screen) = screen else {
+                decoder.frame(&frame, &mut |event| {
+                    calls.see(&event);
+                    seen.see(&event, now);
+                });
+                out.extend_from_slice(came);
+                return Ok(());
+            };
+            let whole = reframe::in_one_piece(&frame);
+            let frame = whole.as_deref().map_or(frame, |whole| framing.frame(whole));
+            decoder.frame(&frame, &mut |event| {
+                calls.see(&event);
+                seen.see(&event, now);
+                screen.look(&event, frame.raw);
+            });
+            if screen.leave(framing, &frame, out) == Left::AsItCame {
+                out.extend_from_slice(came);
             }
-            (from, Ok(()))
-        };
-        let passed;
-        if held.is_empty() {
-            let (used, done) = pass(input);
-            passed = done;
-            held.extend_from_slice(&input[used..]);
-        } else {
-            held.extend_from_slice(input);
-            let (used, done) = pass(held);
-            passed = done;
-            if used == held.len() {
-                // An idle stream holds no memory.
-                *held = Vec::new();
-            } else {
-                held.drain(..used);
-            }
-        }
-        passed?;
-        if let Some(damage) = damage {
-            *held = Vec::new();
-            return Err(Broken::Damaged(damage));
-        }
-        if held.len() > FRAME_BYTES_MAX {
-            *held = Vec::new();
-            return Err(Broken::FrameTooLong);
-        }
-        Ok(())
+            blocked(screen).map_or(Ok(()), Err)
+        })
     }
 
     /// The stream has ended by itself: appends what is still held.
@@ -294,22 +322,43 @@ impl Relay {
     /// # Errors
     /// The answer was not complete; the half frame that was held is dropped.
     pub fn end(&mut self, now: Tick, out: &mut Vec<u8>) -> Result<(), Broken> {
-        let held = std::mem::take(&mut self.held);
-        let Relay { framing, decoder, seen, works, .. } = self;
+        let held = self.pieces.take_rest();
+        let framing = self.pieces.framing;
+        let Relay { decoder, seen, works, screen, .. } = self;
         // An array that is not closed is no JSON, whatever its elements said.
-        let is_open = *framing == Framing::JsonArray && self.left != Left::Whole;
+        let is_open = framing == Framing::JsonArray && self.left != ArrayLeft::Whole;
         let Some(works) = works else {
+            let mut last = Vec::new();
             if !held.is_empty() {
-                decoder.frame(&framing.frame(&held), &mut |event| seen.see(&event, now));
+                let frame = framing.frame(&held);
+                decoder.frame(&frame, &mut |event| {
+                    seen.see(&event, now);
+                    if let Some(screen) = screen {
+                        screen.look(&event, frame.raw);
+                    }
+                });
+                if let Some(screen) = screen
+                    && screen.leave(framing, &frame, &mut last) == Left::Written
+                {
+                    out.extend_from_slice(&last);
+                    last = Vec::new();
+                } else {
+                    last = held;
+                }
             }
-            if self.inflater.is_some() {
+            if let Some(screen) = screen {
+                screen.end(framing, out);
+                if let Some(broken) = blocked(screen) {
+                    return Err(broken);
+                }
+            } else if self.inflater.is_some() {
                 return Ok(());
             }
             // A provider that reports an error says by that that nothing more comes.
             if is_open || !self.decoder.is_complete() && self.seen.error.is_none() {
                 return Err(Broken::Unfinished);
             }
-            out.extend_from_slice(&held);
+            out.extend_from_slice(&last);
             return Ok(());
         };
         let mut last = None;
@@ -330,9 +379,9 @@ impl Relay {
     /// appends it, and gives `true`; else nothing changes.
     pub fn end_if_answered(&mut self, out: &mut Vec<u8>) -> bool {
         match &mut self.works {
-            Some(_) if self.framing == Framing::JsonArray => false,
+            Some(_) if self.pieces.framing == Framing::JsonArray => false,
             Some(works) if self.seen.stop.is_some() && self.seen.error.is_none() => {
-                self.held = Vec::new();
+                drop(self.pieces.take_rest());
                 works.end_stopped(out).is_ok()
             }
             Some(_) | None => false,
@@ -351,29 +400,47 @@ impl Relay {
 
     /// Whether an ending of ours can be written into the stream.
     pub fn can_end_in_dialect(&self) -> bool {
-        self.inflater.is_none() || self.works.is_some()
+        self.inflater.is_none() || self.may_edit()
     }
 
     /// Whether frames that have left the relay may be dropped before an ending: an array would
     /// lose what holds it together.
     pub fn may_lose_frames(&self) -> bool {
-        self.framing != Framing::JsonArray
+        self.pieces.framing != Framing::JsonArray
     }
 
     /// Ends the stream on our order: drops what is held and appends the dialect's ending.
     pub fn cut(&mut self, refusal: &Refusal, id: &str, out: &mut Vec<u8>) {
-        self.held = Vec::new();
+        drop(self.pieces.take_rest());
+        // A provider that breaks is no reason to keep what rules would let go.
+        if refusal.class.is_transient() {
+            self.let_go(out);
+        }
         let before = out.len();
+        let mut tail = self.decoder.tail();
+        if let Some(screen) = self.screen() {
+            tail.sequence = screen.number(tail.sequence);
+        }
         if let Some(works) = &mut self.works {
-            let tail = works.tail().unwrap_or_else(|| self.decoder.tail());
+            let tail = works.tail().unwrap_or(tail);
             works.cut(refusal, &tail, id, out);
         } else {
-            out.extend_from_slice(&refusal.frames(self.client, &self.decoder.tail(), id));
+            out.extend_from_slice(&refusal.frames(self.client, &tail, id));
         }
-        if self.framing == Framing::JsonArray {
+        if self.pieces.framing == Framing::JsonArray {
             let ending = out.split_off(before);
             self.left.push_last(out, &Frame::parse(&ending).data);
-            self.left = Left::Whole;
+            self.left = ArrayLeft::Whole;
+        }
+    }
+
+    /// The provider says nothing more: appends the text that waited and that rules let go now.
+    fn let_go(&mut self, out: &mut Vec<u8>) {
+        let framing = self.pieces.framing;
+        match (&mut self.works, &mut self.screen) {
+            (Some(works), _) => works.let_go(out),
+            (None, Some(screen)) => screen.end(framing, out),
+            (None, None) => {}
         }
     }
 
@@ -388,9 +455,11 @@ impl Relay {
             call.fate = calls::Fate::Passes;
         }
         let mut works = Works::late(self.source, calls, tools.clone());
+        let is_compressed = self.inflater.is_some() && self.screen.is_none();
+        works.screen = self.screen.take();
         let answer = works.kill_tools(tools);
         // A compressed stream passes as it came, so no call can be kept in.
-        if self.inflater.is_none() {
+        if !is_compressed {
             self.works = Some(Box::new(works));
         }
         answer
@@ -427,13 +496,24 @@ impl Relay {
         let seam = Seam { at_text_bytes, from: self.source, to: next };
         self.source = next;
         self.decoder = Decoder::new(next);
-        self.framing = next.framing();
-        self.splitter = Splitter::new(self.framing);
-        self.held = Vec::new();
+        self.pieces = Pieces::new(next.framing());
         self.inflater = inflater(coding);
         self.seen.go_on(seam);
         Ok(seam)
     }
+}
+
+fn screen(plan: &Plan) -> Option<Box<Screen>> {
+    let judges = || plan.judges.iter().map(Arc::clone);
+    (!plan.judges.is_empty()).then(|| Box::new(Screen::new(judges(), plan.source)))
+}
+
+/// Whether rules end what the screen has just judged.
+fn blocked(screen: &Screen) -> Option<Broken> {
+    if screen.found.is_reroute() {
+        return Some(Broken::Rerouted);
+    }
+    screen.found.is_cut().then_some(Broken::Blocked)
 }
 
 fn inflater(coding: Coding) -> Option<Box<Inflater>> {

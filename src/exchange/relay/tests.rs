@@ -3,14 +3,17 @@
 use super::*;
 use crate::table::Pattern;
 use crate::wire::event::{Block, Kind, StopReason};
+use crate::wire::framing::Splitter;
 use crate::wire::refusal::Class;
 use proptest::prelude::*;
 use std::path::PathBuf;
 
 mod answers;
+mod cuts;
 mod guarded;
 mod resumed;
 mod reused;
+mod screened;
 
 const NOW: Tick = Tick(0);
 
@@ -88,7 +91,7 @@ fn killing(pattern: &str) -> KilledTools {
 }
 
 fn plan(client: Dialect, source: Dialect, killed: KilledTools, calls: CallHold) -> Plan {
-    Plan { client, source, coding: Coding::Identity, killed, calls }
+    Plan { client, source, coding: Coding::Identity, killed, calls, judges: Vec::new() }
 }
 
 fn run(plan: &Plan, bytes: &[u8], step: usize) -> (Vec<u8>, Result<(), Broken>) {
@@ -441,7 +444,7 @@ fn arrays_pass_as_they_came_and_say_what_their_stream_says() {
         let _ = plain.bytes(&bytes, NOW, &mut Vec::new());
         let plain_end = plain.end(NOW, &mut Vec::new());
         for step in steps(array.len()) {
-            let (mut relay, mut out) = (Relay::of_array(Coding::Identity), Vec::new());
+            let (mut relay, mut out) = (Relay::of_array(Coding::Identity, Vec::new()), Vec::new());
             for piece in array.chunks(step) {
                 relay.bytes(piece, NOW, &mut out).unwrap();
             }
@@ -465,7 +468,7 @@ fn an_array_that_is_cut_is_still_an_array() {
         let array = as_array(&bytes);
         let step = (array.len() / 40).max(1);
         for cut_at in (0..array.len()).step_by(step).chain([array.len()]) {
-            let (mut relay, mut out) = (Relay::of_array(Coding::Identity), Vec::new());
+            let (mut relay, mut out) = (Relay::of_array(Coding::Identity, Vec::new()), Vec::new());
             relay.bytes(&array[..cut_at], NOW, &mut out).unwrap();
             let is_whole = out.trim_ascii_end().ends_with(b"]");
             relay.cut(&refusal, "x", &mut out);
@@ -488,7 +491,7 @@ fn what_is_no_array_or_not_closed_is_not_whole() {
         (format!("data: {done}\n\n"), Some(Broken::Damaged(Damage::Array))),
         (format!("[{done} {done}]"), Some(Broken::Damaged(Damage::Array))),
     ] {
-        let (mut relay, mut out) = (Relay::of_array(Coding::Identity), Vec::new());
+        let (mut relay, mut out) = (Relay::of_array(Coding::Identity, Vec::new()), Vec::new());
         let ended = relay.bytes(bytes.as_bytes(), NOW, &mut out);
         let ended = ended.and_then(|()| relay.end(NOW, &mut out));
         assert_eq!(ended.err(), broken, "{bytes}");
@@ -499,7 +502,7 @@ fn what_is_no_array_or_not_closed_is_not_whole() {
 fn a_killed_tool_cuts_an_array_before_its_call() {
     let text = r#"{"candidates":[{"content":{"parts":[{"text":"a"}]}}]}"#;
     let call = r#"{"candidates":[{"content":{"parts":[{"functionCall":{"name":"refund","args":{}}}]},"finishReason":"STOP"}]}"#;
-    let (mut relay, mut out) = (Relay::of_array(Coding::Identity), Vec::new());
+    let (mut relay, mut out) = (Relay::of_array(Coding::Identity, Vec::new()), Vec::new());
     relay.bytes(format!("[{text}\n").as_bytes(), NOW, &mut out).unwrap();
     assert_eq!(relay.kill_tools(killing("refund")), ToolKill::CutIfCalled);
     let broken = relay.bytes(format!(",{call}]").as_bytes(), NOW, &mut out).unwrap_err();

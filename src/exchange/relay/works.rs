@@ -9,11 +9,13 @@
 use super::calls::{Calls, Told};
 use super::resume::Resumed;
 use super::toolguard::{Encoding, Extent, Filtered, Guard};
-use super::{Broken, CallHold, HELD_CALL_BYTES_MAX, Plan, ToolKill};
+use super::{Broken, CallHold, HELD_CALL_BYTES_MAX, Left, Plan, Screen, ToolKill};
 use crate::table::lever::KilledTools;
 use crate::wire::event::Event;
 use crate::wire::loss::Losses;
+use crate::wire::reframe;
 use crate::wire::refusal::Refusal;
+use crate::wire::sse::Frame;
 use crate::wire::{Dialect, Encoder, Tail};
 use std::collections::VecDeque;
 
@@ -48,6 +50,8 @@ pub(super) struct Works {
     pub(super) resumed: Option<Resumed>,
     /// Whether an error of the provider leaves like any other frame: nobody goes on behind it.
     pub(super) passes_errors: bool,
+    /// What judges the texts that leave.
+    pub(super) screen: Option<Box<Screen>>,
     has_ended: bool,
     /// The lever for which a call was taken out.
     pub(super) lever: Option<Box<str>>,
@@ -73,6 +77,7 @@ impl Works {
             queue_bytes: 0,
             resumed,
             passes_errors: false,
+            screen: super::screen(plan),
             has_ended: false,
             lever: None,
             scratch: Vec::new(),
@@ -91,6 +96,7 @@ impl Works {
             queue_bytes: 0,
             resumed: None,
             passes_errors: false,
+            screen: None,
             has_ended: false,
             lever: None,
             scratch: Vec::new(),
@@ -186,13 +192,17 @@ impl Works {
             self.lever = Some(lever);
         }
         self.has_ended |= events.iter().any(|event| matches!(event, Event::End));
+        let (events, left) = self.judged(raw, events, out);
         if let Some(resumed) = &mut self.resumed {
             resumed.record(&events);
         }
         match &mut self.hand {
-            Hand::BytesOnly => out.extend_from_slice(raw),
+            Hand::BytesOnly if left == Left::AsItCame => out.extend_from_slice(raw),
+            Hand::BytesOnly => {}
             Hand::Bytes(encoder) => {
-                out.extend_from_slice(raw);
+                if left == Left::AsItCame {
+                    out.extend_from_slice(raw);
+                }
                 encoder.frame(&events, &mut self.scratch);
                 self.scratch.clear();
             }
@@ -207,7 +217,53 @@ impl Works {
                 }
             }
         }
-        Ok(())
+        match &self.screen {
+            Some(screen) => super::blocked(screen).map_or(Ok(()), Err),
+            None => Ok(()),
+        }
+    }
+
+    /// The events as rules let them leave; where bytes leave, they are written unless they leave as
+    /// they came.
+    fn judged(
+        &mut self,
+        raw: &[u8],
+        events: Vec<Event<'static>>,
+        out: &mut Vec<u8>,
+    ) -> (Vec<Event<'static>>, Left) {
+        let Some(screen) = &mut self.screen else { return (events, Left::AsItCame) };
+        let events = screen.rewrite(events, raw);
+        let framing = self.client.framing();
+        match &self.hand {
+            Hand::BytesOnly | Hand::Bytes(_) => {
+                let left = screen.leave(framing, &framing.frame(raw), out);
+                (events, left)
+            }
+            Hand::Frames(_) => {
+                screen.forget_frame();
+                (events, Left::Written)
+            }
+        }
+    }
+
+    /// A frame in one piece, where rules may change its texts.
+    pub(super) fn in_one_piece(&self, frame: &Frame<'_>) -> Option<Vec<u8>> {
+        self.screen.as_ref().and_then(|_| reframe::in_one_piece(frame))
+    }
+
+    /// The provider says nothing more: what waited, and rules let go now, leaves.
+    pub(super) fn let_go(&mut self, out: &mut Vec<u8>) {
+        let Some(screen) = &mut self.screen else { return };
+        match &mut self.hand {
+            Hand::BytesOnly | Hand::Bytes(_) => screen.end(self.client.framing(), out),
+            Hand::Frames(encoder) => {
+                let events = screen.rest();
+                screen.forget_frame();
+                if !events.is_empty() {
+                    encoder.frame(&events, out);
+                }
+            }
+        }
     }
 
     /// The provider's bytes are over, and the answer is whole.
@@ -257,6 +313,9 @@ impl Works {
             return Err(Broken::NotResumable);
         }
         resumed.go_on();
+        if let Some(screen) = &mut self.screen {
+            screen.go_on(source);
+        }
         self.encoding = Encoding::Foreign;
         self.guard.go_on(source);
         self.has_ended = false;

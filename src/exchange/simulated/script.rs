@@ -243,8 +243,9 @@ impl Script {
         if let Some((turn, text, rest)) = last_directive(prompt)? {
             script = script.with(text)?;
             script.turn = turn;
-            let made = script.call_id(0);
-            if memchr::memmem::find(rest, made.as_bytes()).is_some() {
+            // One is enough: the others may have been taken out of the answer on its way.
+            let is_made = |id: String| memchr::memmem::find(rest, id.as_bytes()).is_some();
+            if (0..script.calls.len()).any(|index| is_made(script.call_id(index))) {
                 script.calls.clear();
             }
         }

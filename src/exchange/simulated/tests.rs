@@ -111,6 +111,9 @@ fn calls_that_were_made_are_not_made_again() {
     let next_turn = base.for_request(third, None).unwrap();
     assert_eq!(next_turn.calls.len(), 1);
     assert_eq!(next_turn.call_id(0), "call_mock_2_0");
+    // Of two calls the first was taken out of the answer: the agent's loop ends all the same.
+    let one_of_two = br#"{"messages":["mock:tool=now,tool=then;",{"id":"call_mock_1_1"}]}"#;
+    assert_eq!(base.for_request(one_of_two, None).unwrap().calls, []);
 }
 
 #[test]

@@ -4,9 +4,11 @@
 //! In that order, because each step reads what the one before it wrote. Where nothing of this
 //! applies the bytes stay those that the caller sent.
 
+use super::guard::Guard;
 use super::{Body, Exchange, Wanted};
 use crate::exchange::forward;
 use crate::table::lever::KilledTools;
+use crate::table::rules::Judge;
 use crate::table::{Provider, Target};
 use crate::wire::Dialect;
 use crate::wire::continued::{Continue, continued};
@@ -16,6 +18,7 @@ use crate::wire::refusal::{Class, Refusal};
 use crate::wire::request::{BodyError, view};
 use crate::wire::tools::strip_tools;
 use bytes::Bytes;
+use std::sync::Arc;
 
 /// What one target is asked.
 pub(super) struct Asking {
@@ -27,6 +30,8 @@ pub(super) struct Asking {
     pub(super) losses: Losses,
     /// The tools that may not be called.
     pub(super) killed: KilledTools,
+    /// What judges the answer.
+    pub(super) judges: Vec<Arc<Judge>>,
 }
 
 fn unreadable(error: &BodyError) -> Refusal {
@@ -44,21 +49,24 @@ impl Exchange<'_> {
         provider: &Provider,
         target: &Target,
         delivered: Option<&str>,
+        guard: &Guard,
     ) -> Result<Asking, Refusal> {
         let mut asking = Asking {
             dialect: None,
             body: None,
             losses: Losses::default(),
             killed: KilledTools::default(),
+            judges: guard.judges.clone(),
         };
         let (Some(caller), Body::Whole { raw, plain }) = (self.admission.dialect, &wanted.body)
         else {
+            asking.body.clone_from(&guard.body);
             return Ok(asking);
         };
         let source = provider.dialect_for(caller);
         asking.dialect = Some(source);
-        let content = plain.as_ref().unwrap_or(raw);
-        let mut edited: Option<Vec<u8>> = None;
+        let content = guard.content(plain.as_ref().unwrap_or(raw));
+        let mut edited: Option<Vec<u8>> = guard.body.as_ref().map(|body| body.to_vec());
         let live = self.gate.board.peek();
         if !live.levers.is_empty() {
             asking.killed = self.seat.with(|subject| live.levers.tools(subject));

@@ -98,6 +98,8 @@ pub(super) fn blank(id: ExchangeId, unix_ms: u64, path: Box<str>) -> Facts {
         stop: None,
         usage: crate::wire::event::Counts::default(),
         lever: None,
+        is_judged: false,
+        found: crate::exchange::screen::Found::default(),
         losses: crate::wire::loss::Losses::default(),
         seams: vec![],
         cost_micro_usd: None,

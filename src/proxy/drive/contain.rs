@@ -173,7 +173,7 @@ impl Exchange<'_> {
             }
             Ordered::Switch(_) => Attempted::Rerouted,
             // Asking anew reads the live levers.
-            Ordered::Tools(_) => Attempted::Outdated,
+            Ordered::Tools(_) | Ordered::Filters(_) => Attempted::Outdated,
         }
     }
 

@@ -8,6 +8,7 @@
 mod asking;
 mod book;
 mod contain;
+mod guard;
 mod limits;
 mod pass;
 mod read;
@@ -36,6 +37,8 @@ use crate::wire::refusal::{Class, Refusal};
 use book::{Book, blank};
 use bytes::Bytes;
 pub(super) use contain::killed;
+use guard::Guard;
+pub(super) use guard::blocked;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -368,6 +371,7 @@ impl Exchange<'_> {
         step: &Step,
         attempts: &Attempts,
         under_way: &mut Option<Box<UnderWay>>,
+        guard: &mut Guard,
     ) -> Attempted {
         let target = &*step.target;
         let provider = forward::provider(self.table, target);
@@ -379,12 +383,22 @@ impl Exchange<'_> {
         if let Err(failed) = self.stand(book, wanted, provider, target) {
             return Attempted::Failed(failed);
         }
+        if let Err(refusal) = self.guard(book, wanted, route, guard).await {
+            return Attempted::Stop(refusal.into());
+        }
+        if guard.goes_on && is_own(self.table, route, target) {
+            let found = book.facts.as_ref().map(|facts| facts.found.clone()).unwrap_or_default();
+            let refusal = blocked(&found, "request");
+            return Attempted::Failed(Failed { failure: Failure::Ruled, refusal });
+        }
         let (Some(base), Family::Openai | Family::Anthropic | Family::Gemini | Family::Bedrock) =
             (&provider.base, provider.family)
         else {
             return match under_way.take() {
                 Some(begun) => self.go_on_locally(client, book, provider, *begun).await,
-                None => self.answer_locally(client, book, wanted, route, provider, target).await,
+                None => {
+                    self.answer_locally(client, book, wanted, route, provider, target, guard).await
+                }
             };
         };
         let health = self.gate.health.target(&target.name);
@@ -399,7 +413,7 @@ impl Exchange<'_> {
             });
         }
         let delivered = under_way.as_ref().and_then(|begun| begun.delivered());
-        let asked = self.asking(wanted, provider, target, delivered).and_then(|asking| {
+        let asked = self.asking(wanted, provider, target, delivered, guard).and_then(|asking| {
             let prepared = self.prepare(wanted, &asking, provider, target, &base.authority)?;
             Ok((asking, prepared))
         });
@@ -452,6 +466,7 @@ impl Exchange<'_> {
         health.failed(failure, clock.now(), clock.unix_ms());
     }
 
+    #[expect(clippy::too_many_arguments, reason = "the state of one attempt, all of it used once")]
     async fn answer_locally<C: Client>(
         &self,
         client: &mut C,
@@ -460,6 +475,7 @@ impl Exchange<'_> {
         route: &Route,
         provider: &Provider,
         target: &Target,
+        guard: &Guard,
     ) -> Attempted {
         let Some(dialect) = self.admission.dialect else {
             let message =
@@ -471,25 +487,41 @@ impl Exchange<'_> {
             is_stream: wanted.is_stream,
             model: forward::model(target, wanted.model.as_deref()).unwrap_or(""),
             prompt: match &wanted.body {
-                Body::Whole { raw, plain } => plain.as_ref().unwrap_or(raw),
+                Body::Whole { raw, plain } => guard.content(plain.as_ref().unwrap_or(raw)),
                 Body::Streamed => &[],
             },
+            judges: &guard.judges,
             headers: self.answer_headers(book, route, target, Losses::default()),
             id: self.id.as_str(),
             unix_ms: self.gate.clock.unix_ms(),
             script: self.asked.headers.get("x-mock").map(HeaderValue::as_bytes),
+            share: self.share(book),
         };
         let done = local::answer(self.gate, &self.orders, client, provider, request).await;
         match done {
-            Ok(local::Done { end, counted, seen }) => {
+            Ok(local::Done { end, counted, seen, found }) => {
                 book.learn(&seen);
+                book.note(|facts| facts.found.join(found));
                 self.seat.ended();
                 Attempted::done(Self::close_book(book, StatusCode::OK, end, counted))
             }
             Err(local::Unanswered::Refused(refusal)) => Attempted::Stop(refusal.into()),
             Err(local::Unanswered::Ordered(order)) => self.obey(book, order),
+            Err(local::Unanswered::Blocked(found)) => {
+                let refusal = blocked(&found, "answer");
+                book.note(|facts| facts.found.join(found));
+                Attempted::Stop(refusal.into())
+            }
         }
     }
+}
+
+/// Whether `target` is one of the route's own, no fallback.
+fn is_own(table: &Table, route: &Route, target: &Target) -> bool {
+    route
+        .targets
+        .iter()
+        .any(|weighted| *table.targets[usize::from(weighted.target.0)].name == *target.name)
 }
 
 fn shutting_down() -> Refusal {

@@ -2,12 +2,14 @@
 
 use super::asking::Asking;
 use super::book::Book;
+use super::guard::blocked;
 use super::under_way::UnderWay;
 use super::{After, Answered, Attempted, Exchange, Failed, Interrupt, Ran, Stop, Using};
 use crate::exchange::attempts::Failure;
 use crate::exchange::facts::Outcome;
 use crate::exchange::forward;
 use crate::exchange::relay::{Broken, CallHold, Plan, Relay, Resume, Seen, whole};
+use crate::exchange::screen::{Screened, screen_whole};
 use crate::id::LeverId;
 use crate::proxy::answer;
 use crate::proxy::client::{Client, Framing};
@@ -23,6 +25,7 @@ use crate::wire::loss::Losses;
 use crate::wire::provider_error::{read_error, write_error};
 use crate::wire::refusal::{Class, Refusal};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use std::borrow::Cow;
 use std::future::poll_fn;
 use tokio::time::Instant;
 
@@ -89,11 +92,12 @@ impl Exchange<'_> {
                     Midstream::End => CallHold::Never,
                     Midstream::Continue => CallHold::UntilWhole,
                 },
+                judges: asking.judges.clone(),
             })),
             (Some(Dialect::Gemini), Some(Dialect::Gemini), Some(coding))
                 if is_array && asking.killed.is_empty() =>
             {
-                Some(Relay::of_array(coding))
+                Some(Relay::of_array(coding, asking.judges.clone()))
             }
             _ => None,
         };
@@ -121,7 +125,7 @@ impl Exchange<'_> {
             return Attempted::Failed(Failed { failure: Failure::Unusable, refusal });
         }
         if let (Some(dialect), None) = (caller, &relay)
-            && (!is_unread_stream || !asking.killed.is_empty())
+            && (!is_unread_stream || !asking.killed.is_empty() || !asking.judges.is_empty())
         {
             let held = Held { dialect, coding, status, headers, has_next: using.has_next };
             let whole = self.hold_whole(client, book, waits, asking, held, &mut answer).await;
@@ -168,6 +172,7 @@ impl Exchange<'_> {
             head,
             early: Vec::new(),
             id: self.id.as_str(),
+            share: self.share(book),
             sent: counted.sent,
             first_byte: counted.first_byte,
         };
@@ -176,7 +181,9 @@ impl Exchange<'_> {
             book.learn(&relay.seen);
             let losses = relay.losses();
             let lever = relay.lever().and_then(LeverId::parse);
+            let found = relay.found().cloned().unwrap_or_default();
             book.note(|facts| {
+                facts.found.join(found);
                 facts.losses.join(losses);
                 facts.lever = lever.or(facts.lever);
             });
@@ -186,6 +193,10 @@ impl Exchange<'_> {
                 return Attempted::Failed(Failed { failure: Failure::Unusable, refusal });
             }
             (End::Ordered(order), _) => return self.obey(book, order),
+            (End::Blocked(refusal), _) => return Attempted::Stop(refusal.into()),
+            (End::Ruled(refusal), _) => {
+                return Attempted::Failed(Failed { failure: Failure::Ruled, refusal });
+            }
             (End::Broken(refusal, lever), Some(relay)) => {
                 // The lever's order is obeyed: its target says nothing more.
                 self.seat.ended();
@@ -216,9 +227,9 @@ impl Exchange<'_> {
         held: Held,
         answer: &mut Answer,
     ) -> Attempted {
-        let Held { dialect, coding, status, mut headers, has_next } = held;
+        let Held { dialect, coding, mut status, mut headers, has_next } = held;
         let source = asking.dialect.unwrap_or(dialect);
-        let is_edited = source != dialect || !asking.killed.is_empty();
+        let is_edited = source != dialect || !asking.killed.is_empty() || !asking.judges.is_empty();
         let mut body = Vec::new();
         let mut first_byte = None;
         loop {
@@ -297,10 +308,31 @@ impl Exchange<'_> {
         }
         book.learn(&seen);
         if is_edited {
-            body = match self.edited(book, dialect, source, asking, status, body) {
+            (status, body) = match self.edited(book, dialect, source, asking, status, body) {
                 Ok(edited) => edited,
                 Err(refusal) => return Attempted::Stop(refusal.into()),
             };
+            let Screened { body: left, found } = screen_whole(&asking.judges, dialect, &body);
+            let refusal = found.is_cut().then(|| blocked(&found, "answer"));
+            let goes_on = found.is_reroute() && has_next;
+            let left = match left {
+                Cow::Borrowed(_) => None,
+                Cow::Owned(left) => Some(left),
+            };
+            let verdict = found.verdict();
+            book.note(|facts| facts.found.join(found));
+            match refusal {
+                Some(refusal) if goes_on => {
+                    return Attempted::Failed(Failed { failure: Failure::Ruled, refusal });
+                }
+                Some(refusal) => return Attempted::Stop(refusal.into()),
+                None => {}
+            }
+            if let Some(verdict) = verdict {
+                headers.retain(|(name, _)| *name != answer::name::VERDICT);
+                headers.push((answer::name::VERDICT, HeaderValue::from_static(verdict.name())));
+            }
+            body = left.unwrap_or(body);
         }
         let framing = match status {
             StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED => Framing::Empty,
@@ -320,7 +352,8 @@ impl Exchange<'_> {
         Attempted::done(Self::close_book(book, status, end, counted))
     }
 
-    /// A whole answer as the caller gets it: in its dialect, without calls to killed tools.
+    /// A whole answer as the caller gets it: in its dialect, without calls to killed tools. A
+    /// failure that came as an answer has the status of one, for SDKs raise by it.
     fn edited(
         &self,
         book: &mut Book<'_>,
@@ -329,13 +362,14 @@ impl Exchange<'_> {
         asking: &Asking,
         status: StatusCode,
         body: Vec<u8>,
-    ) -> Result<Vec<u8>, Refusal> {
+    ) -> Result<(StatusCode, Vec<u8>), Refusal> {
+        let id = self.id.as_str();
         if !status.is_success() {
             if source == dialect {
-                return Ok(body);
+                return Ok((status, body));
             }
             let error = read_error(source, status.as_u16(), &body);
-            return Ok(write_error(dialect, status.as_u16(), &error, self.id.as_str()));
+            return Ok((status, write_error(dialect, status.as_u16(), &error, id)));
         }
         let whole = whole(dialect, source, &body, &asking.killed)
             .map_err(|broken| Refusal::new(Class::BadGateway, broken.message()))?;
@@ -344,7 +378,11 @@ impl Exchange<'_> {
             facts.losses.join(whole.losses);
             facts.lever = lever.or(facts.lever);
         });
-        Ok(whole.body.into_owned())
+        if let Some(error) = whole.failure {
+            let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_GATEWAY);
+            return Ok((status, write_error(dialect, status.as_u16(), &error, id)));
+        }
+        Ok((status, whole.body.into_owned()))
     }
 
     /// An answer too large to be held: what came so far goes out, and the rest as it comes.
@@ -367,6 +405,7 @@ impl Exchange<'_> {
             head: Some(Head { status, headers, framing: Framing::Stream }),
             early: body,
             id: self.id.as_str(),
+            share: 0,
             sent: 0,
             first_byte: None,
         };
@@ -427,6 +466,10 @@ impl Exchange<'_> {
                 headers.push((answer::name::LEVER, answer::value(&lever.to_string())));
             }
         }
+        let verdict = book.facts.as_ref().and_then(|facts| facts.found.verdict());
+        if let Some(verdict) = verdict {
+            headers.push((answer::name::VERDICT, HeaderValue::from_static(verdict.name())));
+        }
         if !losses.is_empty() {
             headers.push((answer::name::LOSS, answer::value(&losses.to_string())));
         }
@@ -459,7 +502,7 @@ impl Exchange<'_> {
                 lever = by;
                 (Outcome::Torn, After::Answered)
             }
-            End::Unusable(refusal) => {
+            End::Unusable(refusal) | End::Blocked(refusal) | End::Ruled(refusal) => {
                 fault = Some(refusal.message.to_string());
                 (Outcome::Torn, After::Answered)
             }

@@ -5,6 +5,7 @@
 //! over is named on whatever answer comes in the end, before the reroute that may have led there.
 
 use super::book::Book;
+use super::guard::Guard;
 use super::under_way::UnderWay;
 use super::wait::Interrupt;
 use super::{Attempted, Body, Exchange, Ran, Stop, Wanted, shutting_down};
@@ -44,11 +45,22 @@ impl Exchange<'_> {
             return Err(no_target(route).into());
         };
         let mut under_way: Option<Box<UnderWay>> = None;
+        let mut guard = Guard::default();
         let mut killed_by: Option<LeverId> = None;
         let stop = loop {
             step.lever = killed_by.or(step.lever);
             let attempted = self
-                .attempt(client, book, wanted, route, until, &step, &attempts, &mut under_way)
+                .attempt(
+                    client,
+                    book,
+                    wanted,
+                    route,
+                    until,
+                    &step,
+                    &attempts,
+                    &mut under_way,
+                    &mut guard,
+                )
                 .await;
             let failed = match attempted {
                 Attempted::Ran(ran) => return Ok(ran),
@@ -141,15 +153,15 @@ impl Exchange<'_> {
         }
     }
 
-    /// Waits, unless the client leaves or the process ends. A kill is met at the next attempt, and
-    /// so is a killed tool.
+    /// Waits, unless the client leaves or the process ends. Kills, killed tools and rules are met at
+    /// the next attempt.
     async fn pause<C: Client>(&self, client: &mut C, until: Instant) -> Result<Paused, Stop> {
         loop {
             return match self.race(client, until, std::future::pending::<()>()).await {
                 Ok(()) | Err(Interrupt::Late | Interrupt::Ordered(Ordered::Killed(_))) => {
                     Ok(Paused::Over)
                 }
-                Err(Interrupt::Ordered(Ordered::Tools(_))) => continue,
+                Err(Interrupt::Ordered(Ordered::Tools(_) | Ordered::Filters(_))) => continue,
                 Err(Interrupt::Ordered(Ordered::Switch(_))) => Ok(Paused::Rerouted),
                 Err(Interrupt::Gone) => Err(Stop::Gone),
                 Err(Interrupt::Ordered(Ordered::ShutDown)) => Err(shutting_down().into()),

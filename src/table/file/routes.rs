@@ -77,9 +77,7 @@ pub(super) fn route(reader: &mut Reader<'_>, value: &Value<'_>) -> Option<RouteP
     let fallback = section
         .get("fallback")
         .map_or_else(Vec::new, |value| self::targets(reader, value, "fallback", FALLBACK));
-    let rules = section.get("rules").and_then(|value| reader.array(value, "rules"));
-    let rules = rules.unwrap_or_default();
-    let rules = rules.into_iter().filter_map(|item| reader.text(item, "rules")).map(link).collect();
+    let rules = section.get("rules").map_or_else(Vec::new, |value| rules(reader, value));
     let midstream = section
         .get("midstream")
         .and_then(|value| reader.text(value, "midstream"))
@@ -112,6 +110,12 @@ pub(super) fn route(reader: &mut Reader<'_>, value: &Value<'_>) -> Option<RouteP
         matches(reader, &section, &mut route);
     }
     Some(route)
+}
+
+/// The packs that a list names.
+pub(super) fn rules(reader: &mut Reader<'_>, value: &Value<'_>) -> Vec<Link> {
+    let items = reader.array(value, "rules").unwrap_or_default();
+    items.into_iter().filter_map(|item| reader.text(item, "rules")).map(link).collect()
 }
 
 pub(super) fn link(text: Text) -> Link {

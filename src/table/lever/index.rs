@@ -8,6 +8,8 @@
 
 use super::{Act, Ceiling, Dimension, Lever, Scope, Subject};
 use crate::id::LeverId;
+use crate::table::packs;
+use crate::table::rules::Rulebook;
 use crate::table::{Limit, LimitMatcher, Pattern, Per, ProviderIndex, Routes, Target, Unpriced};
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
@@ -150,6 +152,36 @@ pub struct Levers {
     elsewhere: Vec<Elsewhere>,
     limits: Files,
     ceilings: Vec<(u32, Limit)>,
+    filters: Files,
+    books: Vec<(u32, Vec<Arc<Rulebook>>)>,
+}
+
+/// The rules that one lever puts in force.
+#[derive(Clone, Debug)]
+pub struct Filter {
+    /// The lever.
+    pub lever: LeverId,
+    /// Its rulebooks; empty if a pack that it names is gone.
+    pub books: Vec<Arc<Rulebook>>,
+}
+
+/// The rulebooks of a filter lever.
+///
+/// # Errors
+/// What is wrong, in words for who pulls it.
+pub fn rulebooks(
+    names: &[String],
+    rules: Option<&str>,
+    routes: &Routes,
+) -> Result<Vec<Arc<Rulebook>>, String> {
+    let mut books = Vec::with_capacity(names.len() + 1);
+    for name in names {
+        books.push(routes.packs.book(name)?);
+    }
+    if let Some(text) = rules {
+        books.push(packs::inline(text)?);
+    }
+    Ok(books)
 }
 
 /// Which tools a lever kills, and why.
@@ -193,7 +225,13 @@ impl Levers {
     ///
     /// A reroute to a provider that the routes do not have (any more) keeps its place in the list
     /// and sends nowhere: what it reaches is refused, as a reroute must not quietly lose its force.
-    pub fn compile(mut levers: Vec<Arc<Lever>>, routes: &Routes) -> Levers {
+    pub fn compile(levers: Vec<Arc<Lever>>, routes: &Routes) -> Levers {
+        Levers::compile_after(levers, routes, &Levers::default())
+    }
+
+    /// The same, where `before` was compiled against the same routes: rules of levers that stand
+    /// in both are not compiled again, so that pulling one takes as long as that one takes.
+    pub fn compile_after(mut levers: Vec<Arc<Lever>>, routes: &Routes, before: &Levers) -> Levers {
         levers.sort_by_key(|lever| lever.id);
         let mut compiled = Levers::default();
         for (place, lever) in levers.iter().enumerate() {
@@ -211,6 +249,13 @@ impl Levers {
                     compiled.reroutes.file(place, &lever.scope);
                     let targets = to.iter().filter_map(|name| resolve(name, routes)).collect();
                     compiled.elsewhere.push(Elsewhere { place, targets });
+                }
+                Act::Filter { packs, rules } => {
+                    compiled.filters.file(place, &lever.scope);
+                    let books = before.books_of(lever.id).unwrap_or_else(|| {
+                        rulebooks(packs, rules.as_deref(), routes).unwrap_or_default()
+                    });
+                    compiled.books.push((place, books));
                 }
             }
         }
@@ -231,6 +276,12 @@ impl Levers {
     /// Whether the lever of this id is in force.
     pub fn has(&self, id: LeverId) -> bool {
         self.all.binary_search_by_key(&id, |lever| lever.id).is_ok()
+    }
+
+    fn books_of(&self, id: LeverId) -> Option<Vec<Arc<Rulebook>>> {
+        let place = self.all.binary_search_by_key(&id, |lever| lever.id).ok()? as u32;
+        let at = self.books.binary_search_by_key(&place, |(of, _)| *of).ok()?;
+        self.books.get(at).map(|(_, books)| books.clone())
     }
 
     fn first(&self, files: &Files, subject: &Subject<'_>) -> Option<u32> {
@@ -308,6 +359,26 @@ impl Levers {
     /// Whether any limits.
     pub fn has_limits(&self) -> bool {
         !self.limits.is_empty()
+    }
+
+    /// The rules that levers put in force for `subject`, in the order of the levers.
+    pub fn filters(&self, subject: &Subject<'_>) -> Vec<Filter> {
+        let mut found = Vec::new();
+        if !self.filters.is_empty() {
+            self.filters.candidates(subject, |place| {
+                let lever = &self.all[place as usize];
+                if lever.scope.covers(subject) {
+                    found.extend(
+                        self.books
+                            .iter()
+                            .filter(|(of, _)| *of == place)
+                            .map(|(_, books)| Filter { lever: lever.id, books: books.clone() }),
+                    );
+                }
+            });
+            found.sort_by_key(|filter| filter.lever);
+        }
+        found
     }
 
     /// The tools that are killed for `subject`.

@@ -1,17 +1,18 @@
 //! Levers: containment orders in force, beside the routes in the table.
 //!
 //! The vocabulary is closed. A lever names what it does ([`Act`]), whom it reaches ([`Scope`]), and
-//! who pulled it why; nothing in it is a program, a pattern of text or a size. `control/` keeps
+//! who pulled it why; nothing in it is a program, and rules of its own were compiled before it was
+//! pulled. `control/` keeps
 //! them durable and decides when one ends; here they are values, and [`Levers`] is what the hot
 //! path asks.
 //!
-//! Precedence: kill, then limit, then reroute. A narrower lever adds to a wider one and never
+//! Precedence: kill, then limit, then reroute, then filter. A narrower lever adds to a wider one and never
 //! weakens it.
 
 pub mod index;
 pub mod scope;
 
-pub use index::{KilledTools, Levers};
+pub use index::{Filter, KilledTools, Levers, rulebooks};
 pub use scope::{Dimension, GRAMMAR, Scope, ScopeError, Subject};
 
 use super::limit::{CAPS, Cap};
@@ -90,6 +91,15 @@ pub enum Act {
         #[serde(default)]
         in_flight: OnReroute,
     },
+    /// Puts rules in force.
+    Filter {
+        /// Packs by name, or `pack/rule` for one rule of one.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        packs: Vec<String>,
+        /// Rules of its own, as the text of a pack.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rules: Option<Box<str>>,
+    },
 }
 
 impl Act {
@@ -99,6 +109,7 @@ impl Act {
             Act::Kill { .. } => "kill",
             Act::Limit { .. } => "limit",
             Act::Reroute { .. } => "reroute",
+            Act::Filter { .. } => "filter",
         }
     }
 }
@@ -139,9 +150,10 @@ impl Lever {
     pub fn cuts(&self) -> bool {
         match self.act {
             Act::Kill { in_flight: OnKill::Cut } => !self.scope.names_tool(),
-            Act::Kill { in_flight: OnKill::Drain } | Act::Limit { .. } | Act::Reroute { .. } => {
-                false
-            }
+            Act::Kill { in_flight: OnKill::Drain }
+            | Act::Limit { .. }
+            | Act::Reroute { .. }
+            | Act::Filter { .. } => false,
         }
     }
 }

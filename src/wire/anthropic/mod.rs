@@ -22,6 +22,7 @@ mod foreign;
 mod members;
 pub(super) mod prompt;
 mod request;
+pub(super) mod segments;
 mod stream;
 #[cfg(test)]
 mod tests;

@@ -31,6 +31,7 @@ mod block;
 mod foreign;
 pub(super) mod prompt;
 mod request;
+pub(super) mod segments;
 mod stream;
 #[cfg(test)]
 mod tests;

@@ -23,6 +23,7 @@ mod grammar;
 mod object;
 pub(super) mod prompt;
 mod request;
+pub(super) mod segments;
 mod stream;
 mod unary;
 mod write;

@@ -27,6 +27,7 @@ mod foreign;
 mod members;
 pub(super) mod prompt;
 mod request;
+pub(super) mod segments;
 mod slots;
 mod stream;
 mod unary;

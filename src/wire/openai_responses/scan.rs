@@ -40,6 +40,14 @@ impl<'a> Frame<'a> {
         self.members.iter().find(|(key, _)| key == name).map(|(_, value)| *value)
     }
 
+    /// Says the member `name` anew; the text stays as it is.
+    pub(super) fn set(&mut self, name: &'static str, value: &'a str) {
+        match self.members.iter_mut().find(|(key, _)| key == name) {
+            Some((_, known)) => *known = value,
+            None => self.members.push((Cow::Borrowed(name), value)),
+        }
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = (&Cow<'a, str>, &'a str)> {
         self.members.iter().map(|(key, value)| (key, *value))
     }
@@ -96,12 +104,12 @@ impl<'de: 'a, 'a> Deserialize<'de> for Key<'a> {
 }
 
 /// The members of an object; nothing for any other value.
-pub(super) fn members(object: &str) -> Members<'_> {
+pub(in crate::wire) fn members(object: &str) -> Members<'_> {
     Members(Items::new(object, b'{'))
 }
 
 /// The elements of an array; nothing for any other value.
-pub(super) fn elements(array: &str) -> Elements<'_> {
+pub(in crate::wire) fn elements(array: &str) -> Elements<'_> {
     Elements(Items::new(array, b'['))
 }
 
@@ -134,7 +142,7 @@ pub(super) fn count(value: &str) -> Option<u64> {
 }
 
 /// The members of an object, in their order.
-pub(super) struct Members<'a>(Items<'a>);
+pub(in crate::wire) struct Members<'a>(Items<'a>);
 
 impl<'a> Iterator for Members<'a> {
     type Item = (Cow<'a, str>, &'a str);
@@ -147,7 +155,7 @@ impl<'a> Iterator for Members<'a> {
 }
 
 /// The elements of an array, in their order.
-pub(super) struct Elements<'a>(Items<'a>);
+pub(in crate::wire) struct Elements<'a>(Items<'a>);
 
 impl<'a> Iterator for Elements<'a> {
     type Item = &'a str;

@@ -1,0 +1,141 @@
+//! What rules found in one exchange.
+
+use crate::table::rules::PackRule;
+use crate::wire::event::Kind;
+use smallvec::SmallVec;
+use std::sync::Arc;
+
+/// The most hits that are kept; more are counted.
+pub const HITS_MAX: usize = 64;
+
+/// What was done about a hit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Done {
+    /// Nothing but to note it.
+    Flagged,
+    /// It was replaced.
+    Redacted,
+    /// The exchange goes to another target.
+    Rerouted,
+    /// The exchange ended.
+    Cut,
+}
+
+impl Done {
+    /// The name as labels and records write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Done::Flagged => "flag",
+            Done::Redacted => "redact",
+            Done::Rerouted => "reroute",
+            Done::Cut => "cut",
+        }
+    }
+}
+
+/// One hit of one rule.
+#[derive(Clone, Debug)]
+pub struct Hit {
+    /// The rule.
+    pub rule: Arc<PackRule>,
+    /// On what kind of text.
+    pub kind: Kind,
+    /// Where the match begins in its channel, in bytes of decoded text.
+    pub start: u64,
+    /// One past its last byte.
+    pub end: u64,
+    /// What was done.
+    pub done: Done,
+}
+
+/// All that was found.
+#[derive(Clone, Debug, Default)]
+pub struct Found {
+    /// The first hits, in the order in which they were confirmed.
+    pub hits: SmallVec<[Hit; 1]>,
+    /// Hits beyond [`HITS_MAX`].
+    pub more: u32,
+    /// Hits that were hidden.
+    pub redactions: u32,
+    /// Whether the exchange ends.
+    is_cut: bool,
+    /// The rule that ends it; none where text could not be changed in its place.
+    cut_by: Option<Arc<PackRule>>,
+    /// The rule that sends it to another target.
+    reroute: Option<Arc<PackRule>>,
+    /// Texts that could not be judged.
+    pub unjudged: u32,
+}
+
+impl Found {
+    /// Notes a hit.
+    pub fn note(&mut self, hit: Hit) {
+        match hit.done {
+            Done::Cut => {
+                self.is_cut = true;
+                self.cut_by.get_or_insert_with(|| Arc::clone(&hit.rule));
+            }
+            Done::Rerouted => {
+                self.reroute.get_or_insert_with(|| Arc::clone(&hit.rule));
+            }
+            Done::Redacted => self.redactions = self.redactions.saturating_add(1),
+            Done::Flagged => {}
+        }
+        if self.hits.len() < HITS_MAX {
+            self.hits.push(hit);
+        } else {
+            self.more = self.more.saturating_add(1);
+        }
+    }
+
+    /// A text had to be changed where it cannot be.
+    pub fn cut_unchangeable(&mut self) {
+        let rule = self.hits.last().map(|hit| Arc::clone(&hit.rule));
+        self.is_cut = true;
+        self.cut_by = self.cut_by.take().or(rule);
+    }
+
+    /// How much was found, and how much could not be judged.
+    pub fn count(&self) -> u32 {
+        (self.hits.len() as u32).saturating_add(self.more).saturating_add(self.unjudged)
+    }
+
+    /// Adds what was found elsewhere in the same exchange.
+    pub fn join(&mut self, other: Found) {
+        for hit in other.hits {
+            self.note(hit);
+        }
+        self.more = self.more.saturating_add(other.more);
+        self.unjudged = self.unjudged.saturating_add(other.unjudged);
+        self.is_cut |= other.is_cut;
+        self.cut_by = self.cut_by.take().or(other.cut_by);
+    }
+
+    /// A text could not be judged.
+    pub fn note_unjudged(&mut self) {
+        self.unjudged = self.unjudged.saturating_add(1);
+    }
+
+    /// Whether the exchange ends.
+    pub fn is_cut(&self) -> bool {
+        self.is_cut || self.reroute.is_some()
+    }
+
+    /// The rule that ends the exchange, if one does.
+    pub fn cut_by(&self) -> Option<&Arc<PackRule>> {
+        self.cut_by.as_ref().or(self.reroute.as_ref())
+    }
+
+    /// Whether another target is to answer.
+    pub fn is_reroute(&self) -> bool {
+        !self.is_cut && self.reroute.is_some()
+    }
+
+    /// The gravest thing done, as the verdict header says it; `None` if nothing was found.
+    pub fn verdict(&self) -> Option<Done> {
+        if self.is_cut {
+            return Some(Done::Cut);
+        }
+        self.hits.iter().map(|hit| hit.done).max()
+    }
+}

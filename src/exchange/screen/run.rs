@@ -1,0 +1,284 @@
+//! The texts of one answer, each with a scanner of every ruleset that guards it.
+//!
+//! Rulesets stand one behind another: what the first lets go is what the second reads. So each of
+//! them sees what the client would see without it, and what leaves has passed them all.
+
+use super::Lead;
+use super::found::{Done, Found, Hit};
+use crate::filter::{Action, Cache, Engine, Passage, Progress, Release, Scanner};
+use crate::table::rules::Judge;
+use crate::wire::event::{Channel, Kind};
+use crate::wire::reframe::Mould;
+use smallvec::SmallVec;
+use std::cell::RefCell;
+use std::fmt;
+use std::sync::Arc;
+
+/// The most channels of one answer that are followed over frames; texts of further ones are judged
+/// frame by frame.
+const RUNS_MAX: usize = 4096;
+
+/// What a thread keeps for scanning. It never changes what is found, only how fast.
+#[derive(Default)]
+struct Desk {
+    cache: Cache,
+    release: Release,
+}
+
+thread_local! {
+    static DESK: RefCell<Desk> = RefCell::default();
+}
+
+/// How a text fared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Fed {
+    /// It leaves as it came.
+    Clear,
+    /// This leaves instead.
+    Instead(String),
+}
+
+/// The texts of one answer.
+#[derive(Debug)]
+pub(super) struct Runs {
+    layers: SmallVec<[Layer; 1]>,
+    moulds: Vec<(Channel, Box<Mould>)>,
+}
+
+/// One ruleset and its scanners.
+struct Layer {
+    judge: Arc<Judge>,
+    runs: Vec<(Channel, Scanner)>,
+    /// Where the last one was found.
+    last: usize,
+}
+
+impl fmt::Debug for Layer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let channels: Vec<Channel> = self.runs.iter().map(|(channel, _)| *channel).collect();
+        f.debug_struct("Layer")
+            .field("judge", &self.judge.id)
+            .field("channels", &channels)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Layer {
+    fn position(&self, channel: Channel) -> Option<usize> {
+        if self.runs.get(self.last).is_some_and(|(known, _)| *known == channel) {
+            return Some(self.last);
+        }
+        self.runs.iter().position(|(known, _)| *known == channel)
+    }
+
+    /// The scanner of a channel; `None` if too many are followed.
+    fn scanner(&mut self, channel: Channel, engine: &Arc<Engine>) -> Option<&mut Scanner> {
+        self.last = match self.position(channel) {
+            Some(at) => at,
+            None if self.runs.len() >= RUNS_MAX => return None,
+            None => {
+                self.runs.push((channel, Scanner::new(engine)));
+                self.runs.len() - 1
+            }
+        };
+        self.runs.get_mut(self.last).map(|(_, scanner)| scanner)
+    }
+}
+
+impl Runs {
+    pub(super) fn new(judges: impl IntoIterator<Item = Arc<Judge>>) -> Runs {
+        let layer = |judge| Layer { judge, runs: Vec::new(), last: 0 };
+        Runs { layers: judges.into_iter().map(layer).collect(), moulds: Vec::new() }
+    }
+
+    /// Adds a ruleset, which reads what comes from now on.
+    pub(super) fn add(&mut self, judge: Arc<Judge>) {
+        self.layers.push(Layer { judge, runs: Vec::new(), last: 0 });
+    }
+
+    /// More text of a channel.
+    pub(super) fn feed(&mut self, channel: Channel, text: &str, found: &mut Found) -> Fed {
+        let mut fed = Fed::Clear;
+        for layer in &mut self.layers {
+            let judge = Arc::clone(&layer.judge);
+            let Some(engine) = judge.ruleset.engine(channel.kind) else { continue };
+            let piece = match &fed {
+                Fed::Clear => text,
+                Fed::Instead(text) => text,
+            };
+            let next = match layer.scanner(channel, engine) {
+                Some(scanner) => {
+                    scan(&judge, channel.kind, found, |cache, out| scanner.push(cache, piece, out))
+                }
+                None => alone(&judge, engine, channel.kind, piece, found),
+            };
+            if let Fed::Instead(_) = next {
+                fed = next;
+            }
+        }
+        fed
+    }
+
+    /// A text that stands whole where it is.
+    pub(super) fn whole(&self, kind: Kind, text: &str, found: &mut Found) -> Fed {
+        self.models(kind, text, found);
+        let mut fed = Fed::Clear;
+        for layer in &self.layers {
+            let Some(engine) = layer.judge.ruleset.engine(kind) else { continue };
+            let piece = match &fed {
+                Fed::Clear => text,
+                Fed::Instead(text) => text,
+            };
+            if let next @ Fed::Instead(_) = alone(&layer.judge, engine, kind, piece, found) {
+                fed = next;
+            }
+        }
+        fed
+    }
+
+    /// What models say of a text that stands whole.
+    pub(super) fn models(&self, kind: Kind, text: &str, found: &mut Found) {
+        for layer in &self.layers {
+            for (rule, part) in layer.judge.models(kind) {
+                if part.model.score(text) > part.above {
+                    found.note(Hit {
+                        rule: Arc::clone(rule),
+                        kind,
+                        start: 0,
+                        end: text.len() as u64,
+                        done: match part.action {
+                            Action::Flag => Done::Flagged,
+                            Action::Reroute => Done::Rerouted,
+                            // A suspicion has no place that could be hidden.
+                            Action::Redact(_) | Action::Cut => Done::Cut,
+                        },
+                    });
+                }
+            }
+        }
+    }
+
+    /// The channels for which `ends` is true have ended; what they still let go is added to `lead`.
+    pub(super) fn finish(
+        &mut self,
+        ends: impl Fn(Channel) -> bool,
+        found: &mut Found,
+        lead: &mut Vec<Lead>,
+    ) {
+        let mut ended: SmallVec<[Channel; 4]> = SmallVec::new();
+        for (channel, _) in self.layers.iter().flat_map(|layer| &layer.runs) {
+            if ends(*channel) && !ended.contains(channel) {
+                ended.push(*channel);
+            }
+        }
+        for channel in ended {
+            let mut rest = String::new();
+            for layer in &mut self.layers {
+                let Some(at) = layer.position(channel) else { continue };
+                let (_, mut scanner) = layer.runs.swap_remove(at);
+                let judge = &layer.judge;
+                let mut next = String::new();
+                if !rest.is_empty() {
+                    match scan(judge, channel.kind, found, |c, out| scanner.push(c, &rest, out)) {
+                        Fed::Clear => next.push_str(&rest),
+                        Fed::Instead(text) => next.push_str(&text),
+                    }
+                }
+                if let Fed::Instead(text) =
+                    scan(judge, channel.kind, found, |c, out| scanner.finish(c, out))
+                {
+                    next.push_str(&text);
+                }
+                rest = next;
+            }
+            let mould = self.moulds.iter().position(|(known, _)| *known == channel);
+            let mould = mould.map(|at| self.moulds.swap_remove(at).1);
+            if !rest.is_empty() {
+                lead.push(Lead { channel, text: rest, mould });
+            }
+        }
+    }
+
+    /// Keeps what frames of a channel are made from, which may hold text.
+    pub(super) fn keep_mould(&mut self, channel: Channel, mould: impl FnOnce() -> Option<Mould>) {
+        let is_known = self.moulds.iter().any(|(known, _)| *known == channel);
+        if !is_known && let Some(mould) = mould() {
+            self.moulds.push((channel, Box::new(mould)));
+        }
+    }
+
+    /// Forgets all texts and what they hold.
+    pub(super) fn forget_held(&mut self) {
+        for layer in &mut self.layers {
+            layer.runs = Vec::new();
+        }
+        self.moulds = Vec::new();
+    }
+}
+
+/// A whole text by one ruleset.
+fn alone(judge: &Judge, engine: &Arc<Engine>, kind: Kind, text: &str, found: &mut Found) -> Fed {
+    let mut scanner = Scanner::new(engine);
+    let first = scan(judge, kind, found, |cache, out| scanner.push(cache, text, out));
+    let last = scan(judge, kind, found, |cache, out| scanner.finish(cache, out));
+    match (first, last) {
+        (Fed::Clear, Fed::Clear) => Fed::Clear,
+        (Fed::Clear, Fed::Instead(last)) if last.is_empty() => Fed::Clear,
+        (Fed::Clear, Fed::Instead(last)) => Fed::Instead(format!("{text}{last}")),
+        (Fed::Instead(first), Fed::Clear) => unless_same(first, text),
+        (Fed::Instead(first), Fed::Instead(last)) => unless_same(first + &last, text),
+    }
+}
+
+fn unless_same(left: String, text: &str) -> Fed {
+    if left == text { Fed::Clear } else { Fed::Instead(left) }
+}
+
+/// One step of a scanner, and what came of it.
+fn scan(
+    judge: &Judge,
+    kind: Kind,
+    found: &mut Found,
+    step: impl FnOnce(&mut Cache, &mut Release) -> Progress,
+) -> Fed {
+    DESK.with_borrow_mut(|desk| {
+        let Desk { cache, release } = desk;
+        let progress = step(cache, release);
+        for finding in &release.findings {
+            let Some((rule, action)) = judge.origin(finding.rule as usize) else { continue };
+            let done = match action {
+                Action::Flag => Done::Flagged,
+                Action::Redact(_) => Done::Redacted,
+                Action::Reroute => Done::Rerouted,
+                Action::Cut => Done::Cut,
+            };
+            found.note(Hit {
+                rule: Arc::clone(rule),
+                kind,
+                start: finding.start,
+                end: finding.end,
+                done,
+            });
+        }
+        match progress.passage {
+            Passage::Whole => Fed::Clear,
+            Passage::Unjudged if !judge.cuts_unjudged(kind) => {
+                found.note_unjudged();
+                Fed::Clear
+            }
+            Passage::Unjudged => {
+                found.note_unjudged();
+                found.cut_unchangeable();
+                Fed::Instead(String::new())
+            }
+            Passage::Parts | Passage::Stopped(_) => {
+                if matches!(progress.passage, Passage::Stopped(_)) && !found.is_cut() {
+                    found.cut_unchangeable();
+                }
+                let mut text = String::with_capacity(release.text.len() + 32);
+                release.write(&judge.ruleset, &mut text);
+                Fed::Instead(text)
+            }
+        }
+    })
+}

@@ -1,0 +1,190 @@
+//! A compiled set of rules, shared by all streams, and what a worker keeps to run it.
+//!
+//! Rules name the kinds of text that they look at, so each kind has its own set. Kinds with one
+//! and the same set share one engine; a kind without rules has none, and costs nothing.
+
+use super::fold::Wanted;
+use super::kind::Kind;
+use super::machine::regexes::RegexCache;
+use super::machine::{Hit, Machine, MachineCache};
+use super::release::Release;
+use super::rule::{Action, Limits, Redaction, Rule};
+use super::sample::{ENGLISH, hostile};
+use super::scanner::Scanner;
+use super::{Complaint, Cost};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+
+/// All rules, compiled.
+#[derive(Debug)]
+pub struct Ruleset {
+    pub(crate) rules: Arc<[Rule]>,
+    pub(crate) engines: Vec<Option<Arc<Engine>>>,
+    pub(crate) warnings: Vec<Complaint>,
+    pub(crate) costs: Vec<Cost>,
+}
+
+impl Ruleset {
+    /// The engine for a kind of text; `None` if no rule looks at it.
+    pub fn engine(&self, kind: Kind) -> Option<&Arc<Engine>> {
+        self.engines.get(kind as usize)?.as_ref()
+    }
+
+    /// The rules, in the order of their indices in findings.
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    /// What is not wrong enough to refuse a rule.
+    pub fn warnings(&self) -> &[Complaint] {
+        &self.warnings
+    }
+
+    /// What each rule costs.
+    pub fn costs(&self) -> &[Cost] {
+        &self.costs
+    }
+
+    /// The distinct engines.
+    pub fn engines(&self) -> impl Iterator<Item = &Arc<Engine>> {
+        let all = self.engines.iter().flatten();
+        all.enumerate().filter_map(|(index, engine)| {
+            let known =
+                self.engines.iter().flatten().take(index).any(|other| other.id == engine.id);
+            (!known).then_some(engine)
+        })
+    }
+}
+
+/// The automata of the rules that look at one kind of text.
+pub struct Engine {
+    pub(crate) id: u64,
+    pub(crate) lanes: Vec<Lane>,
+    pub(crate) rules: Arc<[Rule]>,
+    /// Some rule can stop the text.
+    pub(crate) stops: bool,
+    pub(crate) digest_key: [u8; 16],
+    /// Views beside the raw text.
+    pub(crate) fold: Option<Wanted>,
+    warm: OnceLock<Vec<MachineCache>>,
+}
+
+/// A machine and what it is there for.
+pub(crate) struct Lane {
+    pub machine: Machine,
+    /// Text waits for its decision. Rules that only flag stand in a lane that nothing waits for.
+    pub holds: bool,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Engine").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    pub(crate) fn new(
+        lanes: Vec<Lane>,
+        rules: Arc<[Rule]>,
+        stops: bool,
+        limits: &Limits,
+    ) -> Arc<Self> {
+        static LAST: AtomicU64 = AtomicU64::new(1);
+        let id = LAST.fetch_add(1, Ordering::Relaxed);
+        let Limits { digest_key, fold, .. } = *limits;
+        Arc::new(Self { id, lanes, rules, stops, digest_key, fold, warm: OnceLock::new() })
+    }
+
+    /// Runs the built-in texts once, so that every worker begins with filled caches.
+    pub fn warm(self: &Arc<Self>) {
+        if self.warm.get().is_some() {
+            return;
+        }
+        let mut cache = Cache::default();
+        let mut out = Release::default();
+        let noise: String = hostile().map(char::from).collect();
+        for text in [ENGLISH, noise.as_str(), ENGLISH] {
+            let mut scanner = Scanner::new(self);
+            for piece in text.split_inclusive(' ') {
+                scanner.push(&mut cache, piece, &mut out);
+            }
+            scanner.finish(&mut cache, &mut out);
+        }
+        if let Some(slot) = cache.slots.pop() {
+            self.warm.get_or_init(|| slot.machines);
+        }
+    }
+
+    /// Memory of the shared automata, in bytes.
+    pub fn memory_bytes(&self) -> usize {
+        self.lanes.iter().map(|lane| lane.machine.memory_bytes()).sum()
+    }
+
+    pub(crate) fn redaction(&self, rule: u32) -> Redaction {
+        match self.rules.get(rule as usize).map(|rule| rule.action) {
+            Some(Action::Redact(redaction)) => redaction,
+            Some(Action::Flag | Action::Cut | Action::Reroute) | None => Redaction::Marker,
+        }
+    }
+}
+
+/// What one worker keeps for all engines that it runs: the states of lazy automata. It never
+/// changes what is found, only how fast.
+#[derive(Default)]
+pub struct Cache {
+    pub(crate) slots: Vec<Slot>,
+    pub(crate) hits: Vec<Hit>,
+}
+
+pub(crate) struct Slot {
+    engine: Weak<Engine>,
+    id: u64,
+    pub machines: Vec<MachineCache>,
+}
+
+impl std::fmt::Debug for Cache {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Cache").field("engines", &self.slots.len()).finish_non_exhaustive()
+    }
+}
+
+impl Cache {
+    /// Fills the caches of all engines of a ruleset, and drops those of engines that are gone.
+    pub fn warm(&mut self, rules: &Ruleset) {
+        for engine in rules.engines() {
+            engine.warm();
+            self.slot(engine);
+        }
+    }
+
+    /// Memory of the lazy automata, in bytes.
+    pub fn memory_bytes(&self) -> usize {
+        let caches = self.slots.iter().flat_map(|slot| &slot.machines);
+        caches.filter_map(|cache| cache.regexes.as_ref()).map(RegexCache::memory_bytes).sum()
+    }
+
+    /// How often lazy automata outgrew their bound and had to be dropped.
+    pub fn clear_count(&self) -> usize {
+        let caches = self.slots.iter().flat_map(|slot| &slot.machines);
+        caches.filter_map(|cache| cache.regexes.as_ref()).map(RegexCache::clear_count).sum()
+    }
+
+    #[inline]
+    pub(crate) fn slot(&mut self, engine: &Arc<Engine>) -> usize {
+        match self.slots.iter().position(|slot| slot.id == engine.id) {
+            Some(at) => at,
+            None => self.add(engine),
+        }
+    }
+
+    #[cold]
+    fn add(&mut self, engine: &Arc<Engine>) -> usize {
+        self.slots.retain(|slot| slot.engine.strong_count() > 0);
+        let machines = match engine.warm.get() {
+            Some(warm) => warm.clone(),
+            None => engine.lanes.iter().map(|lane| lane.machine.cache()).collect(),
+        };
+        self.slots.push(Slot { engine: Arc::downgrade(engine), id: engine.id, machines });
+        self.slots.len() - 1
+    }
+}

@@ -1,0 +1,350 @@
+//! From expressions to automata: what one rule needs is built once and shared by every machine
+//! that the rule is part of.
+
+use super::closure::{kernel, prefixes};
+use super::gap::{Shape, shape};
+use super::literal::{Literals, Text};
+use super::regexes::{Item, Regexes, Role, Union};
+use super::span::{Mode, SpanRule};
+use super::syntax::{Open, Unread, parse};
+use super::threads::Anchor;
+use super::{Effect, Machine};
+use crate::filter::check::Check;
+use crate::filter::sample::{ENGLISH, hostile};
+use regex_automata::dfa::{Automaton, StartKind, dense};
+use regex_automata::hybrid::dfa as lazy;
+use regex_automata::nfa::thompson::{self, WhichCaptures};
+use regex_automata::util::start;
+use regex_automata::{Anchored, MatchKind};
+use regex_syntax::hir::Hir;
+use std::sync::Arc;
+
+/// A lazy automaton that grows by more than this on text without structure is kept apart.
+const GROWS_BYTES: usize = 96 << 10;
+/// More forward automata than this cost more than the product of a few counters.
+const APART_MAX: usize = 6;
+/// Matches of this many bytes are long.
+const LONG_BYTES: u64 = 10;
+/// The most that a lazy automaton may take in one worker.
+const CACHE_BYTES: usize = 16 << 20;
+
+/// An expression, ready to become part of a machine.
+#[derive(Clone)]
+pub(crate) struct Expression {
+    hir: Hir,
+    prefixes: Hir,
+    pub shape: Arc<Shape>,
+    /// Its states multiply on text without structure.
+    pub grows: bool,
+    pub use_as: Use,
+    pub memory_bytes: usize,
+}
+
+/// What the automaton of a single expression is for.
+#[derive(Clone)]
+pub(crate) enum Use {
+    /// Threads, from the first match on.
+    Threads(Arc<Anchor>),
+    /// Finding the starts of candidates.
+    Candidates(Arc<Check>, Arc<dense::DFA<Vec<u32>>>),
+}
+
+/// Why an expression cannot be used.
+pub(crate) enum Refused {
+    Unread(Unread),
+    Empty,
+    Never,
+    TooLarge,
+    /// With its repetitions that have no upper bound.
+    Unbounded(Vec<Open>),
+    /// The bytes that it might hold.
+    TooLong(u64),
+}
+
+/// A part of a machine, by rule.
+pub(crate) enum Part {
+    Texts { texts: Vec<String>, whole_word: bool, any_case: bool, effect: Effect },
+    Match { expression: Expression, effect: Effect },
+    Span { opening: Expression, close: Arc<dense::DFA<Vec<u32>>>, bytes_max: u64, mode: Mode },
+}
+
+fn nfa(hirs: &[&Hir], reverse: bool) -> Result<thompson::NFA, Refused> {
+    thompson::Compiler::new()
+        .configure(
+            thompson::Config::new()
+                .utf8(false)
+                .reverse(reverse)
+                .nfa_size_limit(Some(64 << 20))
+                .which_captures(WhichCaptures::None),
+        )
+        .build_many_from_hir(hirs)
+        .map_err(|_| Refused::TooLarge)
+}
+
+fn dense_of(
+    hir: &Hir,
+    kind: StartKind,
+    reverse: bool,
+    bytes_max: usize,
+) -> Result<dense::DFA<Vec<u32>>, Refused> {
+    dense::Builder::new()
+        .configure(
+            dense::Config::new()
+                .match_kind(MatchKind::All)
+                .start_kind(kind)
+                .accelerate(false)
+                .dfa_size_limit(Some(bytes_max))
+                .determinize_size_limit(Some(bytes_max.saturating_mul(4))),
+        )
+        .build_from_nfa(&nfa(&[hir], reverse)?)
+        .map_err(|_| Refused::TooLarge)
+}
+
+fn lazy_of(hirs: &[&Hir], reverse: bool) -> Result<lazy::DFA, Refused> {
+    lazy::Builder::new()
+        .configure(
+            lazy::Config::new()
+                .match_kind(MatchKind::All)
+                .cache_capacity(CACHE_BYTES)
+                .skip_cache_capacity_check(true),
+        )
+        .build_from_nfa(nfa(hirs, reverse)?)
+        .map_err(|_| Refused::TooLarge)
+}
+
+/// Reads an expression and builds its own automaton. `bytes_max` bounds what it may hold,
+/// `automaton_bytes_max` the automaton.
+pub(crate) fn expression(
+    pattern: &str,
+    any_case: bool,
+    check: Option<&Arc<Check>>,
+    bytes_max: u64,
+    automaton_bytes_max: usize,
+) -> Result<Expression, Refused> {
+    let parsed = parse(pattern, any_case).map_err(Refused::Unread)?;
+    let hir = parsed.hir;
+    if hir.properties().minimum_len() == Some(0) {
+        return Err(Refused::Empty);
+    }
+    let dfa = dense_of(&hir, StartKind::Anchored, false, automaton_bytes_max)?;
+    let shape = shape(&dfa);
+    if !shape.matches {
+        return Err(Refused::Never);
+    }
+    // A candidate that failed may pass once it is longer, so it counts as undecided to its end.
+    let waits = if check.is_some() { shape.longest } else { shape.gap };
+    let Some(waits) = waits else { return Err(Refused::Unbounded(parsed.unbounded)) };
+    if waits > bytes_max {
+        return Err(Refused::TooLong(waits));
+    }
+    let (prefixes, use_as, memory_bytes) = if let Some(check) = check {
+        let reversed = dense_of(&hir, StartKind::Anchored, true, automaton_bytes_max)?;
+        let memory_bytes = reversed.memory_usage();
+        (prefixes(&hir), Use::Candidates(Arc::clone(check), Arc::new(reversed)), memory_bytes)
+    } else {
+        let memory_bytes = dfa.memory_usage();
+        let mut dead_ends = shape.dead_ends.clone();
+        dead_ends.sort_unstable();
+        let anchor = Anchor { dfa, dead_ends };
+        (prefixes(&kernel(&hir)), Use::Threads(Arc::new(anchor)), memory_bytes)
+    };
+    let grows = grows(&hir)?;
+    Ok(Expression { hir, prefixes, shape: Arc::new(shape), grows, use_as, memory_bytes })
+}
+
+/// Builds the automaton of a closing.
+pub(crate) fn closing(
+    pattern: &str,
+    any_case: bool,
+    automaton_bytes_max: usize,
+) -> Result<dense::DFA<Vec<u32>>, Refused> {
+    let hir = parse(pattern, any_case).map_err(Refused::Unread)?.hir;
+    if hir.properties().minimum_len() == Some(0) {
+        return Err(Refused::Empty);
+    }
+    if hir.properties().minimum_len().is_none() {
+        return Err(Refused::Never);
+    }
+    dense_of(&hir, StartKind::Unanchored, false, automaton_bytes_max)
+}
+
+/// Do the states of the expression multiply on text without structure?
+fn grows(hir: &Hir) -> Result<bool, Refused> {
+    let dfa = lazy_of(&[hir], false)?;
+    let mut cache = dfa.create_cache();
+    let empty = cache.memory_usage();
+    let config = start::Config::new().anchored(Anchored::No);
+    let mut state = dfa.start_state(&mut cache, &config).map_err(|_| Refused::TooLarge)?;
+    for byte in hostile() {
+        state = dfa.next_state(&mut cache, state, byte).map_err(|_| Refused::TooLarge)?;
+    }
+    Ok(cache.memory_usage() - empty > GROWS_BYTES)
+}
+
+impl Expression {
+    /// Bytes of its shortest match.
+    fn bytes_min(&self) -> u64 {
+        self.hir.properties().minimum_len().unwrap_or(0) as u64
+    }
+
+    /// What the expression alone holds of plain English: the share of words after which
+    /// something is held, and the mean bytes held after a word.
+    pub(crate) fn held(&self) -> Option<(f64, f64)> {
+        let closure = lazy_of(&[&self.prefixes], true).ok()?;
+        let mut cache = closure.create_cache();
+        let config = start::Config::new().anchored(Anchored::Yes);
+        let text = ENGLISH.as_bytes();
+        let (mut words, mut held, mut bytes) = (0_u32, 0_u32, 0_u64);
+        for end in (0..text.len()).filter(|end| text.get(*end) == Some(&b' ')) {
+            let mut state = closure.start_state(&mut cache, &config).ok()?;
+            let mut alive = end;
+            for (back, byte) in text.get(..end)?.iter().rev().enumerate() {
+                state = closure.next_state(&mut cache, state, *byte).ok()?;
+                if state.is_match() {
+                    alive = end - back;
+                } else if state.is_dead() {
+                    break;
+                }
+            }
+            words += 1;
+            held += u32::from(alive < end);
+            bytes += (end - alive) as u64;
+        }
+        let words = f64::from(words.max(1));
+        Some((f64::from(held) / words, bytes as f64 / words))
+    }
+}
+
+/// Builds a machine of parts, each with its rule.
+pub(crate) fn machine(parts: &[(u32, &Part)]) -> Option<Machine> {
+    let mut literals = Vec::new();
+    for case in [false, true] {
+        let mut list = Vec::new();
+        for (rule, part) in parts {
+            if let Part::Texts { texts, whole_word, any_case, effect } = part
+                && *any_case == case
+            {
+                let (rule, whole_word, effect) = (*rule, *whole_word, *effect);
+                list.extend(texts.iter().map(|spelling| Text {
+                    rule,
+                    spelling,
+                    whole_word,
+                    effect,
+                }));
+            }
+        }
+        if !list.is_empty() {
+            literals.push(Literals::new(&list, case)?);
+        }
+    }
+    let mut expressions: Vec<(Item, &Expression)> = Vec::new();
+    let mut spans = Vec::new();
+    for (rule, part) in parts {
+        let (expression, role) = match part {
+            Part::Texts { .. } => continue,
+            Part::Match { expression, effect } => (
+                expression,
+                match &expression.use_as {
+                    Use::Threads(anchor) => Role::Match { effect: *effect, anchor: anchor.clone() },
+                    Use::Candidates(check, reversed) => Role::Candidate {
+                        effect: *effect,
+                        check: Arc::clone(check),
+                        reversed: reversed.clone(),
+                    },
+                },
+            ),
+            Part::Span { opening, close, bytes_max, mode } => {
+                let Use::Threads(anchor) = &opening.use_as else { continue };
+                let span = spans.len() as u32;
+                let (close, mode) = (close.clone(), *mode);
+                spans.push(SpanRule { rule: *rule, close, bytes_max: *bytes_max, mode });
+                (opening, Role::Open { span, anchor: anchor.clone() })
+            }
+        };
+        expressions.push((Item { rule: *rule, role }, expression));
+    }
+    let regexes = if expressions.is_empty() { None } else { Some(regexes(&expressions, spans)?) };
+    Some(Machine { literals, regexes })
+}
+
+fn regexes(expressions: &[(Item, &Expression)], spans: Vec<SpanRule>) -> Option<Regexes> {
+    // Short matches together, so that the automaton of the long ones is seldom run.
+    let mut groups: Vec<Vec<u32>> = vec![Vec::new(), Vec::new()];
+    let mut apart = 0;
+    for (index, (_, expression)) in expressions.iter().enumerate() {
+        let group = if expression.grows {
+            apart += 1;
+            2 + (apart - 1) % APART_MAX
+        } else {
+            usize::from(expression.bytes_min() >= LONG_BYTES)
+        };
+        while groups.len() <= group {
+            groups.push(Vec::new());
+        }
+        groups.get_mut(group)?.push(index as u32);
+    }
+    let mut unions = Vec::new();
+    for items in groups.into_iter().filter(|group| !group.is_empty()) {
+        let hirs: Vec<&Hir> = items
+            .iter()
+            .filter_map(|item| expressions.get(*item as usize))
+            .map(|(_, expression)| &expression.hir)
+            .collect();
+        let members = items.iter().filter_map(|item| expressions.get(*item as usize));
+        let bytes_min = members.map(|(_, expression)| expression.bytes_min()).min().unwrap_or(0);
+        unions.push(Union { dfa: lazy_of(&hirs, false).ok()?, items, bytes_min });
+    }
+    let bytes_min = unions.iter().map(|union| union.bytes_min).min().unwrap_or(0);
+    let prefixes = expressions.iter().map(|(_, expression)| expression.prefixes.clone()).collect();
+    let closure = lazy_of(&[&Hir::alternation(prefixes)], true).ok()?;
+    let window = expressions
+        .iter()
+        .filter_map(|(_, expression)| match expression.use_as {
+            Use::Threads(_) => expression.shape.gap,
+            Use::Candidates(..) => expression.shape.longest,
+        })
+        .max()
+        .unwrap_or(0);
+    let items = expressions.iter().map(|(item, _)| item.clone()).collect();
+    // A character more on each side: what an assertion there looks at.
+    Some(Regexes { items, spans, unions, bytes_min, closure, window: window + 8 })
+}
+
+impl Part {
+    /// Can it stop a text?
+    pub(crate) fn stops(&self) -> bool {
+        match self {
+            Self::Texts { effect, .. } | Self::Match { effect, .. } => *effect == Effect::Stop,
+            Self::Span { mode: Mode::Swallow { closing, overflow }, .. } => {
+                [*closing, *overflow].contains(&Effect::Stop)
+            }
+            Self::Span { mode: Mode::Wait { closing }, .. } => *closing == Effect::Stop,
+        }
+    }
+
+    /// Is it an expression whose matches depend on nothing around them?
+    pub(crate) fn is_plain(&self) -> bool {
+        match self {
+            Self::Match { expression, .. } => {
+                matches!(expression.use_as, Use::Threads(_))
+                    && expression.hir.properties().look_set().is_empty()
+            }
+            Self::Texts { .. } | Self::Span { .. } => false,
+        }
+    }
+
+    /// Does it match all of `text`?
+    pub(crate) fn matches_whole(&self, text: &str) -> bool {
+        let Self::Match { expression, .. } = self else { return false };
+        let Use::Threads(anchor) = &expression.use_as else { return false };
+        let config = start::Config::new().anchored(Anchored::Yes);
+        let Ok(mut state) = anchor.dfa.start_state(&config) else { return false };
+        for byte in text.bytes() {
+            state = anchor.dfa.next_state(state, byte);
+            if anchor.dfa.is_dead_state(state) {
+                return false;
+            }
+        }
+        anchor.dfa.is_match_state(anchor.dfa.next_eoi_state(state))
+    }
+}

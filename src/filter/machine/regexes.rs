@@ -1,0 +1,300 @@
+//! Regular expressions, three automata, each where it is cheapest.
+//!
+//! * Forward unions, as lazy DFAs: did something end here? Most rules share one. Those whose
+//!   states multiply on text without structure are kept apart, or the union would have to build
+//!   the product of their counters.
+//! * The reversed prefix closure of all rules, as a lazy DFA: how far back is something alive?
+//!   Run backwards from the end of the text, it dies after a byte or two of clean text.
+//! * For each rule a small anchored DFA, used only from its first confirmed match on: its
+//!   [threads](super::threads). Detectors have a reversed one instead, which finds every start of
+//!   a candidate.
+//!
+//! The kept text *is* the state of the lazy automata: a lazy state belongs to one worker's cache
+//! and may be dropped at any time. The place carries the last states only as a hint, with the
+//! cache they are of and how often that had been cleared; where the hint does not hold, the kept
+//! text is read again.
+//!
+//! `gap` bounds how long a rule stays undecided, so looking back `window` bytes is enough: what
+//! began earlier and is alive has matched, and its threads know it.
+
+use super::span::{OpenSpans, SpanRule};
+use super::threads::{Anchor, Threads};
+use super::{Effect, Hay, Hit, New, Unjudged};
+use crate::filter::check::Check;
+use regex_automata::dfa::dense;
+use regex_automata::hybrid::{LazyStateID, dfa as lazy};
+use regex_automata::util::start;
+use regex_automata::{Anchored, PatternID};
+use smallvec::SmallVec;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What a rule's expression is for.
+#[derive(Clone)]
+pub(crate) enum Role {
+    /// A match is a match.
+    Match { effect: Effect, anchor: Arc<Anchor> },
+    /// A match opens a span, by its index.
+    Open { span: u32, anchor: Arc<Anchor> },
+    /// A match is a candidate.
+    Candidate { effect: Effect, check: Arc<Check>, reversed: Arc<dense::DFA<Vec<u32>>> },
+}
+
+/// One expression.
+#[derive(Clone)]
+pub(crate) struct Item {
+    pub rule: u32,
+    pub role: Role,
+}
+
+/// A forward automaton and whose matches it reports.
+pub(crate) struct Union {
+    pub dfa: lazy::DFA,
+    pub items: Vec<u32>,
+    /// Bytes of its shortest match. While less text than that is alive there is nothing to find,
+    /// and the automaton is not run: in plain text that is nearly always.
+    pub bytes_min: u64,
+}
+
+/// The automata of a set of expressions.
+pub(crate) struct Regexes {
+    pub items: Vec<Item>,
+    pub spans: Vec<SpanRule>,
+    pub unions: Vec<Union>,
+    /// The least `bytes_min` of them.
+    pub bytes_min: u64,
+    pub closure: lazy::DFA,
+    /// Bytes after which a start has matched or is dead.
+    pub window: u64,
+}
+
+/// What a worker keeps.
+pub(crate) struct RegexCache {
+    stamp: u64,
+    unions: Vec<lazy::Cache>,
+    closure: lazy::Cache,
+    ends: Vec<(u32, u64)>,
+}
+
+/// A number that no other cache has: hints of one must not be read with another.
+fn stamp() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(1);
+    LAST.fetch_add(1, Ordering::Relaxed)
+}
+
+impl Clone for RegexCache {
+    fn clone(&self) -> Self {
+        Self {
+            stamp: stamp(),
+            unions: self.unions.clone(),
+            closure: self.closure.clone(),
+            ends: Vec::new(),
+        }
+    }
+}
+
+impl RegexCache {
+    /// Memory of the lazy automata, in bytes.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let unions: usize = self.unions.iter().map(lazy::Cache::memory_usage).sum();
+        unions + self.closure.memory_usage()
+    }
+
+    /// How often the lazy automata had to be dropped.
+    pub(crate) fn clear_count(&self) -> usize {
+        let unions: usize = self.unions.iter().map(lazy::Cache::clear_count).sum();
+        unions + self.closure.clear_count()
+    }
+}
+
+/// Where the expressions stand in a text.
+#[derive(Clone)]
+pub(crate) struct Follow {
+    /// Rules that matched and may grow.
+    pub(super) awake: Vec<(u32, Threads)>,
+    pub(super) spans: Vec<OpenSpans>,
+    hint_stamp: u64,
+    hints: SmallVec<[Option<Hint>; 4]>,
+}
+
+/// The state of a forward automaton at a position, if its cache was not cleared since.
+#[derive(Clone, Copy)]
+struct Hint {
+    state: LazyStateID,
+    clears: u32,
+    at: u64,
+}
+
+impl Follow {
+    /// The start of a text.
+    pub(crate) fn new() -> Self {
+        Self { awake: Vec::new(), spans: Vec::new(), hint_stamp: 0, hints: SmallVec::new() }
+    }
+
+    /// Is nothing followed?
+    pub(crate) fn is_idle(&self) -> bool {
+        self.awake.is_empty() && self.spans.is_empty()
+    }
+
+    /// Moves all positions by `by`, modulo 2^64.
+    pub(crate) fn shift(&mut self, by: u64) {
+        self.awake.iter_mut().for_each(|awake| awake.1.shift(by));
+        self.spans.iter_mut().for_each(|open| open.shift(by));
+        self.hints.iter_mut().flatten().for_each(|hint| hint.at = hint.at.wrapping_add(by));
+    }
+}
+
+impl Regexes {
+    pub(crate) fn cache(&self) -> RegexCache {
+        RegexCache {
+            stamp: stamp(),
+            unions: self.unions.iter().map(|union| union.dfa.create_cache()).collect(),
+            closure: self.closure.create_cache(),
+            ends: Vec::new(),
+        }
+    }
+
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let nfas = |dfa: &lazy::DFA| dfa.get_nfa().memory_usage();
+        let unions: usize = self.unions.iter().map(|union| nfas(&union.dfa)).sum();
+        unions + nfas(&self.closure)
+    }
+
+    /// Reads on, as [`super::Machine::advance`] does. `keep` is where the kept text begins.
+    pub(crate) fn advance(
+        &self,
+        cache: &mut RegexCache,
+        follow: &mut Follow,
+        keep: u64,
+        new: New<'_>,
+        hits: &mut Vec<Hit>,
+    ) -> Result<(), Unjudged> {
+        cache.ends.clear();
+        self.find_ends(cache, follow, keep, new)?;
+        if !(cache.ends.is_empty() && follow.is_idle()) {
+            let mut ends = std::mem::take(&mut cache.ends);
+            ends.sort_unstable_by_key(|end| end.1);
+            self.settle(&ends, follow, keep, new, hits);
+            cache.ends = ends;
+        }
+        Ok(())
+    }
+
+    /// Collects which expressions end where in the new text.
+    #[inline]
+    fn find_ends(
+        &self,
+        cache: &mut RegexCache,
+        follow: &mut Follow,
+        keep: u64,
+        new: New<'_>,
+    ) -> Result<(), Unjudged> {
+        let New { hay, from, last } = new;
+        let end = hay.end();
+        // A match is seen by the byte after it.
+        let alive = (end - keep.min(end)).saturating_sub(u64::from(!last));
+        if alive < self.bytes_min {
+            return Ok(());
+        }
+        if follow.hint_stamp != cache.stamp {
+            follow.hints.clear();
+            follow.hints.resize(self.unions.len(), None);
+            follow.hint_stamp = cache.stamp;
+        }
+        let piece = hay.slice(from, end);
+        let unions = self.unions.iter().zip(&mut cache.unions).zip(&mut follow.hints);
+        for ((union, lazy), hint) in unions {
+            if alive < union.bytes_min {
+                continue;
+            }
+            let clears = lazy.clear_count() as u32;
+            let mut state = match hint {
+                Some(hint) if hint.at == from && hint.clears == clears => hint.state,
+                _ => {
+                    let config =
+                        start::Config::new().anchored(Anchored::No).look_behind(hay.before(keep));
+                    let mut state = union.dfa.start_state(lazy, &config).map_err(|_| Unjudged)?;
+                    for byte in hay.slice(keep, from) {
+                        state = union.dfa.next_state(lazy, state, *byte).map_err(|_| Unjudged)?;
+                    }
+                    state
+                }
+            };
+            for (place, byte) in piece.iter().enumerate() {
+                state = union.dfa.next_state(lazy, state, *byte).map_err(|_| Unjudged)?;
+                if state.is_match() {
+                    union.report(lazy, state, from + place as u64, &mut cache.ends);
+                }
+            }
+            if last {
+                state = union.dfa.next_eoi_state(lazy, state).map_err(|_| Unjudged)?;
+                if state.is_match() {
+                    union.report(lazy, state, hay.end(), &mut cache.ends);
+                }
+            }
+            let clears = lazy.clear_count() as u32;
+            *hint = Some(Hint { state, clears, at: end });
+        }
+        Ok(())
+    }
+
+    /// The earliest position from which an unconfirmed match may still begin.
+    pub(crate) fn alive_from(
+        &self,
+        cache: &mut RegexCache,
+        keep: u64,
+        hay: Hay<'_>,
+    ) -> Result<u64, Unjudged> {
+        let end = hay.end();
+        let least = keep.max(end.saturating_sub(self.window));
+        let config = start::Config::new().anchored(Anchored::Yes);
+        let lazy = &mut cache.closure;
+        let mut state = self.closure.start_state(lazy, &config).map_err(|_| Unjudged)?;
+        let mut alive = end;
+        let mut position = end;
+        for byte in hay.slice(least, end).iter().rev() {
+            state = self.closure.next_state(lazy, state, *byte).map_err(|_| Unjudged)?;
+            if state.is_tagged() {
+                if state.is_match() {
+                    alive = position;
+                } else if state.is_dead() {
+                    return Ok(alive);
+                }
+            }
+            position -= 1;
+        }
+        // What stands before the first byte decides an assertion there.
+        state = match hay.before(least) {
+            Some(byte) => self.closure.next_state(lazy, state, byte),
+            None => self.closure.next_eoi_state(lazy, state),
+        }
+        .map_err(|_| Unjudged)?;
+        Ok(if state.is_match() { least } else { alive })
+    }
+
+    /// The earliest start that threads and open spans still follow.
+    #[inline]
+    pub(crate) fn followed_from(&self, follow: &Follow) -> u64 {
+        if follow.is_idle() {
+            return u64::MAX;
+        }
+        // The threads of an opening matter for the next opening, and only that text waits.
+        let threads = follow.awake.iter().filter_map(|awake| awake.1.earliest());
+        let spans = follow.spans.iter().filter_map(|open| {
+            self.spans.get(open.span as usize).and_then(|rule| open.waits_from(rule))
+        });
+        threads.chain(spans).min().unwrap_or(u64::MAX)
+    }
+}
+
+impl Union {
+    #[cold]
+    fn report(&self, lazy: &lazy::Cache, state: LazyStateID, end: u64, ends: &mut Vec<(u32, u64)>) {
+        for index in 0..self.dfa.match_len(lazy, state) {
+            let pattern: PatternID = self.dfa.match_pattern(lazy, state, index);
+            if let Some(item) = self.items.get(pattern.as_usize()) {
+                ends.push((*item, end));
+            }
+        }
+    }
+}

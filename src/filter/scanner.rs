@@ -1,0 +1,268 @@
+//! The cursor of one channel over a ruleset.
+//!
+//! Text goes in piece by piece; out comes what is decided, by position and not by piece. At any
+//! moment everything before `R` is out, where `R` is the first byte, at or after the earliest
+//! live start, that no confirmed match hides. So nothing that might become part of a match has
+//! left, and nothing else waits.
+//!
+//! A stop is judged as if the text had come by single characters: what is released before it must
+//! not depend on the piece that it is in. So a scanner whose rules can stop goes back to an
+//! earlier state of its own and reads again, character by character. It keeps such a state and
+//! the text since then, renewed every half kilobyte; a text stops once, so this costs nothing
+//! that counts.
+
+use super::engine::{Cache, Engine};
+use super::machine::{Hit, MachineCache, Unjudged};
+use super::release::Release;
+use super::state::{Pace, State, Step};
+use std::sync::Arc;
+
+/// Bytes after which the state to go back to is renewed.
+const BACK_BYTES: usize = 512;
+
+/// The state of one channel.
+#[derive(Clone)]
+pub struct Scanner {
+    engine: Arc<Engine>,
+    state: State,
+    back: Option<Box<Back>>,
+    end: End,
+}
+
+/// An earlier state, and the text since then.
+#[derive(Clone)]
+struct Back {
+    state: State,
+    since: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Open,
+    Finished,
+    Stopped(Stop),
+    Unjudged,
+}
+
+/// How a piece fared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// What the caller sends.
+    pub passage: Passage,
+    /// Everything before is out or hidden: a position in the channel's text.
+    pub released: u64,
+    /// Bytes that wait for their decision.
+    pub held_bytes: u64,
+}
+
+/// What the caller sends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Passage {
+    /// The piece as it came: nothing was held before, nothing is now, and nothing is hidden.
+    Whole,
+    /// What the release says instead of the piece, if anything.
+    Parts,
+    /// What the release says, and then no more of this channel.
+    Stopped(Stop),
+    /// Nothing: the text could not be judged.
+    Unjudged,
+}
+
+/// Why a text was stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stop {
+    /// Index of the rule.
+    pub rule: u32,
+    /// Start of the match.
+    pub start: u64,
+    /// How far the text had come when it was confirmed; its length + 1 if only its end did that.
+    pub at: u64,
+}
+
+impl std::fmt::Debug for Scanner {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Scanner")
+            .field("engine", &self.engine)
+            .field("read", &self.state.read)
+            .field("released", &self.state.released)
+            .field("end", &self.end)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Scanner {
+    /// A scanner at the start of a text.
+    pub fn new(engine: &Arc<Engine>) -> Self {
+        let state = State::new(engine);
+        Self { engine: Arc::clone(engine), state, back: None, end: End::Open }
+    }
+
+    /// Reads the next piece; empty ones are allowed. `out` is emptied, and filled unless the
+    /// piece passes whole (findings are always in it).
+    pub fn push(&mut self, cache: &mut Cache, piece: &str, out: &mut Release) -> Progress {
+        out.clear();
+        if self.end != End::Open {
+            return self.over();
+        }
+        let slot = cache.slot(&self.engine);
+        let Cache { slots, hits } = cache;
+        let Some(slot) = slots.get_mut(slot) else { return self.fail(out) };
+        if self.engine.stops {
+            self.remember(piece);
+        }
+        let Self { engine, state, .. } = self;
+        let step = state.step(engine, &mut slot.machines, hits, piece, Pace::Piece, out);
+        let step = match step {
+            Ok(Step::Somewhere) => self.reread(&mut slot.machines, hits, piece, out),
+            other => other,
+        };
+        if let Some(back) = &mut self.back {
+            back.since.push_str(piece);
+        }
+        self.tell(step, out)
+    }
+
+    /// Ends the text: what still waits is decided.
+    pub fn finish(&mut self, cache: &mut Cache, out: &mut Release) -> Progress {
+        out.clear();
+        if self.end != End::Open {
+            return self.over();
+        }
+        let slot = cache.slot(&self.engine);
+        let Cache { slots, hits } = cache;
+        let Some(slot) = slots.get_mut(slot) else { return self.fail(out) };
+        let Self { engine, state, .. } = self;
+        let step = state.step(engine, &mut slot.machines, hits, "", Pace::Last, out);
+        self.back = None;
+        let progress = self.tell(step, out);
+        if self.end == End::Open {
+            self.end = End::Finished;
+        }
+        progress
+    }
+
+    /// Everything before is out or hidden.
+    pub fn released(&self) -> u64 {
+        self.state.released
+    }
+
+    /// Bytes read so far.
+    pub fn read(&self) -> u64 {
+        self.state.read
+    }
+
+    /// Memory on the heap, in bytes.
+    pub fn heap_bytes(&self) -> usize {
+        let back = self
+            .back
+            .as_ref()
+            .map_or(0, |back| size_of::<Back>() + back.since.capacity() + back.state.heap_bytes());
+        self.state.heap_bytes() + back
+    }
+
+    /// Sees to it that there is a state to go back to, not too far away.
+    #[inline]
+    fn remember(&mut self, piece: &str) {
+        match &mut self.back {
+            Some(back) if back.since.len() + piece.len() <= BACK_BYTES => {}
+            Some(back) => {
+                back.state.clone_from(&self.state);
+                back.since.clear();
+            }
+            None => {
+                self.back =
+                    Some(Box::new(Back { state: self.state.clone(), since: String::new() }));
+            }
+        }
+    }
+
+    /// Reads from the remembered state up to the stop in `piece`.
+    #[cold]
+    fn reread(
+        &mut self,
+        caches: &mut [MachineCache],
+        hits: &mut Vec<Hit>,
+        piece: &str,
+        out: &mut Release,
+    ) -> Result<Step, Unjudged> {
+        let Some(back) = self.back.take() else { return Err(Unjudged) };
+        let mut state = back.state;
+        let engine = &*self.engine;
+        // What came before the piece did not stop the text, and what it released is out already.
+        let mut known = Release::default();
+        state.step(engine, caches, hits, &back.since, Pace::Piece, &mut known)?;
+        out.clear();
+        let mut rest = piece;
+        while !rest.is_empty() {
+            let (near, far) = rest.split_at(rest.floor_char_boundary(BACK_BYTES));
+            let before = (state.clone(), out.clone());
+            match append(&mut state, engine, caches, hits, near, Pace::Piece, out)? {
+                Step::Somewhere => (state, *out) = before,
+                Step::Whole | Step::Parts | Step::Stopped(_) => {
+                    rest = far;
+                    continue;
+                }
+            }
+            for (at, letter) in near.char_indices() {
+                let letter = near.get(at..at + letter.len_utf8()).unwrap_or_default();
+                let step = append(&mut state, engine, caches, hits, letter, Pace::Letter, out)?;
+                if matches!(step, Step::Stopped(_)) {
+                    self.state = state;
+                    return Ok(step);
+                }
+            }
+            rest = far;
+        }
+        Err(Unjudged)
+    }
+
+    fn over(&self) -> Progress {
+        self.progress(match self.end {
+            End::Open | End::Finished => Passage::Parts,
+            End::Stopped(stop) => Passage::Stopped(stop),
+            End::Unjudged => Passage::Unjudged,
+        })
+    }
+
+    fn tell(&mut self, step: Result<Step, Unjudged>, out: &mut Release) -> Progress {
+        match step {
+            Ok(Step::Whole) => self.progress(Passage::Whole),
+            Ok(Step::Parts) => self.progress(Passage::Parts),
+            Ok(Step::Stopped(stop)) => {
+                self.end = End::Stopped(stop);
+                self.back = None;
+                self.progress(Passage::Stopped(stop))
+            }
+            Ok(Step::Somewhere) | Err(Unjudged) => self.fail(out),
+        }
+    }
+
+    fn fail(&mut self, out: &mut Release) -> Progress {
+        out.clear();
+        self.end = End::Unjudged;
+        self.back = None;
+        self.progress(Passage::Unjudged)
+    }
+
+    fn progress(&self, passage: Passage) -> Progress {
+        let State { read, released, .. } = self.state;
+        Progress { passage, released, held_bytes: read.saturating_sub(released) }
+    }
+}
+
+/// Takes a step, and appends the piece where it passes whole.
+fn append(
+    state: &mut State,
+    engine: &Engine,
+    caches: &mut [MachineCache],
+    hits: &mut Vec<Hit>,
+    piece: &str,
+    pace: Pace,
+    out: &mut Release,
+) -> Result<Step, Unjudged> {
+    let step = state.step(engine, caches, hits, piece, pace, out)?;
+    if step == Step::Whole {
+        out.text.push_str(piece);
+    }
+    Ok(step)
+}

@@ -1,0 +1,208 @@
+//! Hop 5: rules over the prompt, and which rules an exchange is under.
+//!
+//! The rules of a route and those that levers put in force are read anew before each attempt, so
+//! an attempt never begins under fewer rules than are in force. A prompt is judged once by the same
+//! rules; long ones are judged on other threads, so that they hold up nobody's stream.
+
+use super::book::Book;
+use super::{Body, Exchange, Wanted};
+use crate::exchange::screen::{Digest, Found, Prompt, reads_prompts, screen_prompt};
+use crate::table::Route;
+use crate::table::rules::{Judge, SHARES};
+use crate::wire::refusal::{Class, Refusal};
+use bytes::Bytes;
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::{Arc, LazyLock};
+use tokio::sync::Semaphore;
+
+/// Longer prompts are judged on other threads.
+const INLINE_BYTES_MAX: usize = 64 << 10;
+/// The most prompts that are judged on other threads at once.
+static LONG: LazyLock<Semaphore> =
+    LazyLock::new(|| Semaphore::new(std::thread::available_parallelism().map_or(2, usize::from)));
+
+/// The most messages without a finding that a worker remembers, twice.
+const KNOWN_MAX: usize = 16 << 10;
+
+thread_local! {
+    static KNOWN: RefCell<Known> = RefCell::default();
+}
+
+/// Messages in which nothing was found, by the judges that looked; the older half is forgotten when
+/// there are too many.
+#[derive(Default)]
+struct Known {
+    newer: HashSet<(u64, Digest)>,
+    older: HashSet<(u64, Digest)>,
+}
+
+impl Known {
+    fn has(&self, key: &(u64, Digest)) -> bool {
+        self.newer.contains(key) || self.older.contains(key)
+    }
+
+    fn add(&mut self, key: (u64, Digest)) {
+        if self.newer.len() >= KNOWN_MAX {
+            self.older = std::mem::take(&mut self.newer);
+        }
+        self.newer.insert(key);
+    }
+}
+
+/// What guards one exchange, and what that made of its prompt.
+#[derive(Default)]
+pub(super) struct Guard {
+    /// The rules of the answer.
+    pub(super) judges: Vec<Arc<Judge>>,
+    /// The prompt, if rules changed it.
+    pub(super) body: Option<Bytes>,
+    /// The judges that have read the prompt.
+    read_by: Option<Vec<u64>>,
+    /// Whether a rule sends the exchange past the route's own targets.
+    pub(super) goes_on: bool,
+}
+
+impl Guard {
+    /// The prompt to send: `content`, unless rules changed it.
+    pub(super) fn content<'g>(&'g self, content: &'g Bytes) -> &'g Bytes {
+        self.body.as_ref().unwrap_or(content)
+    }
+}
+
+/// What a caller is told whose exchange a rule ends.
+pub(in crate::proxy) fn blocked(found: &Found, what: &str) -> Refusal {
+    Refusal {
+        class: Class::Blocked,
+        message: format!("Blocked by firedoor: a rule forbids this {what}").into(),
+        reference: found.cut_by().map(|rule| Box::from(&*rule.name)),
+    }
+}
+
+impl Exchange<'_> {
+    /// The rules that are in force over this exchange now.
+    fn judges(&self, book: &Book<'_>, route: &Route) -> Result<Vec<Arc<Judge>>, Refusal> {
+        let share = self.share(book);
+        let mut judges: Vec<Arc<Judge>> = Vec::new();
+        judges.extend(route.rules.iter().filter_map(|book| book.judge(share)).map(Arc::clone));
+        let live = self.gate.board.peek();
+        if live.levers.is_empty() {
+            return Ok(judges);
+        }
+        let filters = self.seat.with(|subject| live.levers.filters(subject));
+        self.orders.is_judged_by(filters.iter().map(|filter| filter.lever));
+        for filter in filters {
+            if filter.books.is_empty() {
+                return Err(Refusal {
+                    class: Class::Unavailable,
+                    message: "rules that an operator put in force are not here any more".into(),
+                    reference: Some(filter.lever.to_string().into()),
+                });
+            }
+            judges.extend(filter.books.iter().filter_map(|book| book.judge(share)).map(Arc::clone));
+        }
+        Ok(judges)
+    }
+
+    /// The number of the exchange's session among [`SHARES`]; always the same for one session.
+    pub(super) fn share(&self, book: &Book<'_>) -> u8 {
+        let identity = book.facts.as_ref().map(|facts| &facts.identity);
+        let session = identity.and_then(|who| who.session.as_deref());
+        let text = session.unwrap_or_else(|| self.id.as_str());
+        // FNV-1a: the same in every process, so that a session stays where it is.
+        let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+        });
+        ((hash >> 32) % u64::from(SHARES)) as u8
+    }
+
+    /// Judges the prompt by the rules that are in force now, unless it was judged by them before.
+    ///
+    /// # Errors
+    /// A rule forbids it, or it cannot be read.
+    pub(super) async fn guard(
+        &self,
+        book: &mut Book<'_>,
+        wanted: &Wanted,
+        route: &Route,
+        guard: &mut Guard,
+    ) -> Result<(), Refusal> {
+        guard.judges = self.judges(book, route)?;
+        if !guard.judges.is_empty() {
+            book.note(|facts| facts.is_judged = true);
+        }
+        let ids: Vec<u64> = guard.judges.iter().map(|judge| judge.id).collect();
+        if guard.read_by.as_ref() == Some(&ids) {
+            return Ok(());
+        }
+        let Body::Whole { raw, plain } = &wanted.body else { return Ok(()) };
+        let content = guard.body.as_ref().unwrap_or(plain.as_ref().unwrap_or(raw)).clone();
+        if !reads_prompts(&guard.judges) || content.is_empty() || !self.is_read(&content) {
+            guard.read_by = Some(ids);
+            return Ok(());
+        }
+        let judged = self.judge_prompt(&guard.judges, &ids, content).await?;
+        let Prompt { body, found, clear } = judged;
+        KNOWN.with_borrow_mut(|known| {
+            let set = set_of(&ids);
+            for digest in clear {
+                known.add((set, digest));
+            }
+        });
+        let is_cut = found.is_cut() && !found.is_reroute();
+        let goes_on = found.is_reroute();
+        let refusal = is_cut.then(|| blocked(&found, "request"));
+        book.note(|facts| facts.found.join(found));
+        if let Some(refusal) = refusal {
+            return Err(refusal);
+        }
+        guard.goes_on |= goes_on;
+        guard.body = body.map(Bytes::from).or(guard.body.take());
+        guard.read_by = Some(ids);
+        Ok(())
+    }
+
+    /// Whether the body is one whose texts can be told: a dialect's, or JSON.
+    fn is_read(&self, content: &Bytes) -> bool {
+        self.admission.dialect.is_some()
+            || content.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{')
+    }
+
+    async fn judge_prompt(
+        &self,
+        judges: &[Arc<Judge>],
+        ids: &[u64],
+        content: Bytes,
+    ) -> Result<Prompt, Refusal> {
+        let set = set_of(ids);
+        let dialect = self.admission.dialect;
+        let judged = if content.len() <= INLINE_BYTES_MAX {
+            let is_known = |digest: &Digest| KNOWN.with_borrow(|known| known.has(&(set, *digest)));
+            screen_prompt(judges, dialect, &content, &is_known)
+        } else {
+            let busy = || Refusal::new(Class::Unavailable, "the gateway is shutting down");
+            let _turn = LONG.acquire().await.map_err(|_| busy())?;
+            let judges = judges.to_vec();
+            let known: HashSet<Digest> = KNOWN.with_borrow(|known| {
+                let all = known.newer.iter().chain(&known.older);
+                all.filter(|(of, _)| *of == set).map(|(_, digest)| *digest).collect()
+            });
+            let task = tokio::task::spawn_blocking(move || {
+                screen_prompt(&judges, dialect, &content, &|digest| known.contains(digest))
+            });
+            task.await.map_err(|_| Refusal::new(Class::Internal, "the prompt was not judged"))?
+        };
+        judged.map_err(|error| Refusal::new(Class::BadRequest, error.to_string()))
+    }
+}
+
+/// A number for a set of judges.
+fn set_of(ids: &[u64]) -> u64 {
+    static KEYS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+    let mut hasher = KEYS.build_hasher();
+    for id in ids {
+        hasher.write_u64(*id);
+    }
+    hasher.finish()
+}

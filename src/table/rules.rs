@@ -1,0 +1,377 @@
+//! Rules as the gate uses them: packs, and the rulesets that guard routes.
+//!
+//! A pack is a file of rules under `filters/`. A [`Rulebook`] is what some packs come to together:
+//! one compiled ruleset for each stage of rules that are rolled out to a share of the sessions. It
+//! is compiled when files are read, never while an exchange waits.
+
+use crate::filter::linear::Model;
+use crate::filter::{self, Action, Channels, Kind, Ruleset};
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// How far a rule's action is in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// It only reports.
+    Shadow,
+    /// It acts on every session.
+    Enforce,
+    /// It acts on this many of a hundred sessions, always the same ones, and reports on the others.
+    Percent(u8),
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Mode::Shadow => f.write_str("shadow"),
+            Mode::Enforce => f.write_str("enforce"),
+            Mode::Percent(share) => write!(f, "{share}%"),
+        }
+    }
+}
+
+/// What becomes of text that could not be judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnError {
+    /// The exchange ends.
+    Cut,
+    /// It passes, and the record says so.
+    Pass,
+}
+
+/// Containment that pulls itself: so many hits within a time pull a lever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trip {
+    /// Hits.
+    pub after: u32,
+    /// Within this time.
+    pub within: Duration,
+    /// What is killed.
+    pub kills: TripScope,
+}
+
+/// What of the exchange whose hit was one too many is killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TripScope {
+    /// Its agent.
+    Agent,
+    /// Its app.
+    App,
+    /// Its session.
+    Session,
+    /// Its route.
+    Route,
+    /// The model that answered.
+    Model,
+}
+
+/// A rule that hits more than its share of traffic falls back to shadow by itself.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Demote {
+    /// Share of the exchanges that rules judge, 0 to 1.
+    pub above: f64,
+    /// Of at least this many exchanges.
+    pub of: u32,
+    /// Within this time.
+    pub within: Duration,
+}
+
+/// What a case of a rule expects, from the mildest to the gravest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Expect {
+    /// No hit.
+    Clear,
+    /// A hit that is only reported.
+    Flag,
+    /// A hit that is hidden.
+    Redact,
+    /// A hit that sends the exchange elsewhere.
+    Reroute,
+    /// A hit that ends it.
+    Cut,
+}
+
+impl Expect {
+    /// The name as files write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Expect::Clear => "clear",
+            Expect::Flag => "flag",
+            Expect::Redact => "redact",
+            Expect::Cut => "cut",
+            Expect::Reroute => "reroute",
+        }
+    }
+
+    /// What an action does to a match.
+    pub fn of(action: Action) -> Expect {
+        match action {
+            Action::Flag => Expect::Flag,
+            Action::Redact(_) => Expect::Redact,
+            Action::Cut => Expect::Cut,
+            Action::Reroute => Expect::Reroute,
+        }
+    }
+}
+
+/// A test beside a rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Case {
+    /// The text.
+    pub text: String,
+    /// The kind of text that it is; `None` for the first that the rule looks at.
+    pub channel: Option<Kind>,
+    /// What the rule does about it.
+    pub expect: Expect,
+    /// The line of its pack, for reports.
+    pub line: usize,
+}
+
+/// A model over whole texts: it has no live prefix, so it judges what comes in, and reports only on
+/// what is written whole.
+#[derive(Clone, Debug)]
+pub struct ModelPart {
+    /// The model.
+    pub model: Arc<Model>,
+    /// The score above which a text is suspected.
+    pub above: f32,
+    /// The kinds of text that it reads.
+    pub channels: Channels,
+    /// What happens to a suspected text.
+    pub action: Action,
+}
+
+/// One rule of a pack.
+#[derive(Clone, Debug)]
+pub struct PackRule {
+    /// `pack/id`.
+    pub name: Arc<str>,
+    /// What it is for.
+    pub about: String,
+    /// What it looks for: one part for each action that it takes on some kinds of text.
+    pub parts: Vec<filter::Rule>,
+    /// What a model scores.
+    pub models: Vec<ModelPart>,
+    /// How far it is in force.
+    pub mode: Mode,
+    /// What becomes of text that could not be judged.
+    pub on_error: OnError,
+    /// Containment that pulls itself.
+    pub trip: Option<Trip>,
+    /// When it falls back to shadow.
+    pub demote: Option<Demote>,
+    /// References to catalogues of risks.
+    pub tags: Vec<String>,
+    /// Its tests.
+    pub cases: Vec<Case>,
+}
+
+impl PackRule {
+    /// The kinds of text that it looks at.
+    pub fn channels(&self) -> Channels {
+        Kind::ALL
+            .into_iter()
+            .filter(|kind| {
+                self.parts.iter().any(|part| part.channels.has(*kind))
+                    || self.models.iter().any(|part| part.channels.has(*kind))
+            })
+            .collect()
+    }
+}
+
+/// One pack.
+#[derive(Clone, Debug)]
+pub struct Pack {
+    /// Its name.
+    pub name: Arc<str>,
+    /// What it is for.
+    pub about: String,
+    /// Where it lies; `None` for one that is built in.
+    pub file: Option<std::path::PathBuf>,
+    /// Its rules.
+    pub rules: Vec<Arc<PackRule>>,
+}
+
+/// What some packs come to together.
+#[derive(Debug)]
+pub struct Rulebook {
+    /// The packs, by name.
+    pub packs: Vec<Arc<str>>,
+    /// Their rules.
+    pub rules: Vec<Arc<PackRule>>,
+    /// In ascending order of `below`; the last is for all.
+    stages: Vec<Stage>,
+}
+
+/// The ruleset of some of a hundred sessions.
+#[derive(Debug)]
+struct Stage {
+    /// For sessions below this number.
+    below: u8,
+    judge: Arc<Judge>,
+}
+
+/// A compiled ruleset, and what its rules are.
+#[derive(Debug)]
+pub struct Judge {
+    /// Names it among all that this process ever compiled.
+    pub id: u64,
+    /// The ruleset.
+    pub ruleset: Ruleset,
+    /// By number in the ruleset: the rule, and its action here.
+    origins: Vec<(Arc<PackRule>, Action)>,
+    /// Models, and what they do here.
+    models: Vec<(Arc<PackRule>, ModelPart)>,
+    /// Kinds of text of which none may leave unjudged.
+    cuts_unjudged: Channels,
+}
+
+impl Judge {
+    /// The models that read texts of a kind.
+    pub fn models(&self, kind: Kind) -> impl Iterator<Item = (&Arc<PackRule>, &ModelPart)> {
+        let reads = move |(_, part): &&(Arc<PackRule>, ModelPart)| part.channels.has(kind);
+        self.models.iter().filter(reads).map(|(rule, part)| (rule, part))
+    }
+
+    /// Whether anything here reads texts of a kind.
+    pub fn reads(&self, kind: Kind) -> bool {
+        self.ruleset.engine(kind).is_some() || self.models(kind).next().is_some()
+    }
+
+    /// A judge of bare rules, for tests.
+    #[cfg(test)]
+    pub fn of(rules: &[filter::Rule]) -> Judge {
+        let origin = |rule: &filter::Rule| {
+            let pack_rule = PackRule {
+                name: rule.id.as_str().into(),
+                about: String::new(),
+                parts: vec![rule.clone()],
+                models: Vec::new(),
+                mode: Mode::Enforce,
+                on_error: OnError::Cut,
+                trip: None,
+                demote: None,
+                tags: Vec::new(),
+                cases: Vec::new(),
+            };
+            (Arc::new(pack_rule), rule.action)
+        };
+        Judge {
+            id: JUDGES.fetch_add(1, Ordering::Relaxed),
+            ruleset: filter::compile(rules).unwrap_or_else(|wrong| panic!("{wrong:?}")),
+            origins: rules.iter().map(origin).collect(),
+            models: Vec::new(),
+            cuts_unjudged: Channels::ALL,
+        }
+    }
+
+    /// Whether text that could not be judged ends the exchange.
+    pub fn cuts_unjudged(&self, kind: Kind) -> bool {
+        self.cuts_unjudged.has(kind)
+    }
+
+    /// The rule with this number in the ruleset, and what it does.
+    pub fn origin(&self, number: usize) -> Option<(&Arc<PackRule>, Action)> {
+        self.origins.get(number).map(|(rule, action)| (rule, *action))
+    }
+}
+
+static JUDGES: AtomicU64 = AtomicU64::new(1);
+
+/// How many sessions are told apart by staged rules.
+pub const SHARES: u8 = 100;
+
+impl Rulebook {
+    /// Compiles `packs`; rules that `shadowed` names only report. Gives no book if a complaint is
+    /// an error. Complaints count the parts of all rules in the order of the packs.
+    pub fn compile(
+        packs: &[Arc<Pack>],
+        shadowed: &HashSet<String>,
+    ) -> (Option<Rulebook>, Vec<filter::Complaint>) {
+        let rules: Vec<Arc<PackRule>> =
+            packs.iter().flat_map(|pack| &pack.rules).map(Arc::clone).collect();
+        let mut borders: Vec<u8> = rules
+            .iter()
+            .filter_map(|rule| match rule.mode {
+                Mode::Percent(share) if (1..SHARES).contains(&share) => Some(share),
+                Mode::Percent(_) | Mode::Shadow | Mode::Enforce => None,
+            })
+            .collect();
+        borders.push(SHARES);
+        borders.sort_unstable();
+        borders.dedup();
+        let mut stages = Vec::with_capacity(borders.len());
+        let mut said = Vec::new();
+        for below in borders {
+            let mut parts = Vec::new();
+            let mut origins = Vec::new();
+            let mut models = Vec::new();
+            for rule in &rules {
+                let acts = !shadowed.contains(&*rule.name)
+                    && match rule.mode {
+                        Mode::Shadow => false,
+                        Mode::Enforce => true,
+                        Mode::Percent(share) => share >= below,
+                    };
+                for part in &rule.parts {
+                    let mut part = part.clone();
+                    if !acts {
+                        part.action = Action::Flag;
+                    }
+                    origins.push((Arc::clone(rule), part.action));
+                    parts.push(part);
+                }
+                for part in &rule.models {
+                    let mut part = part.clone();
+                    if !acts {
+                        part.action = Action::Flag;
+                    }
+                    models.push((Arc::clone(rule), part));
+                }
+            }
+            let ruleset = match filter::compile(&parts) {
+                Ok(ruleset) => ruleset,
+                Err(complaints) => return (None, complaints),
+            };
+            said = ruleset.warnings().to_vec();
+            let cuts_unjudged = Kind::ALL
+                .into_iter()
+                .filter(|kind| {
+                    origins.iter().zip(&parts).any(|((rule, action), part)| {
+                        rule.on_error == OnError::Cut
+                            && *action != Action::Flag
+                            && part.channels.has(*kind)
+                    })
+                })
+                .collect();
+            let id = JUDGES.fetch_add(1, Ordering::Relaxed);
+            let judge = Judge { id, ruleset, origins, models, cuts_unjudged };
+            stages.push(Stage { below, judge: Arc::new(judge) });
+        }
+        let packs = packs.iter().map(|pack| Arc::clone(&pack.name)).collect();
+        (Some(Rulebook { packs, rules, stages }), said)
+    }
+
+    /// Fills the automata's caches with what ordinary text needs, so that the first exchanges under
+    /// these rules are not slow. Takes its time: not for a thread of the data path.
+    pub fn warm(&self) {
+        for engine in self.stages.iter().flat_map(|stage| stage.judge.ruleset.engines()) {
+            engine.warm();
+        }
+    }
+
+    /// A rulebook of one rule, in force whatever its mode; `None` if it does not compile alone.
+    pub fn of_rule(pack: &Pack, rule: &PackRule) -> Option<Rulebook> {
+        let rule = PackRule { mode: Mode::Enforce, ..rule.clone() };
+        let one = Pack { rules: vec![Arc::new(rule)], ..pack.clone() };
+        Rulebook::compile(&[Arc::new(one)], &HashSet::new()).0
+    }
+
+    /// What judges a session; `share` is its number, below [`SHARES`].
+    pub fn judge(&self, share: u8) -> Option<&Arc<Judge>> {
+        self.stages.iter().find(|stage| share < stage.below).map(|stage| &stage.judge)
+    }
+}
