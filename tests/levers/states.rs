@@ -204,6 +204,26 @@ impl Sweep {
     }
 }
 
+/// A rule over the words by which every answer says whose it is.
+const RULES: &str = r#"
+pack = "sweep"
+about = "A test"
+[[rule]]
+id = "whose"
+about = "A test"
+channels = ["answer"]
+match = { literal = ["(by "] }
+action = "redact"
+mode = "enforce"
+on_error = "cut"
+[[rule.case]]
+text = "(by main)"
+expect = "redact"
+[[rule.case]]
+text = "main"
+expect = "clear"
+"#;
+
 /// A lever's order.
 fn order(kind: Kind, scope: &str, to: Role) -> Value {
     match kind {
@@ -217,6 +237,7 @@ fn order(kind: Kind, scope: &str, to: Role) -> Value {
             let to = format!("{}/elsewhere", to.word());
             json!({ "kind": "reroute", "scope": scope, "to": [to], "in_flight": how })
         }
+        Kind::Filter => json!({ "kind": "filter", "scope": scope, "rules": RULES }),
     }
 }
 
@@ -313,7 +334,8 @@ fn check(sweep: &Sweep, kind: Kind, scope: Scope, met: &mut Met) -> (String, Out
     let what = format!("{kind:?} {scope:?} {} {ask:?}: {outcome:?}", met.open.number);
     let got = met.open.finish();
     let lever = met.lever.as_deref().unwrap_or_default();
-    assert_got(&what, &met.open, &got, outcome, kind, lever);
+    let is_hidden = model::is_hidden(kind, scope, ask.state);
+    assert_got(&what, &met.open, &got, outcome, is_hidden, lever);
     if !matches!(outcome, Outcome::Whole | Outcome::WithoutCall) && kind == Kind::KillCut {
         let newest = newest_token(got.body());
         assert!(newest <= met.newest, "{what}: token {newest} after {}", met.newest);
@@ -330,8 +352,8 @@ fn check(sweep: &Sweep, kind: Kind, scope: Scope, met: &mut Met) -> (String, Out
     (got.head().field("x-firedoor-exchange").unwrap().to_owned(), outcome)
 }
 
-/// Checks an answer.
-fn assert_got(what: &str, open: &Open, got: &Got, outcome: Outcome, kind: Kind, lever: &str) {
+/// Checks an answer, of which a filter has hidden the words that end it (`is_hidden`) or not.
+fn assert_got(what: &str, open: &Open, got: &Got, outcome: Outcome, is_hidden: bool, lever: &str) {
     let dialect = open.ask.dialect;
     let case = Case { dialect, provider: "" };
     let head = got.head();
@@ -339,9 +361,12 @@ fn assert_got(what: &str, open: &Open, got: &Got, outcome: Outcome, kind: Kind, 
         assert_eq!(head.status, 200, "{what}: {}", String::from_utf8_lossy(got.body()));
         let told = open.told(got);
         told.assert_one(what);
-        assert!(told.text.ends_with(&mark.mark()), "{what}: {:?}", told.text);
+        let ending = mark.mark();
+        let ending = if is_hidden { ending.replace("(by ", "]") } else { ending };
+        assert!(told.text.ends_with(&ending), "{what}: {:?}", told.text);
         // The text of one that lacks its end only is whole.
-        let marks = 1 + usize::from(open.ask.state == State::LastGoing && mark != Role::Main);
+        let has_both = open.ask.state == State::LastGoing && mark != Role::Main;
+        let marks = if is_hidden { 0 } else { 1 + usize::from(has_both) };
         assert_eq!(told.text.matches("(by ").count(), marks, "{what}: {:?}", told.text);
         told
     };
@@ -375,7 +400,7 @@ fn assert_got(what: &str, open: &Open, got: &Got, outcome: Outcome, kind: Kind, 
         }
         Outcome::Refused | Outcome::Limited => {
             let Got::Answer(answer) = got else { panic!("{what}: {got:?}") };
-            assert_told(Some(dialect), answer, kind.is_kill(), lever);
+            assert_told(Some(dialect), answer, outcome == Outcome::Refused, lever);
         }
         Outcome::Cut | Outcome::CutOrTorn => match got {
             Got::Stream(_, body) => drop(assert_cut(&case, body, lever)),
@@ -441,7 +466,8 @@ fn round(sweep: &mut Sweep, kind: Kind, scope: Scope) -> Vec<Ask> {
         let outcome = if lever.is_some() { model::fresh(kind, scope) } else { Outcome::Whole };
         let what = format!("{kind:?} {scope:?} {:?}, new: {outcome:?}", open.ask);
         let got = open.finish();
-        assert_got(&what, &open, &got, outcome, kind, lever.as_deref().unwrap_or_default());
+        let is_hidden = lever.is_some() && model::is_hidden(kind, scope, State::Waiting);
+        assert_got(&what, &open, &got, outcome, is_hidden, lever.as_deref().unwrap_or_default());
         let id = got.head().field("x-firedoor-exchange").unwrap().to_owned();
         ends.push((id, what, outcome, lever));
     }
@@ -534,4 +560,9 @@ fn a_reroute_that_finishes_meets_every_state_under_every_scope() {
 #[test]
 fn a_reroute_that_switches_meets_every_state_under_every_scope() {
     assert!(sweep(Kind::RerouteSwitch, 4) >= SOME);
+}
+
+#[test]
+fn a_filter_meets_every_state_under_every_scope() {
+    assert!(sweep(Kind::Filter, 4) >= SOME);
 }

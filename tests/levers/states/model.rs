@@ -7,7 +7,7 @@
 use super::stage::Role;
 use firedoor::wire::Dialect;
 
-/// What is pulled. (A filter comes here when there are packs of rules.)
+/// What is pulled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     KillCut,
@@ -15,16 +15,24 @@ pub enum Kind {
     Limit,
     RerouteFinish,
     RerouteSwitch,
+    /// Hides the words behind which an answer ends.
+    Filter,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 5] =
-        [Kind::KillCut, Kind::KillDrain, Kind::Limit, Kind::RerouteFinish, Kind::RerouteSwitch];
+    pub const ALL: [Kind; 6] = [
+        Kind::KillCut,
+        Kind::KillDrain,
+        Kind::Limit,
+        Kind::RerouteFinish,
+        Kind::RerouteSwitch,
+        Kind::Filter,
+    ];
 
     pub fn is_kill(self) -> bool {
         match self {
             Kind::KillCut | Kind::KillDrain => true,
-            Kind::Limit | Kind::RerouteFinish | Kind::RerouteSwitch => false,
+            Kind::Limit | Kind::RerouteFinish | Kind::RerouteSwitch | Kind::Filter => false,
         }
     }
 }
@@ -83,7 +91,7 @@ impl Scope {
     }
 }
 
-/// Where an exchange stands. (A match that a filter holds back comes here with the filters.)
+/// Where an exchange stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum State {
     /// The provider does not take the connection.
@@ -232,13 +240,14 @@ pub fn is_sayable(kind: Kind, scope: Scope) -> bool {
     match (kind, scope) {
         // Tools are killed or not; limits are counted before a target is chosen.
         (Kind::Limit, Scope::Tool | Scope::Provider)
-        | (Kind::RerouteFinish | Kind::RerouteSwitch, Scope::Tool) => false,
+        | (Kind::RerouteFinish | Kind::RerouteSwitch | Kind::Filter, Scope::Tool) => false,
         (
             Kind::KillCut
             | Kind::KillDrain
             | Kind::Limit
             | Kind::RerouteFinish
-            | Kind::RerouteSwitch,
+            | Kind::RerouteSwitch
+            | Kind::Filter,
             _,
         ) => true,
     }
@@ -292,8 +301,14 @@ pub fn outcome(
             if goes_on { Outcome::OnBy(Role::Other) } else { Outcome::Whole }
         }
         (Kind::KillDrain, Phase::Asked | Phase::Begun { .. })
-        | (Kind::Limit | Kind::RerouteFinish, _) => Outcome::Whole,
+        | (Kind::Limit | Kind::RerouteFinish | Kind::Filter, _) => Outcome::Whole,
     }
+}
+
+/// Whether a filter over the words that end an answer still meets them.
+pub fn is_hidden(kind: Kind, scope: Scope, state: State) -> bool {
+    let have_left = matches!(state, State::Last | State::LastGoing);
+    kind == Kind::Filter && reaches(kind, scope) && !have_left
 }
 
 /// What a request gets that begins under the lever.
@@ -305,6 +320,7 @@ pub fn fresh(kind: Kind, scope: Scope) -> Outcome {
         Kind::KillCut | Kind::KillDrain => Outcome::Refused,
         Kind::Limit => Outcome::Limited,
         Kind::RerouteFinish | Kind::RerouteSwitch => Outcome::By(Role::Other),
+        Kind::Filter => Outcome::Whole,
     }
 }
 
@@ -329,11 +345,12 @@ pub fn asked_after(
             [vec![(own, 0, straggler)], others.to_vec()].concat()
         }
         Outcome::Whole | Outcome::WithoutCall => {
-            let is_asked_anew = kind.is_kill() && scope == Scope::Tool;
+            let is_tool = kind.is_kill() && scope == Scope::Tool;
+            let is_asked_anew = is_tool || kind == Kind::Filter && reaches(kind, scope);
             let own = match state {
                 State::Connect | State::Handshake => one(own),
                 State::Pause => (own, 1, usize::MAX),
-                // What was asked holds no more once a tool of it is killed.
+                // What was asked holds no more once a tool of it is killed, or rules would change it.
                 State::Waiting | State::Headed | State::Half | State::Fallback if is_asked_anew => {
                     one(own)
                 }
