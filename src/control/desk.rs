@@ -254,7 +254,7 @@ impl LeverDesk {
         if lever.ttl_ms.is_some() {
             held.noted = None;
         }
-        let epoch = self.publish(&held);
+        let epoch = self.board.publish_pulled(held.levers(), lever.id, order.rules);
         let published = began.elapsed();
         let standing = held.state.levers.len();
         // The next pull need not wait until this one's streams have ended.

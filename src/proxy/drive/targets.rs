@@ -126,7 +126,9 @@ impl Exchange<'_> {
             self.chain(&live.levers, wanted, route)
         } else {
             // The routes have changed meanwhile; this exchange keeps those that it began under.
-            let levers = Levers::compile(live.levers.all().to_vec(), &self.table.files);
+            let known = |id| live.levers.rules(id).cloned();
+            let levers =
+                Levers::compile_after(live.levers.all().to_vec(), &self.table.files, &known);
             self.chain(&levers, wanted, route)
         }
     }
