@@ -129,7 +129,23 @@ impl<'e> Orders<'e> {
         self.ask()
     }
 
-    /// Content went out in the very step in which another table was published. This only counts:
+    /// The kill that ends the exchange, once it counts as in force ([`Tally::settle`]): then a step
+    /// that took so long that nobody waited for it writes nothing more. One load as long as no other
+    /// table is live.
+    ///
+    /// [`Tally::settle`]: crate::control::tally::Tally::settle
+    #[inline]
+    pub fn in_force(&self) -> Option<Arc<Lever>> {
+        if self.is_stale() { self.settled() } else { None }
+    }
+
+    #[cold]
+    fn settled(&self) -> Option<Arc<Lever>> {
+        let lever = self.seat.with(|subject| self.board.peek().levers.cut(subject).cloned())?;
+        self.board.tally(lever.id).is_settled().then_some(lever)
+    }
+
+    /// Content went out in a step that began before another table was published. This only counts:
     /// an order that is told once must still be there for who obeys it.
     #[cold]
     pub fn late(&self, bytes: u64) {
@@ -241,6 +257,27 @@ mod tests {
             ttl_ms: None,
             incident: None,
         })
+    }
+
+    #[test]
+    fn what_left_before_a_kill_was_in_force_is_not_counted_and_nothing_leaves_after() {
+        let (board, _) = Switchboard::open(None).unwrap();
+        let registry = Arc::new(Registry::default());
+        let seat = registry.enter();
+        let pinned = board.table();
+        let orders = Orders::new(&board, &seat, &pinned);
+        assert!(orders.in_force().is_none());
+        let cut = kill(1, "all", Act::Kill { in_flight: OnKill::Cut });
+        board.publish_levers(vec![Arc::clone(&cut)]);
+        let tally = board.tally(cut.id);
+        orders.late(7);
+        assert!(orders.in_force().is_none(), "a step that it met may end");
+        tally.settle();
+        assert_eq!(orders.in_force().map(|lever| lever.id), Some(cut.id));
+        assert_eq!(tally.counted().late_bytes, 0);
+        orders.late(7);
+        assert_eq!(tally.counted().late_bytes, 7);
+        assert!(matches!(orders.look(), Some(Ordered::Killed(_))));
     }
 
     #[test]

@@ -4,7 +4,8 @@
 //! What each of them comes to is then checked by its own state.
 
 use super::hand::{
-    Ending, ask, assert_cut, assert_refused, id, kill, lift, pull, rest, standing, wait_open,
+    Ending, ask, assert_cut, assert_ordered, assert_refused, id, kill, lift, pull, rest, standing,
+    wait_open,
 };
 use super::provider::{Provider, newest_token};
 use crate::support::{CASES, Case, Client, End, Gateway, Head, routes_to, wait_for};
@@ -349,7 +350,7 @@ fn a_kill_ends_exchanges_in_every_state_as_their_dialect_ends() {
         let last = provider.tokens();
         let sent = provider.bytes_in();
         let lever = id(&proof);
-        assert_eq!(proof["exchanges"]["ordered"], open.len() + reached_by_all, "{scope}: {proof}");
+        assert_ordered(&gateway, &proof, open.len() + reached_by_all, scope);
         let left = if scope == "all" { 0 } else { bystanders.len() };
         wait_for("the provider's connections to close", || (provider.open() == left).then_some(()));
         assert_eq!(provider.bytes_in(), sent, "nothing more is uploaded");
@@ -397,7 +398,7 @@ fn a_kill_of_a_target_cuts_what_stands_there() {
             wait_open(&gateway, open.len());
             let proof = pull(&gateway, json!({ "kind": "kill", "scope": scope }));
             let last = provider.tokens();
-            assert_eq!(proof["exchanges"]["ordered"], open.len(), "{scope}: {proof}");
+            assert_ordered(&gateway, &proof, open.len(), &scope);
             let lever = id(&proof);
             for open in open {
                 open.check(&gateway, &lever, last);

@@ -17,6 +17,17 @@ pub fn pull(gateway: &Gateway, mut order: Value) -> Value {
     proof
 }
 
+/// Checks how many exchanges a lever ends, and that none of them wrote anything once it was in force.
+/// A worker that gets no time of the machine may count its own after the proof was given.
+pub fn assert_ordered(gateway: &Gateway, proof: &Value, ordered: usize, what: &str) {
+    let told = proof["exchanges"]["ordered"].as_u64().unwrap() as usize;
+    assert!(told <= ordered, "{what}: {proof}");
+    assert_eq!(proof["exchanges"]["bytes_after_publication"], 0, "{what}: {proof}");
+    wait_for(&format!("{what} to order {ordered} exchanges to end"), || {
+        (standing(gateway, &id(proof))["ordered"] == ordered).then_some(())
+    });
+}
+
 /// Kills a scope and gives the lever's id.
 pub fn kill(gateway: &Gateway, scope: &str) -> String {
     id(&pull(gateway, json!({ "kind": "kill", "scope": scope })))

@@ -16,7 +16,7 @@ mod open;
 mod pairs;
 mod stage;
 
-use super::hand::{assert_cut, assert_told, id, lift, pull, standing};
+use super::hand::{assert_cut, assert_ordered, assert_told, id, lift, pull, standing};
 use super::provider::newest_token;
 use crate::support::{ALL, Case, Client, Gateway, PATIENCE, Told, wait_for};
 use firedoor::wire::Dialect;
@@ -139,7 +139,7 @@ impl Sweep {
             let lever = if model::is_sayable(kind, scope) {
                 let proof = pull(&self.gateway, order);
                 let ordered = if model::is_ordered(kind, scope) { reached.len() } else { 0 };
-                self.assert_ordered(&proof, ordered, &format!("{kind:?} {text}"));
+                assert_ordered(&self.gateway, &proof, ordered, &format!("{kind:?} {text}"));
                 Some(id(&proof))
             } else {
                 let mut order = order;
@@ -156,16 +156,6 @@ impl Sweep {
             }));
         }
         all
-    }
-
-    /// Checks how many exchanges a lever ends. A worker that gets no time of the machine may count
-    /// its own after the proof was given.
-    fn assert_ordered(&self, proof: &Value, ordered: usize, what: &str) {
-        let told = proof["exchanges"]["ordered"].as_u64().unwrap() as usize;
-        assert!(told <= ordered, "{what}: {proof}");
-        wait_for(&format!("{what} to order {ordered} exchanges to end"), || {
-            (standing(&self.gateway, &id(proof))["ordered"] == ordered).then_some(())
-        });
     }
 
     /// The levers under which these exchanges are.

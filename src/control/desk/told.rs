@@ -42,7 +42,8 @@ pub struct Order {
 pub struct Took {
     /// Until it was durable.
     pub durable: Duration,
-    /// Until it was published, from the beginning.
+    /// Until it was in force, from the beginning: published, and no step that began before it under
+    /// way.
     pub published: Duration,
     /// Until the answer, from the beginning.
     pub total: Duration,
