@@ -77,14 +77,24 @@ impl<'e> Orders<'e> {
         self.board.epoch().0 != self.seen.load(Ordering::Relaxed)
     }
 
-    /// Ready with an order, else this task is woken by the next.
+    /// Ready with an order to who waits for an answer, else this task is woken by the next.
     pub fn poll(&self, cx: &Context<'_>) -> Poll<Ordered> {
-        if let Some(order) = self.look() {
+        self.poll_by(cx, Orders::look)
+    }
+
+    /// The same for who has the answer. Where a drain lets nobody ask anew it is what obeys the
+    /// tools and rules that are ordered.
+    pub fn poll_answer(&self, cx: &Context<'_>) -> Poll<Ordered> {
+        self.poll_by(cx, |orders| orders.look().or_else(|| orders.held_back()))
+    }
+
+    fn poll_by(&self, cx: &Context<'_>, look: impl Fn(&Self) -> Option<Ordered>) -> Poll<Ordered> {
+        if let Some(order) = look(self) {
             return Poll::Ready(order);
         }
         self.seat.listen(cx);
         // One may have come between the look and the registration.
-        match self.look() {
+        match look(self) {
             Some(order) => Poll::Ready(order),
             None => Poll::Pending,
         }
@@ -101,6 +111,29 @@ impl<'e> Orders<'e> {
             Some(order) => Poll::Ready(order),
             None => Poll::Pending,
         }
+    }
+
+    /// The tools and rules that were ordered and not told of, because a drain lets nobody ask anew.
+    pub fn held_back(&self) -> Option<Ordered> {
+        if !self.is_stale() {
+            return None;
+        }
+        let table = self.board.peek();
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        let held_back = self.restricted(&table.levers, &mut heard);
+        if held_back.is_none() {
+            self.seen.store(table.epoch.0, Ordering::Relaxed);
+        }
+        held_back
+    }
+
+    /// Whether a kill lets nothing begin here any more, while what has begun goes on.
+    pub fn is_drained(&self) -> bool {
+        self.is_drained_by(&self.board.peek().levers)
+    }
+
+    fn is_drained_by(&self, levers: &Levers) -> bool {
+        self.seat.with(|subject| levers.kill(subject).is_some())
     }
 
     /// The order to end that stands now; the others are kept.
@@ -192,6 +225,18 @@ impl<'e> Orders<'e> {
             heard.switch = Some(lever.id);
             return Some(Ordered::Switch(lever));
         }
+        if self.is_drained_by(levers) {
+            return None;
+        }
+        let restricted = self.restricted(levers, &mut heard);
+        if restricted.is_none() {
+            self.seen.store(table.epoch.0, Ordering::Relaxed);
+        }
+        restricted
+    }
+
+    /// The tools and rules that are new to the exchange.
+    fn restricted(&self, levers: &Levers, heard: &mut Heard) -> Option<Ordered> {
         // Other levers are pulled and lifted all the time: only a tool that was none of the killed
         // is worth asking the provider anew.
         let tools = self.seat.with(|subject| levers.tools(subject));
@@ -205,7 +250,6 @@ impl<'e> Orders<'e> {
             heard.filters.extend(filters.iter().map(|filter| filter.lever));
             return Some(Ordered::Filters(filters));
         }
-        self.seen.store(table.epoch.0, Ordering::Relaxed);
         None
     }
 

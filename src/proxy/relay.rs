@@ -133,8 +133,8 @@ pub async fn run<C: Client>(
         poll_fn(|cx| {
             loop {
                 // Orders first: a step that begins after a lever was published obeys it.
-                if let Poll::Ready(order) = orders.poll(cx)
-                    && let Some(end) = moving.obey(client, order)
+                if let Poll::Ready(order) = orders.poll_answer(cx)
+                    && let Some(end) = moving.obey(client, orders, order)
                 {
                     return Poll::Ready(end);
                 }
@@ -186,15 +186,12 @@ pub async fn run<C: Client>(
         }
         End::Broken(..) | End::Switched => {
             // What is queued is the client's; it need not wait for the next provider.
-            match orders.in_force().filter(|_| client.backlog() > 0) {
-                Some(lever) => {
-                    client.tear();
-                    End::Torn(killed(&lever), Some(lever.id))
-                }
-                None => {
-                    let _ = poll_fn(|cx| Poll::Ready(write(orders, client, cx))).await;
-                    end
-                }
+            if let Some(lever) = orders.in_force().filter(|_| client.backlog() > 0) {
+                client.tear();
+                End::Torn(killed(&lever), Some(lever.id))
+            } else {
+                let _ = poll_fn(|cx| Poll::Ready(write(orders, client, cx))).await;
+                end
             }
         }
         End::Torn(_, Some(_))
@@ -539,14 +536,22 @@ impl Move<'_> {
     }
 
     /// Does what was ordered; `None` if the answer goes on.
-    fn obey<C: Client>(&mut self, client: &mut C, order: Ordered) -> Option<End> {
+    fn obey<C: Client>(
+        &mut self,
+        client: &mut C,
+        orders: &Orders<'_>,
+        order: Ordered,
+    ) -> Option<End> {
         let lever = match order {
             Ordered::ShutDown => {
                 let refusal = Refusal::new(Class::Unavailable, "Firedoor is shutting down");
                 return Some(self.end_by_us(client, refusal));
             }
             Ordered::Killed(lever) => lever,
-            Ordered::Switch(_) | Ordered::Tools(_) | Ordered::Filters(_) if self.head.is_some() => {
+            Ordered::Switch(_) if self.head.is_some() => return Some(End::Ordered(order)),
+            Ordered::Tools(_) | Ordered::Filters(_)
+                if self.head.is_some() && (self.relay.is_none() || !orders.is_drained()) =>
+            {
                 return Some(End::Ordered(order));
             }
             Ordered::Switch(_) => {

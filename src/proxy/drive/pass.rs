@@ -229,7 +229,9 @@ impl Exchange<'_> {
     ) -> Attempted {
         let Held { dialect, coding, mut status, mut headers, has_next } = held;
         let source = asking.dialect.unwrap_or(dialect);
-        let is_edited = source != dialect || !asking.killed.is_empty() || !asking.judges.is_empty();
+        let is_edited = |asking: &Asking| {
+            source != dialect || !asking.killed.is_empty() || !asking.judges.is_empty()
+        };
         let mut body = Vec::new();
         let mut first_byte = None;
         loop {
@@ -256,13 +258,19 @@ impl Exchange<'_> {
                 }
             }
             if body.len() > HOLD_BYTES_MAX {
-                if is_edited {
+                if is_edited(asking) {
                     let message = "the provider's answer is too large to be translated or guarded";
                     return failed(Failure::Unusable, Class::BadGateway, message.to_owned());
                 }
                 return self.pass_large(client, book, waits, status, headers, answer, body).await;
             }
         }
+        let caught_up = match self.caught_up(book, asking) {
+            Ok(caught_up) => caught_up,
+            Err(refusal) => return Attempted::Stop(refusal.into()),
+        };
+        let asking = caught_up.as_ref().unwrap_or(asking);
+        let is_edited = is_edited(asking);
         let now = self.gate.clock.now();
         let mut seen = Seen::default();
         let mut is_junk = false;
@@ -338,7 +346,7 @@ impl Exchange<'_> {
             StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED => Framing::Empty,
             _ => Framing::Length(body.len() as u64),
         };
-        if let Some(order @ Ordered::Killed(_)) = self.orders.look() {
+        if let Some(order @ Ordered::Killed(_)) = self.orders.look_for_end() {
             // Nothing is out yet: the caller can be told, or another target can take over.
             return self.obey(book, order);
         }
