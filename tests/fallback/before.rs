@@ -135,7 +135,7 @@ fn an_error_with_nobody_left_is_the_providers_own() {
     let mock = MockServer::start();
     for stream in [true, false] {
         let mut routes = String::new();
-        for (name, ..) in FAMILIES {
+        for Family { name, .. } in FAMILIES {
             for midstream in ["end", "continue"] {
                 let provider_name = format!("{name}-{midstream}");
                 routes += &provider(&provider_name, &mock.url(), "text=x,fault=error_event,at=0");
@@ -146,7 +146,7 @@ fn an_error_with_nobody_left_is_the_providers_own() {
         }
         let gateway = Gateway::start(&routes);
         for caller in ALL {
-            for (name, ..) in FAMILIES {
+            for Family { name, .. } in FAMILIES {
                 let said = ["end", "continue"].map(|midstream| {
                     let model = format!("{name}-{midstream}");
                     let who = format!("{caller:?} at {model}, stream {stream}");
