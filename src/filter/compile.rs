@@ -51,7 +51,7 @@ pub fn compile_within(rules: &[Rule], limits: &Limits) -> Result<Ruleset, Vec<Co
     }
     let shared: Arc<[Rule]> = rules.into();
     let mut engines = Vec::new();
-    let mut known: HashMap<(Vec<usize>, bool), Arc<Engine>> = HashMap::new();
+    let mut known: HashMap<(Vec<usize>, Option<Wanted>), Arc<Engine>> = HashMap::new();
     for kind in Kind::ALL {
         let looking = |index: &usize| rules.get(*index).is_some_and(|rule| rule.channels.has(kind));
         let subset: Vec<usize> = (0..rules.len()).filter(looking).collect();
@@ -60,7 +60,7 @@ pub fn compile_within(rules: &[Rule], limits: &Limits) -> Result<Ruleset, Vec<Co
             continue;
         }
         let limits = &Limits { fold: views(kind, limits.fold), ..*limits };
-        let key = (subset, kind.is_read_as_written());
+        let key = (subset, limits.fold);
         let same = known.get(&key).map(Arc::clone);
         let Some(engine) = same.or_else(|| engine(&key.0, &shared, &parts, limits)) else {
             let rule = key.0.first().copied().unwrap_or(0);

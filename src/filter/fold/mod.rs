@@ -82,7 +82,7 @@ impl ViewKind {
 }
 
 /// Which views are made beside main and hidden, which cost nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Wanted {
     /// Base64 and hex.
     pub encoded: bool,

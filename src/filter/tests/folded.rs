@@ -1,9 +1,9 @@
 //! Matching on folded views: what reads the same is found, and nothing depends on pieces.
 
-use super::{Sent, chars, drive, redact, regex, rule, split};
+use super::{Sent, chars, drive_kind, redact, regex, rule, split};
 use crate::filter::fold::Wanted;
 use crate::filter::{
-    Action, Cache, Case, Limits, OnOverflow, Pattern, Rule, Ruleset, Span, compile_within,
+    Action, Cache, Case, Kind, Limits, OnOverflow, Pattern, Rule, Ruleset, Span, compile_within,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -11,6 +11,11 @@ use proptest::prelude::*;
 fn compiled(rules: &[Rule]) -> Ruleset {
     let limits = Limits::default();
     compile_within(rules, &limits).unwrap_or_else(|complaints| panic!("{complaints:?}"))
+}
+
+/// As a document, on which all views are read.
+fn drive(rules: &Ruleset, cache: &mut Cache, pieces: &[&str]) -> Sent {
+    drive_kind(rules, Kind::Document, cache, pieces)
 }
 
 fn texts(list: &[&str]) -> Pattern {
