@@ -92,6 +92,9 @@ impl Engine {
         static LAST: AtomicU64 = AtomicU64::new(1);
         let id = LAST.fetch_add(1, Ordering::Relaxed);
         let Limits { digest_key, fold, .. } = *limits;
+        // Joined letters make words by accident, so that view is for rules that only flag.
+        let flags = lanes.iter().any(|lane| !lane.holds);
+        let fold = fold.map(|wanted| Wanted { spaced: wanted.spaced && flags, ..wanted });
         Arc::new(Self { id, lanes, rules, stops, digest_key, fold, warm: OnceLock::new() })
     }
 

@@ -7,12 +7,12 @@
 //! view takes over a copy of their places, and gives it back once both stand in the same state
 //! before the same text again.
 //!
-//! Matches are mapped back to whole units of the raw text. Those of the spaced view are findings
-//! and no more, whatever their rule says: joined letters make words by accident.
+//! Matches are mapped back to whole units of the raw text. The spaced view is for rules that only
+//! flag: joined letters make words by accident.
 
 use super::engine::{Engine, Lane};
 use super::fold::{Fed, Fold, Folded, View, ViewKind, Wanted};
-use super::machine::{Effect, Hit, MachineCache, New, Place, Unjudged};
+use super::machine::{Hit, MachineCache, New, Place, Unjudged};
 use super::state::Kept;
 use smallvec::SmallVec;
 
@@ -75,6 +75,10 @@ impl Scan<'_> {
         let hay = side.text.with(added, from);
         let lanes = self.engine.lanes.iter().zip(&mut side.places).zip(self.caches.iter_mut());
         for ((lane, place), cache) in lanes {
+            if lane.holds && side.kind == ViewKind::Spaced {
+                (place.live, place.keep) = (hay.end(), hay.end());
+                continue;
+            }
             lane.machine.advance(cache, place, New { hay, from, last }, self.hits)?;
         }
         for hit in self.hits.iter_mut().skip(first) {
@@ -82,9 +86,6 @@ impl Scan<'_> {
             let by_end = hit.at > view.end();
             hit.at = if by_end { self.read + 1 } else { view.raw_end(hit.at) };
             (hit.start, hit.end) = (range.start, range.end);
-            if side.kind == ViewKind::Spaced {
-                hit.effect = Effect::Flag;
-            }
         }
         let keep = side.places.iter().map(|place| place.keep).min().unwrap_or(from);
         side.text.keep(keep, added);

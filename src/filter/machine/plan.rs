@@ -1,17 +1,17 @@
 //! From expressions to automata: what one rule needs is built once and shared by every machine
 //! that the rule is part of.
 
-use super::closure::{kernel, prefixes};
+use super::closure::{kernel, needed_byte, prefixes};
 use super::gap::{Shape, shape};
 use super::literal::{Literals, Text};
-use super::regexes::{Item, Regexes, Role, Union};
+use super::regexes::{Apart, Item, Regexes, Role, Union};
 use super::span::{Mode, SpanRule};
 use super::syntax::{Open, Unread, parse};
 use super::threads::Anchor;
 use super::{Effect, Machine};
 use crate::filter::check::Check;
 use crate::filter::sample::{ENGLISH, hostile};
-use regex_automata::dfa::{Automaton, StartKind, dense};
+use regex_automata::dfa::{StartKind, dense};
 use regex_automata::hybrid::dfa as lazy;
 use regex_automata::nfa::thompson::{self, WhichCaptures};
 use regex_automata::util::start;
@@ -19,10 +19,9 @@ use regex_automata::{Anchored, MatchKind};
 use regex_syntax::hir::Hir;
 use std::sync::Arc;
 
-/// A lazy automaton that grows by more than this on text without structure is kept apart.
+/// An expression whose lazy automaton grows by more than this on text without structure is kept
+/// apart.
 const GROWS_BYTES: usize = 96 << 10;
-/// More forward automata than this cost more than the product of a few counters.
-const APART_MAX: usize = 6;
 /// Matches of this many bytes are long.
 const LONG_BYTES: u64 = 10;
 /// The most that a lazy automaton may take in one worker.
@@ -34,8 +33,9 @@ pub(crate) struct Expression {
     hir: Hir,
     prefixes: Hir,
     pub shape: Arc<Shape>,
-    /// Its states multiply on text without structure.
-    pub grows: bool,
+    /// For an expression whose states multiply on text without structure: what follows it instead
+    /// of a union.
+    apart: Option<Arc<Anchor>>,
     pub use_as: Use,
     pub memory_bytes: usize,
 }
@@ -137,19 +137,18 @@ pub(crate) fn expression(
     if waits > bytes_max {
         return Err(Refused::TooLong(waits));
     }
-    let (prefixes, use_as, memory_bytes) = if let Some(check) = check {
+    let mut memory_bytes = dfa.memory_usage();
+    let anchor = Anchor::new(dfa, shape.dead_ends.clone()).ok_or(Refused::TooLarge)?;
+    let anchor = Arc::new(anchor);
+    let apart = grows(&hir)?.then(|| Arc::clone(&anchor));
+    let (prefixes, use_as) = if let Some(check) = check {
         let reversed = dense_of(&hir, StartKind::Anchored, true, automaton_bytes_max)?;
-        let memory_bytes = reversed.memory_usage();
-        (prefixes(&hir), Use::Candidates(Arc::clone(check), Arc::new(reversed)), memory_bytes)
+        memory_bytes += reversed.memory_usage();
+        (prefixes(&hir), Use::Candidates(Arc::clone(check), Arc::new(reversed)))
     } else {
-        let memory_bytes = dfa.memory_usage();
-        let mut dead_ends = shape.dead_ends.clone();
-        dead_ends.sort_unstable();
-        let anchor = Anchor { dfa, dead_ends };
-        (prefixes(&kernel(&hir)), Use::Threads(Arc::new(anchor)), memory_bytes)
+        (prefixes(&kernel(&hir)), Use::Threads(anchor))
     };
-    let grows = grows(&hir)?;
-    Ok(Expression { hir, prefixes, shape: Arc::new(shape), grows, use_as, memory_bytes })
+    Ok(Expression { hir, prefixes, shape: Arc::new(shape), apart, use_as, memory_bytes })
 }
 
 /// Builds the automaton of a closing.
@@ -269,19 +268,17 @@ pub(crate) fn machine(parts: &[(u32, &Part)]) -> Option<Machine> {
 
 fn regexes(expressions: &[(Item, &Expression)], spans: Vec<SpanRule>) -> Option<Regexes> {
     // Short matches together, so that the automaton of the long ones is seldom run.
-    let mut groups: Vec<Vec<u32>> = vec![Vec::new(), Vec::new()];
-    let mut apart = 0;
+    let mut groups: [Vec<u32>; 2] = [Vec::new(), Vec::new()];
+    let mut apart = Vec::new();
     for (index, (_, expression)) in expressions.iter().enumerate() {
-        let group = if expression.grows {
-            apart += 1;
-            2 + (apart - 1) % APART_MAX
-        } else {
-            usize::from(expression.bytes_min() >= LONG_BYTES)
-        };
-        while groups.len() <= group {
-            groups.push(Vec::new());
+        let (item, bytes_min) = (index as u32, expression.bytes_min());
+        match &expression.apart {
+            Some(anchor) => {
+                let (anchor, needs) = (Arc::clone(anchor), needed_byte(&expression.hir));
+                apart.push(Apart { item, anchor, bytes_min, needs });
+            }
+            None => groups.get_mut(usize::from(bytes_min >= LONG_BYTES))?.push(item),
         }
-        groups.get_mut(group)?.push(index as u32);
     }
     let mut unions = Vec::new();
     for items in groups.into_iter().filter(|group| !group.is_empty()) {
@@ -294,7 +291,8 @@ fn regexes(expressions: &[(Item, &Expression)], spans: Vec<SpanRule>) -> Option<
         let bytes_min = members.map(|(_, expression)| expression.bytes_min()).min().unwrap_or(0);
         unions.push(Union { dfa: lazy_of(&hirs, false).ok()?, items, bytes_min });
     }
-    let bytes_min = unions.iter().map(|union| union.bytes_min).min().unwrap_or(0);
+    let together = unions.iter().map(|union| union.bytes_min);
+    let bytes_min = together.chain(apart.iter().map(|apart| apart.bytes_min)).min().unwrap_or(0);
     let prefixes = expressions.iter().map(|(_, expression)| expression.prefixes.clone()).collect();
     let closure = lazy_of(&[&Hir::alternation(prefixes)], true).ok()?;
     let window = expressions
@@ -307,7 +305,7 @@ fn regexes(expressions: &[(Item, &Expression)], spans: Vec<SpanRule>) -> Option<
         .unwrap_or(0);
     let items = expressions.iter().map(|(item, _)| item.clone()).collect();
     // A character more on each side: what an assertion there looks at.
-    Some(Regexes { items, spans, unions, bytes_min, closure, window: window + 8 })
+    Some(Regexes { items, spans, unions, apart, bytes_min, closure, window: window + 8 })
 }
 
 impl Part {
@@ -337,14 +335,6 @@ impl Part {
     pub(crate) fn matches_whole(&self, text: &str) -> bool {
         let Self::Match { expression, .. } = self else { return false };
         let Use::Threads(anchor) = &expression.use_as else { return false };
-        let config = start::Config::new().anchored(Anchored::Yes);
-        let Ok(mut state) = anchor.dfa.start_state(&config) else { return false };
-        for byte in text.bytes() {
-            state = anchor.dfa.next_state(state, byte);
-            if anchor.dfa.is_dead_state(state) {
-                return false;
-            }
-        }
-        anchor.dfa.is_match_state(anchor.dfa.next_eoi_state(state))
+        anchor.matches_whole(text)
     }
 }

@@ -18,11 +18,43 @@ pub(crate) struct Threads {
     list: SmallVec<[(StateID, u64); 2]>,
 }
 
-/// An anchored automaton that reports every match, and which of its match states lead nowhere.
+/// An anchored automaton that reports every match.
 pub(crate) struct Anchor {
-    pub dfa: dense::DFA<Vec<u32>>,
-    /// Sorted.
-    pub dead_ends: Vec<StateID>,
+    dfa: dense::DFA<Vec<u32>>,
+    /// The start state behind each byte, and at the start of a text.
+    starts: Vec<StateID>,
+    /// The match states that lead nowhere, sorted.
+    dead_ends: Vec<StateID>,
+}
+
+impl Anchor {
+    /// `None` if the automaton cannot start anchored.
+    pub(crate) fn new(dfa: dense::DFA<Vec<u32>>, mut dead_ends: Vec<StateID>) -> Option<Self> {
+        dead_ends.sort_unstable();
+        let start = |behind| {
+            let config = start::Config::new().anchored(Anchored::Yes).look_behind(behind);
+            dfa.start_state(&config).ok()
+        };
+        let starts = (0..=255).map(Some).chain([None]).map(start).collect::<Option<_>>()?;
+        Some(Self { dfa, starts, dead_ends })
+    }
+
+    /// Does it match all of a text that stands alone?
+    pub(crate) fn matches_whole(&self, text: &str) -> bool {
+        let Some(mut state) = self.start(None) else { return false };
+        for byte in text.bytes() {
+            state = self.dfa.next_state(state, byte);
+            if self.dfa.is_dead_state(state) {
+                return false;
+            }
+        }
+        self.dfa.is_match_state(self.dfa.next_eoi_state(state))
+    }
+
+    #[inline]
+    fn start(&self, behind: Option<u8>) -> Option<StateID> {
+        self.starts.get(behind.map_or(256, usize::from)).copied()
+    }
 }
 
 impl Threads {
@@ -49,8 +81,7 @@ impl Threads {
         behind: Option<u8>,
         byte: u8,
     ) -> Option<u64> {
-        let config = start::Config::new().anchored(Anchored::Yes).look_behind(behind);
-        let fresh = anchor.dfa.start_state(&config).ok().map(|state| (state, position));
+        let fresh = anchor.start(behind).map(|state| (state, position));
         let mut hit: Option<u64> = None;
         let mut next: SmallVec<[(StateID, u64); 2]> = SmallVec::new();
         for (state, begun) in self.list.drain(..).chain(fresh) {
@@ -79,6 +110,24 @@ impl Threads {
     pub(crate) fn finish(&self, anchor: &Anchor) -> Option<u64> {
         let ends = |state| anchor.dfa.is_match_state(anchor.dfa.next_eoi_state(state));
         self.list.iter().filter(|thread| ends(thread.0)).map(|thread| thread.1).min()
+    }
+
+    /// Reads all of `from..upto`; `found` gets the start and end of every match.
+    pub(crate) fn read(
+        &mut self,
+        anchor: &Anchor,
+        hay: Hay<'_>,
+        from: u64,
+        upto: u64,
+        mut found: impl FnMut(u64, u64),
+    ) {
+        let mut behind = hay.before(from);
+        for (position, byte) in (from..).zip(hay.slice(from, upto)) {
+            if let Some(begun) = self.step(anchor, position, behind, *byte) {
+                found(begun, position);
+            }
+            behind = Some(*byte);
+        }
     }
 
     /// Reads `from..upto`, but stops where nothing is alive; `found` gets the start and end of
