@@ -492,7 +492,7 @@ async fn drain(
     tracing::warn!(cut, "cut the streams that were still open");
 }
 
-/// The state of a file that tells whether it was written: its time and length.
+/// What tells whether the routes file, or a file of the packs' folder, was written.
 fn stamps(file: &Path, filters: &Path) -> Vec<Stamp> {
     let stamp = |path: &Path| {
         let meta = std::fs::metadata(path).ok()?;

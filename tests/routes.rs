@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
 use firedoor::table::diagnostic::{Colour, Severity, json, render, sarif};
+use firedoor::table::packs::check;
 use firedoor::table::{
     Auth, Capture, EMBEDDED, Family, Prepared, Query, Reference, Source, Table, codes, prepare,
 };
@@ -92,7 +93,7 @@ fn everything_at_once() {
             "name = \"a\"\n",
             "match = { app = \"x\" }\n",
             "targets = [{ provider = \"opennai\", weight = 0 }]\n",
-            "rules = [\"pii\"]\n",
+            "rules = [\"pij\"]\n",
         ),
         r#"
 error[FD0110]: `listen`: an address is an IP address, a colon and a port
@@ -155,13 +156,13 @@ error[FD0106]: `weight` must be from 1 to 1000000
 11 | targets = [{ provider = "opennai", weight = 0 }]
    |                                             ^
 
-error[FD0203]: there is no pack `pii`
+error[FD0203]: there is no pack `pij`
   --> /etc/door/routes.toml:12:10
    |
-12 | rules = ["pii"]
+12 | rules = ["pij"]
    |          ^^^^^
    |
-   = help: packs come in a later version: leave `rules` empty or out
+   = help: did you mean `pii`?
 
 9 errors; `firedoor explain FD0110` says more
 "#,
@@ -274,6 +275,26 @@ fn small_mistakes_and_where_they_are() {
         (row("auth = \"basic\""), codes::UNKNOWN_WORD, "\"basic\""),
         (row("quirks = [\"azure\"]"), codes::UNKNOWN_WORD, "\"azure\""),
         (row("quirks = \"no-responses\""), codes::WRONG_TYPE, "\"no-responses\""),
+        (row("translate_to = \"openai\""), codes::UNKNOWN_WORD, "\"openai\""),
+        (row("translate_to = true"), codes::WRONG_TYPE, "true"),
+        (
+            row("translate_to = \"openai-responses\"\nquirks = [\"no-responses\"]"),
+            codes::CONTRADICTION,
+            "\"openai-responses\"",
+        ),
+        (
+            row("translate_to = \"openai-chat\"\nquirks = [\"no-chat\"]"),
+            codes::CONTRADICTION,
+            "\"openai-chat\"",
+        ),
+        (row("quirks = [\"no-chat\", \"no-responses\"]"), codes::CONTRADICTION, "\"no-responses\""),
+        (
+            "[providers.a]\ndialect = \"gemini\"\nbase_url = \"http://h\"\n\
+             translate_to = \"openai-responses\""
+                .to_owned(),
+            codes::NOT_HERE,
+            "translate_to",
+        ),
         (row("headers = { host = \"x\" }"), codes::BAD_HEADER, "host"),
         (row("headers = { \"a b\" = \"x\" }"), codes::BAD_HEADER, "\"a b\""),
         (row("headers = { a = \"x\\n\" }"), codes::BAD_HEADER, "\"x\\n\""),
@@ -709,9 +730,13 @@ fn every_toml_block_of_the_documentation_is_a_table() {
         let text = std::fs::read_to_string(&path).unwrap();
         for block in text.split("```toml\n").skip(1) {
             let block = block.split("```").next().unwrap();
-            let prepared = prepared(block);
-            let said = render(&prepared.diagnostics, Colour::Never);
-            assert!(prepared.diagnostics.is_empty(), "{}:\n{said}", path.display());
+            let found = if block.starts_with("pack = ") {
+                check(block)
+            } else {
+                prepared(block).diagnostics
+            };
+            let said = render(&found, Colour::Never);
+            assert!(found.is_empty(), "{}:\n{said}", path.display());
             blocks += 1;
         }
     }
@@ -760,6 +785,7 @@ const PIECES: &[&str] = &[
     "headers = ",
     "query = ",
     "quirks = ",
+    "translate_to = ",
     "answer = ",
     "key_sha256 = ",
     "limits = ",

@@ -18,14 +18,16 @@ mod tools {
 /// the provider. The route of a family has its name as the model.
 fn routes(url: &str, headers: &str) -> String {
     let mut all = String::new();
-    for (name, word, path) in [
-        ("oai", "openai", "/v1"),
-        ("ant", "anthropic", ""),
-        ("gem", "gemini", ""),
-        ("bed", "bedrock", ""),
+    for (name, word, path, more) in [
+        ("oai", "openai", "/v1", ""),
+        ("cht", "openai", "/v1", "quirks = [\"no-responses\"]\n"),
+        ("res", "openai", "/v1", "quirks = [\"no-chat\"]\n"),
+        ("ant", "anthropic", "", ""),
+        ("gem", "gemini", "", ""),
+        ("bed", "bedrock", "", ""),
     ] {
         let rows = format!(
-            "[providers.{name}]\ndialect = \"{word}\"\nbase_url = \"{url}{path}\"\n\
+            "[providers.{name}]\ndialect = \"{word}\"\nbase_url = \"{url}{path}\"\n{more}\
              api_key = \"key\"\nheaders = {{ {headers} }}\n\n\
              [[routes]]\nname = \"{name}\"\nmatch = {{ model = \"{name}\" }}\n\
              targets = [{{ provider = \"{name}\" }}]\nretry = {{ attempts = 1 }}\n\n"
@@ -35,4 +37,4 @@ fn routes(url: &str, headers: &str) -> String {
     all
 }
 
-const FAMILIES: [&str; 4] = ["oai", "ant", "gem", "bed"];
+const FAMILIES: [&str; 6] = ["oai", "cht", "res", "ant", "gem", "bed"];

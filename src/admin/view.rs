@@ -328,6 +328,14 @@ pub(super) fn provider(provider: &Provider) -> Value {
             Auth::XGoogApiKey => "x-goog-api-key",
             Auth::ApiKey => "api-key",
         },
+        "translate_to": match provider.family {
+            Family::Openai => Some(provider.translate_to.dialect().name()),
+            Family::Anthropic
+            | Family::Gemini
+            | Family::Bedrock
+            | Family::Canned
+            | Family::Simulated => None,
+        },
         "headers": provider.headers.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(),
     })
 }

@@ -101,7 +101,7 @@ pub(super) async fn pull_tripped(
             },
             scope,
             reason: format!("{} (limit {})", trip.reason, trip.limit).into(),
-            message: Some("this agent was stopped because it repeats itself".into()),
+            message: Some(trip.told.into()),
             ttl: Some(TRIP_TTL),
             incident: None,
         };

@@ -76,8 +76,8 @@ pub fn compile_within(rules: &[Rule], limits: &Limits) -> Result<Ruleset, Vec<Co
 /// The views that rules over a kind of text run on.
 ///
 /// A run of letters may be encoded text until it is seen not to be, so looking for that holds the
-/// last word of a text at any moment. What a model writes for people is read as it is written, and
-/// does not wait for that.
+/// last word of a text at any moment. What a model writes is read as it is written, and does not wait
+/// for that.
 fn views(kind: Kind, all: Option<Wanted>) -> Option<Wanted> {
     let encoded = |wanted: Wanted| wanted.encoded && !kind.is_read_as_written();
     all.map(|wanted| Wanted { encoded: encoded(wanted), ..wanted })

@@ -69,9 +69,18 @@ impl Kind {
         }
     }
 
-    /// Whether it is written for people while they wait.
+    /// Whether a model writes it while somebody waits.
     pub const fn is_read_as_written(self) -> bool {
-        matches!(self, Self::Answer | Self::Reasoning | Self::Refusal | Self::Citation)
+        matches!(
+            self,
+            Self::Answer
+                | Self::Reasoning
+                | Self::Refusal
+                | Self::ToolName
+                | Self::ToolArguments
+                | Self::Citation
+                | Self::Other
+        )
     }
 
     /// The kind with this name.

@@ -323,6 +323,7 @@ mod tests {
             scope: TripScope { session: Some("s".into()), ..TripScope::default() },
             reason: "loop".to_owned(),
             limit: "loops".into(),
+            told: "stopped because it repeats itself",
         };
         gate.trip(trip.clone());
         let pulled = Arc::new(Mutex::new(Vec::new()));

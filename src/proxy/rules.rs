@@ -121,6 +121,7 @@ fn lever(rule: &PackRule, kills: Kills, facts: &Facts) -> Option<Trip> {
         lever_kind: LeverKind::Kill,
         scope,
         reason: "the rule hit too often".to_owned(),
+        told: "stopped because what it sends or gets breaks a rule again and again",
         limit: Arc::clone(&rule.name),
     })
 }
@@ -164,7 +165,7 @@ mod tests {
 
     #[test]
     fn so_many_hits_in_time_pull_a_lever_and_fewer_do_not() {
-        let within = Duration::from_secs(60);
+        let within = Duration::from_mins(1);
         let rule = rule(Some(Bound { after: 3, within, kills: Kills::Agent }), None);
         let watch = RuleWatch::default();
         let at = |seconds: u64| Tick(seconds * 1_000_000_000);
@@ -180,8 +181,7 @@ mod tests {
 
     #[test]
     fn a_rule_that_hits_too_large_a_share_falls_back() {
-        let rule =
-            rule(None, Some(Demote { above: 0.15, of: 20, within: Duration::from_secs(60) }));
+        let rule = rule(None, Some(Demote { above: 0.15, of: 20, within: Duration::from_mins(1) }));
         let watch = RuleWatch::default();
         let clear = facts_for_tests(2);
         assert!(watch.see(&hit(&rule), Tick(0)).is_empty(), "one says nothing");

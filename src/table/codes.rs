@@ -88,6 +88,8 @@ pub const NOT_HERE: &str = "FD0117";
 pub const TOO_MANY: &str = "FD0118";
 /// Not a time.
 pub const BAD_DURATION: &str = "FD0119";
+/// Two keys that contradict each other.
+pub const CONTRADICTION: &str = "FD0120";
 /// No such provider.
 pub const UNKNOWN_PROVIDER: &str = "FD0201";
 /// No such app.

@@ -118,7 +118,7 @@ pub(super) fn keep_sure(reader: &mut Reader<'_>, text: &str) {
     }
     reader.retain(|found| match found.code {
         codes::SYNTAX | codes::DUPLICATE_KEY | codes::TOO_MANY => true,
-        codes::MISSING_KEY | codes::EMPTY | codes::NOT_HERE => false,
+        codes::MISSING_KEY | codes::EMPTY | codes::NOT_HERE | codes::CONTRADICTION => false,
         other => other < codes::UNKNOWN_PROVIDER && !broken.contains(&line(&found.span)),
     });
 }

@@ -55,6 +55,7 @@ pub(super) const PROVIDER: &[&str] = &[
     "secret_access_key",
     "session_token",
     "quirks",
+    "translate_to",
     "headers",
     "query",
     "answer",

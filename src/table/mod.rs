@@ -81,6 +81,7 @@ pub fn prepare(source: &Source, lookup: &Lookup<'_>) -> Prepared {
 }
 
 /// Compiles `source` with the rules of these names, as `pack/id`, in shadow.
+#[expect(clippy::implicit_hasher, reason = "one caller, which has the default")]
 pub fn prepare_with(source: &Source, lookup: &Lookup<'_>, shadowed: &HashSet<String>) -> Prepared {
     compile::compile(source, lookup, shadowed)
 }

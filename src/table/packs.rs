@@ -201,7 +201,7 @@ pub(super) fn load(
         }
     };
     let mut from: HashMap<Arc<str>, PathBuf> = HashMap::new();
-    for name in names.lines().filter(|name| name.ends_with(".toml")) {
+    for name in names.lines().filter(|name| is_pack(name)) {
         let path = folder.join(name);
         let text = match lookup(Reference::File(&path.to_string_lossy())) {
             Ok(Some(text)) => text,
@@ -236,6 +236,10 @@ pub(super) fn load(
         packs.own.insert(name, compiled);
     }
     packs
+}
+
+fn is_pack(name: &str) -> bool {
+    Path::new(name).extension().is_some_and(|ending| ending == "toml")
 }
 
 /// Reads and compiles one pack; `None` if it has an error.

@@ -31,7 +31,7 @@ impl Provider {
 
     /// Whether it answers in `dialect` by itself.
     pub fn speaks(&self, dialect: Dialect) -> bool {
-        let is_missing = self.quirks.no_responses && dialect == Dialect::OpenaiResponses;
+        let is_missing = self.quirks.lacks.is_some_and(|api| api.dialect() == dialect);
         self.family.speaks(dialect) && !is_missing
     }
 
@@ -42,7 +42,7 @@ impl Provider {
             return dialect;
         }
         match self.family {
-            Family::Openai => Dialect::OpenaiChat,
+            Family::Openai => self.translate_to.dialect(),
             Family::Anthropic => Dialect::Anthropic,
             Family::Gemini => Dialect::Gemini,
             Family::Bedrock => Dialect::Bedrock,
@@ -225,7 +225,7 @@ fn segment(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::id::ProviderName;
-    use crate::table::{Auth, Quirks, value};
+    use crate::table::{Auth, OpenaiApi, Quirks, value};
     use proptest::prelude::*;
 
     fn provider(family: Family, base: &str, quirks: Quirks) -> Provider {
@@ -241,6 +241,7 @@ mod tests {
             key_variable: None,
             auth: Auth::Bearer,
             quirks: Quirks { versioned_base: family == Family::Openai && versioned_base, ..quirks },
+            translate_to: OpenaiApi::default(),
             headers: Vec::new(),
             query: None,
             answer: None,

@@ -176,6 +176,26 @@ impl Family {
     }
 }
 
+/// An API of the OpenAI family in which answers are asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum OpenaiApi {
+    /// Chat Completions.
+    #[default]
+    Chat,
+    /// Responses.
+    Responses,
+}
+
+impl OpenaiApi {
+    /// The dialect that it speaks.
+    pub fn dialect(self) -> Dialect {
+        match self {
+            OpenaiApi::Chat => Dialect::OpenaiChat,
+            OpenaiApi::Responses => Dialect::OpenaiResponses,
+        }
+    }
+}
+
 /// How a provider takes its credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Auth {
@@ -211,8 +231,8 @@ pub struct Quirks {
     /// The model stands in the path as a deployment:
     /// `{base}/openai/deployments/{model}/chat/completions?api-version=..` (Azure, classic).
     pub azure_deployments: bool,
-    /// No Responses API: a route must not send one there.
-    pub no_responses: bool,
+    /// The API that it lacks: requests of it are translated into the other one.
+    pub lacks: Option<OpenaiApi>,
     /// The paths of the API do not begin with `/v1` behind the base URL because the base URL
     /// ends in its own version (`.../v1beta/openai`). On by default when a base URL of the OpenAI
     /// family has a path.
@@ -253,6 +273,9 @@ pub struct Provider {
     pub auth: Auth,
     /// Departures from the dialect.
     pub quirks: Quirks,
+    /// The API in which one of the OpenAI family is asked for callers of a dialect that it does
+    /// not speak; never one that its quirks take away.
+    pub translate_to: OpenaiApi,
     /// Headers added to every request, such as an API version.
     pub headers: Vec<(http::HeaderName, http::HeaderValue)>,
     /// Query parameters added to every request (`api-version=..`), without `?`.

@@ -75,6 +75,7 @@ losses! {
     Logprobs = "logprobs" "Log probabilities of the answer's tokens.";
     Metadata = "metadata" "The caller's own labels on the request.";
     Names = "names" "Names of participants of a conversation.";
+    OutputTokens = "output-tokens" "A limit on the answer's length that is below the least which the provider takes, and is raised to that.";
     ParallelCalls = "parallel-calls" "Whether several tools may be called at once.";
     Penalties = "penalties" "Penalties on repetition.";
     Prediction = "prediction" "A predicted answer.";

@@ -188,7 +188,7 @@ pub fn read_error(dialect: Dialect, status: u16, body: &[u8]) -> ProviderError {
     if body.len() <= BODY_BYTES_MAX {
         decode_unary(dialect, body, &mut |event| {
             if let Event::Error { code, message, native } = event {
-                found.get_or_insert_with(|| of_event(&code, &message, &native));
+                found.get_or_insert_with(|| ProviderError::of_event(&code, &message, &native));
             }
         });
         found = found.filter(|error| !error.message.is_empty()).or_else(|| of_members(body));
@@ -203,13 +203,22 @@ pub fn read_error(dialect: Dialect, status: u16, body: &[u8]) -> ProviderError {
     error
 }
 
-fn of_event(code: &str, message: &str, native: &str) -> ProviderError {
-    let mut members = Members::parse(native).unwrap_or_default();
-    let kind = members.take_string("type").or_else(|| members.take_string("status"));
-    ProviderError {
-        code: cut(code, WORD_BYTES_MAX).into(),
-        kind: cut(&kind.unwrap_or_default(), WORD_BYTES_MAX).into(),
-        message: cut(message, MESSAGE_BYTES_MAX).into(),
+impl ProviderError {
+    /// What an error event says; `native` is its object.
+    pub fn of_event(code: &str, message: &str, native: &str) -> ProviderError {
+        let mut members = Members::parse(native).unwrap_or_default();
+        let kind = members.take_string("type").or_else(|| members.take_string("status"));
+        ProviderError {
+            code: cut(code, WORD_BYTES_MAX).into(),
+            kind: cut(&kind.unwrap_or_default(), WORD_BYTES_MAX).into(),
+            message: cut(message, MESSAGE_BYTES_MAX).into(),
+        }
+    }
+
+    /// The status that such an error most often comes with, for one that came with the status of
+    /// an answer.
+    pub fn status(&self) -> u16 {
+        Cause::of_code(&self.code).status()
     }
 }
 

@@ -1,7 +1,7 @@
 //! The first target fails before its first byte: another one, of another dialect, answers.
 
 use crate::support::{ALL, Gateway, MockServer, Told, Upstream, ask, get_json};
-use crate::{FAMILIES, provider, route};
+use crate::{FAMILIES, Family, family_behind, provider, route};
 use std::net::TcpListener;
 
 const FIRST: &str = "text=said%20by%20the%20first";
@@ -11,31 +11,30 @@ const POLICY: &str = "retry = { attempts = 1 }\ntimeouts = { first_byte_ms = 400
 /// Lets every caller ask a first target of every family at `url`, where `fault` strikes it; the
 /// fallback is the next family, at a provider that works.
 ///
-/// Every case has a gateway's whole retry budget and a first target of its own, so that neither
-/// runs out.
+/// Every case has a first target of its own and every caller a gateway, so that no circuit opens
+/// and no retry budget runs out.
 fn taken_over(fault: &str, url: impl Fn(&str, bool) -> String) {
     let healthy = MockServer::start();
-    for stream in [true, false] {
-        let mut routes = String::new();
-        for (name, ..) in FAMILIES {
-            routes += &provider(&format!("{name}-ok"), &healthy.url(), SECOND);
-        }
+    let mut oks = String::new();
+    for Family { name, .. } in FAMILIES {
+        oks += &provider(&format!("{name}-ok"), &healthy.url(), SECOND);
+    }
+    for (stream, caller) in [true, false].into_iter().flat_map(|stream| ALL.map(|c| (stream, c))) {
+        let mut routes = oks.clone();
         let mut cases = Vec::new();
-        for caller in ALL {
-            for (at, (name, ..)) in FAMILIES.iter().enumerate() {
-                let (first, second) = (format!("{name}-{}", cases.len()), FAMILIES[(at + 1) % 4].0);
-                let model = format!("case-{first}");
-                routes += &provider(&first, &url(name, stream), &format!("{FIRST},{fault}"));
-                let target = format!("{{ provider = \"{first}\", model = \"first\" }}");
-                let fallback = format!(
-                    "fallback = [{{ provider = \"{second}-ok\", model = \"second\" }}]\n{POLICY}"
-                );
-                routes += &route(&model, &target, &fallback);
-                cases.push((caller, first, second, model));
-            }
+        for (at, Family { name, .. }) in FAMILIES.iter().enumerate() {
+            let (first, second) = (format!("{name}-broken"), family_behind(at, 1).name);
+            let model = format!("case-{first}");
+            routes += &provider(&first, &url(name, stream), &format!("{FIRST},{fault}"));
+            let target = format!("{{ provider = \"{first}\", model = \"first\" }}");
+            let fallback = format!(
+                "fallback = [{{ provider = \"{second}-ok\", model = \"second\" }}]\n{POLICY}"
+            );
+            routes += &route(&model, &target, &fallback);
+            cases.push((first, second, model));
         }
         let gateway = Gateway::start(&routes);
-        for (caller, first, second, model) in cases {
+        for (first, second, model) in cases {
             let who = format!("{fault:?}: {caller:?} at {first}, stream {stream}");
             let answer = ask(&gateway, caller, &model, stream).answer();
             assert_eq!(answer.status(), 200, "{who}: {}", answer.text());

@@ -1,7 +1,7 @@
 //! A provider dies in the middle of an answer.
 
 use crate::support::{ALL, Answer, Gateway, MockServer, Told, Upstream, ask, get_json};
-use crate::{FAMILIES, provider, route};
+use crate::{FAMILIES, Family, family_behind, provider, route};
 use firedoor::wire::Dialect;
 use firedoor::wire::event::StopReason;
 use firedoor::wire::prompt::{Part, Role, read};
@@ -21,14 +21,15 @@ fn coded(text: &str) -> String {
 struct Case {
     caller: Dialect,
     first: String,
-    second: &'static str,
-    asked: Dialect,
+    /// The place of the first's family.
+    at: usize,
+    second: &'static Family,
     model: String,
 }
 
 impl Case {
     fn who(&self, what: &str) -> String {
-        format!("{what}: {:?} at {}, then {}", self.caller, self.first, self.second)
+        format!("{what}: {:?} at {}, then {}", self.caller, self.first, self.second.name)
     }
 }
 
@@ -41,40 +42,40 @@ fn each(
     check: impl Fn(&Gateway, &MockServer, &Case, &Answer),
 ) {
     let (broken, healthy) = (MockServer::start(), MockServer::start());
-    let mut routes = String::new();
-    for (name, ..) in FAMILIES {
-        routes += &provider(&format!("{name}-ok"), &healthy.url(), rest);
+    let mut oks = String::new();
+    for Family { name, .. } in FAMILIES {
+        oks += &provider(&format!("{name}-ok"), &healthy.url(), rest);
     }
-    let mut cases = Vec::new();
+    // A gateway for each caller, so that no retry budget runs out.
     for caller in ALL {
-        for (at, (name, ..)) in FAMILIES.iter().enumerate() {
-            let first = format!("{name}-{}", cases.len());
-            let (second, _, _, asked) = FAMILIES[(at + step) % 4];
+        let mut routes = oks.clone();
+        let mut cases = Vec::new();
+        for (at, Family { name, .. }) in FAMILIES.iter().enumerate() {
+            let first = format!("{name}-first");
+            let second = family_behind(at, step);
             let model = format!("case-{first}");
             routes += &provider(&first, &broken.url(), script);
             let target = format!("{{ provider = \"{first}\", model = \"first\" }}");
             let fallback = format!(
-                "fallback = [{{ provider = \"{second}-ok\", model = \"second\" }}]\n{CONTINUE}"
+                "fallback = [{{ provider = \"{}-ok\", model = \"second\" }}]\n{CONTINUE}",
+                second.name
             );
             routes += &route(&model, &target, &fallback);
-            cases.push(Case { caller, first, second, asked, model });
+            cases.push(Case { caller, first, at, second, model });
         }
+        let gateway = Gateway::start(&routes);
+        for case in &cases {
+            let answer = ask(&gateway, case.caller, &case.model, true).answer();
+            assert_eq!(answer.status(), 200, "{}: {}", case.who(script), answer.text());
+            check(&gateway, &healthy, case, &answer);
+        }
+        gateway.wait_idle();
     }
-    let gateway = Gateway::start(&routes);
-    for case in &cases {
-        let answer = ask(&gateway, case.caller, &case.model, true).answer();
-        assert_eq!(answer.status(), 200, "{}: {}", case.who(script), answer.text());
-        check(&gateway, &healthy, case, &answer);
-    }
-    gateway.wait_idle();
 }
 
 /// The text of the assistant's turn that the second provider was given.
 fn given(mock: &MockServer, case: &Case) -> String {
-    let asked = match (case.caller, case.asked) {
-        (Dialect::OpenaiResponses, Dialect::OpenaiChat) => Dialect::OpenaiResponses,
-        (_, asked) => asked,
-    };
+    let asked = case.second.asked_by(case.caller);
     let seen = get_json(mock.address, "/requests");
     let body = seen.as_array().unwrap().last().unwrap()["body"].as_str().unwrap().to_owned();
     let prompt = read(asked, body.as_bytes()).unwrap();
@@ -109,7 +110,7 @@ fn goes_on(fault: &str, at: &[usize], step: usize) {
             assert_eq!(given(healthy, case).trim_end(), delivered.trim_end(), "{who}");
             let record = record(gateway, answer);
             assert_eq!(record["outcome"], "completed", "{who}: {record}");
-            assert_eq!(record["provider"], format!("{}-ok", case.second), "{who}: {record}");
+            assert_eq!(record["provider"], format!("{}-ok", case.second.name), "{who}: {record}");
             assert_eq!(record["attempts"], 2, "{who}: {record}");
             let seams = record["seams"].as_array().unwrap();
             assert_eq!(seams.len(), 1, "{who}: {record}");
@@ -165,8 +166,8 @@ fn ends_by_itself_once_the_stop_reason_is_told() {
             // Responses say why they stopped in their last frame.
             let is_told = told.text == TEXT;
             assert_eq!(record["attempts"], if is_told { 1 } else { 2 }, "{who}: {record}");
-            let says_at_the_end =
-                case.first.starts_with("oai") && case.caller == Dialect::OpenaiResponses;
+            let asked = FAMILIES[case.at].asked_by(case.caller);
+            let says_at_the_end = asked == Dialect::OpenaiResponses;
             assert_eq!(is_told, !says_at_the_end, "{who}: {:?}", told.text);
         });
     }
@@ -244,7 +245,7 @@ fn tokens_are_added_up() {
         "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 999999\r\n\r\n{begun}"
     ));
     let mock = MockServer::start();
-    for (second, ..) in FAMILIES {
+    for Family { name: second, .. } in FAMILIES {
         let mut routes = provider("ant-first", &first.url(), "text=x");
         routes += &provider(&format!("{second}-ok"), &mock.url(), &format!("text={}", coded(REST)));
         let fallback =
@@ -303,20 +304,18 @@ fn repeater() -> Upstream {
 fn what_the_next_one_repeats_is_told_once() {
     let (broken, repeater) = (MockServer::start(), repeater());
     let script = format!("text={},fault=close,at=7", coded(TEXT));
-    let mut routes = provider("oai-ok", &repeater.url(), "text=x");
-    for (name, ..) in FAMILIES {
+    // Whoever asks, it is asked in Chat.
+    let mut routes = provider("cht-ok", &repeater.url(), "text=x");
+    for Family { name, .. } in FAMILIES {
         routes += &provider(name, &broken.url(), &script);
         let fallback =
-            format!("fallback = [{{ provider = \"oai-ok\", model = \"second\" }}]\n{CONTINUE}");
+            format!("fallback = [{{ provider = \"cht-ok\", model = \"second\" }}]\n{CONTINUE}");
         routes += &route(&format!("to-{name}"), &format!("{{ provider = \"{name}\" }}"), &fallback);
     }
-    let gateway = Gateway::start(&routes);
     for caller in ALL {
-        // Asked for Responses, the second would have to answer in them.
-        if caller == Dialect::OpenaiResponses {
-            continue;
-        }
-        for (name, ..) in FAMILIES {
+        // Its own, so that no retry budget runs out.
+        let gateway = Gateway::start(&routes);
+        for Family { name, .. } in FAMILIES {
             let answer = ask(&gateway, caller, &format!("to-{name}"), true).answer();
             let told = Told::of(caller, true, &answer);
             told.assert_one(name);
@@ -332,14 +331,15 @@ fn a_canned_answer_goes_on_in_a_paragraph_of_its_own() {
     let script = format!("text={},fault=close,at=5", coded(TEXT));
     let mut routes =
         String::from("[providers.paused]\ndialect = \"canned\"\nanswer = \"We will be back.\"\n\n");
-    for (name, ..) in FAMILIES {
+    for Family { name, .. } in FAMILIES {
         routes += &provider(name, &broken.url(), &script);
         let fallback = format!("fallback = [{{ provider = \"paused\" }}]\n{CONTINUE}");
         routes += &route(&format!("to-{name}"), &format!("{{ provider = \"{name}\" }}"), &fallback);
     }
-    let gateway = Gateway::start(&routes);
     for caller in ALL {
-        for (name, ..) in FAMILIES {
+        // Its own, so that no retry budget runs out.
+        let gateway = Gateway::start(&routes);
+        for Family { name, .. } in FAMILIES {
             let who = format!("{caller:?} at {name}");
             let answer = ask(&gateway, caller, &format!("to-{name}"), true).answer();
             let told = Told::of(caller, true, &answer);
@@ -409,7 +409,7 @@ fn a_route_that_does_not_go_on_ends_in_the_callers_dialect() {
     let mock = MockServer::start();
     let mut routes = String::new();
     for fault in ["close", "reset", "truncate", "garbage"] {
-        for (name, ..) in FAMILIES {
+        for Family { name, .. } in FAMILIES {
             let script = format!("text={},fault={fault},at=5", coded(TEXT));
             routes += &provider(&format!("{name}-{fault}"), &mock.url(), &script);
             let fallback = "fallback = [{ provider = \"paused\" }]\nretry = { attempts = 1 }";
@@ -421,7 +421,7 @@ fn a_route_that_does_not_go_on_ends_in_the_callers_dialect() {
     let gateway = Gateway::start(&routes);
     for caller in ALL {
         for fault in ["close", "reset", "truncate"] {
-            for (name, ..) in FAMILIES {
+            for Family { name, .. } in FAMILIES {
                 let model = format!("to-{name}-{fault}");
                 let answer = ask(&gateway, caller, &model, true).answer();
                 assert_cut(&gateway, caller, &answer, &format!("{caller:?} at {model}"));

@@ -1,7 +1,7 @@
 //! Operators take a provider away while it answers.
 
 use crate::support::{ALL, Client, Gateway, MockServer, Told, ask, get_json, wait_for};
-use crate::{FAMILIES, provider, route};
+use crate::{FAMILIES, Family, family_behind, provider, route};
 use firedoor::wire::Dialect;
 use serde_json::{Value, json};
 
@@ -13,8 +13,8 @@ const CONTINUE: &str = "midstream = \"continue\"\nretry = { attempts = 1 }";
 /// A route for each family, whose fallback is the next one.
 fn routes(silent: &str, healthy: &str, more: &str) -> String {
     let mut routes = String::new();
-    for (at, (name, ..)) in FAMILIES.iter().enumerate() {
-        let second = FAMILIES[(at + 1) % 4].0;
+    for (at, Family { name, .. }) in FAMILIES.iter().enumerate() {
+        let second = family_behind(at, 1).name;
         routes += &provider(name, silent, SILENT);
         routes += &provider(&format!("{name}-ok"), healthy, "text=%7Csaid%20by%20the%20second");
         let target = format!("{{ provider = \"{name}\", model = \"first\" }}");
@@ -48,7 +48,7 @@ fn rest(client: &mut Client, mut had: Vec<u8>) -> Vec<u8> {
 /// Starts an answer for every caller at every family, pulls `lever`, and reads each to its end.
 fn pulled(more: &str, lever: &Value, check: impl Fn(&Gateway, Dialect, &str, &Told, &Value, &str)) {
     let (silent, healthy) = (MockServer::start(), MockServer::start());
-    for (name, ..) in FAMILIES {
+    for Family { name, .. } in FAMILIES {
         let gateway = Gateway::start(&routes(&silent.url(), &healthy.url(), more));
         let model = format!("to-{name}");
         let mut open: Vec<_> =
@@ -139,7 +139,7 @@ fn a_reroute_in_flight_goes_on_where_it_sends() {
 fn a_killed_provider_is_passed_over_by_new_requests() {
     let healthy = MockServer::start();
     let gateway = Gateway::start(&routes(&healthy.url(), &healthy.url(), CONTINUE));
-    for (name, ..) in FAMILIES {
+    for Family { name, .. } in FAMILIES {
         let by = gateway.pull(json!({ "kind": "kill", "scope": format!("provider:{name}") }));
         for caller in ALL {
             for stream in [true, false] {

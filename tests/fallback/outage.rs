@@ -21,7 +21,7 @@ fn retries_are_a_share_of_requests_when_all_targets_fail() {
         let before = get_json(mock.address, "/stats")["requests"].as_u64().unwrap();
         let mut routes = String::new();
         let mut chain = Vec::new();
-        for name in ["oai", "ant", "gem", "bed"] {
+        for name in ["oai", "res", "ant", "gem", "bed"] {
             routes += &provider(name, &mock.url(), script);
             chain.push(format!("{{ provider = \"{name}\", model = \"m\" }}"));
         }

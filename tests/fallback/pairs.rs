@@ -1,7 +1,7 @@
 //! Every caller at every family of providers: what the provider is asked and what the caller gets.
 
-use crate::support::{ALL, Answer, Gateway, MockServer, Told, get_json, send};
-use crate::{FAMILIES, provider, route};
+use crate::support::{ALL, Answer, Gateway, MockServer, Told, Upstream, ask, get_json, send};
+use crate::{FAMILIES, Family, provider, route};
 use firedoor::wire::Dialect;
 use firedoor::wire::event::StopReason;
 use firedoor::wire::prompt::{Choice, Input, MediaKind, Part, Prompt, Role, Source, Tool};
@@ -163,7 +163,19 @@ fn assert_shape(body: &Value, dialect: Dialect) {
             ("/messages/4/role", "tool"),
             ("/tools/1/function/name", "now"),
         ],
-        Dialect::OpenaiResponses => &[("/tools/1/name", "now")],
+        Dialect::OpenaiResponses => &[
+            ("/instructions", "Be terse."),
+            ("/input/0/content/0/type", "input_text"),
+            ("/input/0/content/1/type", "input_image"),
+            ("/input/0/content/1/detail", "auto"),
+            ("/input/1/type", "function_call"),
+            ("/input/2/name", "get_weather"),
+            ("/input/4/type", "function_call_output"),
+            ("/input/4/output", "sun"),
+            ("/tools/1/type", "function"),
+            ("/tools/1/name", "now"),
+            ("/tool_choice", "auto"),
+        ],
         Dialect::Anthropic => &[
             ("/messages/0/role", "user"),
             ("/messages/0/content/1/source/data", PIXEL),
@@ -190,15 +202,24 @@ fn assert_shape(body: &Value, dialect: Dialect) {
     if dialect == Dialect::Anthropic {
         assert!(body["max_tokens"].is_u64(), "{body}");
     }
+    if dialect == Dialect::OpenaiResponses {
+        // Nobody who asks in another dialect expects the provider to keep the answer.
+        assert_eq!(body["store"], false, "{body}");
+        assert_eq!(body["max_output_tokens"], 99, "{body}");
+        let image = body.pointer("/input/0/content/1/image_url").unwrap();
+        assert_eq!(*image, format!("data:image/png;base64,{PIXEL}"), "{body}");
+    }
     let results = match dialect {
         Dialect::Anthropic => body.pointer("/messages/2/content/0/tool_use_id"),
         Dialect::Bedrock => body.pointer("/messages/2/content/0/toolResult/toolUseId"),
         Dialect::OpenaiChat => body.pointer("/messages/3/tool_call_id"),
-        Dialect::OpenaiResponses | Dialect::Gemini => return,
+        Dialect::OpenaiResponses => body.pointer("/input/3/call_id"),
+        Dialect::Gemini => return,
     };
     let calls = match dialect {
         Dialect::Anthropic => body.pointer("/messages/1/content/0/id"),
         Dialect::Bedrock => body.pointer("/messages/1/content/0/toolUse/toolUseId"),
+        Dialect::OpenaiResponses => body.pointer("/input/1/call_id"),
         _ => body.pointer("/messages/2/tool_calls/0/id"),
     };
     assert!(results.is_some_and(Value::is_string), "{body:#}");
@@ -222,15 +243,10 @@ const SECRETS: [(&str, &str); 6] = [
     ("cookie", "caller-cookie"),
 ];
 
-/// Whether the caller's dialect is the one that this family is asked in.
-fn is_native(caller: Dialect, asked: Dialect) -> bool {
-    caller == asked || (caller == Dialect::OpenaiResponses && asked == Dialect::OpenaiChat)
-}
-
 fn each(script: &str, mut check: impl FnMut(&Gateway, &MockServer, Dialect, &str, Dialect, bool)) {
     let mock = MockServer::start();
     let mut routes = String::new();
-    for (name, ..) in FAMILIES {
+    for Family { name, .. } in FAMILIES {
         routes += &provider(name, &mock.url(), script);
         let target = format!("{{ provider = \"{name}\", model = \"model-of-{name}\" }}");
         routes += &route(&format!("to-{name}"), &target, "retry = { attempts = 1 }");
@@ -238,9 +254,10 @@ fn each(script: &str, mut check: impl FnMut(&Gateway, &MockServer, Dialect, &str
     for caller in ALL {
         // Its own gateway, so that no circuit opens.
         let gateway = Gateway::start(&routes);
-        for (name, _, _, asked) in FAMILIES {
+        for family in FAMILIES {
+            let asked = family.asked_by(caller);
             for stream in [true, false] {
-                check(&gateway, &mock, caller, name, asked, stream);
+                check(&gateway, &mock, caller, family.name, asked, stream);
             }
         }
     }
@@ -269,7 +286,7 @@ fn requests_arrive_in_the_providers_dialect_and_answers_in_the_callers() {
         assert_eq!(record["outcome"], "completed", "{who}: {record}");
         assert_eq!(record["dialect"], caller.name(), "{who}: {record}");
         assert_eq!(record["provider"], name, "{who}: {record}");
-        if is_native(caller, asked) {
+        if caller == asked {
             assert_eq!(answer.head.field("x-firedoor-loss"), None, "{who}");
             return;
         }
@@ -324,9 +341,9 @@ fn losses_are_stated() {
         let answer =
             send(gateway, caller, &model, stream, &[], body.to_string().as_bytes()).answer();
         let loss = answer.head.field("x-firedoor-loss").unwrap_or_default();
-        assert_eq!(loss.contains("logit-bias"), !is_native(caller, asked), "{name}: {loss}");
+        assert_eq!(loss.contains("logit-bias"), caller != asked, "{name}: {loss}");
         let record = gateway.exchange(answer.head.field("x-firedoor-exchange").unwrap());
-        assert_eq!(record["losses"].to_string().contains("logit-bias"), !is_native(caller, asked));
+        assert_eq!(record["losses"].to_string().contains("logit-bias"), caller != asked);
     });
 }
 
@@ -336,7 +353,7 @@ fn errors_arrive_in_the_callers_words() {
         each(
             &format!("status={status},retry_after=7"),
             |gateway, _, caller, name, asked, stream| {
-                if is_native(caller, asked) {
+                if caller == asked {
                     return;
                 }
                 let who = format!("{status} for {caller:?} at {name}, stream {stream}");
@@ -376,5 +393,103 @@ fn errors_arrive_in_the_callers_words() {
                 assert_eq!(record["outcome"], "provider_error", "{who}: {record}");
             },
         );
+    }
+}
+
+/// Which API of OpenAI's one is asked in, by what its row says and who asks.
+#[test]
+fn a_row_says_in_which_api_it_is_asked() {
+    use Dialect::{Anthropic, Bedrock, Gemini, OpenaiChat, OpenaiResponses};
+    let mock = MockServer::start();
+    for (more, asked) in [
+        ("", [OpenaiChat, OpenaiResponses, OpenaiChat, OpenaiChat, OpenaiChat]),
+        (
+            "translate_to = \"openai-responses\"\n",
+            [OpenaiChat, OpenaiResponses, OpenaiResponses, OpenaiResponses, OpenaiResponses],
+        ),
+        ("quirks = [\"no-responses\"]\n", [OpenaiChat; 5]),
+        ("quirks = [\"no-chat\"]\n", [OpenaiResponses; 5]),
+    ] {
+        let row =
+            provider("oai", &mock.url(), "text=fine").replace("api_key", &format!("{more}api_key"));
+        let target = "{ provider = \"oai\", model = \"model-of-oai\" }";
+        let gateway = Gateway::start(&(row + &route("m", target, "")));
+        let callers = [OpenaiChat, OpenaiResponses, Anthropic, Gemini, Bedrock];
+        for (caller, asked) in callers.into_iter().zip(asked) {
+            for stream in [true, false] {
+                let who = format!("{caller:?}, stream {stream}, {more}");
+                let body = request(caller, "m", stream);
+                let answer = send(&gateway, caller, "m", stream, &SECRETS, &body).answer();
+                assert_eq!(Told::of(caller, stream, &answer).text, "fine", "{who}");
+                let seen = get_json(mock.address, "/requests");
+                let seen = seen.as_array().unwrap().last().unwrap();
+                let path =
+                    if asked == OpenaiChat { "/v1/chat/completions" } else { "/v1/responses" };
+                assert_eq!(seen["target"], path, "{who}");
+                if asked != caller {
+                    assert_asked(seen, "oai", asked, stream);
+                }
+            }
+        }
+    }
+}
+
+/// Responses fail with the status of an answer; callers of other dialects get that of a failure.
+#[test]
+fn an_answer_that_failed_is_an_error() {
+    for (code, status) in
+        [("server_error", 500), ("rate_limit_exceeded", 429), ("invalid_prompt", 400)]
+    {
+        let body = json!({
+            "id": "resp_1", "object": "response", "created_at": 1, "status": "failed", "model": "m",
+            "error": { "code": code, "message": "it went wrong" }, "output": [],
+        });
+        let provider_that_fails = Upstream::fixed(format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            body.to_string().len()
+        ));
+        let routes = provider("res", &provider_that_fails.url(), "text=x")
+            + &route("m", "{ provider = \"res\", model = \"n\" }", "retry = { attempts = 1 }");
+        let gateway = Gateway::start(&routes);
+        for caller in ALL {
+            let answer = ask(&gateway, caller, "m", false).answer();
+            let who = format!("{code} for {caller:?}: {}", answer.text());
+            if caller == Dialect::OpenaiResponses {
+                assert_eq!(answer.status(), 200, "{who}");
+                assert_eq!(answer.json()["status"], "failed", "{who}");
+                continue;
+            }
+            assert_eq!(answer.status(), status, "{who}");
+            let told = answer.json();
+            let message = match caller {
+                Dialect::Bedrock => &told["message"],
+                _ => &told["error"]["message"],
+            };
+            assert_eq!(message, "it went wrong", "{who}");
+            let record = gateway.exchange(answer.head.field("x-firedoor-exchange").unwrap());
+            assert_eq!(record["outcome"], "provider_error", "{who}: {record}");
+        }
+    }
+}
+
+/// What Responses take at least, and what is said of it.
+#[test]
+fn a_limit_that_is_too_small_is_raised_and_stated() {
+    let mock = MockServer::start();
+    let routes = provider("res", &mock.url(), "text=x")
+        + &route("m", "{ provider = \"res\", model = \"n\" }", "");
+    let gateway = Gateway::start(&routes);
+    for (asked, given) in [(1, 16), (15, 16), (16, 16), (17, 17)] {
+        let body = json!({
+            "model": "m", "max_tokens": asked, "messages": [{ "role": "user", "content": "hello" }],
+        });
+        let body = body.to_string();
+        let answer = send(&gateway, Dialect::Anthropic, "m", false, &[], body.as_bytes()).answer();
+        let loss = answer.head.field("x-firedoor-loss").unwrap_or_default();
+        assert_eq!(loss.contains("output-tokens"), asked < 16, "{asked}: {loss}");
+        let seen = get_json(mock.address, "/requests");
+        let seen = seen.as_array().unwrap().last().unwrap()["body"].as_str().unwrap().to_owned();
+        let seen: Value = serde_json::from_str(&seen).unwrap();
+        assert_eq!(seen["max_output_tokens"], given, "{seen}");
     }
 }

@@ -9,8 +9,8 @@ use firedoor::control::{LeverDesk, Switchboard};
 use firedoor::exchange::facts::{Facts, Identity, Outcome};
 use firedoor::id::{Epoch, ExchangeId, ModelName, ProviderName, RouteName};
 use firedoor::table::{
-    Auth, BaseUrl, Capture, Family, Matcher, Prices, Provider, ProviderIndex, Quirks, RetryPolicy,
-    Route, Routes, Secret, Server, Table, Target, TargetIndex, Timeouts, Weighted,
+    Auth, BaseUrl, Capture, Family, Matcher, OpenaiApi, Prices, Provider, ProviderIndex, Quirks,
+    RetryPolicy, Route, Routes, Secret, Server, Table, Target, TargetIndex, Timeouts, Weighted,
 };
 use firedoor::telemetry::{Circuit, Lifecycle, LimitPicture, TargetHealth, Telemetry};
 use firedoor::wire::Dialect;
@@ -45,6 +45,7 @@ fn provider(name: &str) -> Provider {
         key_variable: Some("OPENAI_API_KEY".to_owned()),
         auth: Auth::Bearer,
         quirks: Quirks::default(),
+        translate_to: OpenaiApi::default(),
         headers: vec![(
             http::HeaderName::from_static("x-team"),
             http::HeaderValue::from_static(PROVIDER_KEY),

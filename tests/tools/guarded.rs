@@ -8,8 +8,8 @@ use serde_json::json;
 use std::path::PathBuf;
 
 const FOLDERS: [(&str, &str, Dialect); 5] = [
-    ("openai-chat", "oai", Dialect::OpenaiChat),
-    ("openai-responses", "oai", Dialect::OpenaiResponses),
+    ("openai-chat", "cht", Dialect::OpenaiChat),
+    ("openai-responses", "res", Dialect::OpenaiResponses),
     ("anthropic-messages", "ant", Dialect::Anthropic),
     ("gemini-generatecontent", "gem", Dialect::Gemini),
     ("bedrock-converse-stream", "bed", Dialect::Bedrock),
@@ -84,16 +84,10 @@ fn nothing_of_a_killed_call_leaves() {
                 }
                 let killed = &names[..levers.len()];
                 let other = ALL[(at + 1 + number % 4) % 5];
-                let asked: &[Dialect] =
-                    if source == Dialect::OpenaiResponses { &[source] } else { &[source, other] };
-                for caller in asked {
-                    // Responses at this family would be asked in Responses.
-                    if source == Dialect::OpenaiChat && *caller == Dialect::OpenaiResponses {
-                        continue;
-                    }
+                for caller in [source, other] {
                     let who = format!("{path:?} by {split} for {caller:?}, {killed:?} killed");
-                    let answer = ask(&gateway, *caller, family, true).answer();
-                    let told = Told::of(*caller, true, &answer);
+                    let answer = ask(&gateway, caller, family, true).answer();
+                    let told = Told::of(caller, true, &answer);
                     assert_eq!(told.error, None, "{who}");
                     assert!(told.ends <= 1 && told.starts <= 1, "{who}");
                     for name in killed {

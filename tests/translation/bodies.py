@@ -12,6 +12,7 @@ import typing
 import anthropic.types.message_create_params as anthropic_params
 import botocore.validate
 import openai.types.chat.completion_create_params as chat_params
+import openai.types.responses.response_create_params as response_params
 import pydantic
 import typing_extensions
 from google.genai import types as genai_types
@@ -69,6 +70,11 @@ def valid_chat(body):
     fits(body, chat_params.CompletionCreateParamsStreaming if body.get("stream") else chat_params.CompletionCreateParamsNonStreaming)
 
 
+def valid_responses(body):
+    kinds = response_params.ResponseCreateParamsStreaming, response_params.ResponseCreateParamsNonStreaming
+    fits(body, kinds[0] if body.get("stream") else kinds[1])
+
+
 # The API of older models has them; the SDK declares them no more, since newer models refuse them.
 SAMPLING_OF_OLDER_MODELS = {"temperature", "top_p", "top_k"}
 
@@ -110,16 +116,23 @@ def _blobs(value):
     return [_blobs(member) for member in value] if isinstance(value, list) else value
 
 
-VALID = {"openai-chat": valid_chat, "anthropic": valid_messages, "gemini": valid_generate, "bedrock": valid_converse}
+VALID = {
+    "openai-chat": valid_chat, "openai-responses": valid_responses, "anthropic": valid_messages, "gemini": valid_generate,
+    "bedrock": valid_converse,
+}
 
 
 # ---- what a body says -----------------------------------------------------------------------------------------------
 
 
+def nothing():
+    return {"system": "", "results": [], "calls": [], "texts": "", "images": [], "documents": []}
+
+
 def said_chat(body):
     system = [message for message in body["messages"] if message["role"] in ("system", "developer")]
     rest = [message for message in body["messages"] if message not in system]
-    said = {"system": "".join(_texts(message["content"]) for message in system), "results": [], "calls": [], "texts": "", "images": []}
+    said = {**nothing(), "system": "".join(_texts(message["content"]) for message in system)}
     for message in rest:
         if message["role"] == "tool":
             said["results"].append((message["tool_call_id"], _texts(message["content"])))
@@ -128,7 +141,9 @@ def said_chat(body):
             said["calls"].append((call["id"], call["function"]["name"], json.loads(call["function"]["arguments"])))
         content = message.get("content")
         said["texts"] += _texts(content)
-        said["images"] += [part["image_url"]["url"] for part in content or [] if isinstance(part, dict) and part["type"] == "image_url"]
+        parts = [] if isinstance(content, str | None) else content
+        said["images"] += [part["image_url"]["url"] for part in parts if part["type"] == "image_url"]
+        said["documents"] += [part["file"]["file_data"] for part in parts if part["type"] == "file"]
     said["tools"] = {tool["function"]["name"]: tool["function"].get("parameters") for tool in body.get("tools", [])}
     limit = body.get("max_completion_tokens", body.get("max_tokens"))
     stop = body.get("stop") or []
@@ -141,15 +156,36 @@ def _texts(content):
     return content if isinstance(content, str) else "".join(part.get("text", "") for part in content or [])
 
 
+def said_responses(body):
+    said = {**nothing(), "system": body.get("instructions") or ""}
+    items = body["input"]
+    for item in [{"role": "user", "content": items}] if isinstance(items, str) else items:
+        kind = item.get("type", "message")
+        if kind == "function_call":
+            said["calls"].append((item["call_id"], item["name"], json.loads(item["arguments"])))
+        elif kind == "function_call_output":
+            said["results"].append((item["call_id"], _texts(item["output"])))
+        else:
+            assert kind == "message", item
+            said["system" if item["role"] in ("system", "developer") else "texts"] += _texts(item["content"])
+            parts = [] if isinstance(item["content"], str) else item["content"]
+            said["images"] += [part["image_url"] for part in parts if part["type"] == "input_image"]
+            said["documents"] += [part["file_data"] for part in parts if part["type"] == "input_file"]
+    said["tools"] = {tool["name"]: tool["parameters"] for tool in body.get("tools", [])}
+    said["sampling"] = body.get("max_output_tokens"), body.get("temperature"), []
+    said["schema"] = body.get("text", {}).get("format", {}).get("schema")
+    return said
+
+
 def said_messages(body):
-    said = {"system": _texts(body.get("system")), "results": [], "calls": [], "texts": "", "images": []}
+    said = {**nothing(), "system": _texts(body.get("system"))}
     for message in body["messages"]:
         content = message["content"]
         for block in [{"type": "text", "text": content}] if isinstance(content, str) else content:
             if block["type"] == "text":
                 said["texts"] += block["text"]
-            elif block["type"] == "image":
-                said["images"].append(f"data:{block['source']['media_type']};base64,{block['source']['data']}")
+            elif block["type"] in ("image", "document"):
+                said[f"{block['type']}s"].append(f"data:{block['source']['media_type']};base64,{block['source']['data']}")
             elif block["type"] == "tool_use":
                 said["calls"].append((block["id"], block["name"], block["input"]))
             elif block["type"] == "tool_result":
@@ -161,12 +197,13 @@ def said_messages(body):
 
 
 def said_generate(body):
-    said = {"system": _texts(body.get("systemInstruction", {}).get("parts")), "results": [], "calls": [], "texts": "", "images": []}
+    said = {**nothing(), "system": _texts(body.get("systemInstruction", {}).get("parts"))}
     for content in body["contents"]:
         for part in content["parts"]:
             said["texts"] += part.get("text", "")
             if inline := part.get("inlineData"):
-                said["images"].append(f"data:{inline['mimeType']};base64,{inline['data']}")
+                kind = "images" if inline["mimeType"].startswith("image/") else "documents"
+                said[kind].append(f"data:{inline['mimeType']};base64,{inline['data']}")
             if call := part.get("functionCall"):
                 said["calls"].append((call.get("id"), call["name"], call["args"]))
             if result := part.get("functionResponse"):
@@ -184,12 +221,14 @@ def said_generate(body):
 
 
 def said_converse(body):
-    said = {"system": _texts(body.get("system")), "results": [], "calls": [], "texts": "", "images": []}
+    said = {**nothing(), "system": _texts(body.get("system"))}
     for message in body["messages"]:
         for block in message["content"]:
             said["texts"] += block.get("text", "")
             if image := block.get("image"):
                 said["images"].append(f"data:image/{image['format']};base64,{image['source']['bytes']}")
+            if document := block.get("document"):
+                said["documents"].append(f"data:application/{document['format']};base64,{document['source']['bytes']}")
             if call := block.get("toolUse"):
                 said["calls"].append((call["toolUseId"], call["name"], call["input"]))
             if result := block.get("toolResult"):
@@ -203,4 +242,7 @@ def said_converse(body):
     return said
 
 
-SAID = {"openai-chat": said_chat, "anthropic": said_messages, "gemini": said_generate, "bedrock": said_converse}
+SAID = {
+    "openai-chat": said_chat, "openai-responses": said_responses, "anthropic": said_messages, "gemini": said_generate,
+    "bedrock": said_converse,
+}

@@ -36,6 +36,8 @@ class Told:
     ids: list = dataclasses.field(default_factory=list)
     stop: str = ""
     tokens: tuple | None = None
+    # Whether a call carries free text, told as an object with the one member `input`.
+    has_free_text: bool = False
 
     def call(self, call_id, name, arguments):
         self.ids.append(call_id)
@@ -72,10 +74,18 @@ def of_completion(completion):
     told.text = (message.content or "") + (message.refusal or "")
     told.reasoning = reasoning_of(message)
     for call in message.tool_calls or []:
-        told.call(call.id, call.function.name, call.function.arguments)
+        told.call(call.id, *chat_call(call))
     told.stop = "filter" if message.refusal else stop_of(choice.finish_reason, told.calls)
     told.tokens = chat_tokens(completion.usage)
     return told
+
+
+def chat_call(call):
+    """Its name and arguments, or those of a call with free text, which the SDK types only in whole answers."""
+    if call.type != "custom":
+        return call.function.name, call.function.arguments
+    custom = call.custom if isinstance(call.custom, dict) else call.custom.model_dump()
+    return custom["name"], {"input": custom["input"]}
 
 
 def reasoning_of(message):
@@ -117,12 +127,14 @@ def chat(at, model, how="whole", **more):
             told.reasoning += reasoning_of(choice.delta)
             stop = choice.finish_reason or stop
             for call in choice.delta.tool_calls or []:
-                held = calls.setdefault(call.index, ["", "", ""])
+                held = calls.setdefault(call.index, ["", "", "", ""])
+                said = call.function and call.function.model_dump() or getattr(call, "custom", None) or {}
                 held[0] = call.id or held[0]
-                held[1] = call.function.name or held[1]
-                held[2] += call.function.arguments or ""
-    for call in calls.values():
-        told.call(*call)
+                held[1] = said.get("name") or held[1]
+                held[2] += said.get("arguments") or said.get("input") or ""
+                held[3] = call.type or held[3]
+    for call_id, name, arguments, kind in calls.values():
+        told.call(call_id, name, {"input": arguments} if kind == "custom" else arguments)
     told.stop = "filter" if is_refused else stop_of(stop, told.calls)
     return told
 
@@ -135,6 +147,9 @@ def of_response(response):
     for item in response.output:
         if item.type == "function_call":
             told.call(item.call_id, item.name, item.arguments)
+        elif item.type == "custom_tool_call":
+            told.call(item.call_id, item.name, {"input": item.input})
+            told.has_free_text = True
         elif item.type == "reasoning":
             told.reasoning += "".join(part.text for part in [*item.summary, *(item.content or [])])
         elif item.type == "message":

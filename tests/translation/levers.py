@@ -60,7 +60,7 @@ def killed_at_once(caller, error, lever):
         assert code_of(error) == "firedoor_killed", f"code {code_of(error)!r}"
 
 
-def cut_and_lifted(stage, score, tape, source, caller, how):
+def cut_and_lifted(stage, case, tape, source, caller, how):
     model = f"{source}-m-cut-{caller}-{how}"
     gate = threading.Event()
     half = max(2, len(tape.play.pieces) // 2)
@@ -93,9 +93,9 @@ def cut_and_lifted(stage, score, tape, source, caller, how):
         told = callers.ASK[caller](stage.addresses["open"], model, how)
         assert told.text == tape.told.text, f"{told.text!r} instead of {tape.told.text!r}"
 
-    score.case(name, cut)
-    score.case(f"{name}, asked again", sticky)
-    score.case(f"{name}, lifted", works)
+    case(name, cut)
+    case(f"{name}, asked again", sticky)
+    case(f"{name}, lifted", works)
 
 
 def tools(caller, names):
@@ -114,10 +114,10 @@ def tools(caller, names):
     }[caller]()
 
 
-def one_tool(stage, score, tape, source, who, ask):
+def one_tool(stage, case, tape, source, who, ask):
     """Of two tools one is killed. The model calls both all the same. `ask` takes an address, a model and names of tools."""
     killed = tape.told.calls[0][0]
-    names = {name for name, _ in tape.told.calls}
+    names = tapes.tools_called(tape.told)
     model = f"{source}-m-tool-{re.sub('[^a-z]+', '-', who.lower())}"
     stage.provider.stage(model, tape.play)
 
@@ -140,23 +140,24 @@ def one_tool(stage, score, tape, source, who, ask):
         told = ask(stage.addresses["open"], model, names)
         assert told.calls == tape.told.calls, f"after the lift: {told.calls!r}"
 
-    score.case(f"{source} for {who}: one of two tools killed, {tape.name}", check)
+    case(f"{source} for {who}: one of two tools killed, {tape.name}", check)
 
 
 def two_tools(suite, source, hows):
     """For each way to get an answer one that calls two tools."""
     for how in hows:
-        kind = "unary" if how == "whole" else "stream"
+        kind = tapes.WHOLE if how == "whole" else tapes.STREAM
         yield how, next(tape for tape in suite.tapes[source] if (tape.kind, tape.has) == (kind, "two tools"))
 
 
-def run(stage, score, suite, caller):
+def run(stage, suite, caller):
     for source in tapes.PROVIDERS:
+        case = suite.case_of("levers", source, caller)
         stream = suite.stream_of(source)
         for how in callers.HOW[caller]:
-            cut_and_lifted(stage, score, stream, source, caller, how)
+            cut_and_lifted(stage, case, stream, source, caller, how)
         for how, tape in two_tools(suite, source, ("whole", *callers.HOW[caller])):
             def ask(at, model, names):
                 return callers.ASK[caller](at, model, how, **tools(caller, names))
 
-            one_tool(stage, score, tape, source, f"{caller}, {how}", ask)
+            one_tool(stage, case, tape, source, f"{caller}, {how}", ask)

@@ -205,6 +205,7 @@ def forced(source, body):
     """The tool that must be called."""
     return {
         "openai-chat": lambda: body["tool_choice"]["function"]["name"],
+        "openai-responses": lambda: body["tool_choice"]["name"],
         "anthropic": lambda: body["tool_choice"]["name"],
         "gemini": lambda: " ".join(body["toolConfig"]["functionCallingConfig"]["allowedFunctionNames"]),
         "bedrock": lambda: body["toolConfig"]["toolChoice"]["tool"]["name"],
@@ -214,8 +215,29 @@ def forced(source, body):
 REQUESTS = {
     "openai-chat": of_chat, "openai-responses": of_responses, "anthropic": of_messages, "gemini": of_generate, "bedrock": of_converse,
 }
-# Only this one has no stop sequences.
+# Only this one has no stop sequences: its callers send none, and its providers are sent none.
 NO_STOP = {"openai-responses"}
+
+PDF = base64.b64encode(b"%PDF-1.4\n1 0 obj\n<< >>\nendobj\ntrailer\n<< >>\n%%EOF\n").decode()
+PDF_URL = f"data:application/pdf;base64,{PDF}"
+
+
+def with_document(caller):
+    """A document beside the question."""
+    part = genai_types.Part
+    return {
+        "openai-chat": lambda: {"messages": [{"role": "user", "content": [
+            {"type": "text", "text": QUESTION}, {"type": "file", "file": {"filename": "a.pdf", "file_data": PDF_URL}}]}]},
+        "openai-responses": lambda: {"input": [{"role": "user", "content": [
+            {"type": "input_text", "text": QUESTION}, {"type": "input_file", "filename": "a.pdf", "file_data": PDF_URL}]}]},
+        "anthropic": lambda: {"messages": [{"role": "user", "content": [
+            {"type": "text", "text": QUESTION},
+            {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": PDF}}]}]},
+        "gemini": lambda: {"contents": [genai_types.Content(role="user", parts=[
+            part(text=QUESTION), part.from_bytes(data=base64.b64decode(PDF), mime_type="application/pdf")])]},
+        "bedrock": lambda: {"messages": [{"role": "user", "content": [
+            {"text": QUESTION}, {"document": {"format": "pdf", "name": "a", "source": {"bytes": base64.b64decode(PDF)}}}]}]},
+    }[caller]()
 
 
 def structured(caller):
@@ -270,6 +292,7 @@ PARSED = {"openai-chat": chat_parsed, "openai-responses": responses_parsed, "ant
 # Where a request of a dialect goes.
 PATHS = {
     ("openai-chat", True): "/v1/chat/completions", ("openai-chat", False): "/v1/chat/completions",
+    ("openai-responses", True): "/v1/responses", ("openai-responses", False): "/v1/responses",
     ("anthropic", True): "/v1/messages", ("anthropic", False): "/v1/messages",
     ("gemini", True): "/v1beta/models/{}:streamGenerateContent?alt=sse", ("gemini", False): "/v1beta/models/{}:generateContent",
     ("bedrock", True): "/model/{}/converse-stream", ("bedrock", False): "/model/{}/converse",
@@ -282,6 +305,16 @@ def answer(source, text):
         "openai-chat": {
             "id": "c1", "object": "chat.completion", "created": 1, "model": "m", "usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5},
             "choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}]},
+        "openai-responses": {
+            "id": "resp_1", "object": "response", "created_at": 1, "status": "completed", "model": "m", "error": None,
+            "incomplete_details": None, "instructions": None, "metadata": {}, "parallel_tool_calls": True, "temperature": 1.0,
+            "tool_choice": "auto", "tools": [], "top_p": 1.0,
+            "output": [{
+                "type": "message", "id": "msg_1", "status": "completed", "role": "assistant",
+                "content": [{"type": "output_text", "text": text, "annotations": []}]}],
+            "usage": {
+                "input_tokens": 3, "input_tokens_details": {"cached_tokens": 0}, "output_tokens": 2,
+                "output_tokens_details": {"reasoning_tokens": 0}, "total_tokens": 5}},
         "anthropic": {
             "id": "msg_1", "type": "message", "role": "assistant", "model": "m", "content": [{"type": "text", "text": text}],
             "stop_reason": "end_turn", "stop_sequence": None, "usage": {"input_tokens": 3, "output_tokens": 2}},
@@ -304,8 +337,8 @@ def arrived(stage, source, model, is_stream):
     return body
 
 
-def run(stage, score, stream, source, caller):
-    """`stream` is what the provider answers where one is asked for."""
+def run(stage, case, stream, source, caller):
+    """`stream` is what the provider answers where one is asked for; `case` runs a check."""
     at = stage.addresses["open"]
 
     def much(how):
@@ -314,9 +347,9 @@ def run(stage, score, stream, source, caller):
         assert told.text, told
         body = arrived(stage, source, model, how != "whole")
         said = bodies.SAID[source](body)
-        stop = [] if caller in NO_STOP else [STOP]
+        stop = [] if NO_STOP & {source, caller} else [STOP]
         expected = {
-            "system": SYSTEM, "texts": QUESTION, "images": [URL], "tools": {"weather": WEATHER, "clock": CLOCK},
+            "system": SYSTEM, "texts": QUESTION, "images": [URL], "documents": [], "tools": {"weather": WEATHER, "clock": CLOCK},
             "sampling": (321, 0.5, stop), "schema": None,
         }
         wrong = [f"{name}: {said[name]!r} instead of {value!r}" for name, value in expected.items() if said[name] != value]
@@ -340,6 +373,12 @@ def run(stage, score, stream, source, caller):
         assert said["texts"] == f"{QUESTION}Both.", said["texts"]
         assert forced(source, body) == "clock", forced(source, body)
 
+    def document():
+        model = stage.model(source, answer(source, "Well."))
+        callers.ASK[caller](at, model, "whole", **with_document(caller))
+        said = bodies.SAID[source](arrived(stage, source, model, False))
+        assert (said["texts"], said["documents"], said["images"]) == (QUESTION, [PDF_URL], []), said
+
     def bound():
         model = stage.model(source, answer(source, json.dumps(TOLD)))
         told = callers.ASK[caller](at, model, "whole", **structured(caller))
@@ -355,8 +394,9 @@ def run(stage, score, stream, source, caller):
         assert set(schema["properties"]) == set(TOLD) == set(schema["required"]), f"schema: {schema}"
 
     for how in ("whole", callers.HOW[caller][0]):
-        score.case(f"{caller} to {source}, {how}: system, image, tools, a tool's result", lambda how=how: much(how))
-    score.case(f"{caller} to {source}: two calls, their results, a forced tool", pair)
-    score.case(f"{caller} to {source}: an answer bound to a schema", bound)
+        case(f"{caller} to {source}, {how}: system, image, tools, a tool's result", lambda how=how: much(how))
+    case(f"{caller} to {source}: two calls, their results, a forced tool", pair)
+    case(f"{caller} to {source}: a document", document)
+    case(f"{caller} to {source}: an answer bound to a schema", bound)
     if caller in PARSED:
-        score.case(f"{caller} to {source}: an answer parsed into a type", parsed)
+        case(f"{caller} to {source}: an answer parsed into a type", parsed)

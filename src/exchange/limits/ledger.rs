@@ -320,6 +320,7 @@ impl Ledger {
                     lever_kind: LeverKind::Kill,
                     scope,
                     reason,
+                    told: "stopped because it repeats itself",
                     limit: Arc::clone(&limit.name),
                 });
                 found.push(LoopMet {

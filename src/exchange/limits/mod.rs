@@ -350,6 +350,8 @@ pub struct Trip {
     pub scope: TripScope,
     /// Why, for its record.
     pub reason: String,
+    /// Why, for who is stopped.
+    pub told: &'static str,
     /// The limit that asks.
     pub limit: Arc<str>,
 }

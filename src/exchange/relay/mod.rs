@@ -2,12 +2,14 @@
 //!
 //! What always holds: what goes out is whole frames, so that an ending of ours can always begin a
 //! frame of its own; nothing goes out before the first event has been decoded; what is held has a
-//! bound. Unless there is more to do, the bytes that go out are those that came in, and less than
-//! one frame is held. Rules see every text before it leaves ([`Screen`]). More to do is in [`works`]: another dialect for the caller, killed tools
-//! ([`toolguard`]), calls that wait until they are whole, and an answer that another provider goes
-//! on with ([`resume`]).
+//! bound; in which pieces the bytes come changes nothing ([`pieces`]). Unless there is more to do,
+//! the bytes that go out are those that came in, and less than one frame is held. Rules see every
+//! text before it leaves ([`Screen`]). More to do is in [`works`]: another dialect for the caller,
+//! killed tools ([`toolguard`]), calls that wait until they are whole, and an answer that another
+//! provider goes on with ([`resume`]).
 
 mod calls;
+mod pieces;
 mod resume;
 mod seen;
 #[cfg(test)]
@@ -27,7 +29,7 @@ use crate::table::rules::Judge;
 use crate::wire::coding::{Coding, Inflater};
 use crate::wire::event::Event;
 use crate::wire::eventstream::Damage;
-use crate::wire::framing::{FRAME_BYTES_MAX, Framing, Splitter};
+use crate::wire::framing::Framing;
 use crate::wire::jsonarray::Left as ArrayLeft;
 use crate::wire::loss::Losses;
 use crate::wire::reframe;
@@ -35,6 +37,7 @@ use crate::wire::refusal::Refusal;
 use crate::wire::sse::Frame;
 use crate::wire::{Decoder, Dialect};
 use calls::Calls;
+use pieces::Pieces;
 use std::sync::Arc;
 use works::Works;
 
@@ -96,7 +99,7 @@ pub enum Resume {
 /// Why a stream cannot go on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Broken {
-    /// A frame is longer than [`FRAME_BYTES_MAX`].
+    /// A frame is longer than [`crate::wire::framing::FRAME_BYTES_MAX`].
     FrameTooLong,
     /// The bytes contradict their framing.
     Damaged(Damage),
@@ -147,12 +150,9 @@ pub struct Relay {
     source: Dialect,
     client: Dialect,
     decoder: Decoder,
-    framing: Framing,
-    splitter: Splitter,
+    pieces: Pieces,
     /// What has left of a stream that is an array.
     left: ArrayLeft,
-    /// Less than one frame.
-    held: Vec<u8>,
     /// Set when the stream is compressed: frames are looked at beside it, bytes pass as they are,
     /// unless there are works.
     inflater: Option<Box<Inflater>>,
@@ -188,10 +188,8 @@ impl Relay {
             source: plan.source,
             client: plan.client,
             decoder: Decoder::new(plan.source),
-            framing: plan.source.framing(),
-            splitter: Splitter::new(plan.source.framing()),
+            pieces: Pieces::new(plan.source.framing()),
             left: ArrayLeft::default(),
-            held: Vec::new(),
             inflater: inflater(plan.coding),
             calls: Calls::new(plan.source),
             screen: if is_plain { screen(plan) } else { None },
@@ -203,8 +201,6 @@ impl Relay {
     /// A relay that passes on a Gemini stream that comes as an array. It writes nothing but an
     /// ending: calls cannot be taken out, and nobody can go on with the answer.
     pub fn of_array(coding: Coding, judges: Vec<Arc<Judge>>) -> Relay {
-        let framing = Framing::JsonArray;
-        let splitter = Splitter::new(framing);
         let plan = Plan {
             client: Dialect::Gemini,
             source: Dialect::Gemini,
@@ -213,7 +209,7 @@ impl Relay {
             calls: CallHold::Never,
             judges,
         };
-        Relay { framing, splitter, ..Relay::with(&plan) }
+        Relay { pieces: Pieces::new(Framing::JsonArray), ..Relay::with(&plan) }
     }
 
     /// Whether bytes may leave otherwise than they came.
@@ -265,7 +261,7 @@ impl Relay {
     pub fn bytes(&mut self, input: &[u8], now: Tick, out: &mut Vec<u8>) -> Result<(), Broken> {
         let before = out.len();
         let taken = self.take(input, now, out);
-        if self.framing == Framing::JsonArray {
+        if self.pieces.framing == Framing::JsonArray {
             self.left.take(out.get(before..).unwrap_or_default());
         }
         taken
@@ -289,81 +285,36 @@ impl Relay {
     }
 
     fn frames(&mut self, input: &[u8], now: Tick, out: &mut Vec<u8>) -> Result<(), Broken> {
-        let Relay { framing, decoder, splitter, held, seen, calls, works, screen, .. } = self;
-        let mut damage = None;
-        let mut pass = |bytes: &[u8]| {
-            let mut from = 0;
-            loop {
-                let length = match splitter.next(&bytes[from..]) {
-                    Ok(Some(length)) => length,
-                    Ok(None) => break,
-                    Err(found) => {
-                        damage = Some(found);
-                        break;
-                    }
-                };
-                let frame = framing.frame(&bytes[from..from + length]);
-                from += length;
-                if let Some(works) = works {
-                    let whole = works.in_one_piece(&frame);
-                    let frame = whole.as_deref().map_or(frame, |whole| framing.frame(whole));
-                    let events = decoded(decoder, &frame, seen, now);
-                    if let Err(broken) = works.frame(frame.raw, events, out) {
-                        return (from, Err(broken));
-                    }
-                } else if let Some(screen) = screen {
-                    let came = frame.raw;
-                    let whole = reframe::in_one_piece(&frame);
-                    let frame = whole.as_deref().map_or(frame, |whole| framing.frame(whole));
-                    decoder.frame(&frame, &mut |event| {
-                        calls.see(&event);
-                        seen.see(&event, now);
-                        screen.look(&event, frame.raw);
-                    });
-                    if screen.leave(*framing, &frame, out) == Left::AsItCame {
-                        out.extend_from_slice(came);
-                    }
-                    if let Some(broken) = blocked(screen) {
-                        return (from, Err(broken));
-                    }
-                } else {
-                    decoder.frame(&frame, &mut |event| {
-                        calls.see(&event);
-                        seen.see(&event, now);
-                    });
-                }
+        let Relay { pieces, decoder, seen, calls, works, screen, .. } = self;
+        let framing = pieces.framing;
+        pieces.push(input, |came| {
+            let frame = framing.frame(came);
+            if let Some(works) = works {
+                let whole = works.in_one_piece(&frame);
+                let frame = whole.as_deref().map_or(frame, |whole| framing.frame(whole));
+                let events = decoded(decoder, &frame, seen, now);
+                return works.frame(frame.raw, events, out);
             }
-            if works.is_none() && screen.is_none() {
-                out.extend_from_slice(&bytes[..from]);
+            let Some(screen) = screen else {
+                decoder.frame(&frame, &mut |event| {
+                    calls.see(&event);
+                    seen.see(&event, now);
+                });
+                out.extend_from_slice(came);
+                return Ok(());
+            };
+            let whole = reframe::in_one_piece(&frame);
+            let frame = whole.as_deref().map_or(frame, |whole| framing.frame(whole));
+            decoder.frame(&frame, &mut |event| {
+                calls.see(&event);
+                seen.see(&event, now);
+                screen.look(&event, frame.raw);
+            });
+            if screen.leave(framing, &frame, out) == Left::AsItCame {
+                out.extend_from_slice(came);
             }
-            (from, Ok(()))
-        };
-        let passed;
-        if held.is_empty() {
-            let (used, done) = pass(input);
-            passed = done;
-            held.extend_from_slice(&input[used..]);
-        } else {
-            held.extend_from_slice(input);
-            let (used, done) = pass(held);
-            passed = done;
-            if used == held.len() {
-                // An idle stream holds no memory.
-                *held = Vec::new();
-            } else {
-                held.drain(..used);
-            }
-        }
-        passed?;
-        if let Some(damage) = damage {
-            *held = Vec::new();
-            return Err(Broken::Damaged(damage));
-        }
-        if held.len() > FRAME_BYTES_MAX {
-            *held = Vec::new();
-            return Err(Broken::FrameTooLong);
-        }
-        Ok(())
+            blocked(screen).map_or(Ok(()), Err)
+        })
     }
 
     /// The stream has ended by itself: appends what is still held.
@@ -371,10 +322,11 @@ impl Relay {
     /// # Errors
     /// The answer was not complete; the half frame that was held is dropped.
     pub fn end(&mut self, now: Tick, out: &mut Vec<u8>) -> Result<(), Broken> {
-        let held = std::mem::take(&mut self.held);
-        let Relay { framing, decoder, seen, works, screen, .. } = self;
+        let held = self.pieces.take_rest();
+        let framing = self.pieces.framing;
+        let Relay { decoder, seen, works, screen, .. } = self;
         // An array that is not closed is no JSON, whatever its elements said.
-        let is_open = *framing == Framing::JsonArray && self.left != ArrayLeft::Whole;
+        let is_open = framing == Framing::JsonArray && self.left != ArrayLeft::Whole;
         let Some(works) = works else {
             let mut last = Vec::new();
             if !held.is_empty() {
@@ -386,7 +338,7 @@ impl Relay {
                     }
                 });
                 if let Some(screen) = screen
-                    && screen.leave(*framing, &frame, &mut last) == Left::Written
+                    && screen.leave(framing, &frame, &mut last) == Left::Written
                 {
                     out.extend_from_slice(&last);
                     last = Vec::new();
@@ -395,7 +347,7 @@ impl Relay {
                 }
             }
             if let Some(screen) = screen {
-                screen.end(*framing, out);
+                screen.end(framing, out);
                 if let Some(broken) = blocked(screen) {
                     return Err(broken);
                 }
@@ -427,9 +379,9 @@ impl Relay {
     /// appends it, and gives `true`; else nothing changes.
     pub fn end_if_answered(&mut self, out: &mut Vec<u8>) -> bool {
         match &mut self.works {
-            Some(_) if self.framing == Framing::JsonArray => false,
+            Some(_) if self.pieces.framing == Framing::JsonArray => false,
             Some(works) if self.seen.stop.is_some() && self.seen.error.is_none() => {
-                self.held = Vec::new();
+                drop(self.pieces.take_rest());
                 works.end_stopped(out).is_ok()
             }
             Some(_) | None => false,
@@ -454,12 +406,12 @@ impl Relay {
     /// Whether frames that have left the relay may be dropped before an ending: an array would
     /// lose what holds it together.
     pub fn may_lose_frames(&self) -> bool {
-        self.framing != Framing::JsonArray
+        self.pieces.framing != Framing::JsonArray
     }
 
     /// Ends the stream on our order: drops what is held and appends the dialect's ending.
     pub fn cut(&mut self, refusal: &Refusal, id: &str, out: &mut Vec<u8>) {
-        self.held = Vec::new();
+        drop(self.pieces.take_rest());
         // A provider that breaks is no reason to keep what rules would let go.
         if refusal.class.is_transient() {
             self.let_go(out);
@@ -475,7 +427,7 @@ impl Relay {
         } else {
             out.extend_from_slice(&refusal.frames(self.client, &tail, id));
         }
-        if self.framing == Framing::JsonArray {
+        if self.pieces.framing == Framing::JsonArray {
             let ending = out.split_off(before);
             self.left.push_last(out, &Frame::parse(&ending).data);
             self.left = ArrayLeft::Whole;
@@ -484,7 +436,7 @@ impl Relay {
 
     /// The provider says nothing more: appends the text that waited and that rules let go now.
     fn let_go(&mut self, out: &mut Vec<u8>) {
-        let framing = self.framing;
+        let framing = self.pieces.framing;
         match (&mut self.works, &mut self.screen) {
             (Some(works), _) => works.let_go(out),
             (None, Some(screen)) => screen.end(framing, out),
@@ -535,9 +487,7 @@ impl Relay {
         let seam = Seam { at_text_bytes, from: self.source, to: next };
         self.source = next;
         self.decoder = Decoder::new(next);
-        self.framing = next.framing();
-        self.splitter = Splitter::new(self.framing);
-        self.held = Vec::new();
+        self.pieces = Pieces::new(next.framing());
         self.inflater = inflater(coding);
         self.seen.go_on(seam);
         Ok(seam)

@@ -3,11 +3,13 @@
 use super::*;
 use crate::table::Pattern;
 use crate::wire::event::{Block, Kind, StopReason};
+use crate::wire::framing::Splitter;
 use crate::wire::refusal::Class;
 use proptest::prelude::*;
 use std::path::PathBuf;
 
 mod answers;
+mod cuts;
 mod guarded;
 mod resumed;
 mod reused;

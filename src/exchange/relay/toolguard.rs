@@ -15,7 +15,7 @@ use crate::table::lever::KilledTools;
 use crate::wire::event::{Block, Channel, Event, Kind, Place, StopReason};
 use crate::wire::json;
 use crate::wire::openai_responses::edit::{Edited, Moves, edit};
-use crate::wire::{Dialect, anthropic, bedrock};
+use crate::wire::{Dialect, anthropic, bedrock, openai_responses};
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -321,8 +321,12 @@ impl Guard {
     ) -> bool {
         let (choice, block) = (channel.choice, channel.block);
         let at = self.calls.place_of(choice, block, known);
+        // Of a response object the items have been asked one by one: its places are no blocks.
+        let stays = places.and_then(|places| places.get(usize::from(block))?.as_ref());
         if let Some(call) = at.and_then(|at| self.calls.list.get_mut(at)) {
-            if let Fate::Killed(lever) = &call.fate {
+            if let Fate::Killed(lever) = &call.fate
+                && stays.is_none()
+            {
                 let lever = lever.clone();
                 if call.has_left {
                     done.extent = Extent::Rest;
@@ -460,7 +464,8 @@ impl Guard {
         let placed = match self.source {
             Dialect::Anthropic => anthropic::block_of(data),
             Dialect::Bedrock => bedrock::block_of(data),
-            Dialect::OpenaiChat | Dialect::OpenaiResponses | Dialect::Gemini => None,
+            Dialect::OpenaiResponses => openai_responses::block_of(data),
+            Dialect::OpenaiChat | Dialect::Gemini => None,
         };
         if let Some((block, digits)) = placed {
             if let Some(lever) = self.lever(0, block, known) {

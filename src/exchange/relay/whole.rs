@@ -6,6 +6,7 @@ use super::toolguard::{Encoding, Guard};
 use crate::table::lever::KilledTools;
 use crate::wire::event::Event;
 use crate::wire::loss::Losses;
+use crate::wire::provider_error::ProviderError;
 use crate::wire::{Dialect, decode_unary, encode_unary};
 use std::borrow::Cow;
 
@@ -18,6 +19,9 @@ pub struct Whole<'b> {
     pub body: Cow<'b, [u8]>,
     /// The lever of a call that was taken out.
     pub lever: Option<Box<str>>,
+    /// Set where the provider failed with the status of an answer, as Responses do, or its answer
+    /// cannot be told in the caller's dialect: the caller then gets this in place of the body.
+    pub failure: Option<ProviderError>,
 }
 
 /// The answer `body`, which came in `source`, for a caller of `client`.
@@ -32,7 +36,7 @@ pub fn whole<'b>(
 ) -> Result<Whole<'b>, Broken> {
     let mut losses = Losses::default();
     if client == source && killed.is_empty() {
-        return Ok(Whole { losses, body: Cow::Borrowed(body), lever: None });
+        return Ok(Whole { losses, body: Cow::Borrowed(body), lever: None, failure: None });
     }
     let mut events = Vec::new();
     decode_unary(source, body, &mut |event| events.push(event.into_owned()));
@@ -49,5 +53,33 @@ pub fn whole<'b>(
     } else {
         Cow::Owned(encode_unary(client, source, &filtered.events, &mut losses))
     };
-    Ok(Whole { losses, body, lever: filtered.lever })
+    let failure = match encoding {
+        Encoding::Native => None,
+        Encoding::Foreign => error_of(&filtered.events).or_else(|| {
+            let mut told = Vec::new();
+            decode_unary(client, &body, &mut |event| told.push(event.into_owned()));
+            error_of(&told)
+        }),
+    };
+    Ok(Whole { losses, body, lever: filtered.lever, failure })
+}
+
+fn error_of(events: &[Event<'_>]) -> Option<ProviderError> {
+    events.iter().find_map(|event| match event {
+        Event::Error { code, message, native } => {
+            Some(ProviderError::of_event(code, message, native))
+        }
+        Event::Start { .. }
+        | Event::Open { .. }
+        | Event::Text { .. }
+        | Event::Repeat { .. }
+        | Event::Signature { .. }
+        | Event::Close { .. }
+        | Event::Stop { .. }
+        | Event::Usage { .. }
+        | Event::Ping
+        | Event::Extra { .. }
+        | Event::Opaque { .. }
+        | Event::End => None,
+    })
 }

@@ -73,7 +73,7 @@ impl Sent {
 }
 
 fn drive(rules: &Ruleset, cache: &mut Cache, pieces: &[&str]) -> Sent {
-    drive_kind(rules, Kind::Answer, cache, pieces)
+    drive_kind(rules, Kind::User, cache, pieces)
 }
 
 fn drive_kind(rules: &Ruleset, kind: Kind, cache: &mut Cache, pieces: &[&str]) -> Sent {

@@ -354,7 +354,7 @@ proptest! {
         texts in vec(text(), 2..4),
     ) {
         if let Some((_, set)) = usable(rules, &RAW) {
-            let engine = set.engine(crate::filter::Kind::Answer).unwrap();
+            let engine = set.engine(crate::filter::Kind::User).unwrap();
             let alone: Vec<Sent> =
                 texts.iter().map(|text| drive(&set, &mut Cache::default(), &chars(text))).collect();
             let (mut one, mut two) = (Cache::default(), Cache::default());

@@ -131,7 +131,7 @@ fn an_overflow_does_what_the_rule_says() {
 #[test]
 fn a_swallowed_span_keeps_no_text() {
     let set = compiled(&[redact(span("<k>", "</k>", 1 << 20, OnOverflow::Redact))]);
-    let engine = set.engine(Kind::Answer).unwrap();
+    let engine = set.engine(Kind::User).unwrap();
     let (mut cache, mut out) = (Cache::default(), Release::default());
     let mut scanner = Scanner::new(engine);
     scanner.push(&mut cache, "a<k>", &mut out);
@@ -145,7 +145,7 @@ fn a_swallowed_span_keeps_no_text() {
 #[test]
 fn a_match_that_grows_keeps_no_text() {
     let set = compiled(&[redact(regex(r"\bsk-[a-z0-9]{8,}"))]);
-    let engine = set.engine(Kind::Answer).unwrap();
+    let engine = set.engine(Kind::User).unwrap();
     let (mut cache, mut out) = (Cache::default(), Release::default());
     let mut scanner = Scanner::new(engine);
     scanner.push(&mut cache, "a sk-", &mut out);
@@ -191,7 +191,7 @@ fn markers_show_what_the_rule_allows() {
     let last = rule(regex("[0-9]{12,}"), Action::Redact(Redaction::KeepLast4));
     let named = |rule: Rule, id: &str| Rule { id: id.into(), ..rule };
     let set = compiled(&[named(hash, "name"), named(last, "card")]);
-    let engine = set.engine(Kind::Answer).unwrap();
+    let engine = set.engine(Kind::User).unwrap();
     let text = "alice, alice: 123456789012345";
     for pieces in [vec![text], chars(text)] {
         let (mut cache, mut out, mut sent) = (Cache::default(), Release::default(), String::new());
@@ -220,7 +220,11 @@ fn a_kind_without_rules_has_no_engine_and_equal_sets_share_one() {
     let set = compiled(&[only(Kind::Answer, "a"), only(Kind::Reasoning, "b")]);
     assert!(set.engine(Kind::Citation).is_none());
     assert_eq!(set.engines().count(), 3);
-    let set = compiled(&[redact(literals(&["a"]))]);
+    // What is read as it is written has fewer views than the rest.
+    let everywhere = Rule { channels: Channels::ALL, ..redact(literals(&["a"])) };
+    assert_eq!(compiled(&[everywhere]).engines().count(), 2);
+    let user = Channels::NONE.with(Kind::User).with(Kind::System);
+    let set = compiled(&[Rule { channels: user, ..redact(literals(&["a"])) }]);
     assert_eq!(set.engines().count(), 1);
 }
 

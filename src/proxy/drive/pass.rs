@@ -223,7 +223,7 @@ impl Exchange<'_> {
         held: Held,
         answer: &mut Answer,
     ) -> Attempted {
-        let Held { dialect, coding, status, mut headers, has_next } = held;
+        let Held { dialect, coding, mut status, mut headers, has_next } = held;
         let source = asking.dialect.unwrap_or(dialect);
         let is_edited = source != dialect || !asking.killed.is_empty() || !asking.judges.is_empty();
         let mut body = Vec::new();
@@ -304,7 +304,7 @@ impl Exchange<'_> {
         }
         book.learn(&seen);
         if is_edited {
-            body = match self.edited(book, dialect, source, asking, status, body) {
+            (status, body) = match self.edited(book, dialect, source, asking, status, body) {
                 Ok(edited) => edited,
                 Err(refusal) => return Attempted::Stop(refusal.into()),
             };
@@ -348,7 +348,8 @@ impl Exchange<'_> {
         Attempted::done(Self::close_book(book, status, end, counted))
     }
 
-    /// A whole answer as the caller gets it: in its dialect, without calls to killed tools.
+    /// A whole answer as the caller gets it: in its dialect, without calls to killed tools. A
+    /// failure that came as an answer has the status of one, for SDKs raise by it.
     fn edited(
         &self,
         book: &mut Book<'_>,
@@ -357,13 +358,14 @@ impl Exchange<'_> {
         asking: &Asking,
         status: StatusCode,
         body: Vec<u8>,
-    ) -> Result<Vec<u8>, Refusal> {
+    ) -> Result<(StatusCode, Vec<u8>), Refusal> {
+        let id = self.id.as_str();
         if !status.is_success() {
             if source == dialect {
-                return Ok(body);
+                return Ok((status, body));
             }
             let error = read_error(source, status.as_u16(), &body);
-            return Ok(write_error(dialect, status.as_u16(), &error, self.id.as_str()));
+            return Ok((status, write_error(dialect, status.as_u16(), &error, id)));
         }
         let whole = whole(dialect, source, &body, &asking.killed)
             .map_err(|broken| Refusal::new(Class::BadGateway, broken.message()))?;
@@ -372,7 +374,11 @@ impl Exchange<'_> {
             facts.losses.join(whole.losses);
             facts.lever = lever.or(facts.lever);
         });
-        Ok(whole.body.into_owned())
+        if let Some(error) = whole.failure {
+            let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_GATEWAY);
+            return Ok((status, write_error(dialect, status.as_u16(), &error, id)));
+        }
+        Ok((status, whole.body.into_owned()))
     }
 
     /// An answer too large to be held: what came so far goes out, and the rest as it comes.

@@ -292,7 +292,8 @@ query = "api-version=2024-10-21"
         severity: Severity::Error,
         title: "a key that means nothing here",
         explanation: "The key is known, but not together with this dialect: `canned` and `simulated` \
-                     answer in the process and have no URL; only `canned` has an answer.",
+                     answer in the process and have no URL; only `canned` has an answer; only `openai` has \
+                     quirks and `translate_to`.",
         wrong: r#"[providers.sim]
 dialect = "simulated"
 base_url = "https://api.openai.com/v1"
@@ -322,6 +323,26 @@ loop = { same_call = 20, within = "2 minutes" }
         right: r#"[[limits]]
 name = "loops"
 loop = { same_call = 20, within = "2m" }
+"#,
+    },
+    Entry {
+        code: super::CONTRADICTION,
+        severity: Severity::Error,
+        title: "two keys that contradict each other",
+        explanation: "Each of the two could stand alone; together they ask for what the provider is \
+                     said not to have. `translate_to` names the API in which it is asked for callers \
+                     of other dialects, the quirks `no-chat` and `no-responses` say which API it \
+                     lacks.",
+        wrong: r#"[providers.local]
+dialect = "openai"
+base_url = "http://127.0.0.1:8000/v1"
+quirks = ["no-responses"]
+translate_to = "openai-responses"
+"#,
+        right: r#"[providers.local]
+dialect = "openai"
+base_url = "http://127.0.0.1:8000/v1"
+quirks = ["no-responses"]
 "#,
     },
     Entry {

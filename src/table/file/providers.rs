@@ -3,7 +3,9 @@
 use super::parsed;
 use crate::id::ProviderName;
 use crate::table::reader::{Reader, Section, Text, Value, shown};
-use crate::table::{Auth, BaseUrl, Family, Provider, Quirks, Secret, Signer, codes, value};
+use crate::table::{
+    Auth, BaseUrl, Family, OpenaiApi, Provider, Quirks, Secret, Signer, codes, value,
+};
 use std::ops::Range;
 use std::sync::Arc;
 use toml::Spanned;
@@ -22,15 +24,18 @@ const AUTHS: &[(&str, Auth)] = &[
     ("x-goog-api-key", Auth::XGoogApiKey),
     ("api-key", Auth::ApiKey),
 ];
+const APIS: &[(&str, OpenaiApi)] =
+    &[("openai-chat", OpenaiApi::Chat), ("openai-responses", OpenaiApi::Responses)];
 #[derive(Clone, Copy)]
 enum Quirk {
     AzureDeployments,
-    NoResponses,
+    Lacks(OpenaiApi),
     VersionedBase,
 }
 const QUIRKS: &[(&str, Quirk)] = &[
     ("azure-deployments", Quirk::AzureDeployments),
-    ("no-responses", Quirk::NoResponses),
+    ("no-chat", Quirk::Lacks(OpenaiApi::Chat)),
+    ("no-responses", Quirk::Lacks(OpenaiApi::Responses)),
     ("versioned-base", Quirk::VersionedBase),
 ];
 
@@ -62,6 +67,14 @@ pub(super) fn provider(
 
     let family = family?;
     check_fit(reader, section, family);
+    let translate_to = match family {
+        Family::Openai => translate_to(reader, section, quirks.lacks),
+        Family::Anthropic
+        | Family::Gemini
+        | Family::Bedrock
+        | Family::Canned
+        | Family::Simulated => OpenaiApi::default(),
+    };
     let auth = auth.unwrap_or(match family {
         Family::Openai if quirks.azure_deployments => Auth::ApiKey,
         Family::Openai | Family::Bedrock | Family::Canned | Family::Simulated => Auth::Bearer,
@@ -94,6 +107,7 @@ pub(super) fn provider(
         key_variable,
         auth,
         quirks,
+        translate_to,
         headers,
         query,
         answer: answer.map(|text| Arc::from(text.value)),
@@ -246,12 +260,47 @@ fn quirks(reader: &mut Reader<'_>, value: Option<&Value<'_>>) -> Quirks {
         let Some(text) = reader.text(item, "quirks") else { continue };
         match reader.word(&text, "quirks", QUIRKS) {
             Some(Quirk::AzureDeployments) => quirks.azure_deployments = true,
-            Some(Quirk::NoResponses) => quirks.no_responses = true,
+            Some(Quirk::Lacks(api)) => {
+                if quirks.lacks.is_some_and(|other| other != api) {
+                    reader.report(
+                        codes::CONTRADICTION,
+                        text.span,
+                        "`no-chat` and `no-responses` leave no API to ask for answers",
+                        Some("take one of the two away".to_owned()),
+                    );
+                }
+                quirks.lacks = Some(api);
+            }
             Some(Quirk::VersionedBase) => quirks.versioned_base = true,
             None => {}
         }
     }
     quirks
+}
+
+/// In which of its APIs a provider of the OpenAI family is asked for callers of other dialects.
+fn translate_to(
+    reader: &mut Reader<'_>,
+    section: &Section<'_, '_>,
+    lacks: Option<OpenaiApi>,
+) -> OpenaiApi {
+    let only = match lacks {
+        Some(OpenaiApi::Chat) => OpenaiApi::Responses,
+        Some(OpenaiApi::Responses) | None => OpenaiApi::Chat,
+    };
+    let text = section.get("translate_to").and_then(|value| reader.text(value, "translate_to"));
+    let Some(text) = text else { return only };
+    let named = reader.word(&text, "translate_to", APIS);
+    if named.is_some() && named == lacks {
+        reader.report(
+            codes::CONTRADICTION,
+            text.span,
+            "`translate_to` names the API that the provider lacks by its quirks",
+            Some("take one of the two away".to_owned()),
+        );
+        return only;
+    }
+    named.unwrap_or(only)
 }
 
 fn headers(
@@ -304,11 +353,13 @@ pub(super) fn header_name(
 fn check_fit(reader: &mut Reader<'_>, section: &Section<'_, '_>, family: Family) {
     let idle: &[&str] = match family {
         Family::Openai => &["answer"],
-        Family::Anthropic | Family::Gemini => &["answer", "quirks"],
-        Family::Bedrock => &["answer", "quirks", "auth"],
-        Family::Canned => &["base_url", "api_key", "auth", "quirks", "headers", "query"],
+        Family::Anthropic | Family::Gemini => &["answer", "quirks", "translate_to"],
+        Family::Bedrock => &["answer", "quirks", "translate_to", "auth"],
+        Family::Canned => {
+            &["base_url", "api_key", "auth", "quirks", "translate_to", "headers", "query"]
+        }
         Family::Simulated => {
-            &["base_url", "api_key", "auth", "quirks", "headers", "query", "answer"]
+            &["base_url", "api_key", "auth", "quirks", "translate_to", "headers", "query", "answer"]
         }
     };
     let signing: &[&str] = match family {

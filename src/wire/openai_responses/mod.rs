@@ -11,12 +11,13 @@
 //! dialect but mean nothing to others. Losses when written from another dialect: further choices,
 //! citations, and blocks that only that dialect knows.
 //!
-//! A channel's `block` is the `output_index`, its `part` the `content_index` or `summary_index`.
+//! A channel's `block` is the `output_index`, unless several items share one (`items`); its `part` the `content_index` or `summary_index`.
 //! Raw reasoning text (`reasoning_text`) and its summary count their parts apart, so the former's
 //! are told by [`REASONING_CONTENT`].
 
 pub mod edit;
 mod item;
+mod items;
 pub(super) mod prompt;
 mod request;
 pub(super) mod scan;
@@ -29,6 +30,7 @@ mod texts;
 mod unary;
 mod write;
 
+pub use items::number_of as block_of;
 pub use request::view;
 pub use story::HELD_TEXT_BYTES_MAX;
 pub use stream::Decoder;

@@ -40,6 +40,14 @@ impl<'a> Frame<'a> {
         self.members.iter().find(|(key, _)| key == name).map(|(_, value)| *value)
     }
 
+    /// Says the member `name` anew; the text stays as it is.
+    pub(super) fn set(&mut self, name: &'static str, value: &'a str) {
+        match self.members.iter_mut().find(|(key, _)| key == name) {
+            Some((_, known)) => *known = value,
+            None => self.members.push((Cow::Borrowed(name), value)),
+        }
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = (&Cow<'a, str>, &'a str)> {
         self.members.iter().map(|(key, value)| (key, *value))
     }

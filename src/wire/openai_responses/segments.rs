@@ -25,14 +25,13 @@ pub(in crate::wire) fn top(name: &str) -> Top {
 fn item(sense: Sense, told: &Told<'_>) -> Node {
     let kind = match (told.first().unwrap_or("message"), told.second()) {
         ("message", Some("system" | "developer")) => Kind::System,
-        ("message", Some("user")) => Kind::User,
+        ("message", Some("user")) | ("mcp_approval_response", _) => Kind::User,
         ("message", Some("assistant")) | ("reasoning", _) => Kind::History,
         ("image_generation_call", _) => {
             return Node::object(sense.to(Kind::History), picture);
         }
         ("mcp_list_tools" | "tool_search_output" | "additional_tools", _) => Kind::ToolDefinition,
         ("mcp_approval_request", _) => Kind::ToolArguments,
-        ("mcp_approval_response", _) => Kind::User,
         (kind, _) if kind.ends_with("_output") => Kind::ToolResult,
         (kind, _) if kind.ends_with("_call") => Kind::ToolArguments,
         (_, _) => Kind::Other,
@@ -84,9 +83,8 @@ fn part(sense: Sense, name: &str) -> Node {
     match name {
         "text" => Node::part(sense).once("text"),
         "refusal" => Node::text(sense.to(Kind::History)).apart(),
-        "image_url" => Node::address(sense.to(Kind::Other)).apart(),
+        "image_url" | "file_url" => Node::address(sense.to(Kind::Other)).apart(),
         "file_data" => Node::file(document).apart(),
-        "file_url" => Node::address(sense.to(Kind::Other)).apart(),
         "filename" => Node::text(document).apart(),
         "input_audio" => Node::object(sense.to(Kind::Other), sound).apart(),
         "annotations" => Node::text(sense.to(Kind::Citation)),

@@ -9,6 +9,7 @@
 //! Text that stands whole in a frame is an [`Event::Text`] only if nothing brought it before (a
 //! provider that sends no deltas); else it is an [`Event::Repeat`].
 
+use super::items::{INDEX, Items, Place as At, placed};
 use super::scan::{self, Frame};
 use super::texts::{self, Role, Shape, State, Text};
 use super::{MARK_LOGPROBS, MARK_REPEAT, MARK_TEXT};
@@ -16,6 +17,7 @@ use crate::wire::event::{Block, Channel, Counts, Event, Form, Kind, Place, Span,
 use crate::wire::{Dialect, Sink, Tail, json, sse};
 use smallvec::SmallVec;
 use std::borrow::Cow;
+use std::ops::Range;
 
 /// The most channels of one answer whose state is kept. Texts of further ones are judged, but are
 /// all taken for repeats when they stand whole in a frame.
@@ -28,6 +30,7 @@ pub struct Decoder {
     has_started: bool,
     is_complete: bool,
     is_for_caller: bool,
+    items: Items,
     runs: Vec<Run>,
 }
 
@@ -59,6 +62,8 @@ struct Step<'f, 's, 'k> {
     sink: &'s mut Sink<'k>,
     /// The texts that events carry, and the marks to put in their places.
     holes: Vec<(&'f str, Form, &'static str)>,
+    /// The item that the frame is of.
+    at: Option<At<'f>>,
 }
 
 impl Step<'_, '_, '_> {
@@ -75,7 +80,7 @@ impl Decoder {
             sink(Event::Ping);
         } else if self.try_frame(frame, sink).is_none() {
             self.tail.sequence = self.tail.sequence.saturating_add(1);
-            sink(opaque(frame));
+            sink(self.opaque(frame));
         }
     }
 
@@ -105,12 +110,18 @@ impl Decoder {
             sink(Event::End);
             return Some(());
         }
-        let members = Frame::parse(text)?;
+        let block;
+        let mut members = Frame::parse(text)?;
         let name = match members.get("type") {
             Some(name) => scan::string(name)?,
             None => Cow::Borrowed(std::str::from_utf8(frame.event).ok()?),
         };
-        let mut step = Step { whole, sink, holes: Vec::new() };
+        let at = self.items.place(&name, &members);
+        if let Some(at) = at {
+            block = at.block.to_string();
+            members.set(INDEX, &block);
+        }
+        let mut step = Step { whole, sink, holes: Vec::new(), at };
         let stem = name.strip_prefix("response.").and_then(|rest| rest.strip_suffix(".delta"));
         if let Some(shape) = stem.and_then(texts::text_shape) {
             self.delta(&shape, &members, &mut step)?;
@@ -446,6 +457,25 @@ impl Decoder {
         }
     }
 
+    /// A frame that is not understood; it says its block all the same.
+    fn opaque<'f>(&mut self, frame: &'f sse::Frame<'_>) -> Event<'f> {
+        let mut name = String::from_utf8_lossy(frame.event);
+        let mut data = Cow::Borrowed(&*frame.data);
+        if let Ok(text) = std::str::from_utf8(&frame.data)
+            && let Some(members) = Frame::parse(text)
+        {
+            if name.is_empty()
+                && let Some(kind) = members.get("type")
+            {
+                name = scan::string(kind).unwrap_or_default();
+            }
+            if let Cow::Owned(text) = placed(text, self.items.place(&name, &members)) {
+                data = Cow::Owned(text.into_bytes());
+            }
+        }
+        Event::Opaque { dialect: Dialect::OpenaiResponses, name, data }
+    }
+
     /// A whole response object, as [`super::decode_unary`] finds it.
     pub(super) fn whole<'f>(
         &mut self,
@@ -456,7 +486,7 @@ impl Decoder {
         sink: &mut Sink<'_>,
     ) -> Option<()> {
         let shape = Shape::Response { object, state };
-        let mut step = Step { whole: Some(body.as_bytes()), sink, holes: Vec::new() };
+        let mut step = Step { whole: Some(body.as_bytes()), sink, holes: Vec::new(), at: None };
         self.shaped(&shape, name, body, &mut step)
     }
 }
@@ -464,17 +494,6 @@ impl Decoder {
 /// Where `part` stands in `whole`, of which it is a slice.
 fn offset_in(whole: &str, part: &str) -> Option<usize> {
     json::offset_of(whole.as_bytes(), part)
-}
-
-fn opaque<'f>(frame: &'f sse::Frame<'_>) -> Event<'f> {
-    let mut name = String::from_utf8_lossy(frame.event);
-    if name.is_empty()
-        && let Ok(data) = std::str::from_utf8(&frame.data)
-        && let Some(kind) = Frame::parse(data).and_then(|members| members.get("type"))
-    {
-        name = scan::string(kind).unwrap_or_default();
-    }
-    Event::Opaque { dialect: Dialect::OpenaiResponses, name, data: Cow::Borrowed(&frame.data) }
 }
 
 fn stop(reason: StopReason, native: Cow<'_, str>, step: &mut Step<'_, '_, '_>) {
@@ -510,28 +529,30 @@ fn usage(object: &str, step: &mut Step<'_, '_, '_>) {
     (step.sink)(Event::Usage { counts, native: Cow::Borrowed(native) });
 }
 
-/// Gives what is left of a frame without its texts.
+/// Gives what is left of a frame without its texts, with its block in the place of its number.
 fn skeleton(name: &str, text: &str, step: &mut Step<'_, '_, '_>) {
-    let mut holes: Vec<_> = std::mem::take(&mut step.holes)
+    let mut holes: Vec<(Range<usize>, Cow<'_, str>)> = std::mem::take(&mut step.holes)
         .into_iter()
-        .filter_map(|(raw, form, mark)| Some((offset_in(text, raw)?, raw.len(), form, mark)))
+        .filter_map(|(raw, form, mark)| {
+            let start = offset_in(text, raw)?;
+            let mark = match form {
+                Form::Quoted => Cow::Borrowed(mark),
+                Form::Json => Cow::Owned(format!("[\"{mark}\"]")),
+            };
+            Some((start..start + raw.len(), mark))
+        })
         .collect();
+    let number = step.at.and_then(|at| at.edit(text));
+    holes.extend(number.map(|(at, number)| (at, Cow::Owned(number))));
     let mut json = Cow::Borrowed(text);
     if !holes.is_empty() {
-        holes.sort_unstable_by_key(|hole| hole.0);
+        holes.sort_unstable_by_key(|hole| hole.0.start);
         let mut kept = String::with_capacity(text.len());
         let mut from = 0;
-        for (start, length, form, mark) in holes {
-            kept.push_str(text.get(from..start).unwrap_or(""));
-            match form {
-                Form::Quoted => kept.push_str(mark),
-                Form::Json => {
-                    kept.push_str("[\"");
-                    kept.push_str(mark);
-                    kept.push_str("\"]");
-                }
-            }
-            from = start + length;
+        for (place, with) in holes {
+            kept.push_str(text.get(from..place.start).unwrap_or(""));
+            kept.push_str(&with);
+            from = place.end;
         }
         kept.push_str(text.get(from..).unwrap_or(""));
         json = Cow::Owned(kept);

@@ -9,11 +9,12 @@ const ANTHROPIC: Dialect = Dialect::Anthropic;
 const GEMINI: Dialect = Dialect::Gemini;
 
 /// One request in each dialect, with all that it can say.
-const FULL: [(Dialect, &str); 4] = [
+const FULL: [(Dialect, &str); 5] = [
     (CHAT, include_str!("samples/openai-chat.json")),
     (RESPONSES, include_str!("samples/openai-responses.json")),
     (ANTHROPIC, include_str!("samples/anthropic.json")),
     (GEMINI, include_str!("samples/gemini.json")),
+    (Dialect::Bedrock, include_str!("samples/bedrock.json")),
 ];
 
 /// A request that every dialect can say.
@@ -163,6 +164,13 @@ const RULES: &[Rule] = &[
             ),
         ],
     ),
+    // Google's own libraries write base64 for addresses, which others refuse.
+    (
+        GEMINI,
+        ANTHROPIC,
+        r#"{"contents":[{"parts":[{"inlineData":{"mimeType":"application/pdf","data":"-_8"}},{"text":"a"}]}]}"#,
+        &[("/messages/0/content/0/source/data", r#""+/8=""#)],
+    ),
     // What a tool returned beside text follows as the user's.
     (
         ANTHROPIC,
@@ -192,13 +200,13 @@ const RULES: &[Rule] = &[
         CHAT,
         RESPONSES,
         r#"{"messages":[{"role":"system","content":"s"},{"role":"user","content":"a"}],"tools":[{"type":"function","function":{"name":"f"}}],
-            "response_format":{"type":"json_schema","json_schema":{"name":"n","schema":{"type":"object"}}},"max_tokens":7}"#,
+            "response_format":{"type":"json_schema","json_schema":{"name":"n","schema":{"type":"object"}}},"max_tokens":70}"#,
         &[
             ("/store", "false"),
             ("/instructions", r#""s""#),
             ("/tools/0/strict", "false"),
             ("/text/format/name", r#""n""#),
-            ("/max_output_tokens", "7"),
+            ("/max_output_tokens", "70"),
         ],
     ),
     // System texts alone are the user's turn where there must be one.
@@ -330,7 +338,7 @@ proptest! {
 
     /// A damaged request is refused, or becomes JSON in every dialect.
     #[test]
-    fn no_shape_panics(which in 0..4usize, cut in 0..6000usize, end in 0..40usize, with in "[\\[\\]{},:\"a-z0-9]{0,3}") {
+    fn no_shape_panics(which in 0..FULL.len(), cut in 0..6000usize, end in 0..40usize, with in "[\\[\\]{},:\"a-z0-9]{0,3}") {
         let (dialect, body) = FULL[which];
         let cut = cut.min(body.len());
         let end = (cut + end).min(body.len());

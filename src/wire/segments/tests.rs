@@ -7,6 +7,7 @@ use super::*;
 use crate::wire::event::Kind;
 use proptest::prelude::*;
 use serde_json::Value;
+use std::fmt::Write as _;
 
 /// Every body that the walk reads in its own way.
 pub(super) const ALL: [Option<Dialect>; 6] = [
@@ -92,7 +93,7 @@ fn write(value: &Value, escapes: &mut dyn FnMut() -> bool, out: &mut String) {
         for letter in text.chars() {
             if escapes() {
                 for unit in letter.encode_utf16(&mut [0; 2]) {
-                    out.push_str(&format!("\\u{unit:04x}"));
+                    let _ = write!(out, "\\u{unit:04x}");
                 }
             } else {
                 let mut plain = Vec::new();

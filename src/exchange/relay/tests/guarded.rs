@@ -67,7 +67,7 @@ fn secrets(bytes: &[u8], told: &[Event<'_>], tool: &str) -> Vec<String> {
     killed
 }
 
-fn names(told: &[Event<'_>]) -> Vec<String> {
+pub(super) fn names(told: &[Event<'_>]) -> Vec<String> {
     let mut names: Vec<_> = said(told).0.into_iter().map(|call| call.0).collect();
     names.sort();
     names.dedup();
@@ -99,7 +99,7 @@ fn are_contiguous(dialect: Dialect, told: &[Event<'_>]) -> bool {
 }
 
 /// Cuts at seeded places.
-fn run_at_random(plan: &Plan, bytes: &[u8], seed: u8) -> (Vec<u8>, Result<(), Broken>) {
+pub(super) fn run_at_random(plan: &Plan, bytes: &[u8], seed: u8) -> (Vec<u8>, Result<(), Broken>) {
     let mut random = u32::from(seed) + 1;
     let (mut relay, mut out, mut rest) = (Relay::with(plan), Vec::new(), bytes);
     while !rest.is_empty() {

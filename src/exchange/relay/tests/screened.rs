@@ -96,7 +96,9 @@ impl Alone<'_> {
 
 fn texts(dialect: Dialect, bytes: &[u8]) -> Texts {
     let mut all = Texts::new();
-    events(dialect, bytes).iter().for_each(|event| add(&mut all, event));
+    for event in events(dialect, bytes) {
+        add(&mut all, &event);
+    }
     all.retain(|_, text| !text.is_empty());
     all
 }
@@ -139,10 +141,13 @@ fn what_leaves_is_what_the_scanner_lets_go() {
         let longer: Vec<String> = words.iter().map(|word| format!("{word} xyzzy-never")).collect();
         let mut hide = rule("hide", Looked::Literals(words), Action::Redact(Redaction::Marker));
         let mut wait = rule("wait", Looked::Literals(longer), Action::Redact(Redaction::Marker));
+        // Signed reasoning is not changed but cut.
+        let is_signed = matches!(dialect, Dialect::Anthropic | Dialect::Bedrock);
         for rule in [&mut hide, &mut wait] {
             rule.channels =
                 [Kind::Answer, Kind::Reasoning, Kind::Refusal, Kind::Citation, Kind::Other]
                     .into_iter()
+                    .filter(|kind| *kind != Kind::Reasoning || !is_signed)
                     .collect();
         }
         let judges = [judge(&[hide, wait])];
@@ -159,7 +164,12 @@ fn what_leaves_is_what_the_scanner_lets_go() {
                 left.frame(&dialect.framing().frame(frame), &mut |e| add(&mut texts_left, &e));
             }
             came.frame(&dialect.framing().frame(frame), &mut |event| {
-                ends |= matches!(event, Event::Close { .. } | Event::Stop { .. } | Event::End);
+                // A second copy in Responses says that its text is whole.
+                ends |= match event {
+                    Event::Close { .. } | Event::Stop { .. } | Event::End => true,
+                    Event::Repeat { .. } => dialect == Dialect::OpenaiResponses,
+                    _ => false,
+                };
                 if let Event::Text { channel, text, .. } = event {
                     alone.push(channel, &text);
                 }
@@ -204,14 +214,23 @@ fn assert_numbers(dialect: Dialect, name: &str, bytes: &[u8]) {
 
 #[test]
 fn what_no_rule_touches_leaves_as_it_came() {
-    let never = rule("never", Looked::Literals(vec!["qzxv-never-qzxv".into()]), Action::Cut);
+    let never = rule("never", Looked::Literals(vec!["\u{E123}never".into()]), Action::Cut);
     let judges = [judge(&[never])];
+    let mut plain = 0;
     for (dialect, name, bytes) in recorded(Recorded::Stream) {
         let (out, ended) = run(&screened(dialect, &judges), &bytes, 61);
         let (expected, expected_end) = run(&plan_of(dialect), &bytes, 61);
-        assert_eq!(out, expected, "{name}");
         assert_eq!(ended, expected_end, "{name}");
+        // An escape may be the beginning of any character, and a lookalike of any letter: they wait.
+        let may_wait = |text: &String| !text.is_ascii() || text.contains(['\\', '&', '%']);
+        if texts(dialect, &expected).values().any(may_wait) {
+            assert_eq!(texts(dialect, &out), texts(dialect, &expected), "{name}");
+        } else {
+            assert_eq!(out, expected, "{name}");
+            plain += 1;
+        }
     }
+    assert!(plain > 100, "{plain}");
 }
 
 #[test]
@@ -259,7 +278,6 @@ fn a_hidden_word_leaves_in_no_frame() {
         let mut all = String::new();
         for event in events(dialect, &out) {
             match event {
-                Event::Text { .. } => {}
                 Event::Repeat { text, .. } => all.push_str(&text),
                 Event::Extra { key, json, .. } if !key.starts_with("response.") => {
                     json::strings(&json).for_each(|inner| all.push_str(inner.text));

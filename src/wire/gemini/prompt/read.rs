@@ -116,7 +116,8 @@ fn part<'b>(
         let media_type = either_text(&mut data, "mimeType", "mime_type")?.unwrap_or_default();
         let kind = MediaKind::of(&media_type);
         let title = either_text(&mut data, "displayName", "display_name")?;
-        let source = Source::Base64 { media_type, data: data.must_string("data")? };
+        let data = standard_base64(data.must_string("data")?);
+        let source = Source::Base64 { media_type, data };
         Part::Media(Media { title, ..Media::new(kind, source) })
     } else if let Some(raw) = file {
         let mut file = part.within(raw, "fileData")?;
@@ -159,6 +160,19 @@ fn part<'b>(
     };
     prompt.losses.add_if(part.has_rest(), Loss::UnknownMembers);
     Ok(read)
+}
+
+/// Base64 in the alphabet that all dialects take, and padded. Google's API also takes the one for
+/// addresses (RFC 4648, section 5), and its own library for Python writes it.
+fn standard_base64(data: String) -> String {
+    if data.len().is_multiple_of(4) && !data.contains(['-', '_']) {
+        return data;
+    }
+    let mut data = data.replace('-', "+").replace('_', "/");
+    while !data.len().is_multiple_of(4) {
+        data.push('=');
+    }
+    data
 }
 
 /// The text of a tool's response, and whether it says that it failed.

@@ -177,7 +177,7 @@ fn parts<'b>(
             }
             "refusal" => Part::Refusal(part.must_string("refusal")?),
             "input_image" => {
-                let detail = part.string("detail")?;
+                let detail = part.string("detail")?.filter(|detail| detail != "auto");
                 let source = match (part.string("image_url")?, part.string("file_id")?) {
                     (Some(url), _) => Source::of_url(url),
                     (None, Some(id)) => Source::File(id),

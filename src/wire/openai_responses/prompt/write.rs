@@ -10,6 +10,10 @@ use crate::wire::prompt::{
 
 const OWN: Dialect = Dialect::OpenaiResponses;
 
+/// The shortest longest answer that the API takes, in tokens; less is refused with
+/// `integer_below_min_value`.
+const OUTPUT_TOKENS_MIN: u64 = 16;
+
 /// See [`crate::wire::prompt::write`].
 pub(in crate::wire) fn write(prompt: &Prompt, losses: &mut Losses) -> Vec<u8> {
     let mut out = Vec::with_capacity(1024);
@@ -35,11 +39,11 @@ pub(in crate::wire) fn write(prompt: &Prompt, losses: &mut Losses) -> Vec<u8> {
                 said.push(part);
                 continue;
             }
-            message(&mut items, prompt, turn.role, &said, losses);
+            messages(&mut items, prompt, turn.role, &said, losses);
             said.clear();
             item(&mut items, prompt, turn.role, part, losses);
         }
-        message(&mut items, prompt, turn.role, &said, losses);
+        messages(&mut items, prompt, turn.role, &said, losses);
     }
     items.close();
     tools(&mut body, prompt, losses);
@@ -79,7 +83,11 @@ fn settings(body: &mut Object<'_>, prompt: &Prompt, losses: &mut Losses) {
     }
     body.optional("temperature", sampling.temperature);
     body.optional("top_p", sampling.top_p);
-    body.optional("max_output_tokens", sampling.output_tokens_max);
+    let is_short = |tokens: &u64| *tokens < OUTPUT_TOKENS_MIN && prompt.dialect != OWN;
+    losses.add_if(sampling.output_tokens_max.as_ref().is_some_and(is_short), Loss::OutputTokens);
+    let most = sampling.output_tokens_max;
+    let most = most.map(|most| if is_short(&most) { OUTPUT_TOKENS_MIN } else { most });
+    body.optional("max_output_tokens", most);
     if let Some(alternatives) = sampling.logprobs {
         body.raw("include", r#"["message.output_text.logprobs"]"#);
         body.number("top_logprobs", alternatives);
@@ -137,6 +145,30 @@ fn item(items: &mut Array<'_>, prompt: &Prompt, role: Role, part: &Part, losses:
         }
         Part::Native(_) => Prompt::lose_native(role, losses),
         Part::Text(_) | Part::Media(_) | Part::Refusal(_) => {}
+    }
+}
+
+/// The parts that one side said, as a message. A text of the model is a message of its own, with a
+/// plain string: a list of such texts has to name the id under which the provider keeps them.
+fn messages(
+    items: &mut Array<'_>,
+    prompt: &Prompt,
+    role: Role,
+    parts: &[&Part],
+    losses: &mut Losses,
+) {
+    if role != Role::Assistant {
+        return message(items, prompt, role, parts, losses);
+    }
+    for part in parts {
+        if let Part::Text(text) = part {
+            let mut item = Object::typed(items.next(), "message");
+            item.string("role", "assistant");
+            item.string("content", text);
+            item.close();
+        } else {
+            message(items, prompt, role, &[part], losses);
+        }
     }
 }
 
@@ -231,7 +263,10 @@ fn media(list: &mut Array<'_>, dialect: Dialect, media: &Media, losses: &mut Los
         Source::File(id) => part.string("file_id", id),
         Source::Text(_) => {}
     }
-    part.optional_string("detail", media.detail.as_deref().filter(|_| is_image));
+    if is_image {
+        // Strict servers want it said.
+        part.string("detail", media.detail.as_deref().unwrap_or("auto"));
+    }
     part.close();
 }
 
