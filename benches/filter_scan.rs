@@ -204,6 +204,36 @@ fn rules(texts: &[String], words: bool, regexes: &[String]) -> Vec<Rule> {
     texts.iter().map(text).chain(regexes.iter().map(regex)).collect()
 }
 
+/// Every tenth rule only flags, so that there is something that the view of spaced letters is for.
+fn some_flag(mut rules: Vec<Rule>) -> Vec<Rule> {
+    rules.iter_mut().skip(9).step_by(10).for_each(|rule| rule.action = Action::Flag);
+    rules
+}
+
+/// The rules as a pack, for `benches/filters`: 1,000 literals and 100 expressions on every kind of
+/// text, or `count` rules of one literal each.
+fn pack(text: &str, texts: &[String], regexes: &[String], count: Option<usize>) -> String {
+    let kinds = Kind::ALL.map(|kind| format!("{:?}", kind.name())).join(", ");
+    let rule = |id: String, looks_for: String| {
+        format!(
+            "[[rule]]\nid = \"{id}\"\nchannels = [{kinds}]\nmatch = {{ {looks_for} }}\n\
+             action = {{ default = \"redact\", tool_arguments = \"cut\" }}\non_error = \"cut\"\n\n"
+        )
+    };
+    let literal = |text: &String| format!("literal = {text:?}");
+    let mut pack = "pack = \"bench\"\n\n".to_owned();
+    if let Some(count) = count {
+        let many = literals(text, count);
+        let rules = many.iter().enumerate().map(|(at, one)| rule(format!("l{at}"), literal(one)));
+        pack.extend(rules);
+        return pack;
+    }
+    pack.push_str(&rule("texts".to_owned(), format!("literal = {texts:?}")));
+    let rules = regexes.iter().enumerate();
+    pack.extend(rules.map(|(at, one)| rule(format!("x{at}"), format!("regex = {one:?}"))));
+    pack
+}
+
 /// Runs all pieces through one scanner; nanoseconds of the thread.
 fn run(engine: &Arc<Engine>, cache: &mut Cache, pieces: &[&str]) -> f64 {
     let mut out = Release::default();
@@ -273,6 +303,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let large: Vec<&str> = large.collect::<Result<_, _>>()?;
     let texts = literals(&text, 1000);
     let all: Vec<String> = narrow().into_iter().chain(broad()).collect();
+    if let Ok(path) = std::env::var("PACK") {
+        let count = std::env::var("RULES").ok().and_then(|count| count.parse().ok());
+        return Ok(std::fs::write(path, pack(&text, &texts, &all, count))?);
+    }
     writeln!(
         out,
         "{} bytes of English in {} pieces of {:.1} bytes; {} literals, {} regexes; scanner {} bytes",
@@ -295,6 +329,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         ("1k literals + 88 regexes", rules(&texts, false, &narrow())),
         ("1k literals + 100 regexes", rules(&texts, false, &all)),
         ("1k words + 100 regexes", rules(&texts, true, &all)),
+        ("1k literals + 100 regexes, a tenth flags", some_flag(rules(&texts, false, &all))),
     ];
     for (name, list) in &sets {
         let (set, compile_ms) = timed(list)?;

@@ -94,9 +94,7 @@ fn optional(sub: Hir) -> Hir {
 /// A byte that every word of `hir` has, if there is one that plain text seldom has.
 pub(crate) fn needed_byte(hir: &Hir) -> Option<u8> {
     match hir.kind() {
-        HirKind::Literal(literal) => {
-            literal.0.iter().copied().find(u8::is_ascii_punctuation)
-        }
+        HirKind::Literal(literal) => literal.0.iter().copied().find(u8::is_ascii_punctuation),
         HirKind::Concat(parts) => parts.iter().find_map(needed_byte),
         HirKind::Repetition(repetition) if repetition.min > 0 => needed_byte(&repetition.sub),
         HirKind::Capture(capture) => needed_byte(&capture.sub),

@@ -22,13 +22,18 @@ use super::span::{OpenSpans, SpanRule};
 use super::threads::{Anchor, Threads};
 use super::{Effect, Hay, Hit, New, Unjudged};
 use crate::filter::check::Check;
-use regex_automata::dfa::dense;
+use regex_automata::dfa::sparse;
 use regex_automata::hybrid::{LazyStateID, dfa as lazy};
 use regex_automata::util::start;
 use regex_automata::{Anchored, PatternID};
 use smallvec::SmallVec;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The most threads of one view of a channel: 64 KB. A rule has at most as many as its automaton has
+/// states, and seldom more than the bytes it holds; beyond the bound the text is not judged, and
+/// its rules' `on_error` says what becomes of it.
+pub(crate) const THREADS_MAX: usize = 4096;
 
 /// What a rule's expression is for.
 #[derive(Clone)]
@@ -38,7 +43,7 @@ pub(crate) enum Role {
     /// A match opens a span, by its index.
     Open { span: u32, anchor: Arc<Anchor> },
     /// A match is a candidate.
-    Candidate { effect: Effect, check: Arc<Check>, reversed: Arc<dense::DFA<Vec<u32>>> },
+    Candidate { effect: Effect, check: Arc<Check>, reversed: Arc<sparse::DFA<Vec<u8>>> },
 }
 
 /// One expression.
@@ -159,6 +164,11 @@ impl Follow {
         self.awake.is_empty() && self.spans.is_empty()
     }
 
+    fn thread_count(&self) -> usize {
+        let awake = self.awake.iter().map(|awake| awake.1.count());
+        awake.chain(self.apart.iter().map(|apart| apart.1.count())).sum()
+    }
+
     /// Moves all positions by `by`, modulo 2^64.
     pub(crate) fn shift(&mut self, by: u64) {
         self.awake.iter_mut().for_each(|awake| awake.1.shift(by));
@@ -198,11 +208,17 @@ impl Regexes {
     ) -> Result<(), Unjudged> {
         cache.ends.clear();
         self.find_ends(cache, follow, keep, new)?;
+        if follow.thread_count() > THREADS_MAX {
+            return Err(Unjudged::Threads);
+        }
         if !(cache.ends.is_empty() && follow.is_idle()) {
             let mut ends = std::mem::take(&mut cache.ends);
             ends.sort_unstable_by_key(|end| end.1);
             self.settle(&ends, follow, keep, new, hits);
             cache.ends = ends;
+            if follow.thread_count() > THREADS_MAX {
+                return Err(Unjudged::Threads);
+            }
         }
         Ok(())
     }
@@ -241,21 +257,26 @@ impl Regexes {
                 _ => {
                     let config =
                         start::Config::new().anchored(Anchored::No).look_behind(hay.before(keep));
-                    let mut state = union.dfa.start_state(lazy, &config).map_err(|_| Unjudged)?;
+                    let mut state =
+                        union.dfa.start_state(lazy, &config).map_err(|_| Unjudged::Automaton)?;
                     for byte in hay.slice(keep, from) {
-                        state = union.dfa.next_state(lazy, state, *byte).map_err(|_| Unjudged)?;
+                        state = union
+                            .dfa
+                            .next_state(lazy, state, *byte)
+                            .map_err(|_| Unjudged::Automaton)?;
                     }
                     state
                 }
             };
             for (place, byte) in piece.iter().enumerate() {
-                state = union.dfa.next_state(lazy, state, *byte).map_err(|_| Unjudged)?;
+                state =
+                    union.dfa.next_state(lazy, state, *byte).map_err(|_| Unjudged::Automaton)?;
                 if state.is_match() {
                     union.report(lazy, state, from + place as u64, &mut cache.ends);
                 }
             }
             if last {
-                state = union.dfa.next_eoi_state(lazy, state).map_err(|_| Unjudged)?;
+                state = union.dfa.next_eoi_state(lazy, state).map_err(|_| Unjudged::Automaton)?;
                 if state.is_match() {
                     union.report(lazy, state, hay.end(), &mut cache.ends);
                 }
@@ -310,11 +331,11 @@ impl Regexes {
         let least = keep.max(end.saturating_sub(self.window));
         let config = start::Config::new().anchored(Anchored::Yes);
         let lazy = &mut cache.closure;
-        let mut state = self.closure.start_state(lazy, &config).map_err(|_| Unjudged)?;
+        let mut state = self.closure.start_state(lazy, &config).map_err(|_| Unjudged::Automaton)?;
         let mut alive = end;
         let mut position = end;
         for byte in hay.slice(least, end).iter().rev() {
-            state = self.closure.next_state(lazy, state, *byte).map_err(|_| Unjudged)?;
+            state = self.closure.next_state(lazy, state, *byte).map_err(|_| Unjudged::Automaton)?;
             if state.is_tagged() {
                 if state.is_match() {
                     alive = position;
@@ -329,7 +350,7 @@ impl Regexes {
             Some(byte) => self.closure.next_state(lazy, state, byte),
             None => self.closure.next_eoi_state(lazy, state),
         }
-        .map_err(|_| Unjudged)?;
+        .map_err(|_| Unjudged::Automaton)?;
         Ok(if state.is_match() { least } else { alive })
     }
 
