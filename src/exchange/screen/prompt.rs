@@ -42,8 +42,12 @@ pub fn reads_prompts(judges: &[Arc<Judge>]) -> bool {
         Kind::Citation,
         Kind::Other,
     ];
-    let looks = |judge: &Arc<Judge>| KINDS.iter().any(|kind| judge.reads(*kind));
-    judges.iter().any(looks)
+    judges.iter().any(|judge| KINDS.iter().any(|kind| judge.reads(*kind)))
+}
+
+/// Whether some of `judges` look at what is not understood in an answer.
+pub fn reads_answers(judges: &[Arc<Judge>]) -> bool {
+    judges.iter().any(|judge| judge.reads(Kind::Other))
 }
 
 /// Judges `body`, a request in `dialect`; `is_known` says whether nothing was found in a message
@@ -137,7 +141,7 @@ impl Walker {
         }
         let Some(run) = &mut self.run else { return };
         run.text.push_str(&segment.text);
-        let fed = self.runs.feed(run.channel, &segment.text, &mut self.found);
+        let fed = self.runs.feed(run.channel.into(), &segment.text, &mut self.found);
         let segment = Segment {
             kind: segment.kind,
             message: segment.message,
@@ -161,7 +165,7 @@ impl Walker {
         let Some(mut run) = self.run.take() else { return };
         self.runs.models(run.channel.kind, &run.text, &mut self.found);
         let mut lead = Vec::new();
-        self.runs.finish(|channel| channel == run.channel, &mut self.found, &mut lead);
+        self.runs.finish(|line| line == run.channel.into(), &mut self.found, &mut lead);
         if let Some(last) = run.parts.last_mut()
             && let Fed::Instead(text) = &mut last.fed
         {

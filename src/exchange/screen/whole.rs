@@ -1,7 +1,7 @@
 //! Whole answers under rules.
 
 use super::run::{Fed, Runs};
-use super::{Altered, Found, Judged, Lead, Screen};
+use super::{Altered, Found, Judged, Lead, Screen, add_change};
 use crate::table::rules::Judge;
 use crate::wire::event::{Event, Form, Kind};
 use crate::wire::framing::Framing;
@@ -22,34 +22,11 @@ pub struct Screened<'b> {
 /// Judges the answer `body` of a provider that speaks `source`.
 pub fn screen_whole<'b>(judges: &[Arc<Judge>], source: Dialect, body: &'b [u8]) -> Screened<'b> {
     let mut screen = Screen::new(judges.iter().map(Arc::clone), source);
+    screen.in_pieces = false;
     decode_unary(source, body, &mut |event| {
         screen.look(&event, body);
     });
-    screen.look(&Event::End, body);
-    let notes = std::mem::take(&mut screen.frame);
-    let mut found = screen.found;
-    let mut altered = notes.altered;
-    for lead in notes.lead {
-        let ended = |one: &&mut Altered| one.is_running && one.channel == lead.channel;
-        match altered.iter_mut().rfind(ended) {
-            Some(last) => last.text.push_str(&lead.text),
-            None => found.cut_unchangeable(),
-        }
-    }
-    if altered.is_empty() || found.is_cut() {
-        return Screened { body: Cow::Borrowed(body), found };
-    }
-    let mut changes: Vec<Change> =
-        notes.spelled.into_iter().map(|span| Change { span, with: "null".to_owned() }).collect();
-    for Altered { span, text, .. } in altered {
-        match span {
-            Some(span) => changes.push(Change { span, with: text }),
-            None => found.cut_unchangeable(),
-        }
-    }
-    let mut out = Vec::with_capacity(body.len() + 64);
-    push_changed(Framing::Sse, body, &changes, &mut out);
-    Screened { body: Cow::Owned(out), found }
+    screen.finish_whole(body)
 }
 
 /// What rules make of one text, and the text as they let it leave.
@@ -63,6 +40,37 @@ pub fn judge_text(judges: &[Arc<Judge>], kind: Kind, text: &str) -> (Found, Opti
 }
 
 impl Screen {
+    /// The whole `body` was told: what of it may leave.
+    pub(super) fn finish_whole(mut self, body: &[u8]) -> Screened<'_> {
+        self.look(&Event::End, body);
+        let notes = self.frame;
+        let mut found = self.found;
+        let mut altered = notes.altered;
+        for lead in notes.lead {
+            let ended = |one: &&mut Altered| one.is_running && one.line == lead.line;
+            match altered.iter_mut().rfind(ended) {
+                Some(last) => last.text.push_str(&lead.text),
+                None => found.cut_unchangeable(),
+            }
+        }
+        if altered.is_empty() || found.is_cut() {
+            return Screened { body: Cow::Borrowed(body), found };
+        }
+        let mut changes: Vec<Change> = notes
+            .spelled
+            .into_iter()
+            .map(|span| Change { span, with: "null".to_owned() })
+            .collect();
+        for Altered { span, text, .. } in altered {
+            if !add_change(&mut changes, span, text) {
+                found.cut_unchangeable();
+            }
+        }
+        let mut out = Vec::with_capacity(body.len() + 64);
+        push_changed(Framing::Sse, body, &changes, &mut out);
+        Screened { body: Cow::Owned(out), found }
+    }
+
     /// The events of a frame, whose bytes are `whole`, as rules let them leave: for who writes the
     /// answer anew.
     pub fn rewrite(&mut self, events: Vec<Event<'static>>, whole: &[u8]) -> Vec<Event<'static>> {
@@ -73,9 +81,12 @@ impl Screen {
             let judged = self.look(&event, whole);
             for lead in self.frame.lead.get(known..).unwrap_or_default() {
                 is_changed = true;
-                left.push(lead.event());
+                left.extend(lead.event());
             }
             let Judged::Instead(with) = judged else {
+                if self.found.is_cut() {
+                    break;
+                }
                 left.push(event);
                 continue;
             };
@@ -98,9 +109,14 @@ impl Screen {
                 }
                 other => left.push(other),
             }
+            if self.found.is_cut() {
+                break;
+            }
         }
         if is_changed {
-            left.retain(|event| !matches!(event, Event::Extra { key, .. } if super::spells(key)));
+            left.retain(
+                |event| !matches!(event, Event::Extra { key, .. } if super::unknown::spells(key)),
+            );
         }
         left
     }
@@ -108,7 +124,7 @@ impl Screen {
     /// Ends every text, and gives what they still let go.
     pub fn rest(&mut self) -> Vec<Event<'static>> {
         self.finish(|_| true);
-        self.frame.lead.iter().map(Lead::event).collect()
+        self.frame.lead.iter().filter_map(Lead::event).collect()
     }
 
     /// Ends every text, and appends frames of what they still let go.
