@@ -21,11 +21,15 @@ pub(crate) struct Shape {
     pub matches: bool,
     /// States that match and after which nothing else can, by their place in `walk`.
     pub dead_ends: Vec<usize>,
-    /// How each state is reached: from an earlier one by a byte. Starts come first, and have none.
-    pub walk: Vec<Option<(usize, u8)>>,
+    /// How each state is reached.
+    pub walk: Walk,
     /// The number of states.
     pub states: usize,
 }
+
+/// From which earlier state and by which byte each state is reached; the starts come first, and from
+/// none.
+pub(crate) type Walk = Vec<Option<(usize, u8)>>;
 
 struct Graph {
     next: Vec<Vec<usize>>,
@@ -58,7 +62,7 @@ impl Shape {
 }
 
 impl Graph {
-    fn read(dfa: &dense::DFA<Vec<u32>>) -> (Self, Vec<StateID>, Vec<Option<(usize, u8)>>) {
+    fn read(dfa: &dense::DFA<Vec<u32>>) -> (Self, Vec<StateID>, Walk) {
         let mut ids: Vec<StateID> = starts(dfa);
         let start_count = ids.len();
         let mut walk = vec![None; start_count];
