@@ -69,6 +69,7 @@ pub use cost::{Cost, Held};
 pub use detect::Detector;
 pub use engine::{Cache, Engine, Ruleset};
 pub use kind::{Channels, Kind};
+pub use machine::Unjudged;
 pub use release::{Finding, Hidden, Release, Shows};
 pub use rule::{Action, Case, Limits, OnOverflow, Pattern, Redaction, Rule, Span};
 pub use scanner::{Passage, Progress, Scanner, Stop};
