@@ -107,6 +107,9 @@ impl Screen {
                 Event::Opaque { dialect, name, .. } => {
                     left.push(Event::Opaque { dialect, name, data: with.into_bytes().into() });
                 }
+                Event::Usage { counts, .. } => {
+                    left.push(Event::Usage { counts, native: with.into() });
+                }
                 other => left.push(other),
             }
             if self.found.is_cut() {

@@ -298,11 +298,7 @@ impl Exchange<'_> {
         }
         book.learn(&seen);
         if is_edited {
-            (status, body) = match self.edited(book, dialect, source, asking, status, body) {
-                Ok(edited) => edited,
-                Err(refusal) => return Attempted::Stop(refusal.into()),
-            };
-            let Screened { body: left, found } = screen_whole(&asking.judges, dialect, &body);
+            let Screened { body: left, found } = screen_whole(&asking.judges, source, &body);
             let refusal = found.is_cut().then(|| blocked(&found, "answer"));
             let goes_on = found.is_reroute() && has_next;
             let left = match left {
@@ -323,6 +319,10 @@ impl Exchange<'_> {
                 headers.push((answer::name::VERDICT, HeaderValue::from_static(verdict.name())));
             }
             body = left.unwrap_or(body);
+            (status, body) = match self.edited(book, dialect, source, asking, status, body) {
+                Ok(edited) => edited,
+                Err(refusal) => return Attempted::Stop(refusal.into()),
+            };
         }
         let framing = match status {
             StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED => Framing::Empty,
