@@ -10,7 +10,9 @@ use super::run::{Fed, Line};
 use super::{Altered, Found, Judged, OUTSIDE, Screen};
 use crate::wire::Dialect;
 use crate::wire::event::{Channel, Form, Kind, Place, Span};
+use crate::wire::framing::Framing;
 use crate::wire::json;
+use crate::wire::sse::Frame;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
 
@@ -48,7 +50,8 @@ impl Screen {
         }
         self.frame.steps += 1;
         self.schema_name(key);
-        let is_whole = self.frame.opens || matches!(key, "citation" | "citations" | "annotations");
+        let is_whole = self.frame.opens && matches!(place, Place::Block(_))
+            || matches!(key, "citation" | "citations" | "annotations");
         let blocks_have_deltas = !matches!(self.source, Dialect::OpenaiChat | Dialect::Gemini);
         let (choice, block) = match place {
             Place::Delta(block) if blocks_have_deltas => (0, block),
@@ -123,6 +126,9 @@ impl Screen {
             self.frame.spelled.extend(span);
             return Judged::Clear;
         }
+        if found.is_cut() {
+            self.found.join(found);
+        }
         let (line, text, is_running) = (OUTSIDE.into(), "null".to_owned(), false);
         self.frame.altered.push(Altered { line, span, text: text.clone(), is_running });
         Judged::Instead(text)
@@ -155,17 +161,31 @@ impl Screen {
         }
     }
 
-    /// Comments of an SSE stream, if the frame has some.
-    pub(super) fn comment(&mut self, whole: &[u8]) {
-        if !whole.starts_with(b":") {
+    /// What stands around the data of a frame: its event's name, comments, other fields.
+    pub(super) fn envelope(&mut self, framing: Framing, frame: &Frame<'_>) {
+        if !frame.event.iter().all(|byte| byte.is_ascii_alphabetic() || b"_.".contains(byte)) {
+            self.bytes(frame.event);
+        }
+        if framing != Framing::Sse {
             return;
         }
-        for line in whole.split(|byte| matches!(byte, b'\n' | b'\r')) {
-            match line.strip_prefix(b":").map(std::str::from_utf8) {
-                Some(Ok(text)) if !text.is_empty() => self.name(OUTSIDE, text),
-                Some(Err(_)) => self.runs.unjudged(Kind::Other, &mut self.found),
-                Some(Ok(_)) | None => {}
+        // As nearly all frames look: `data: …`, with or without `event: …` before it.
+        let event = if frame.event.is_empty() { 0 } else { "event: \n".len() + frame.event.len() };
+        if frame.raw.len() <= event + "data: \n\n".len() + frame.data.len() {
+            return;
+        }
+        for line in frame.raw.split(|byte| matches!(byte, b'\n' | b'\r')) {
+            let is_known = [&b"data:"[..], b"event:"].iter().any(|name| line.starts_with(name));
+            if !is_known && !matches!(line, b"" | b":" | b"data" | b"event") {
+                self.bytes(line);
             }
+        }
+    }
+
+    fn bytes(&mut self, text: &[u8]) {
+        match std::str::from_utf8(text) {
+            Ok(text) => self.name(OUTSIDE, text),
+            Err(_) => self.runs.unjudged(Kind::Other, &mut self.found),
         }
     }
 
