@@ -180,8 +180,7 @@ fn damage(bytes: &mut Vec<u8>, corpus: &[Vec<u8>], dice: &mut Dice) {
 
 /// `bytes` in random pieces, empty ones included.
 pub fn pieces<'b>(bytes: &'b [u8], dice: &mut Dice) -> Vec<&'b [u8]> {
-    let mut ends: Vec<usize> =
-        (0..1 + dice.below(12)).map(|_| dice.below(bytes.len() + 1)).collect();
+    let mut ends: Vec<usize> = (0..=dice.below(12)).map(|_| dice.below(bytes.len() + 1)).collect();
     if bytes.len() < 300 && dice.one_in(3) {
         ends.extend(0..bytes.len());
     }

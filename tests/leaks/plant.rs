@@ -127,7 +127,7 @@ impl Place {
 fn pieces(text: &str, dice: &mut Dice) -> Vec<String> {
     let letters: Vec<char> = text.chars().collect();
     let mut cuts: Vec<usize> =
-        (0..1 + dice.below(3)).map(|_| 1 + dice.below(letters.len() - 1)).collect();
+        (0..=dice.below(3)).map(|_| 1 + dice.below(letters.len() - 1)).collect();
     cuts.sort_unstable();
     cuts.dedup();
     cuts.insert(0, 0);
