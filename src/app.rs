@@ -8,6 +8,7 @@ mod upkeep;
 
 use crate::admin;
 use crate::control::{self, LeverDesk, Reload, Switchboard, WithoutLog};
+use crate::filter;
 use crate::proxy::{self, Gate};
 use crate::table::diagnostic::Diagnostic;
 use crate::table::{Server, Table};
@@ -106,6 +107,8 @@ pub fn serve(options: &Options, started: impl FnOnce(&Bound)) -> Result<(), Star
     let server = effective(&table.server, options);
     let folder =
         admin::Folder::open(&server.data_dir).map_err(|why| other("the state folder", why))?;
+    // Before any text is judged.
+    filter::set_digest_key(folder.digest_key().map_err(|why| other("the key of digests", why))?);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

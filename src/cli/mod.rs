@@ -7,6 +7,7 @@ mod check;
 mod clients;
 mod config;
 mod demo;
+mod explain;
 mod init;
 mod lever;
 pub mod mock;
@@ -103,8 +104,8 @@ enum Command {
     Test(test::Test),
     /// Measure packs on texts whose label is known
     Eval(test::Eval),
-    /// Explain an error code, such as FD0102
-    Explain(check::Explain),
+    /// Explain an error code, such as FD0102, or a rule
+    Explain(explain::Explain),
     /// Show the configuration that counts, or its schema
     Config(config::Config),
     /// Stop a provider, model, route, app, agent, tool or session, everywhere, now

@@ -7,6 +7,8 @@
 
 pub mod codes;
 mod compile;
+pub mod costs;
+pub mod describe;
 pub mod diagnostic;
 mod file;
 mod interpolate;

@@ -363,6 +363,11 @@ impl Rulebook {
         }
     }
 
+    /// The rulesets of all stages.
+    pub fn rulesets(&self) -> impl Iterator<Item = &Ruleset> {
+        self.stages.iter().map(|stage| &stage.judge.ruleset)
+    }
+
     /// A rulebook of one rule, in force whatever its mode; `None` if it does not compile alone.
     pub fn of_rule(pack: &Pack, rule: &PackRule) -> Option<Rulebook> {
         let rule = PackRule { mode: Mode::Enforce, ..rule.clone() };

@@ -217,9 +217,9 @@ impl Meters {
         self.counter(names::LOOPS, &[limit]).increment(1);
     }
 
-    /// A rule hit.
-    pub fn rule_hit(&self, rule: &str, action: &'static str) {
-        self.counter(names::RULE_HITS, &[rule, action]).increment(1);
+    /// A rule hit so many times.
+    pub fn rule_hit(&self, rule: &str, action: &'static str, times: u32) {
+        self.counter(names::RULE_HITS, &[rule, action]).increment(u64::from(times));
     }
 
     /// Texts could not be judged.
