@@ -125,6 +125,7 @@ pub fn serve(options: &Options, started: impl FnOnce(&Bound)) -> Result<(), Star
     let levers = runtime
         .block_on(control::open(&server.data_dir, Arc::clone(&board), options.without_log))
         .map_err(|why| StartFault::Other(why.to_string()))?;
+    runtime.block_on(levers.publish_demoted());
     let listeners = listeners(&server)?;
     refuse_open_door(&table, &listeners)?;
     let tls = match &server.tls {

@@ -119,7 +119,7 @@ pub(super) fn exchange(sequence: Option<Sequence>, facts: &Facts) -> Value {
 }
 
 /// A hit. What it matched is not told: it may be what must not be seen.
-fn finding(hit: &Hit) -> Value {
+pub(super) fn finding(hit: &Hit) -> Value {
     json!({
         "rule": &*hit.rule.name,
         "channel": hit.kind.name(),

@@ -11,7 +11,7 @@ use std::sync::Arc;
 /// Explain an error code, such as FD0102, or a rule
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  firedoor explain                         lists all codes\n  firedoor explain FD0102\n  firedoor explain rule secrets/aws-access-key"
+    after_help = "Examples:\n  firedoor explain                         lists all codes\n  firedoor explain FD0102\n  firedoor explain rule secrets/aws-access-key-id"
 )]
 pub struct Explain {
     /// A code, or `rule` with the name of a rule; without one, all codes are listed

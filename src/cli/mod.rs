@@ -12,6 +12,7 @@ mod init;
 mod lever;
 pub mod mock;
 mod output;
+mod rules;
 mod serve;
 mod status;
 mod tap;
@@ -122,6 +123,8 @@ enum Command {
     Lift(lever::Lift),
     /// List the levers in force, or their history
     Levers(lever::List),
+    /// List the rules of the running gateway, or let one only report
+    Rules(rules::Rules),
     /// One screen about the running gateway
     Status(status::Status),
     /// What runs through the gateway, as it changes
@@ -170,6 +173,7 @@ pub fn run() -> ExitCode {
         Command::Extend(command) => command.run(&common),
         Command::Lift(command) => command.run(&common),
         Command::Levers(command) => command.run(&common),
+        Command::Rules(command) => command.run(&common),
         Command::Status(command) => command.run(&common),
         Command::Top(command) => command.run(&common),
         Command::Tap(command) => command.run(&common),

@@ -76,9 +76,6 @@ pub(super) fn compile(
     let (mut diagnostics, mut taken) = reader.finish();
     diagnostics.extend(of_packs);
     taken.extend(taken_by_packs);
-    let mut names: Vec<&String> = shadowed.iter().collect();
-    names.sort_unstable();
-    taken.extend(names.into_iter().cloned());
     let is_right = diagnostics.iter().all(|found| found.severity == Severity::Warning);
     let digest = digest_of(&source.text, &taken);
     let table = if is_right { build(file, linked, packs, digest, source) } else { None };

@@ -10,7 +10,7 @@ use super::diagnostic::{Diagnostic, Severity};
 use super::file::packs::{Placed, Read, read};
 use super::reader::{Reader, listed, nearest, shown};
 use super::rules::{Pack, PackRule, Rulebook};
-use super::{Lookup, Reference, codes};
+use super::{Lookup, Reference, Routes, codes};
 use crate::filter::{Complaint, Severity as Weight};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -128,7 +128,7 @@ pub struct Compiled {
 }
 
 /// The packs of a table.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Packs {
     /// Those of the folder, by name.
     own: BTreeMap<Arc<str>, Arc<Compiled>>,
@@ -173,6 +173,11 @@ impl Packs {
         book.map(Arc::new).ok_or_else(|| "the rule does not compile alone".to_owned())
     }
 
+    /// The rules that only report, whatever their packs say, as `pack/id`.
+    pub fn shadowed(&self) -> &HashSet<String> {
+        &self.shadowed
+    }
+
     /// Whether the rule `pack/id` only reports, whatever its pack says.
     pub fn is_shadowed(&self, rule: &str) -> bool {
         self.shadowed.contains(rule)
@@ -212,6 +217,11 @@ impl Packs {
     /// Whether the folder holds a pack of this name that has an error, which was reported there.
     pub(super) fn is_broken(&self, name: &str) -> bool {
         self.broken.contains(name)
+    }
+
+    /// The packs of the folder, by name.
+    pub fn own(&self) -> impl Iterator<Item = &Arc<Compiled>> {
+        self.own.values()
     }
 
     /// Every pack there is: those of the folder, and those built in.
@@ -462,6 +472,29 @@ fn complain(
     };
     let help = complaint.suggestion.as_ref().map(|form| format!("this would do: {form}"));
     reader.report(code, span, format!("rule `{}`: {reason}", rule.name), help);
+}
+
+impl Routes {
+    /// The same routes, with exactly the rules that `shadowed` names in shadow.
+    ///
+    /// # Errors
+    /// Their packs do not compile together so; the engine's words.
+    pub fn shadowing(&self, shadowed: &HashSet<String>) -> Result<Routes, String> {
+        let changed: HashSet<&str> = shadowed
+            .symmetric_difference(&self.packs.shadowed)
+            .filter_map(|rule| rule.split('/').next())
+            .collect();
+        let mut next = self.clone();
+        next.packs.shadowed = Arc::new(shadowed.clone());
+        let mut books = Books::default();
+        for route in &mut next.routes {
+            let Some(book) = &route.rules else { continue };
+            if book.packs.iter().any(|pack| changed.contains(&**pack)) {
+                route.rules = books.of(&next.packs, book.packs.clone(), shadowed)?;
+            }
+        }
+        Ok(next)
+    }
 }
 
 /// Rulebooks of the sets of packs that routes name.

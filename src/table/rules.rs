@@ -241,6 +241,15 @@ impl Judge {
         self.ruleset.engine(kind).is_some() || self.models(kind).next().is_some()
     }
 
+    /// Whether every rule does what its pack says when it is in force.
+    fn is_as_written(&self) -> bool {
+        let acts = |(rule, _): &(Arc<PackRule>, Action)| {
+            let own = self.origins.iter().filter(|(other, _)| Arc::ptr_eq(other, rule));
+            own.map(|(_, action)| *action).eq(rule.parts.iter().map(|part| part.action))
+        };
+        self.origins.iter().all(acts)
+    }
+
     /// A judge of bare rules, for tests.
     #[cfg(test)]
     pub fn of(rules: &[filter::Rule]) -> Judge {
@@ -366,6 +375,24 @@ impl Rulebook {
     /// The rulesets of all stages.
     pub fn rulesets(&self) -> impl Iterator<Item = &Ruleset> {
         self.stages.iter().map(|stage| &stage.judge.ruleset)
+    }
+
+    /// The same rules, all in force whatever their mode; `None` if they do not compile so.
+    pub fn enforcing(self: Arc<Self>) -> Option<Arc<Rulebook>> {
+        let acts = |rule: &Arc<PackRule>| rule.mode == Mode::Enforce;
+        let is_so = self.judge(0).is_some_and(|judge| judge.is_as_written());
+        if is_so && self.rules.iter().all(acts) {
+            return Some(self);
+        }
+        let enforced =
+            |rule: &Arc<PackRule>| Arc::new(PackRule { mode: Mode::Enforce, ..(**rule).clone() });
+        let pack = Pack {
+            name: self.packs.first().map_or_else(|| "rules".into(), Arc::clone),
+            about: String::new(),
+            file: None,
+            rules: self.rules.iter().map(enforced).collect(),
+        };
+        Rulebook::compile(&[Arc::new(pack)], &HashSet::new()).0.map(Arc::new)
     }
 
     /// A rulebook of one rule, in force whatever its mode; `None` if it does not compile alone.

@@ -278,7 +278,8 @@ impl Levers {
         self.all.binary_search_by_key(&id, |lever| lever.id).is_ok()
     }
 
-    fn books_of(&self, id: LeverId) -> Option<Vec<Arc<Rulebook>>> {
+    /// The rules that the lever of this id puts in force.
+    pub fn books_of(&self, id: LeverId) -> Option<Vec<Arc<Rulebook>>> {
         let place = self.all.binary_search_by_key(&id, |lever| lever.id).ok()? as u32;
         let at = self.books.binary_search_by_key(&place, |(of, _)| *of).ok()?;
         self.books.get(at).map(|(_, books)| books.clone())
