@@ -12,6 +12,7 @@ mod rules {
     mod api;
     mod packs;
     mod shell;
+    mod webhook;
 }
 mod support;
 

@@ -287,10 +287,14 @@ pub(super) async fn test(
             (None, rules) => packs::inline(&rules.unwrap_or_default())?,
         };
         let book = book.enforcing().ok_or("the rules do not compile in force")?;
-        Ok::<Value, String>(texts.iter().map(|(text, kind)| tried(&book, text, *kind)).collect())
+        let others = book.rules.iter().filter(|rule| !rule.webhooks.is_empty());
+        let others: Vec<String> = others.map(|rule| rule.name.to_string()).collect();
+        let tried: Value = texts.iter().map(|(text, kind)| tried(&book, text, *kind)).collect();
+        Ok::<_, String>((tried, others))
     });
-    let tried = tried.await.map_err(|_| Problem::internal())?.map_err(Problem::bad_request)?;
-    Ok(Json(json!({ "items": tried, "next": null })).into_response())
+    let (tried, others) =
+        tried.await.map_err(|_| Problem::internal())?.map_err(Problem::bad_request)?;
+    Ok(Json(json!({ "items": tried, "next": null, "not_asked": others })).into_response())
 }
 
 /// What rules do to a text, as each kind of text that they read.

@@ -105,6 +105,7 @@ pub(super) fn exchange(sequence: Option<Sequence>, facts: &Facts) -> Value {
         "verdict": facts.is_judged.then(|| facts.found.verdict().map_or("clear", Done::name)),
         "findings": facts.found.hits.iter().map(finding).collect::<Vec<_>>(),
         "findings_more": facts.found.more(),
+        "unjudged": facts.found.unjudged,
         "losses": facts.losses.iter().map(Loss::name).collect::<Vec<_>>(),
         "seams": facts.seams.iter().map(seam).collect::<Vec<_>>(),
         "cost_micro_usd": facts.cost_micro_usd,

@@ -133,6 +133,9 @@ impl Check {
             if !packs.is_empty() && !self.costs {
                 output::notice("  `firedoor check --costs` says what each rule costs");
             }
+            for line in packs.iter().flat_map(|pack| waiting(pack)) {
+                output::notice(&line);
+            }
             for line in packs.iter().flat_map(|pack| holding_much(pack)) {
                 output::notice(&line);
             }
@@ -177,6 +180,22 @@ fn summary(pack: &Compiled) -> String {
     });
     let (rules, memory) = (counted(costs.len(), "rule"), output::bytes(pack.book.memory_bytes()));
     format!("pack {}: {rules}, {states} states, {memory}{most}", pack.pack.name)
+}
+
+/// The rules of a pack that ask somebody else, a line each.
+fn waiting(pack: &Compiled) -> Vec<String> {
+    let rules = pack.pack.rules.iter();
+    rules
+        .filter_map(|rule| {
+            let webhook = &rule.webhooks.first()?.webhook;
+            Some(format!(
+                "  {} sends prompts to {} and delays each by up to {} ms",
+                rule.name,
+                webhook.shown,
+                webhook.timeout.as_millis()
+            ))
+        })
+        .collect()
 }
 
 /// The rules of a pack that hold much of plain English, a warning each.

@@ -174,6 +174,7 @@ fn words(rule: &PackRule, file: &str, cost: &RuleCost) -> String {
 /// What a rule costs, in a sentence.
 fn costs(rule: &PackRule, cost: &RuleCost) -> String {
     let holds = match cost.held {
+        _ if !rule.webhooks.is_empty() => "asks a webhook, and holds nothing itself".to_owned(),
         _ if rule.parts.is_empty() => "judges whole texts and holds nothing".to_owned(),
         None => "what it holds of English cannot be told".to_owned(),
         Some(_) if cost.longest_bytes == 0 => "only flags, and holds nothing".to_owned(),

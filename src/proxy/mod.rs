@@ -29,6 +29,7 @@ pub mod scratch;
 pub mod stream;
 pub mod tls;
 pub mod upstream;
+mod webhook;
 
 use crate::clock::Tick;
 use crate::control::Switchboard;

@@ -139,6 +139,7 @@ mod tests {
             about: String::new(),
             parts: Vec::new(),
             models: Vec::new(),
+            webhooks: Vec::new(),
             mode: Mode::Enforce,
             on_error: OnError::Cut,
             trip,

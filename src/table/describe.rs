@@ -28,8 +28,9 @@ pub fn names(channels: Channels) -> Vec<&'static str> {
 pub fn doings(rule: &PackRule) -> Vec<Doing> {
     let parts = rule.parts.iter().map(|part| (part.action, part.channels));
     let models = rule.models.iter().map(|part| (part.action, part.channels));
+    let webhooks = rule.webhooks.iter().map(|part| (part.action, part.channels));
     let mut found: Vec<Doing> = Vec::new();
-    for (action, channels) in parts.chain(models) {
+    for (action, channels) in parts.chain(models).chain(webhooks) {
         let redact = match action {
             Action::Redact(Redaction::Marker) => Some("marker"),
             Action::Redact(Redaction::Hash) => Some("hash"),
@@ -57,7 +58,14 @@ pub fn looks_for(rule: &PackRule) -> Vec<String> {
         }
     }
     let models = rule.models.iter().map(|part| format!("a score above {} of a model", part.above));
-    for line in models {
+    let webhooks = rule.webhooks.iter().map(|part| {
+        let webhook = &part.webhook;
+        let of = webhook.categories.join(", ");
+        let of = if of.is_empty() { of } else { format!(" as {of}") };
+        let (shown, ms) = (&webhook.shown, webhook.timeout.as_millis());
+        format!("what {shown} flags{of}; the prompt waits for it, {ms} ms at most")
+    });
+    for line in models.chain(webhooks) {
         if !lines.contains(&line) {
             lines.push(line);
         }

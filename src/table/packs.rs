@@ -24,6 +24,9 @@ const TEXT_BYTES_MAX: usize = 16 << 20;
 /// What stands before the path of a file that is built in.
 const BUILT_IN: &str = "<built-in>";
 
+/// The name of a pack that came by a call, not from a file.
+const INLINE: &str = "rules";
+
 macro_rules! built_in {
     ($($path:literal),* $(,)?) => {
         &[$(($path, include_str!(concat!("../../filters/", $path)))),*]
@@ -389,6 +392,7 @@ fn one(
         &root,
         path.to_str().filter(|p| !p.starts_with(BUILT_IN)).map(Path::new),
         text,
+        path == Path::new(INLINE),
     );
     super::compile::keep_sure(&mut reader, text);
     let is_read = reader.found().iter().all(|found| found.severity == Severity::Warning);
@@ -414,7 +418,7 @@ fn one(
 pub fn inline(text: &str) -> Result<Arc<Rulebook>, String> {
     let (mut diagnostics, mut taken) = (Vec::new(), Vec::new());
     let nowhere = |_: Reference<'_>| Ok(None);
-    let found = one(Path::new("rules"), text, &nowhere, &mut diagnostics, &mut taken);
+    let found = one(Path::new(INLINE), text, &nowhere, &mut diagnostics, &mut taken);
     match (found, diagnostics.iter().find(|found| found.severity == Severity::Error)) {
         (Some(found), None) => Ok(Arc::clone(&found.book)),
         (_, Some(wrong)) => {

@@ -120,6 +120,12 @@ impl Found {
         self.cut_by = self.cut_by.take().or(rule);
     }
 
+    /// A text that `rule` would have had to judge was not judged, and so must not leave.
+    pub fn cut_unjudged(&mut self, rule: &Arc<PackRule>) {
+        self.is_cut = true;
+        self.cut_by.get_or_insert_with(|| Arc::clone(rule));
+    }
+
     /// How much was found, and how much could not be judged.
     pub fn count(&self) -> u32 {
         (self.hits.len() as u32).saturating_add(self.more()).saturating_add(self.unjudged)

@@ -13,10 +13,12 @@
 mod found;
 mod prompt;
 mod run;
+mod webhook;
 mod whole;
 
 pub use found::{Done, Found, Hit};
 pub use prompt::{Digest, Prompt, reads_prompts, screen_prompt};
+pub use webhook::{NoAnswer, Question, questions};
 pub use whole::{Screened, judge_text, screen_whole};
 
 use crate::table::rules::Judge;

@@ -17,6 +17,7 @@ mod send;
 mod tests;
 mod under_way;
 mod wait;
+mod webhooks;
 
 use super::client::Client;
 use super::orders::{Ordered, Orders};
@@ -513,8 +514,8 @@ impl Exchange<'_> {
         if let Err(failed) = self.stand(book, wanted, provider, target) {
             return Attempted::Failed(failed);
         }
-        if let Err(refusal) = self.guard(book, wanted, route, guard).await {
-            return Attempted::Stop(refusal.into());
+        if let Err(attempted) = self.guard(client, book, wanted, route, guard, until).await {
+            return attempted;
         }
         if guard.goes_on && is_own(self.table, route, target) {
             let found = book.facts.as_ref().map(|facts| facts.found.clone()).unwrap_or_default();
