@@ -4,9 +4,12 @@
 //! A value that `serde_json` lends (`&RawValue`, `&str`) is a slice of the frame, so its place is
 //! its address less the frame's.
 
+mod walk;
+
 use super::event::{Form, Span};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
+pub(crate) use walk::{elements, members};
 
 /// Where `part`, a slice lent from `whole`, stands in it; `None` if it does not lie in it.
 pub fn offset_of(whole: &[u8], part: &str) -> Option<usize> {
@@ -137,6 +140,8 @@ pub(crate) struct Inner<'a> {
     pub(crate) text: &'a str,
     /// Where that begins in the value.
     pub(crate) start: usize,
+    /// Whether it is the name of a member.
+    pub(crate) is_name: bool,
 }
 
 impl Inner<'_> {
@@ -150,6 +155,11 @@ impl Inner<'_> {
 
 /// The string values, not the names, in a JSON value that is known to be valid.
 pub(crate) fn strings(json: &str) -> impl Iterator<Item = Inner<'_>> {
+    texts(json).filter(|inner| !inner.is_name)
+}
+
+/// The string values and the names in a JSON value that is known to be valid.
+pub(crate) fn texts(json: &str) -> impl Iterator<Item = Inner<'_>> {
     Strings { json, at: 0, key: "" }
 }
 
@@ -165,25 +175,23 @@ impl<'a> Iterator for Strings<'a> {
 
     fn next(&mut self) -> Option<Inner<'a>> {
         let bytes = self.json.as_bytes();
+        let start = self.at + memchr::memchr(b'"', bytes.get(self.at..)?)? + 1;
+        let mut end = start;
         loop {
-            let start = self.at + memchr::memchr(b'"', bytes.get(self.at..)?)? + 1;
-            let mut end = start;
-            loop {
-                end += memchr::memchr2(b'"', b'\\', bytes.get(end..)?)?;
-                if bytes.get(end) == Some(&b'"') {
-                    break;
-                }
-                end += 2;
+            end += memchr::memchr2(b'"', b'\\', bytes.get(end..)?)?;
+            if bytes.get(end) == Some(&b'"') {
+                break;
             }
-            let text = self.json.get(start..end)?;
-            self.at = end + 1;
-            let next = bytes.get(self.at..)?.iter().find(|byte| !byte.is_ascii_whitespace());
-            if next == Some(&b':') {
-                self.key = text;
-            } else {
-                return Some(Inner { key: self.key, text, start });
-            }
+            end += 2;
         }
+        let text = self.json.get(start..end)?;
+        self.at = end + 1;
+        let next = bytes.get(self.at..)?.iter().find(|byte| !byte.is_ascii_whitespace());
+        let is_name = next == Some(&b':');
+        if is_name {
+            self.key = text;
+        }
+        Some(Inner { key: self.key, text, start, is_name })
     }
 }
 

@@ -7,7 +7,6 @@
 use super::event::{Form, Span};
 use super::framing::Framing;
 use super::json;
-use super::openai_responses::scan;
 use super::splice::{Edit, splice};
 use super::sse::Frame;
 use super::{eventstream, sse};
@@ -124,7 +123,7 @@ const NUMBER: &str = "sequence_number";
 /// The number of a frame, and where it stands.
 pub fn number(frame: &Frame<'_>) -> Option<(u64, Span)> {
     let data = std::str::from_utf8(&frame.data).ok()?;
-    let (_, value) = scan::members(data).find(|(key, _)| key == NUMBER)?;
+    let (_, value) = json::members(data).find(|(key, _)| key == NUMBER)?;
     let start = u32::try_from(json::offset_of(frame.raw, value)?).ok()?;
     let end = start + u32::try_from(value.len()).ok()?;
     Some((value.parse().ok()?, Span { start, end, form: Form::Json }))
@@ -173,7 +172,7 @@ impl<'a> Pruned<'a> {
                 self.out.push(b'{');
                 let mut is_first = true;
                 let start = self.out.len();
-                for (key, member) in scan::members(value) {
+                for (key, member) in json::members(value) {
                     if depth == 0 && key == NUMBER {
                         self.number_at = Some(start);
                         continue;
@@ -198,7 +197,7 @@ impl<'a> Pruned<'a> {
             }
             Some(b'[') => {
                 self.out.push(b'[');
-                if let Some(element) = scan::elements(value).find(|one| self.holds_text(one)) {
+                if let Some(element) = json::elements(value).find(|one| self.holds_text(one)) {
                     self.value(element, depth + 1);
                 }
                 self.out.push(b']');

@@ -26,6 +26,14 @@ struct Known {
     lift: Lift,
     /// The times in days that it may have; `None` is no end.
     days: BTreeSet<Option<u64>>,
+    /// Those of them that were asked for and not answered yet.
+    open: Vec<Option<u64>>,
+}
+
+impl Known {
+    fn new(scope: String) -> Known {
+        Known { scope, lift: Lift::No, days: BTreeSet::from([None]), open: Vec::new() }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,8 +95,7 @@ impl Book {
         assert_eq!(proof["durable"], true, "{proof}");
         let id = proof["lever"]["id"].as_str().unwrap().to_owned();
         self.unanswered.lock().unwrap().remove(&scope);
-        let known = Known { scope, lift: Lift::No, days: BTreeSet::from([None]) };
-        self.levers.lock().unwrap().insert(id, known);
+        self.levers.lock().unwrap().insert(id, Known::new(scope));
         self.acknowledged.fetch_add(1, Ordering::SeqCst);
         true
     }
@@ -120,21 +127,28 @@ impl Book {
             let known = levers.get_mut(id).unwrap();
             let before = known.days.clone();
             known.days.insert(Some(days));
+            known.open.push(Some(days));
             before
         };
         let why = json!({ "reason": "r", "author": "a", "ttl_s": days * DAY_S });
         let path = format!("/api/v1/levers/{id}/extend");
         let answer = admin_send(folder, "POST", &path, &[], Some(&why.to_string()));
         let Ok(answer) = answer else { return false };
+        let mut levers = self.levers.lock().unwrap();
+        let known = levers.get_mut(id).unwrap();
+        if let Some(at) = known.open.iter().position(|other| *other == Some(days)) {
+            known.open.swap_remove(at);
+        }
         // Lifted meanwhile.
         if answer.status() == 404 {
             return true;
         }
         assert_eq!(answer.status(), 200, "{}", answer.text());
-        let mut levers = self.levers.lock().unwrap();
-        let known = levers.get_mut(id).unwrap();
-        // What was there before this one was asked for is over.
-        known.days.retain(|other| *other == Some(days) || !before.contains(other));
+        // What was there before this one was asked for is over, unless it is still to come.
+        let Known { days: times, open, .. } = known;
+        times.retain(|other| {
+            *other == Some(days) || !before.contains(other) || open.contains(other)
+        });
         self.acknowledged.fetch_add(1, Ordering::SeqCst);
         true
     }
@@ -161,8 +175,9 @@ impl Book {
                         known.days.contains(&days),
                         "seed {seed}: {days:?} of {known:?}: {lever}"
                     );
-                    *known =
-                        Known { lift: Lift::No, days: BTreeSet::from([days]), ..known.clone() };
+                    known.lift = Lift::No;
+                    known.days = BTreeSet::from([days]);
+                    known.open.clear();
                 }
                 (Lift::Maybe | Lift::Done, None) => {}
             }
@@ -175,8 +190,7 @@ impl Book {
                 continue;
             }
             assert!(unanswered.contains(&scope), "seed {seed}: nobody pulled {lever}");
-            let known = Known { scope, lift: Lift::No, days: BTreeSet::from([None]) };
-            levers.insert(id, known);
+            levers.insert(id, Known::new(scope));
         }
         unanswered.clear();
     }

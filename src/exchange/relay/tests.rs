@@ -11,6 +11,7 @@ use std::path::PathBuf;
 mod answers;
 mod cuts;
 mod guarded;
+mod leaks;
 mod resumed;
 mod reused;
 mod screened;

@@ -6,13 +6,15 @@
 //! its channel, or in a frame made for it ([`Mould`]) before whatever ends the channel.
 //!
 //! What always holds: a frame of which no text was held or changed leaves as the bytes that came;
-//! a text that cannot be changed in its place is never let go unjudged, the answer is cut; second
+//! of a frame whose judgement ends the answer nothing leaves but texts that were let go; a text that
+//! cannot be changed in its place is never let go unjudged, the answer is cut; second
 //! copies ([`Event::Repeat`]) leave as the first one did, for the verdict does not depend on how a
 //! text was cut; token probabilities leave only beside the text that they spell.
 
 mod found;
 mod prompt;
 mod run;
+mod unknown;
 mod webhook;
 mod whole;
 
@@ -23,12 +25,11 @@ pub use whole::{Screened, judge_text, screen_whole};
 
 use crate::table::rules::Judge;
 use crate::wire::Dialect;
-use crate::wire::event::{Block, Channel, Event, Form, Kind, Place, Span};
+use crate::wire::event::{Block, Channel, Event, Form, Kind, Span};
 use crate::wire::framing::Framing;
-use crate::wire::json;
 use crate::wire::reframe::{self, Change, Mould, push_changed};
 use crate::wire::sse::Frame;
-use run::{Fed, Runs};
+use run::{Fed, Line, Runs};
 use std::sync::Arc;
 
 /// What becomes of the text of one event.
@@ -43,27 +44,28 @@ pub enum Judged {
 /// A text that leaves otherwise than it came.
 #[derive(Debug)]
 struct Altered {
-    channel: Channel,
+    line: Line,
     span: Option<Span>,
     text: String,
-    /// Whether more of its channel may come: a second copy stands alone.
+    /// Whether more of its line may come: a second copy stands alone.
     is_running: bool,
 }
 
 /// A text that was held and leaves before the frame at hand.
 #[derive(Debug)]
 pub struct Lead {
-    /// Its channel.
-    pub channel: Channel,
+    line: Line,
     /// The text.
-    pub text: String,
+    text: String,
     /// What a frame for it is made from.
     mould: Option<Box<Mould>>,
 }
 
 impl Lead {
-    fn event(&self) -> Event<'static> {
-        Event::Text { channel: self.channel, text: self.text.clone().into(), span: None }
+    /// The text as an event; the rest of a member that is not understood has none.
+    fn event(&self) -> Option<Event<'static>> {
+        let channel = (self.line.member == 0).then_some(self.line.channel)?;
+        Some(Event::Text { channel, text: self.text.clone().into(), span: None })
     }
 }
 
@@ -76,6 +78,8 @@ pub struct Screen {
     pub found: Found,
     /// Of the frame at hand.
     frame: FrameNotes,
+    /// Whether what is not understood may come in pieces, over several frames.
+    in_pieces: bool,
     /// How far the numbers of the frames that leave are from those that came (Responses).
     shift: i64,
 }
@@ -90,8 +94,10 @@ struct FrameNotes {
     spelled: Vec<Span>,
     /// Texts that leave as they came.
     clear_texts: usize,
-    /// Events other than texts and unknown members.
+    /// Events other than texts.
     steps: usize,
+    /// Whether it opens a block: what it says of that is whole.
+    opens: bool,
 }
 
 /// How a frame leaves.
@@ -111,6 +117,7 @@ impl Screen {
             runs: Runs::new(judges),
             found: Found::default(),
             frame: FrameNotes::default(),
+            in_pieces: true,
             shift: 0,
         }
     }
@@ -144,12 +151,13 @@ impl Screen {
             Event::Text { channel, text, span } => self.text(*channel, text, *span),
             Event::Repeat { channel, text, span } => {
                 if self.source == Dialect::OpenaiResponses {
-                    self.finish(|run| run == *channel);
+                    self.finish(|line| line == Line::from(*channel));
                 }
                 self.alone(*channel, text, *span)
             }
             Event::Open { channel, block } => {
                 self.frame.steps += 1;
+                self.frame.opens = true;
                 if let Block::Tool { name, .. } = block {
                     let at = Channel { kind: Kind::ToolName, ..*channel };
                     self.name(at, name);
@@ -159,47 +167,50 @@ impl Screen {
             Event::Close { channel } => {
                 self.frame.steps += 1;
                 let whole_block = self.source != Dialect::OpenaiResponses;
-                self.finish(|run| {
-                    run.choice == channel.choice
-                        && run.block == channel.block
-                        && (whole_block || run == *channel)
+                self.finish(|line| {
+                    line.channel.choice == channel.choice
+                        && line.channel.block == channel.block
+                        && (whole_block || line == Line::from(*channel))
                 });
                 Judged::Clear
             }
             Event::Signature { channel, .. } => {
                 self.frame.steps += 1;
-                self.finish(|run| run == *channel);
+                self.finish(|line| line == Line::from(*channel));
                 Judged::Clear
             }
             Event::Stop { choice, .. } => {
                 self.frame.steps += 1;
-                self.finish(|run| run.choice == *choice);
+                self.finish(|line| line.channel.choice == *choice);
                 Judged::Clear
             }
             Event::End | Event::Error { .. } => {
                 self.frame.steps += 1;
                 self.finish(|_| true);
-                if let Event::Error { message, .. } = event {
-                    self.name(OUTSIDE, message);
+                if let Event::Error { code, message, native } = event {
+                    self.error(code, message, native);
                 }
                 Judged::Clear
             }
             Event::Extra { place, key, json } => self.extra(*place, key, json, whole),
-            Event::Opaque { data, .. } => {
+            Event::Opaque { name, data, .. } => {
                 self.frame.steps += 1;
-                self.opaque(data, whole)
+                self.opaque(name, data, whole)
             }
             Event::Start { .. } | Event::Usage { .. } => {
                 self.frame.steps += 1;
                 Judged::Clear
             }
-            Event::Ping => Judged::Clear,
+            Event::Ping => {
+                self.comment(whole);
+                Judged::Clear
+            }
         }
     }
 }
 
 /// Where words stand that belong to no channel of an answer.
-const OUTSIDE: Channel = Channel { choice: 0, block: 0, part: 0, kind: Kind::Other };
+const OUTSIDE: Channel = Channel { choice: 0, block: u16::MAX, part: 0, kind: Kind::Other };
 
 impl Screen {
     /// More text of a channel.
@@ -210,7 +221,7 @@ impl Screen {
             return self.alone(channel, text, span);
         }
         let hidden = self.found.redactions;
-        let fed = self.runs.feed(channel, text, &mut self.found);
+        let fed = self.runs.feed(channel.into(), text, &mut self.found);
         // These providers sign what their models reason, and refuse it back in another form.
         let is_signed = channel.kind == Kind::Reasoning
             && matches!(self.source, Dialect::Anthropic | Dialect::Bedrock);
@@ -223,8 +234,8 @@ impl Screen {
                 Judged::Clear
             }
             Fed::Instead(text) => {
-                let is_running = true;
-                self.frame.altered.push(Altered { channel, span, text: text.clone(), is_running });
+                let (line, is_running) = (channel.into(), true);
+                self.frame.altered.push(Altered { line, span, text: text.clone(), is_running });
                 Judged::Instead(text)
             }
         }
@@ -245,7 +256,7 @@ impl Screen {
     }
 
     fn alter(&mut self, channel: Channel, span: Option<Span>, text: String) {
-        self.frame.altered.push(Altered { channel, span, text, is_running: false });
+        self.frame.altered.push(Altered { line: channel.into(), span, text, is_running: false });
     }
 
     /// A word that cannot be changed where it stands.
@@ -255,91 +266,25 @@ impl Screen {
         }
     }
 
-    /// The channels for which `ends` is true have ended: what they hold leaves.
-    fn finish(&mut self, ends: impl Fn(Channel) -> bool) {
+    /// The lines for which `ends` is true have ended: what they hold leaves.
+    fn finish(&mut self, ends: impl Fn(Line) -> bool) {
         self.runs.finish(ends, &mut self.found, &mut self.frame.lead);
-    }
-
-    fn extra(&mut self, place: Place, key: &str, raw: &str, whole: &[u8]) -> Judged {
-        // A skeleton, whose texts are events of their own.
-        if self.source == Dialect::OpenaiResponses && place == Place::Message {
-            return Judged::Clear;
-        }
-        if spells(key) {
-            let span = json::offset_of(whole, raw).and_then(|start| {
-                Some(Span {
-                    start: u32::try_from(start).ok()?,
-                    end: u32::try_from(start + raw.len()).ok()?,
-                    form: Form::Json,
-                })
-            });
-            self.frame.spelled.extend(span);
-            return Judged::Clear;
-        }
-        self.frame.steps += 1;
-        self.verbatim(key, raw, whole)
-    }
-
-    fn opaque(&mut self, data: &[u8], whole: &[u8]) -> Judged {
-        // What is no text cannot be read by a person either; what is no JSON is one text.
-        let Ok(text) = std::str::from_utf8(data) else { return Judged::Clear };
-        if text.trim_start().starts_with(['{', '[']) {
-            return self.verbatim("", text, whole);
-        }
-        self.name(OUTSIDE, text);
-        Judged::Clear
-    }
-
-    /// Every string of a JSON value that is not understood.
-    fn verbatim(&mut self, key: &str, raw: &str, whole: &[u8]) -> Judged {
-        let mut edits: Vec<(std::ops::Range<usize>, String)> = Vec::new();
-        for inner in json::strings(raw) {
-            let name = if inner.key.is_empty() { key } else { inner.key };
-            if is_bookkeeping(name) {
-                continue;
-            }
-            let text = json::unescape(inner.text);
-            if let Fed::Instead(with) = self.runs.whole(Kind::Other, &text, &mut self.found) {
-                edits.push((inner.start..inner.start + inner.text.len(), with));
-            }
-        }
-        if edits.is_empty() {
-            return Judged::Clear;
-        }
-        let mut json = Vec::with_capacity(raw.len());
-        let mut from = 0;
-        for (place, with) in edits {
-            json.extend_from_slice(raw.get(from..place.start).unwrap_or_default().as_bytes());
-            json::push_escaped(&mut json, &with);
-            from = place.end;
-        }
-        json.extend_from_slice(raw.get(from..).unwrap_or_default().as_bytes());
-        let json = String::from_utf8_lossy(&json).into_owned();
-        let span = json::offset_of(whole, raw).and_then(|start| {
-            Some(Span {
-                start: u32::try_from(start).ok()?,
-                end: u32::try_from(start + raw.len()).ok()?,
-                form: Form::Json,
-            })
-        });
-        self.alter(OUTSIDE, span, json.clone());
-        Judged::Instead(json)
     }
 
     /// The frame at hand was told: writes what leaves of it, unless it leaves as it came.
     ///
     /// `frame` must be in one piece, as [`crate::wire::reframe::in_one_piece`] gives it.
     pub fn leave(&mut self, framing: Framing, frame: &Frame<'_>, out: &mut Vec<u8>) -> Left {
-        let FrameNotes { mut altered, lead, spelled, clear_texts, steps } =
+        let FrameNotes { mut altered, lead, spelled, clear_texts, steps, .. } =
             std::mem::take(&mut self.frame);
-        if altered.is_empty() && lead.is_empty() && self.shift == 0 {
+        if altered.is_empty() && lead.is_empty() && self.shift == 0 && !self.found.is_cut() {
             return Left::AsItCame;
         }
         let is_numbered = self.source == Dialect::OpenaiResponses;
         let number = if is_numbered { reframe::number(frame) } else { None };
-        for Lead { channel, text, mould } in lead {
-            // What ends the channel may stand in the frame of its last text.
-            let ended = |one: &&mut Altered| one.is_running && one.channel == channel;
+        for Lead { line, text, mould } in lead {
+            // What ends the line may stand in the frame of its last text.
+            let ended = |one: &&mut Altered| one.is_running && one.line == line;
             if let Some(last) = altered.iter_mut().rfind(ended) {
                 last.text.push_str(&text);
                 continue;
@@ -353,7 +298,7 @@ impl Screen {
                 None => self.found.cut_unchangeable(),
             }
         }
-        if self.found.is_cut() && steps > 0 {
+        if self.found.is_cut() && (steps > 0 || altered.is_empty()) {
             return Left::Written;
         }
         let says_nothing = steps == 0
@@ -363,7 +308,7 @@ impl Screen {
         let may_drop = framing != Framing::JsonArray;
         for one in &altered {
             if let Some(span) = one.span {
-                self.runs.keep_mould(one.channel, || Mould::of(framing, frame, span));
+                self.runs.keep_mould(one.line, || Mould::of(framing, frame, span));
             }
         }
         if says_nothing && may_drop {
@@ -372,7 +317,7 @@ impl Screen {
         }
         if !altered.is_empty() {
             altered.extend(spelled.into_iter().map(|span| Altered {
-                channel: OUTSIDE,
+                line: OUTSIDE.into(),
                 span: Some(span),
                 text: "null".to_owned(),
                 is_running: false,
@@ -380,11 +325,10 @@ impl Screen {
         }
         let mut changes = Vec::with_capacity(altered.len() + 1);
         for Altered { span, text, .. } in altered {
-            let Some(span) = span else {
+            if !add_change(&mut changes, span, text) {
                 self.found.cut_unchangeable();
                 return Left::Written;
-            };
-            changes.push(Change { span, with: text });
+            }
         }
         if let Some((number, span)) = number
             && self.shift != 0
@@ -400,29 +344,13 @@ impl Screen {
     }
 }
 
-/// Whether a member spells the text beside it out, token by token.
-fn spells(key: &str) -> bool {
-    matches!(key, "logprobs" | "logprobsResult")
-}
-
-/// Members that hold ids, states and ciphertext, never words.
-fn is_bookkeeping(key: &str) -> bool {
-    matches!(
-        key,
-        "id" | "type"
-            | "status"
-            | "role"
-            | "object"
-            | "model"
-            | "system_fingerprint"
-            | "service_tier"
-            | "obfuscation"
-            | "signature"
-            | "thoughtSignature"
-            | "thought_signature"
-            | "encrypted_content"
-            | "responseId"
-            | "modelVersion"
-            | "p"
-    ) || key.ends_with("_id")
+/// Adds a change; `false` if it cannot be made, for want of a place or because rules make another
+/// text of what stands there.
+fn add_change(changes: &mut Vec<Change>, span: Option<Span>, with: String) -> bool {
+    let Some(span) = span else { return false };
+    if let Some(known) = changes.iter().find(|known| known.span == span) {
+        return known.with == with;
+    }
+    changes.push(Change { span, with });
+    true
 }

@@ -137,7 +137,7 @@ impl Walker {
         }
         let Some(run) = &mut self.run else { return };
         run.text.push_str(&segment.text);
-        let fed = self.runs.feed(run.channel, &segment.text, &mut self.found);
+        let fed = self.runs.feed(run.channel.into(), &segment.text, &mut self.found);
         let segment = Segment {
             kind: segment.kind,
             message: segment.message,
@@ -161,7 +161,7 @@ impl Walker {
         let Some(mut run) = self.run.take() else { return };
         self.runs.models(run.channel.kind, &run.text, &mut self.found);
         let mut lead = Vec::new();
-        self.runs.finish(|channel| channel == run.channel, &mut self.found, &mut lead);
+        self.runs.finish(|line| line == run.channel.into(), &mut self.found, &mut lead);
         if let Some(last) = run.parts.last_mut()
             && let Fed::Instead(text) = &mut last.fed
         {

@@ -38,46 +38,61 @@ pub(super) enum Fed {
     Instead(String),
 }
 
+/// One text that runs over frames: a channel's, or that of a member which is not understood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Line {
+    /// The channel; of members that are not understood, with whose end they end.
+    pub(super) channel: Channel,
+    /// 0 for the channel's own text, else a number for the member.
+    pub(super) member: u64,
+}
+
+impl From<Channel> for Line {
+    fn from(channel: Channel) -> Line {
+        Line { channel, member: 0 }
+    }
+}
+
 /// The texts of one answer.
 #[derive(Debug)]
 pub(super) struct Runs {
     layers: SmallVec<[Layer; 1]>,
-    moulds: Vec<(Channel, Box<Mould>)>,
+    moulds: Vec<(Line, Box<Mould>)>,
 }
 
 /// One ruleset and its scanners.
 struct Layer {
     judge: Arc<Judge>,
-    runs: Vec<(Channel, Scanner)>,
+    runs: Vec<(Line, Scanner)>,
     /// Where the last one was found.
     last: usize,
 }
 
 impl fmt::Debug for Layer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let channels: Vec<Channel> = self.runs.iter().map(|(channel, _)| *channel).collect();
+        let lines: Vec<Line> = self.runs.iter().map(|(line, _)| *line).collect();
         f.debug_struct("Layer")
             .field("judge", &self.judge.id)
-            .field("channels", &channels)
+            .field("lines", &lines)
             .finish_non_exhaustive()
     }
 }
 
 impl Layer {
-    fn position(&self, channel: Channel) -> Option<usize> {
-        if self.runs.get(self.last).is_some_and(|(known, _)| *known == channel) {
+    fn position(&self, line: Line) -> Option<usize> {
+        if self.runs.get(self.last).is_some_and(|(known, _)| *known == line) {
             return Some(self.last);
         }
-        self.runs.iter().position(|(known, _)| *known == channel)
+        self.runs.iter().position(|(known, _)| *known == line)
     }
 
-    /// The scanner of a channel; `None` if too many are followed.
-    fn scanner(&mut self, channel: Channel, engine: &Arc<Engine>) -> Option<&mut Scanner> {
-        self.last = match self.position(channel) {
+    /// The scanner of a text; `None` if too many are followed.
+    fn scanner(&mut self, line: Line, engine: &Arc<Engine>) -> Option<&mut Scanner> {
+        self.last = match self.position(line) {
             Some(at) => at,
             None if self.runs.len() >= RUNS_MAX => return None,
             None => {
-                self.runs.push((channel, Scanner::new(engine)));
+                self.runs.push((line, Scanner::new(engine)));
                 self.runs.len() - 1
             }
         };
@@ -96,21 +111,22 @@ impl Runs {
         self.layers.push(Layer { judge, runs: Vec::new(), last: 0 });
     }
 
-    /// More text of a channel.
-    pub(super) fn feed(&mut self, channel: Channel, text: &str, found: &mut Found) -> Fed {
+    /// More text of a line.
+    pub(super) fn feed(&mut self, line: Line, text: &str, found: &mut Found) -> Fed {
+        let kind = line.channel.kind;
         let mut fed = Fed::Clear;
         for layer in &mut self.layers {
             let judge = Arc::clone(&layer.judge);
-            let Some(engine) = judge.ruleset.engine(channel.kind) else { continue };
+            let Some(engine) = judge.ruleset.engine(kind) else { continue };
             let piece = match &fed {
                 Fed::Clear => text,
                 Fed::Instead(text) => text,
             };
-            let next = match layer.scanner(channel, engine) {
+            let next = match layer.scanner(line, engine) {
                 Some(scanner) => {
-                    scan(&judge, channel.kind, found, |cache, out| scanner.push(cache, piece, out))
+                    scan(&judge, kind, found, |cache, out| scanner.push(cache, piece, out))
                 }
-                None => alone(&judge, engine, channel.kind, piece, found),
+                None => alone(&judge, engine, kind, piece, found),
             };
             if let Fed::Instead(_) = next {
                 fed = next;
@@ -158,52 +174,65 @@ impl Runs {
         }
     }
 
-    /// The channels for which `ends` is true have ended; what they still let go is added to `lead`.
+    /// A text of `kind` could not be read: what rules say of that.
+    pub(super) fn unjudged(&self, kind: Kind, found: &mut Found) {
+        let mut reads = self.layers.iter().filter(|layer| layer.judge.reads(kind)).peekable();
+        if reads.peek().is_none() {
+            return;
+        }
+        found.note_unjudged();
+        if reads.any(|layer| layer.judge.cuts_unjudged(kind)) {
+            found.cut_unchangeable();
+        }
+    }
+
+    /// The lines for which `ends` is true have ended; what they still let go is added to `lead`.
     pub(super) fn finish(
         &mut self,
-        ends: impl Fn(Channel) -> bool,
+        ends: impl Fn(Line) -> bool,
         found: &mut Found,
         lead: &mut Vec<Lead>,
     ) {
-        let mut ended: SmallVec<[Channel; 4]> = SmallVec::new();
-        for (channel, _) in self.layers.iter().flat_map(|layer| &layer.runs) {
-            if ends(*channel) && !ended.contains(channel) {
-                ended.push(*channel);
+        let mut ended: SmallVec<[Line; 4]> = SmallVec::new();
+        for (line, _) in self.layers.iter().flat_map(|layer| &layer.runs) {
+            if ends(*line) && !ended.contains(line) {
+                ended.push(*line);
             }
         }
-        for channel in ended {
+        for line in ended {
+            let kind = line.channel.kind;
             let mut rest = String::new();
             for layer in &mut self.layers {
-                let Some(at) = layer.position(channel) else { continue };
+                let Some(at) = layer.position(line) else { continue };
                 let (_, mut scanner) = layer.runs.swap_remove(at);
                 let judge = &layer.judge;
                 let mut next = String::new();
                 if !rest.is_empty() {
-                    match scan(judge, channel.kind, found, |c, out| scanner.push(c, &rest, out)) {
+                    match scan(judge, kind, found, |c, out| scanner.push(c, &rest, out)) {
                         Fed::Clear => next.push_str(&rest),
                         Fed::Instead(text) => next.push_str(&text),
                     }
                 }
                 if let Fed::Instead(text) =
-                    scan(judge, channel.kind, found, |c, out| scanner.finish(c, out))
+                    scan(judge, kind, found, |c, out| scanner.finish(c, out))
                 {
                     next.push_str(&text);
                 }
                 rest = next;
             }
-            let mould = self.moulds.iter().position(|(known, _)| *known == channel);
+            let mould = self.moulds.iter().position(|(known, _)| *known == line);
             let mould = mould.map(|at| self.moulds.swap_remove(at).1);
             if !rest.is_empty() {
-                lead.push(Lead { channel, text: rest, mould });
+                lead.push(Lead { line, text: rest, mould });
             }
         }
     }
 
-    /// Keeps what frames of a channel are made from, which may hold text.
-    pub(super) fn keep_mould(&mut self, channel: Channel, mould: impl FnOnce() -> Option<Mould>) {
-        let is_known = self.moulds.iter().any(|(known, _)| *known == channel);
+    /// Keeps what frames of a line are made from, which may hold text.
+    pub(super) fn keep_mould(&mut self, line: Line, mould: impl FnOnce() -> Option<Mould>) {
+        let is_known = self.moulds.iter().any(|(known, _)| *known == line);
         if !is_known && let Some(mould) = mould() {
-            self.moulds.push((channel, Box::new(mould)));
+            self.moulds.push((line, Box::new(mould)));
         }
     }
 

@@ -1,7 +1,7 @@
 //! Whole answers under rules.
 
 use super::run::{Fed, Runs};
-use super::{Altered, Found, Judged, Lead, Screen};
+use super::{Altered, Found, Judged, Lead, Screen, add_change};
 use crate::table::rules::Judge;
 use crate::wire::event::{Event, Form, Kind};
 use crate::wire::framing::Framing;
@@ -22,6 +22,7 @@ pub struct Screened<'b> {
 /// Judges the answer `body` of a provider that speaks `source`.
 pub fn screen_whole<'b>(judges: &[Arc<Judge>], source: Dialect, body: &'b [u8]) -> Screened<'b> {
     let mut screen = Screen::new(judges.iter().map(Arc::clone), source);
+    screen.in_pieces = false;
     decode_unary(source, body, &mut |event| {
         screen.look(&event, body);
     });
@@ -30,7 +31,7 @@ pub fn screen_whole<'b>(judges: &[Arc<Judge>], source: Dialect, body: &'b [u8]) 
     let mut found = screen.found;
     let mut altered = notes.altered;
     for lead in notes.lead {
-        let ended = |one: &&mut Altered| one.is_running && one.channel == lead.channel;
+        let ended = |one: &&mut Altered| one.is_running && one.line == lead.line;
         match altered.iter_mut().rfind(ended) {
             Some(last) => last.text.push_str(&lead.text),
             None => found.cut_unchangeable(),
@@ -42,9 +43,8 @@ pub fn screen_whole<'b>(judges: &[Arc<Judge>], source: Dialect, body: &'b [u8]) 
     let mut changes: Vec<Change> =
         notes.spelled.into_iter().map(|span| Change { span, with: "null".to_owned() }).collect();
     for Altered { span, text, .. } in altered {
-        match span {
-            Some(span) => changes.push(Change { span, with: text }),
-            None => found.cut_unchangeable(),
+        if !add_change(&mut changes, span, text) {
+            found.cut_unchangeable();
         }
     }
     let mut out = Vec::with_capacity(body.len() + 64);
@@ -73,9 +73,12 @@ impl Screen {
             let judged = self.look(&event, whole);
             for lead in self.frame.lead.get(known..).unwrap_or_default() {
                 is_changed = true;
-                left.push(lead.event());
+                left.extend(lead.event());
             }
             let Judged::Instead(with) = judged else {
+                if self.found.is_cut() {
+                    break;
+                }
                 left.push(event);
                 continue;
             };
@@ -98,9 +101,14 @@ impl Screen {
                 }
                 other => left.push(other),
             }
+            if self.found.is_cut() {
+                break;
+            }
         }
         if is_changed {
-            left.retain(|event| !matches!(event, Event::Extra { key, .. } if super::spells(key)));
+            left.retain(
+                |event| !matches!(event, Event::Extra { key, .. } if super::unknown::spells(key)),
+            );
         }
         left
     }
@@ -108,7 +116,7 @@ impl Screen {
     /// Ends every text, and gives what they still let go.
     pub fn rest(&mut self) -> Vec<Event<'static>> {
         self.finish(|_| true);
-        self.frame.lead.iter().map(Lead::event).collect()
+        self.frame.lead.iter().filter_map(Lead::event).collect()
     }
 
     /// Ends every text, and appends frames of what they still let go.

@@ -5,6 +5,7 @@
 //! panics. Every function is linear in its input; none recurses.
 
 use crate::wire::json;
+pub(super) use crate::wire::json::{elements, members};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -103,16 +104,6 @@ impl<'de: 'a, 'a> Deserialize<'de> for Key<'a> {
     }
 }
 
-/// The members of an object; nothing for any other value.
-pub(in crate::wire) fn members(object: &str) -> Members<'_> {
-    Members(Items::new(object, b'{'))
-}
-
-/// The elements of an array; nothing for any other value.
-pub(in crate::wire) fn elements(array: &str) -> Elements<'_> {
-    Elements(Items::new(array, b'['))
-}
-
 /// The member `name`; of several the last, which is the one that most readers take.
 pub(super) fn member<'a>(object: &'a str, name: &str) -> Option<&'a str> {
     members(object).filter(|(key, _)| key == name).last().map(|(_, value)| value)
@@ -139,112 +130,6 @@ pub(super) fn count(value: &str) -> Option<u64> {
         let float: f64 = value.parse().ok()?;
         (0.0..9e15).contains(&float).then_some(float as u64)
     })
-}
-
-/// The members of an object, in their order.
-pub(in crate::wire) struct Members<'a>(Items<'a>);
-
-impl<'a> Iterator for Members<'a> {
-    type Item = (Cow<'a, str>, &'a str);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let key = json::unescape(inside(self.0.value()?)?);
-        self.0.skip(b':');
-        Some((key, self.0.value()?))
-    }
-}
-
-/// The elements of an array, in their order.
-pub(in crate::wire) struct Elements<'a>(Items<'a>);
-
-impl<'a> Iterator for Elements<'a> {
-    type Item = &'a str;
-
-    fn next(&mut self) -> Option<&'a str> {
-        self.0.value()
-    }
-}
-
-struct Items<'a> {
-    text: &'a str,
-    at: usize,
-}
-
-impl<'a> Items<'a> {
-    fn new(text: &'a str, opening: u8) -> Items<'a> {
-        let at = if text.as_bytes().first() == Some(&opening) { 1 } else { text.len() };
-        Items { text, at }
-    }
-
-    fn peek(&self) -> Option<u8> {
-        self.text.as_bytes().get(self.at).copied()
-    }
-
-    /// Steps over white space and one `mark`.
-    fn skip(&mut self, mark: u8) {
-        while let Some(byte) = self.peek()
-            && (byte == mark || byte.is_ascii_whitespace())
-        {
-            self.at += 1;
-        }
-    }
-
-    /// The next value; `None` at the closing bracket.
-    fn value(&mut self) -> Option<&'a str> {
-        self.skip(b',');
-        let start = self.at;
-        if matches!(self.peek()?, b']' | b'}') {
-            return None;
-        }
-        self.at = end_of_value(self.text.as_bytes(), start);
-        self.text.get(start..self.at)
-    }
-}
-
-/// One past the value that begins at `start`.
-fn end_of_value(bytes: &[u8], start: usize) -> usize {
-    match bytes.get(start) {
-        Some(b'"') => end_of_string(bytes, start),
-        Some(b'{' | b'[') => {
-            let (mut at, mut depth) = (start, 0usize);
-            while let Some(byte) = bytes.get(at) {
-                match byte {
-                    b'"' => {
-                        at = end_of_string(bytes, at);
-                        continue;
-                    }
-                    b'{' | b'[' => depth += 1,
-                    b'}' | b']' => depth -= 1,
-                    _ => {}
-                }
-                at += 1;
-                if depth == 0 {
-                    return at;
-                }
-            }
-            bytes.len()
-        }
-        _ => {
-            let rest = bytes.get(start..).unwrap_or(b"");
-            let length = rest
-                .iter()
-                .position(|byte| matches!(byte, b',' | b']' | b'}') || byte.is_ascii_whitespace());
-            start + length.unwrap_or(rest.len())
-        }
-    }
-}
-
-/// One past the closing quote of the string whose opening quote is at `start`.
-pub(super) fn end_of_string(bytes: &[u8], start: usize) -> usize {
-    let mut at = start + 1;
-    while let Some(found) = bytes.get(at..).and_then(|rest| memchr::memchr2(b'"', b'\\', rest)) {
-        at += found;
-        if bytes[at] == b'"' {
-            return at + 1;
-        }
-        at += 2;
-    }
-    bytes.len()
 }
 
 #[cfg(test)]

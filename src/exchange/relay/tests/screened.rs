@@ -11,7 +11,7 @@ use crate::wire::json;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-fn rule(id: &str, pattern: Looked, action: Action) -> Rule {
+pub(super) fn rule(id: &str, pattern: Looked, action: Action) -> Rule {
     Rule {
         id: id.to_owned(),
         about: String::new(),
@@ -22,7 +22,7 @@ fn rule(id: &str, pattern: Looked, action: Action) -> Rule {
     }
 }
 
-fn judge(rules: &[Rule]) -> Arc<Judge> {
+pub(super) fn judge(rules: &[Rule]) -> Arc<Judge> {
     Arc::new(Judge::of(rules))
 }
 

@@ -1,0 +1,217 @@
+//! What the decoders do not understand, judged all the same: unknown members and events, errors of
+//! providers, comments.
+//!
+//! What always holds: every string in it, names included, is judged by itself; one that may be a
+//! piece of a longer text, as the members of a delta are, is judged together with what came before
+//! it in the same place as well, and is held as any text is. What cannot be changed in its place
+//! ends the answer.
+
+use super::run::{Fed, Line};
+use super::{Judged, OUTSIDE, Screen};
+use crate::wire::Dialect;
+use crate::wire::event::{Channel, Form, Kind, Place, Span};
+use crate::wire::json;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::ops::Range;
+
+/// Members that say to which text a piece belongs.
+const PLACES: [&str; 5] = ["index", "output_index", "content_index", "summary_index", "item_id"];
+
+impl Screen {
+    pub(super) fn extra(&mut self, place: Place, key: &str, raw: &str, whole: &[u8]) -> Judged {
+        // A skeleton, whose texts are events of their own.
+        if self.source == Dialect::OpenaiResponses && place == Place::Message {
+            return Judged::Clear;
+        }
+        if spells(key) {
+            let span = place_of(whole, raw).and_then(|start| span(start, raw.len(), Form::Json));
+            self.frame.spelled.extend(span);
+            return Judged::Clear;
+        }
+        self.frame.steps += 1;
+        self.schema_name(key);
+        let is_whole = self.frame.opens || matches!(key, "citation" | "citations" | "annotations");
+        let blocks_have_deltas = !matches!(self.source, Dialect::OpenaiChat | Dialect::Gemini);
+        let (choice, block) = match place {
+            Place::Delta(block) if blocks_have_deltas => (0, block),
+            Place::Delta(choice) => (choice, 0),
+            Place::Block(block) => (0, block),
+            Place::Frame | Place::Message | Place::Choice(_) => (0, 0),
+        };
+        let is_piece =
+            matches!(place, Place::Delta(_) | Place::Block(_)) && !is_whole && self.in_pieces;
+        let line = is_piece.then(|| Line {
+            channel: Channel { choice, block, part: 0, kind: Kind::Other },
+            member: number(&[key]),
+        });
+        self.verbatim(line, raw, whole, key)
+    }
+
+    pub(super) fn opaque(&mut self, name: &str, data: &[u8], whole: &[u8]) -> Judged {
+        let Ok(text) = std::str::from_utf8(data) else {
+            self.runs.unjudged(Kind::Other, &mut self.found);
+            return Judged::Clear;
+        };
+        self.schema_name(name);
+        if serde_json::from_str::<&serde_json::value::RawValue>(text).is_ok() {
+            let mut parts = vec![name];
+            parts.extend(
+                json::members(text)
+                    .filter(|(key, _)| PLACES.contains(&&**key))
+                    .map(|(_, value)| value),
+            );
+            let line = Line { channel: OUTSIDE, member: number(&parts) };
+            return self.verbatim(self.in_pieces.then_some(line), text, whole, "");
+        }
+        self.name(OUTSIDE, text);
+        if !self.in_pieces {
+            return Judged::Clear;
+        }
+        let line = Line { channel: OUTSIDE, member: number(&[name, "text"]) };
+        if self.runs.feed(line, text, &mut self.found) != Fed::Clear {
+            self.found.cut_unchangeable();
+        }
+        Judged::Clear
+    }
+
+    /// What a provider says of its failure.
+    pub(super) fn error(&mut self, code: &str, message: &str, native: &str) {
+        self.name(OUTSIDE, code);
+        self.name(OUTSIDE, message);
+        for inner in json::texts(native) {
+            let text = json::unescape(inner.text);
+            if inner.is_name {
+                self.schema_name(&text);
+            } else {
+                self.name(OUTSIDE, &text);
+            }
+        }
+    }
+
+    /// The name of a member or event, unless it looks like one of a schema (`content_filter_results`): a rule
+    /// about `hate` is not about a provider's own report of it.
+    fn schema_name(&mut self, name: &str) {
+        if !name.bytes().all(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'_' | b'.')) {
+            self.name(OUTSIDE, name);
+        }
+    }
+
+    /// Comments of an SSE stream, if the frame has some.
+    pub(super) fn comment(&mut self, whole: &[u8]) {
+        if !whole.starts_with(b":") {
+            return;
+        }
+        for line in whole.split(|byte| matches!(byte, b'\n' | b'\r')) {
+            match line.strip_prefix(b":").map(std::str::from_utf8) {
+                Some(Ok(text)) if !text.is_empty() => self.name(OUTSIDE, text),
+                Some(Err(_)) => self.runs.unjudged(Kind::Other, &mut self.found),
+                Some(Ok(_)) | None => {}
+            }
+        }
+    }
+
+    /// Every string of a JSON value that is not understood; those that may be pieces of a longer
+    /// text run on `line`, and on lines beside it.
+    fn verbatim(&mut self, line: Option<Line>, raw: &str, whole: &[u8], key: &str) -> Judged {
+        let mut edits: Vec<(Range<usize>, String)> = Vec::new();
+        let start = place_of(whole, raw);
+        for inner in json::texts(raw) {
+            if inner.is_name {
+                self.schema_name(&json::unescape(inner.text));
+                continue;
+            }
+            let name = if inner.key.is_empty() { key } else { inner.key };
+            if is_bookkeeping(name) {
+                continue;
+            }
+            let text = json::unescape(inner.text);
+            let known = self.found.count();
+            let mut fed = self.runs.whole(Kind::Other, &text, &mut self.found);
+            let mut at = Line::from(OUTSIDE);
+            if let Some(line) = line {
+                at = Line { member: number(&[name]) ^ line.member, ..line };
+                if self.found.count() == known {
+                    fed = self.runs.feed(at, &text, &mut self.found);
+                } else {
+                    self.finish(|other| other == at);
+                }
+            }
+            if let Fed::Instead(with) = fed {
+                let quoted = inner.start - 1..=inner.start + inner.text.len();
+                let place = match start {
+                    Some(start) => Some(start + inner.start),
+                    None => place_of(whole, raw.get(quoted).unwrap_or_default()).map(|at| at + 1),
+                };
+                let span = place.and_then(|start| span(start, inner.text.len(), Form::Quoted));
+                self.frame.altered.push(super::Altered {
+                    line: at,
+                    span,
+                    text: with.clone(),
+                    is_running: line.is_some(),
+                });
+                edits.push((inner.start..inner.start + inner.text.len(), with));
+            }
+        }
+        if edits.is_empty() {
+            return Judged::Clear;
+        }
+        let mut json = Vec::with_capacity(raw.len());
+        let mut from = 0;
+        for (place, with) in edits {
+            json.extend_from_slice(raw.get(from..place.start).unwrap_or_default().as_bytes());
+            json::push_escaped(&mut json, &with);
+            from = place.end;
+        }
+        json.extend_from_slice(raw.get(from..).unwrap_or_default().as_bytes());
+        Judged::Instead(String::from_utf8_lossy(&json).into_owned())
+    }
+}
+
+/// Where `raw` stands in `whole`: by its address, or where it is found only once.
+fn place_of(whole: &[u8], raw: &str) -> Option<usize> {
+    if let Some(start) = json::offset_of(whole, raw) {
+        return Some(start);
+    }
+    let mut places = memchr::memmem::find_iter(whole, raw.as_bytes());
+    let first = places.next()?;
+    places.next().is_none().then_some(first)
+}
+
+fn span(start: usize, length: usize, form: Form) -> Option<Span> {
+    let end = u32::try_from(start + length).ok()?;
+    Some(Span { start: u32::try_from(start).ok()?, end, form })
+}
+
+/// A number for a member, never 0.
+fn number(parts: &[&str]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    parts.hash(&mut hasher);
+    hasher.finish() | 1
+}
+
+/// Whether a member spells the text beside it out, token by token.
+pub(super) fn spells(key: &str) -> bool {
+    matches!(key, "logprobs" | "logprobsResult")
+}
+
+/// Members that hold ids, states and ciphertext, never words.
+fn is_bookkeeping(key: &str) -> bool {
+    matches!(
+        key,
+        "id" | "type"
+            | "status"
+            | "role"
+            | "object"
+            | "model"
+            | "system_fingerprint"
+            | "service_tier"
+            | "obfuscation"
+            | "signature"
+            | "thoughtSignature"
+            | "thought_signature"
+            | "encrypted_content"
+            | "responseId"
+            | "modelVersion"
+            | "p"
+    ) || key.ends_with("_id")
+}
