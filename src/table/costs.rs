@@ -5,7 +5,7 @@
 //! most, never sums over kinds.
 
 use super::rules::{PackRule, Rulebook};
-use crate::filter::{Action, Cost, Held, Kind};
+use crate::filter::{Action, Cost, Held, Kind, Ruleset};
 use std::sync::Arc;
 
 /// What one rule costs.
@@ -78,6 +78,6 @@ impl Rulebook {
 
     /// Memory of the automata of all rules together, in bytes: what they share counts once.
     pub fn memory_bytes(&self) -> usize {
-        self.rulesets().flat_map(|rules| rules.engines()).map(|engine| engine.memory_bytes()).sum()
+        self.rulesets().flat_map(Ruleset::engines).map(|engine| engine.memory_bytes()).sum()
     }
 }

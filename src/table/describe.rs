@@ -4,6 +4,7 @@
 
 use super::rules::{Expect, PackRule, TripScope};
 use crate::filter::{Action, Case, Channels, Check, Kind, OnOverflow, Pattern, Redaction, Sum};
+use std::fmt::Write as _;
 
 /// The most texts of a list that are told.
 const TEXTS_MAX: usize = 5;
@@ -102,14 +103,14 @@ fn passing(check: &Check) -> String {
         words.push_str(", if it passes ");
         words.push_str(name);
         if check.centibits > 0 {
-            words.push_str(&format!(" with {} bits a byte", f64::from(check.centibits) / 100.0));
+            let _ = write!(words, " with {} bits a byte", f64::from(check.centibits) / 100.0);
         }
     }
     if check.is_mixed {
         words.push_str(", if it mixes letters of both cases and digits");
     }
     if !check.unless.is_empty() {
-        words.push_str(&format!(", unless it contains {}", listed(&check.unless)));
+        let _ = write!(words, ", unless it contains {}", listed(&check.unless));
     }
     words
 }

@@ -135,7 +135,7 @@ fn without_an_answer_in_time_the_rule_s_on_error_decides() {
             let began = Instant::now();
             let answer = ask(&gateway, text);
             assert_eq!(answer.status(), status, "{on_error} {text}: {}", answer.text());
-            assert!(began.elapsed() < Duration::from_millis(4_000), "{:?}", began.elapsed());
+            assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
             let id = answer.head.field("x-firedoor-exchange").unwrap().to_owned();
             assert_eq!(gateway.exchange(&id)["unjudged"], 1);
             let labels = format!("outcome=\"{outcome}\"");

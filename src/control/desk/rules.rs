@@ -58,10 +58,8 @@ impl LeverDesk {
             }
         };
         let mut held = self.held.lock().await;
-        let (was, before) = match held.demoted().contains_key(&rule) {
-            true => (true, "demoted"),
-            false => (false, "in force"),
-        };
+        let was = held.demoted().contains_key(&rule);
+        let before = if was { "demoted" } else { "in force" };
         if was == is_demoted {
             return Ok(Ruled { rule, is_demoted, rev: None, epoch: self.epoch(), is_new: false });
         }

@@ -74,7 +74,9 @@ pub fn questions(
     // The run at hand, which may go on behind texts that stand alone.
     let mut run: Option<(Kind, String)> = None;
     let tell = |questions: &mut Vec<Question>, kind: Kind, text: &str| {
-        questions.iter_mut().for_each(|question| question.tell(kind, text));
+        for question in questions {
+            question.tell(kind, text);
+        }
     };
     walk(dialect, body, &mut |step| {
         match step {

@@ -54,7 +54,9 @@ impl Exchange<'_> {
             }
         };
         let mut found = Found::default();
-        answers.into_iter().for_each(|answer| found.join(answer));
+        for answer in answers {
+            found.join(answer);
+        }
         if found.count() == 0 {
             KNOWN.with_borrow_mut(|known| messages.iter().for_each(|one| known.add(key(one))));
         }
