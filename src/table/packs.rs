@@ -430,11 +430,14 @@ pub fn inline(text: &str) -> Result<Arc<Rulebook>, String> {
     }
 }
 
-/// Everything that is wrong with the text of a pack.
+/// Everything that is wrong with the text of a pack; variables that it names are taken to be set.
 pub fn check(text: &str) -> Vec<Diagnostic> {
     let (mut diagnostics, mut taken) = (Vec::new(), Vec::new());
-    let nowhere = |_: Reference<'_>| Ok(None);
-    one(Path::new("pack.toml"), text, &nowhere, &mut diagnostics, &mut taken);
+    let is_set = |reference: Reference<'_>| match reference {
+        Reference::Variable(_) => Ok(Some("set".to_owned())),
+        Reference::File(_) | Reference::Bytes(_) | Reference::Folder(_) => Ok(None),
+    };
+    one(Path::new("pack.toml"), text, &is_set, &mut diagnostics, &mut taken);
     diagnostics
 }
 
