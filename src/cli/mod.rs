@@ -7,6 +7,7 @@ mod check;
 mod clients;
 mod config;
 mod demo;
+mod eval;
 mod explain;
 mod init;
 mod lever;
@@ -104,7 +105,7 @@ enum Command {
     /// Run the cases that stand beside the rules of packs
     Test(test::Test),
     /// Measure packs on texts whose label is known
-    Eval(test::Eval),
+    Eval(eval::Eval),
     /// Explain an error code, such as FD0102, or a rule
     Explain(explain::Explain),
     /// Show the configuration that counts, or its schema

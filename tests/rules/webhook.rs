@@ -143,6 +143,13 @@ fn without_an_answer_in_time_the_rule_s_on_error_decides() {
         }
         assert_eq!(ask(&gateway, "good").status(), 200, "{on_error}");
     }
+    // What cannot be read cannot be asked about.
+    let service = Service::start();
+    let (gateway, _folder) = start(&pack(&service.upstream.url(), "cut", ""));
+    let fields = [("content-type", "text/plain")];
+    let unread = post(gateway.data, "/v1/notes", &fields, "bad words");
+    assert_eq!(unread.status(), 400, "{}", unread.text());
+    assert!(service.calls().is_empty());
     // Nobody is there.
     let (gateway, _folder) = start(&pack("http://127.0.0.1:1", "cut", ""));
     assert_eq!(ask(&gateway, "good").status(), 400);

@@ -113,6 +113,18 @@ pub fn questions(
     Ok((questions, asked))
 }
 
+/// What it means for a body whose texts cannot be told that no judge outside can be asked about it.
+pub fn unasked(judges: &[Arc<Judge>]) -> Found {
+    let mut found = Found::default();
+    for (rule, part) in judges.iter().flat_map(|judge| judge.webhooks()) {
+        found.note_unjudged();
+        if part.action != Action::Flag && rule.on_error == OnError::Cut {
+            found.cut_unjudged(rule);
+        }
+    }
+    found
+}
+
 impl Question {
     fn part(&self, kind: Kind) -> Option<&WebhookPart> {
         self.parts.iter().find(|part| part.channels.has(kind))

@@ -12,6 +12,7 @@ use crate::table::Route;
 use crate::table::rules::{Judge, SHARES};
 use crate::wire::refusal::{Class, Refusal};
 use bytes::Bytes;
+use http::header;
 use std::cell::RefCell;
 use std::collections::HashSet;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -141,13 +142,22 @@ impl Exchange<'_> {
         if guard.read_by.as_ref() == Some(&ids) {
             return Ok(());
         }
-        let Body::Whole { raw, plain } = &wanted.body else { return Ok(()) };
-        let content = guard.body.as_ref().unwrap_or(plain.as_ref().unwrap_or(raw)).clone();
         let asks_others = guard.judges.iter().any(|judge| judge.webhooks().next().is_some());
+        let Body::Whole { raw, plain } = &wanted.body else {
+            guard.read_by = Some(ids);
+            self.webhooks_unasked(book, &guard.judges).map_err(refuse)?;
+            return self.guard_unread(book, None, guard).map_err(refuse);
+        };
+        let content = guard.body.as_ref().unwrap_or(plain.as_ref().unwrap_or(raw)).clone();
         let is_judged = asks_others || reads_prompts(&guard.judges);
-        if !is_judged || content.is_empty() || !self.is_read(&content) {
+        if !is_judged || content.is_empty() {
             guard.read_by = Some(ids);
             return Ok(());
+        }
+        if !self.is_read(&content) {
+            guard.read_by = Some(ids);
+            self.webhooks_unasked(book, &guard.judges).map_err(refuse)?;
+            return self.guard_unread(book, Some(&content), guard).map_err(refuse);
         }
         let judged =
             self.judge_prompt(&guard.judges, &ids, content.clone()).await.map_err(refuse)?;
@@ -180,8 +190,9 @@ impl Exchange<'_> {
 
     /// Whether the body is one whose texts can be told: a dialect's, or JSON.
     fn is_read(&self, content: &Bytes) -> bool {
+        let is_plain = !self.asked.headers.contains_key(header::CONTENT_ENCODING);
         self.admission.dialect.is_some()
-            || content.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{')
+            || is_plain && content.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{')
     }
 
     async fn judge_prompt(

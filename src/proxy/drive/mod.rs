@@ -16,6 +16,7 @@ mod send;
 #[cfg(test)]
 mod tests;
 mod under_way;
+mod unread;
 mod wait;
 mod webhooks;
 

@@ -7,8 +7,9 @@
 
 use super::book::Book;
 use super::guard::{KNOWN, blocked};
+use super::unread::{media_of, refused};
 use super::{Attempted, Exchange, Interrupt, Stop};
-use crate::exchange::screen::{Digest, Found, questions};
+use crate::exchange::screen::{Digest, Found, Media, questions, unasked};
 use crate::proxy::client::Client;
 use crate::proxy::webhook;
 use crate::table::rules::Judge;
@@ -19,6 +20,22 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 impl Exchange<'_> {
+    /// A body that is passed through unread cannot be asked about: `on_error` decides, but for
+    /// bytes that are no text by their own word.
+    pub(super) fn webhooks_unasked(
+        &self,
+        book: &mut Book<'_>,
+        judges: &[Arc<Judge>],
+    ) -> Result<(), Refusal> {
+        if media_of(self.asked.headers) == Media::Binary && self.request.upgrade.is_none() {
+            return Ok(());
+        }
+        let found = unasked(judges);
+        let refusal = found.is_cut().then(|| refused(&found, "request"));
+        book.note(|facts| facts.found.join(found));
+        refusal.map_or(Ok(()), Err)
+    }
+
     /// Asks the judges outside about `content`; gives whether another target is to answer. `set` is
     /// the number of the judges.
     pub(super) async fn ask_webhooks<C: Client>(
