@@ -8,6 +8,7 @@ mod upkeep;
 
 use crate::admin;
 use crate::control::{self, LeverDesk, Reload, Switchboard, WithoutLog};
+use crate::filter;
 use crate::proxy::{self, Gate};
 use crate::table::diagnostic::Diagnostic;
 use crate::table::{Server, Table};
@@ -106,6 +107,8 @@ pub fn serve(options: &Options, started: impl FnOnce(&Bound)) -> Result<(), Star
     let server = effective(&table.server, options);
     let folder =
         admin::Folder::open(&server.data_dir).map_err(|why| other("the state folder", why))?;
+    // Before any text is judged.
+    filter::set_digest_key(folder.digest_key().map_err(|why| other("the key of digests", why))?);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -122,6 +125,7 @@ pub fn serve(options: &Options, started: impl FnOnce(&Bound)) -> Result<(), Star
     let levers = runtime
         .block_on(control::open(&server.data_dir, Arc::clone(&board), options.without_log))
         .map_err(|why| StartFault::Other(why.to_string()))?;
+    runtime.block_on(levers.publish_demoted());
     let listeners = listeners(&server)?;
     refuse_open_door(&table, &listeners)?;
     let tls = match &server.tls {

@@ -4,7 +4,7 @@ use super::guard;
 use super::problem::Problem;
 use super::state::State;
 use super::tokens::Role;
-use super::{events, levers, read, reload};
+use super::{events, levers, read, reload, rules};
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{MethodFilter, MethodRouter, on};
@@ -51,6 +51,10 @@ enum Operation {
     Lift,
     History,
     Live,
+    Rules,
+    TestRules,
+    Demote,
+    Promote,
 }
 
 /// A method of the API; nothing is changed but by POST and DELETE.
@@ -96,7 +100,7 @@ const RESPONDER: Access = Access::Role(Role::Responder);
 const AUTHOR: Access = Access::Role(Role::Author);
 
 /// Every route of the admin plane.
-pub const ENDPOINTS: [Endpoint; 20] = [
+pub const ENDPOINTS: [Endpoint; 24] = [
     row(Verb::Get, "/healthz", Access::Open, Operation::Health),
     row(Verb::Get, "/readyz", Access::Open, Operation::Ready),
     row(Verb::Get, "/metrics", VIEWER, Operation::Metrics),
@@ -116,6 +120,10 @@ pub const ENDPOINTS: [Endpoint; 20] = [
     row(Verb::Get, "/api/v1/levers/{id}", VIEWER, Operation::Lever),
     row(Verb::Delete, "/api/v1/levers/{id}", RESPONDER, Operation::Lift),
     row(Verb::Post, "/api/v1/levers/{id}/extend", RESPONDER, Operation::Extend),
+    row(Verb::Get, "/api/v1/rules", VIEWER, Operation::Rules),
+    row(Verb::Post, "/api/v1/rules/test", RESPONDER, Operation::TestRules),
+    row(Verb::Post, "/api/v1/rules/{pack}/{id}/demote", RESPONDER, Operation::Demote),
+    row(Verb::Post, "/api/v1/rules/{pack}/{id}/promote", RESPONDER, Operation::Promote),
     row(Verb::Get, "/api/v1/openapi.json", VIEWER, Operation::Openapi),
 ];
 
@@ -168,6 +176,10 @@ fn handler(endpoint: Endpoint) -> MethodRouter<Desk> {
         Operation::Extend => on(method, levers::extend),
         Operation::Lift => on(method, levers::lift),
         Operation::Live => on(method, levers::live),
+        Operation::Rules => on(method, rules::list),
+        Operation::TestRules => on(method, rules::test),
+        Operation::Demote => on(method, rules::demote),
+        Operation::Promote => on(method, rules::promote),
         Operation::History => on(method, levers::history),
     }
 }

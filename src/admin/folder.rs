@@ -7,6 +7,8 @@ use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt,
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
+/// The key of the digests that stand in place of hidden texts, in the data folder.
+const DIGEST_KEY_FILE: &str = "digest.key";
 /// The unix socket, in the data folder.
 pub const SOCKET_FILE: &str = "admin.sock";
 const LOCK_FILE: &str = "firedoor.lock";
@@ -113,6 +115,31 @@ impl Folder {
     /// The path of a file in it.
     pub fn join(&self, name: &str) -> PathBuf {
         self.path.join(name)
+    }
+
+    /// The key of the digests that stand in place of hidden texts; made when it is asked for first.
+    /// Gates that are to write the same digests are given the same file.
+    ///
+    /// # Errors
+    /// A file that cannot be read or made, or holds no key.
+    pub fn digest_key(&self) -> Result<[u8; 16], FolderFault> {
+        let path = self.join(DIGEST_KEY_FILE);
+        if let Some(bytes) = read_private(&path)? {
+            let text = String::from_utf8_lossy(&bytes);
+            let number = Some(text.trim()).filter(|text| text.len() == 32);
+            let number = number.and_then(|text| u128::from_str_radix(text, 16).ok());
+            let why = || "it does not hold 32 digits of 0-9a-f".to_owned();
+            let key = number.ok_or_else(|| FolderFault::Unsound { path: path.clone(), why: why() });
+            return key.map(u128::to_be_bytes);
+        }
+        let mut key = [0; 16];
+        let count = rustix::rand::getrandom(&mut key[..], rustix::rand::GetRandomFlags::empty());
+        if count != Ok(key.len()) {
+            return Err(FolderFault::Random);
+        }
+        let text = format!("{:032x}\n", u128::from_be_bytes(key));
+        write_private(&path, text.as_bytes())?;
+        Ok(key)
     }
 
     /// Listens on [`SOCKET_FILE`], mode 0600. What a dead process has left there is replaced.
@@ -223,6 +250,19 @@ mod tests {
         assert!(matches!(Folder::open(&path), Err(FolderFault::InUse { .. })));
         drop(folder);
         Folder::open(&path).unwrap();
+    }
+
+    #[test]
+    fn the_key_of_digests_is_made_once_and_is_private() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Folder::open(dir.path()).unwrap();
+        let key = folder.digest_key().unwrap();
+        assert_ne!(key, [0; 16]);
+        assert_eq!(folder.digest_key().unwrap(), key);
+        let path = folder.join(DIGEST_KEY_FILE);
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+        fs::write(&path, "short").unwrap();
+        assert!(matches!(folder.digest_key(), Err(FolderFault::Unsound { .. })));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::guard;
 use super::problem::Problem;
 use super::read::etag;
 use super::view;
-use super::{blast, body};
+use super::{blast, body, rules};
 use crate::control::desk::{Changed, LEVERS_MAX, Standing};
 use crate::control::log::{Entry, Rev};
 use crate::control::{Actor, LeverFault, Notice, Order, Pulled};
@@ -31,7 +31,7 @@ use std::time::Duration;
 /// The longest text of a reason, an author, a message or an incident, in bytes.
 const TEXT_BYTES_MAX: usize = 1_000;
 /// Most bytes of the rules that a lever brings itself.
-const RULES_BYTES_MAX: usize = 64 << 10;
+pub(super) const RULES_BYTES_MAX: usize = 64 << 10;
 /// The longest time that a lever may be given.
 const TTL_MAX: Duration = Duration::from_hours(24 * 366);
 /// Most entries of the history in one answer.
@@ -65,9 +65,9 @@ pub(super) struct Pull {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Why {
-    reason: Option<String>,
-    author: Option<String>,
-    ttl_s: Option<u64>,
+    pub(super) reason: Option<String>,
+    pub(super) author: Option<String>,
+    pub(super) ttl_s: Option<u64>,
 }
 
 /// `?after=..&limit=..`
@@ -79,7 +79,11 @@ pub(super) struct Since {
 }
 
 /// Who calls, as the audit names them.
-fn actor(desk: &Desk, headers: &HeaderMap, author: Option<String>) -> Result<Actor, Problem> {
+pub(super) fn actor(
+    desk: &Desk,
+    headers: &HeaderMap,
+    author: Option<String>,
+) -> Result<Actor, Problem> {
     let said = text("author", author)?;
     match (desk.door, guard::holder(desk, headers)) {
         (Door::Tcp, Some((role, name))) => {
@@ -93,7 +97,7 @@ fn actor(desk: &Desk, headers: &HeaderMap, author: Option<String>) -> Result<Act
         (Door::Tcp, None) => Err(Problem::unauthenticated()),
         (Door::Unix, _) => match said {
             Some(who) => Ok(Actor { who, role: "admin", by: "socket" }),
-            None => Err(Problem::bad_request("`author` is required: who pulls it.")),
+            None => Err(Problem::bad_request("`author` is required: who does it.")),
         },
     }
 }
@@ -112,7 +116,7 @@ fn text(name: &str, value: Option<String>) -> Result<Option<Box<str>>, Problem> 
     Ok((!value.is_empty()).then(|| value.into()))
 }
 
-fn reason(value: Option<String>) -> Result<Box<str>, Problem> {
+pub(super) fn reason(value: Option<String>) -> Result<Box<str>, Problem> {
     text("reason", value)?.ok_or_else(|| {
         Problem::bad_request("`reason` is required: why, for whoever reads the audit.")
     })
@@ -464,7 +468,7 @@ fn lever_id(id: Result<Path<String>, PathRejection>) -> Result<LeverId, Problem>
         .ok_or_else(|| Problem::bad_request("A lever's id is `lv_` and 32 digits of 0-9a-f."))
 }
 
-fn problem(fault: LeverFault) -> Problem {
+pub(super) fn problem(fault: LeverFault) -> Problem {
     match fault {
         LeverFault::NoSuchLever(near) => {
             let near: Vec<String> = near.iter().map(ToString::to_string).collect();
@@ -494,6 +498,12 @@ pub(super) fn notice(notice: &Notice) -> (&'static str, Value) {
         Notice::Lifted(lever) => about("lift", lever),
         Notice::Expired(lever) => about("expire", lever),
         Notice::NearEnd(lever) => about("near_end", lever),
+        Notice::Ruled(ruled, actor) => {
+            let mut value = rules::ruled_as_json(ruled);
+            value["who"] = json!(actor.who);
+            value["by"] = json!(actor.by);
+            ("rule", value)
+        }
         Notice::Log(condition) => ("control_log", view::condition(condition)),
     }
 }
@@ -586,7 +596,8 @@ fn change(entry: &Entry) -> Value {
     let mut value = json!({
         "rev": entry.rev.0,
         "change": entry.change.name(),
-        "lever_id": entry.change.lever().to_string(),
+        "lever_id": entry.change.lever().map(|id| id.to_string()),
+        "rule": entry.change.rule(),
         "at": view::moment(entry.audit.unix_ms),
         "who": entry.audit.who,
         "role": entry.audit.role,
@@ -599,7 +610,10 @@ fn change(entry: &Entry) -> Value {
     match &entry.change {
         Change::Pull { lever: pulled } => value["lever"] = lever(&Arc::new(pulled.clone())),
         Change::Extend { ttl_ms, .. } => value["ttl_s"] = json!(ttl_ms.map(|ms| ms / 1_000)),
-        Change::Lift { .. } | Change::Expire { .. } => {}
+        Change::Lift { .. }
+        | Change::Expire { .. }
+        | Change::Demote { .. }
+        | Change::Promote { .. } => {}
     }
     value
 }

@@ -20,6 +20,7 @@ mod levers;
 pub mod problem;
 mod read;
 mod reload;
+pub mod rules;
 pub mod serve;
 pub mod state;
 pub mod tokens;

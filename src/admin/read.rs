@@ -27,7 +27,7 @@ pub(super) struct Page {
     cursor: Option<String>,
 }
 
-type PageQuery = Result<Query<Page>, QueryRejection>;
+pub(super) type PageQuery = Result<Query<Page>, QueryRejection>;
 
 fn page(query: PageQuery) -> Result<(usize, Option<String>), Problem> {
     let Query(page) = query.map_err(|error| Problem::bad_request(error.body_text()))?;
@@ -172,7 +172,7 @@ pub(super) async fn limits(
 
 /// A page of a list of the table. The cursor holds the epoch: a list that has changed between two
 /// pages is begun again, not patched together.
-fn part_of_table<T>(
+pub(super) fn part_of_table<T>(
     items: &[T],
     epoch: u64,
     query: PageQuery,

@@ -81,6 +81,8 @@ pub struct State {
     /// first is under way is not done twice.
     pub(super) keyed: tokio::sync::Mutex<()>,
     pub(super) readers: Arc<Semaphore>,
+    /// Held by a trial of rules.
+    pub(super) trials: Semaphore,
     started: Instant,
     pub(super) started_unix_ms: u64,
     history: Mutex<History>,
@@ -129,6 +131,7 @@ impl State {
             answers: Mutex::default(),
             keyed: tokio::sync::Mutex::default(),
             readers: Arc::new(Semaphore::new(READERS_MAX)),
+            trials: Semaphore::new(1),
             started: Instant::now(),
             started_unix_ms: unix_ms(),
             history: Mutex::new(History { warnings: parts.warnings, last: None }),

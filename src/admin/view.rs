@@ -104,6 +104,8 @@ pub(super) fn exchange(sequence: Option<Sequence>, facts: &Facts) -> Value {
         "lever": facts.lever.map(|lever| lever.to_string()),
         "verdict": facts.is_judged.then(|| facts.found.verdict().map_or("clear", Done::name)),
         "findings": facts.found.hits.iter().map(finding).collect::<Vec<_>>(),
+        "findings_more": facts.found.more(),
+        "unjudged": facts.found.unjudged,
         "losses": facts.losses.iter().map(Loss::name).collect::<Vec<_>>(),
         "seams": facts.seams.iter().map(seam).collect::<Vec<_>>(),
         "cost_micro_usd": facts.cost_micro_usd,
@@ -118,7 +120,7 @@ pub(super) fn exchange(sequence: Option<Sequence>, facts: &Facts) -> Value {
 }
 
 /// A hit. What it matched is not told: it may be what must not be seen.
-fn finding(hit: &Hit) -> Value {
+pub(super) fn finding(hit: &Hit) -> Value {
     json!({
         "rule": &*hit.rule.name,
         "channel": hit.kind.name(),

@@ -2,9 +2,9 @@
 //! process, levers that limits ask for are pulled, and metrics and log hear of levers.
 
 use crate::control::{Actor, Condition, LeverDesk, Notice, Order};
-use crate::exchange::limits::{LeverKind, Trip};
+use crate::exchange::limits::LeverKind;
 use crate::id::{AppName, RouteName};
-use crate::proxy::{Gate, TripSink};
+use crate::proxy::{Asked, Gate, TripSink};
 use crate::table::lever::{Act, Dimension, Lever, OnKill, Scope};
 use crate::telemetry::Telemetry;
 use std::sync::Arc;
@@ -52,11 +52,11 @@ pub(super) async fn keep_limits_once(gate: &Gate, levers: &LeverDesk) {
 }
 
 /// Takes what limits ask for off the data path.
-pub(super) fn forward_trips(gate: &Gate) -> tokio::sync::mpsc::Receiver<Trip> {
+pub(super) fn forward_trips(gate: &Gate) -> tokio::sync::mpsc::Receiver<Asked> {
     let (sender, trips) = tokio::sync::mpsc::channel(TRIPS_MAX);
-    gate.on_trip(TripSink::new(move |trip: Trip| {
-        if let Err(refused) = sender.try_send(trip) {
-            tracing::error!(%refused, "a lever that a limit asks for is not pulled: too many wait");
+    gate.on_trip(TripSink::new(move |asked: Asked| {
+        if let Err(refused) = sender.try_send(asked) {
+            tracing::error!(%refused, "what a limit or a rule asks for is not done: too much waits");
         }
     }));
     trips
@@ -68,10 +68,18 @@ const TRIP_TTL: Duration = Duration::from_mins(15);
 /// Pulls the levers that limits ask for: bounded in time, and never twice for the same scope.
 pub(super) async fn pull_tripped(
     levers: Arc<LeverDesk>,
-    mut trips: tokio::sync::mpsc::Receiver<Trip>,
+    mut trips: tokio::sync::mpsc::Receiver<Asked>,
 ) {
     let actor = Actor { who: "firedoor".into(), role: "gate", by: "gate" };
-    while let Some(trip) = trips.recv().await {
+    while let Some(asked) = trips.recv().await {
+        let trip = match asked {
+            Asked::Lever(trip) => trip,
+            Asked::Demotion(rule) => {
+                // It compiles rules, and a lever must not wait for that.
+                tokio::spawn(demote(Arc::clone(&levers), rule, actor.clone()));
+                continue;
+            }
+        };
         let scope = &trip.scope;
         let names: Vec<(Dimension, &str)> = [
             (Dimension::App, scope.app.as_ref().map(AppName::as_str)),
@@ -113,6 +121,14 @@ pub(super) async fn pull_tripped(
                 "a lever that a limit asks for was not pulled"
             );
         }
+    }
+}
+
+/// A rule hits a larger share of traffic than its pack allows.
+async fn demote(levers: Arc<LeverDesk>, rule: Arc<str>, actor: Actor) {
+    let reason = "it hit a larger share of exchanges than its pack allows";
+    if let Err(fault) = levers.demote(&rule, reason, &actor).await {
+        tracing::error!(?fault, rule = &*rule, "a rule that hits too much was not demoted");
     }
 }
 
@@ -170,6 +186,20 @@ fn log_notice(notice: &Notice) -> Option<&'static str> {
         }
         Notice::NearEnd(lever) => {
             tell("a lever's time is over soon", lever);
+            None
+        }
+        Notice::Ruled(ruled, actor) => {
+            tracing::warn!(
+                rule = &*ruled.rule,
+                who = &*actor.who,
+                by = actor.by,
+                "{}",
+                if ruled.is_demoted {
+                    "a rule was demoted: it only reports"
+                } else {
+                    "a rule was promoted"
+                }
+            );
             None
         }
         // Said where it was found.

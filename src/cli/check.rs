@@ -1,13 +1,19 @@
-//! `firedoor check` and `firedoor explain`: what is wrong with a file, and what a code means.
+//! `firedoor check`: what is wrong with a file, and what the rules that it puts in force cost.
 //!
 //! `check` builds the very table that `serve` would run; nothing is only parsed.
 
 use super::{Common, Exit, output};
+use crate::admin::rules as told;
 use crate::proxy::upstream::{Origin, dial};
+use crate::table::costs::RuleCost;
 use crate::table::diagnostic::{self, Colour, Diagnostic, Severity};
-use crate::table::{self, Prepared, Source, Table, codes};
-use serde_json::json;
+use crate::table::packs::Compiled;
+use crate::table::{self, Prepared, Source, Table};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How long a provider may take to accept a connection with `--online`.
@@ -27,6 +33,9 @@ pub struct Check {
     /// Also connect to every provider
     #[arg(long)]
     online: bool,
+    /// Also say of every rule in use what it costs
+    #[arg(long)]
+    costs: bool,
     /// How to report
     #[arg(long, value_enum, default_value = "human")]
     format: Format,
@@ -40,13 +49,6 @@ enum Format {
     Json,
     /// SARIF 2.1.0, for code review tools
     Sarif,
-}
-
-/// Explain an error code, such as FD0102
-#[derive(Debug, clap::Args)]
-pub struct Explain {
-    /// The code; without one, all codes are listed
-    code: Option<String>,
 }
 
 /// Reads the configuration that counts; a file that cannot be read is a diagnostic too.
@@ -99,7 +101,13 @@ impl Check {
             }
             Format::Json => {
                 let list: Vec<_> = found.iter().map(diagnostic::json).collect();
-                output::json(&list.into())
+                match prepared.table.as_ref().filter(|_| self.costs) {
+                    Some(table) => output::json(&json!({
+                        "diagnostics": list,
+                        "packs": in_use(table).iter().map(|pack| pack_cost(pack)).collect::<Value>(),
+                    })),
+                    None => output::json(&list.into()),
+                }
             }
             Format::Sarif => output::json(&diagnostic::sarif(found)),
         };
@@ -118,9 +126,124 @@ impl Check {
                 counted(routes, "route"),
                 counted(table.apps.len(), "app")
             ));
+            let packs = in_use(&table);
+            for pack in &packs {
+                output::notice(&format!("  {}", summary(pack)));
+            }
+            if !packs.is_empty() && !self.costs {
+                output::notice("  `firedoor check --costs` says what each rule costs");
+            }
+            for line in packs.iter().flat_map(|pack| waiting(pack)) {
+                output::notice(&line);
+            }
+            for line in packs.iter().flat_map(|pack| holding_much(pack)) {
+                output::notice(&line);
+            }
+            if self.costs {
+                output::data(&packs.iter().map(|pack| rows(pack)).collect::<String>());
+            }
         }
         if self.online { online(&table) } else { said }
     }
+}
+
+/// The packs that routes name.
+fn in_use(table: &Table) -> Vec<Arc<Compiled>> {
+    let books = table.routes.iter().filter_map(|route| route.rules.as_ref());
+    let names: BTreeSet<&Arc<str>> = books.flat_map(|book| &book.packs).collect();
+    names.into_iter().filter_map(|name| table.packs.get(name)).collect()
+}
+
+fn pack_cost(pack: &Compiled) -> Value {
+    let rule = |(rule, cost): (&Arc<table::rules::PackRule>, RuleCost)| {
+        let mut value = told::cost(&cost);
+        value["id"] = json!(rule.name.split('/').nth(1));
+        value["mode"] = json!(rule.mode.to_string());
+        value
+    };
+    json!({
+        "pack": &*pack.pack.name,
+        "memory_bytes": pack.book.memory_bytes(),
+        "rules": pack.book.costs().into_iter().map(rule).collect::<Value>(),
+    })
+}
+
+/// What a pack costs, in a line.
+fn summary(pack: &Compiled) -> String {
+    let costs = pack.book.costs();
+    let states: usize = costs.iter().map(|(_, cost)| cost.states).sum();
+    let held = |cost: &RuleCost| cost.held.map_or(0.0, |held| held.mean_bytes);
+    let most = costs.iter().max_by(|(_, a), (_, b)| held(a).total_cmp(&held(b)));
+    let most = most.map_or_else(String::new, |(rule, cost)| {
+        let id = rule.name.split('/').nth(1).unwrap_or("");
+        format!(", {id} holds most of English ({:.2} bytes on average)", held(cost))
+    });
+    let (rules, memory) = (counted(costs.len(), "rule"), output::bytes(pack.book.memory_bytes()));
+    format!("pack {}: {rules}, {states} states, {memory}{most}", pack.pack.name)
+}
+
+/// The rules of a pack that ask somebody else, a line each.
+fn waiting(pack: &Compiled) -> Vec<String> {
+    let rules = pack.pack.rules.iter();
+    rules
+        .filter_map(|rule| {
+            let webhook = &rule.webhooks.first()?.webhook;
+            Some(format!(
+                "  {} sends prompts to {} and delays each by up to {} ms",
+                rule.name,
+                webhook.shown,
+                webhook.timeout.as_millis()
+            ))
+        })
+        .collect()
+}
+
+/// The rules of a pack that hold much of plain English, a warning each.
+fn holding_much(pack: &Compiled) -> Vec<String> {
+    let costs = pack.book.costs().into_iter().filter(|(_, cost)| cost.holds_much());
+    costs
+        .filter_map(|(rule, cost)| {
+            let held = cost.held?;
+            Some(format!(
+                "warning: {} holds text back after {:.0} % of the words of plain English, {:.1} bytes on average",
+                rule.name,
+                held.share * 100.0,
+                held.mean_bytes
+            ))
+        })
+        .collect()
+}
+
+/// What each rule of a pack costs, a line a rule.
+fn rows(pack: &Compiled) -> String {
+    let mut out = format!(
+        "{:<40} {:>10} {:>8} {:>10} {:>9} {:>9}\n",
+        "RULE", "HELD BYTES", "OF WORDS", "AT MOST", "STATES", "MEMORY"
+    );
+    for (rule, cost) in pack.book.costs() {
+        let (mean, share) = match cost.held {
+            Some(_) if cost.longest_bytes == 0 => ("-".to_owned(), "-".to_owned()),
+            Some(held) => {
+                (format!("{:.3}", held.mean_bytes), format!("{:.1} %", held.share * 100.0))
+            }
+            None => ("?".to_owned(), "?".to_owned()),
+        };
+        let _ = writeln!(
+            out,
+            "{:<40} {mean:>10} {share:>8} {:>10} {:>9} {:>9}",
+            rule.name,
+            cost.longest_bytes,
+            cost.states,
+            output::bytes(cost.memory_bytes)
+        );
+    }
+    let _ = writeln!(
+        out,
+        "{:<40} {:>50}\n",
+        format!("{} together", pack.pack.name),
+        output::bytes(pack.book.memory_bytes())
+    );
+    out
 }
 
 fn counted(number: usize, noun: &str) -> String {
@@ -152,50 +275,4 @@ fn online(table: &Table) -> Exit {
         output::notice(&format!("  {:<20} {}:{}  {outcome}", provider.name, base.host, base.port));
     }
     exit
-}
-
-impl Explain {
-    pub(super) fn run(&self, common: &Common) -> Exit {
-        let Some(asked) = &self.code else {
-            let mut text = String::new();
-            for entry in codes::ALL {
-                text.push_str(entry.code);
-                text.push_str("  ");
-                text.push_str(entry.title);
-                text.push('\n');
-            }
-            return output::data(&text);
-        };
-        match codes::explain(asked) {
-            Some(entry) if common.output == Some(output::Form::Json) => output::json(&json!({
-                "code": entry.code,
-                "severity": entry.severity.name(),
-                "title": entry.title,
-                "explanation": entry.explanation,
-                "wrong": entry.wrong,
-                "right": entry.right,
-            })),
-            Some(entry) => output::data(&format!(
-                "{} ({}): {}\n\n{}\n\nWrong:\n{}\n\nRight:\n{}\n",
-                entry.code,
-                entry.severity.name(),
-                entry.title,
-                entry.explanation,
-                indent(entry.wrong),
-                indent(entry.right)
-            )),
-            None => {
-                let hint = codes::nearest(asked)
-                    .map_or_else(String::new, |near| format!("; did you mean {near}?"));
-                output::notice(&format!(
-                    "firedoor: no code `{asked}`{hint} `firedoor explain` lists all"
-                ));
-                Exit::Usage
-            }
-        }
-    }
-}
-
-fn indent(text: &str) -> String {
-    text.trim_matches('\n').lines().map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n")
 }

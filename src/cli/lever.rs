@@ -177,7 +177,7 @@ fn time(text: &str) -> Result<Duration, String> {
 }
 
 /// Who is at this machine, for an audit that nobody signed.
-fn user() -> String {
+pub(super) fn user() -> String {
     let name = |variable: &str| std::env::var(variable).ok().filter(|name| !name.is_empty());
     name("SUDO_USER")
         .or_else(|| name("USER"))
@@ -514,7 +514,9 @@ fn changes(value: &Value) -> String {
             change["rev"],
             word(&change["at"]),
             word(&change["change"]),
-            word(&change["lever_id"]),
+            change["rule"]
+                .as_str()
+                .map_or_else(|| word(&change["lever_id"]), |_| word(&change["rule"])),
             word(&change["who"]),
             word(&change["role"]),
             word(&change["by"]),
@@ -561,15 +563,17 @@ fn toml_value(value: &Value) -> Option<toml::Value> {
 }
 
 /// A text of the API's answer for the terminal: what others wrote drives no terminal.
-fn word(value: &Value) -> &str {
+pub(super) fn word(value: &Value) -> &str {
     let text = value.as_str().unwrap_or("-");
     let end = text.find(char::is_control).unwrap_or(text.len());
     &text[..end]
 }
 
 /// An id as it may stand in a path; anything else makes the API say what an id looks like.
-fn plain(id: &str) -> String {
-    id.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' }).collect()
+pub(super) fn plain(id: &str) -> String {
+    id.chars()
+        .map(|c| if c.is_ascii_alphanumeric() || "_-.".contains(c) { c } else { '-' })
+        .collect()
 }
 
 #[cfg(test)]

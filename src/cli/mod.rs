@@ -8,10 +8,12 @@ mod clients;
 mod config;
 mod demo;
 mod eval;
+mod explain;
 mod init;
 mod lever;
 pub mod mock;
 mod output;
+mod rules;
 mod serve;
 mod status;
 mod tap;
@@ -104,8 +106,8 @@ enum Command {
     Test(test::Test),
     /// Measure packs on texts whose label is known
     Eval(eval::Eval),
-    /// Explain an error code, such as FD0102
-    Explain(check::Explain),
+    /// Explain an error code, such as FD0102, or a rule
+    Explain(explain::Explain),
     /// Show the configuration that counts, or its schema
     Config(config::Config),
     /// Stop a provider, model, route, app, agent, tool or session, everywhere, now
@@ -122,6 +124,8 @@ enum Command {
     Lift(lever::Lift),
     /// List the levers in force, or their history
     Levers(lever::List),
+    /// List the rules of the running gateway, or let one only report
+    Rules(rules::Rules),
     /// One screen about the running gateway
     Status(status::Status),
     /// What runs through the gateway, as it changes
@@ -170,6 +174,7 @@ pub fn run() -> ExitCode {
         Command::Extend(command) => command.run(&common),
         Command::Lift(command) => command.run(&common),
         Command::Levers(command) => command.run(&common),
+        Command::Rules(command) => command.run(&common),
         Command::Status(command) => command.run(&common),
         Command::Top(command) => command.run(&common),
         Command::Tap(command) => command.run(&common),

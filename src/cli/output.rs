@@ -41,6 +41,15 @@ pub fn json(value: &serde_json::Value) -> Exit {
     data(&format!("{text}\n"))
 }
 
+/// A number of bytes, short.
+pub fn bytes(number: usize) -> String {
+    match number {
+        0..1_000 => format!("{number} B"),
+        1_000..1_000_000 => format!("{:.1} kB", number as f64 / 1e3),
+        _ => format!("{:.1} MB", number as f64 / 1e6),
+    }
+}
+
 /// Writes a notice.
 pub fn notice(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");

@@ -29,9 +29,10 @@ pub(super) fn chosen(packs: &Packs, names: &[String]) -> Result<Vec<Arc<Compiled
     let mut found = Vec::with_capacity(names.len());
     for name in names {
         let Some(pack) = packs.get(name) else {
-            check::report(&built_in_diagnostics(name));
-            output::notice(&format!("firedoor: there is no pack `{name}`: {}", packs.help(name)));
-            return Err(Exit::Usage);
+            let wrong = built_in_diagnostics(name);
+            check::report(&wrong);
+            output::notice(&format!("firedoor: {}", packs.missing(name)));
+            return Err(if wrong.is_empty() { Exit::Usage } else { Exit::Configuration });
         };
         found.push(pack);
     }

@@ -11,12 +11,15 @@
 //! gate crash, and a kill is never quarantined.
 
 mod held;
+mod rules;
 #[cfg(test)]
 mod tests;
 mod told;
 
 use held::{Clocked, Held};
-pub use told::{Actor, Changed, Condition, LeverFault, Notice, Order, Pulled, Standing, Took};
+pub use told::{
+    Actor, Changed, Condition, LeverFault, Notice, Order, Pulled, Ruled, Standing, Took,
+};
 
 use super::clocks::{self, Moment};
 use super::fold::InForce;
@@ -92,6 +95,8 @@ pub struct LeverDesk {
     reach: OnceLock<Arc<dyn Reach>>,
     held: Mutex<Held>,
     keeping: Mutex<()>,
+    /// Held while rules are compiled anew.
+    ruling: Mutex<()>,
     condition: watch::Sender<Condition>,
     notices: broadcast::Sender<Notice>,
 }
@@ -130,6 +135,7 @@ impl LeverDesk {
             held: Mutex::new(Held {
                 state: parts.state,
                 pending: Vec::new(),
+                pending_rules: Vec::new(),
                 quarantined: parts.quarantined,
                 clocks,
                 history,
@@ -138,6 +144,7 @@ impl LeverDesk {
                 unsettled: Some(Instant::now()),
             }),
             keeping: Mutex::new(()),
+            ruling: Mutex::new(()),
             condition: watch::Sender::new(condition),
             notices: broadcast::channel(1024).0,
         };
@@ -380,6 +387,7 @@ impl LeverDesk {
             }
         }
         self.append_pending(&mut held).await;
+        self.append_pending_rules(&mut held).await;
         // A log that is read but takes nothing is not up.
         if held.pending.is_empty() {
             self.report(Condition::Up);
@@ -394,6 +402,7 @@ impl LeverDesk {
             self.note_settled(held.state.rev).await;
         }
         drop(held);
+        self.publish_demoted().await;
         self.keep().await;
     }
 

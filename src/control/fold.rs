@@ -1,12 +1,13 @@
 //! The state that a log of changes adds up to.
 //!
 //! Pure, total and deterministic: every node that has read the same changes has the same levers in
-//! force. A change about a lever that is not in force changes nothing: two people may lift the
+//! force, and the same rules demoted. A change about a lever that is not in force changes nothing: two people may lift the
 //! same lever at once.
 
-use super::log::{Change, Entry, Rev};
+use super::log::{Audit, Change, Entry, Rev};
 use crate::id::LeverId;
 use crate::table::lever::Lever;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -17,18 +18,35 @@ pub struct InForce {
     pub rev: Rev,
     /// By id, and so in the order in which they were pulled.
     pub levers: BTreeMap<LeverId, Arc<Lever>>,
+    /// The rules that only report, as `pack/id`.
+    pub demoted: BTreeMap<Box<str>, Demoted>,
+}
+
+/// Who demoted a rule, when, why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Demoted {
+    /// Who.
+    pub who: Box<str>,
+    /// By which way.
+    pub by: Box<str>,
+    /// Why.
+    pub reason: Box<str>,
+    /// When, in milliseconds since the Unix epoch.
+    pub unix_ms: u64,
+}
+
+impl From<&Audit> for Demoted {
+    fn from(audit: &Audit) -> Demoted {
+        let Audit { who, by, reason, unix_ms, .. } = audit.clone();
+        Demoted { who, by, reason, unix_ms }
+    }
 }
 
 impl InForce {
     /// Takes the next change.
     pub fn take(&mut self, entry: &Entry) {
         self.rev = entry.rev;
-        self.apply(&entry.change);
-    }
-
-    /// What a change does.
-    pub fn apply(&mut self, change: &Change) {
-        match change {
+        match &entry.change {
             Change::Pull { lever } => {
                 self.levers.insert(lever.id, Arc::new(lever.clone()));
             }
@@ -39,6 +57,12 @@ impl InForce {
             }
             Change::Lift { id } | Change::Expire { id } => {
                 self.levers.remove(id);
+            }
+            Change::Demote { rule } => {
+                self.demoted.insert(rule.clone(), Demoted::from(&entry.audit));
+            }
+            Change::Promote { rule } => {
+                self.demoted.remove(rule);
             }
         }
     }

@@ -6,10 +6,11 @@
 //!
 //! Written after each change by a rename; a file that cannot be read is as good as none.
 
-use super::fold::InForce;
+use super::fold::{Demoted, InForce};
 use super::log::{Lineage, Rev};
 use crate::table::lever::Lever;
 use serde::{Deserialize, Deserializer, Serialize};
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -28,6 +29,9 @@ pub struct LastKnown {
     /// The levers in force.
     #[serde(deserialize_with = "shared")]
     pub levers: Vec<Arc<Lever>>,
+    /// The rules that only report.
+    #[serde(default)]
+    pub demoted: BTreeMap<Box<str>, Demoted>,
 }
 
 fn shared<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Arc<Lever>>, D::Error> {
@@ -40,6 +44,7 @@ struct Written<'k> {
     lineage: &'k Lineage,
     rev: Rev,
     levers: Vec<&'k Lever>,
+    demoted: &'k BTreeMap<Box<str>, Demoted>,
 }
 
 /// Where it lies in `data_dir`.
@@ -50,13 +55,18 @@ pub fn path(data_dir: &Path) -> PathBuf {
 impl LastKnown {
     /// Of a state.
     pub fn of(lineage: Lineage, state: &InForce) -> LastKnown {
-        LastKnown { lineage, rev: state.rev, levers: state.levers.values().cloned().collect() }
+        LastKnown {
+            lineage,
+            rev: state.rev,
+            levers: state.levers.values().cloned().collect(),
+            demoted: state.demoted.clone(),
+        }
     }
 
     /// As a state.
     pub fn state(self) -> InForce {
         let levers = self.levers.into_iter().map(|lever| (lever.id, lever)).collect();
-        InForce { rev: self.rev, levers }
+        InForce { rev: self.rev, levers, demoted: self.demoted }
     }
 
     /// Reads the file; `None` where there is none.
@@ -87,7 +97,12 @@ impl LastKnown {
             .mode(0o600)
             .open(&temporary)?;
         let levers = self.levers.iter().map(|lever| &**lever).collect();
-        let text = serde_json::to_vec(&Written { lineage: &self.lineage, rev: self.rev, levers })?;
+        let text = serde_json::to_vec(&Written {
+            lineage: &self.lineage,
+            rev: self.rev,
+            levers,
+            demoted: &self.demoted,
+        })?;
         file.write_all(&text)?;
         file.write_all(b"\n")?;
         std::fs::rename(&temporary, path)

@@ -17,6 +17,7 @@ pub mod open;
 pub mod switchboard;
 pub mod tally;
 
-pub use desk::{Actor, Condition, LeverDesk, LeverFault, Notice, Order, Pulled, Reach};
+pub use desk::{Actor, Condition, LeverDesk, LeverFault, Notice, Order, Pulled, Reach, Ruled};
+pub use fold::Demoted;
 pub use open::{OpenFault, WithoutLog, open};
 pub use switchboard::{Reload, Switchboard, lookup};

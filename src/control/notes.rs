@@ -127,7 +127,12 @@ pub fn begin_trial(log: &SqliteLog, entries: &[Entry]) -> Result<Option<Rev>, Re
             Act::Limit { .. } | Act::Reroute { .. } | Act::Filter { .. } => false,
         },
         // What takes a lever away changes nothing that could crash.
-        Change::Extend { .. } | Change::Lift { .. } | Change::Expire { .. } => true,
+        // Nor does a rule that only reports, or one that does again what it did before.
+        Change::Extend { .. }
+        | Change::Lift { .. }
+        | Change::Expire { .. }
+        | Change::Demote { .. }
+        | Change::Promote { .. } => true,
     };
     Ok((crashes >= CRASHES_MAX && !is_kept).then_some(newest.rev))
 }

@@ -148,7 +148,8 @@ fn desk_of_log(
             state.rev = entry.rev;
             tracing::error!(
                 rev = entry.rev.0,
-                lever = %entry.change.lever(),
+                change = entry.change.name(),
+                lever = entry.change.lever().map(|id| id.to_string()),
                 "the gate crashed twice with this change and leaves it out; lift it or pull it again"
             );
         } else {

@@ -162,16 +162,24 @@ impl Switchboard {
         self.epochs.subscribe()
     }
 
-    /// Puts a rule, named `pack/rule`, in shadow, until it is put in force again or the process ends.
-    pub fn shadow(&self, rule: &str) -> Reload {
-        self.shadowed().insert(rule.to_owned());
-        self.reload()
-    }
-
-    /// Puts a rule that was in shadow in force again.
-    pub fn unshadow(&self, rule: &str) -> Reload {
-        self.shadowed().remove(rule);
-        self.reload()
+    /// Publishes the live routes with exactly these rules, named `pack/rule`, in shadow. Reads no
+    /// file, so that a mistake in one is not in the way; the next reload keeps to it too.
+    ///
+    /// Blocks on the compiler: not for a data plane thread.
+    ///
+    /// # Errors
+    /// The rules do not compile in shadow; in words. The live table stays.
+    pub fn shadow_exactly(&self, rules: HashSet<String>) -> Result<Epoch, String> {
+        let _alone = self.reload_lock();
+        let live = self.live.load_full();
+        let next = live.files.shadowing(&rules)?;
+        *self.shadowed() = rules;
+        warm(&next);
+        let publishing = self.publishing.lock().unwrap_or_else(PoisonError::into_inner);
+        let levers = Levers::compile(self.live.load().levers.all().to_vec(), &next);
+        let epoch = self.store(Arc::new(next), levers);
+        drop(publishing);
+        Ok(epoch)
     }
 
     /// The rules in shadow, whatever their files say.
@@ -199,7 +207,10 @@ impl Switchboard {
                     None => {
                         Reload::Refused { epoch: live.epoch, diagnostics: prepared.diagnostics }
                     }
-                    Some(next) if next.digest == live.digest => {
+                    Some(next)
+                        if next.digest == live.digest
+                            && next.packs.shadowed() == live.packs.shadowed() =>
+                    {
                         Reload::Unchanged { epoch: live.epoch }
                     }
                     Some(next) => {

@@ -1,5 +1,23 @@
 //! SipHash-2-4 over text that comes in pieces, for markers that show whether two hidden texts
 //! are equal. Keyed, because the texts are short enough to be guessed.
+//!
+//! Rules are compiled before a process has read its key, and by processes that need none, so the
+//! key is looked up when a digest begins. Without one it is all zeros: fit for trying rules out,
+//! and for nothing that leaves.
+
+use std::sync::OnceLock;
+
+static PROCESS_KEY: OnceLock<[u8; 16]> = OnceLock::new();
+
+/// Gives the process its key; the first one stays. Before any text is judged.
+pub fn set_digest_key(key: [u8; 16]) {
+    let _ = PROCESS_KEY.set(key);
+}
+
+/// The key of the process.
+pub(crate) fn process_key() -> [u8; 16] {
+    PROCESS_KEY.get().copied().unwrap_or_default()
+}
 
 /// A digest under way.
 #[derive(Clone, Debug)]

@@ -3,6 +3,7 @@
 //! Rules name the kinds of text that they look at, so each kind has its own set. Kinds with one
 //! and the same set share one engine; a kind without rules has none, and costs nothing.
 
+use super::digest::process_key;
 use super::fold::Wanted;
 use super::kind::Kind;
 use super::machine::plan::Expression;
@@ -85,7 +86,7 @@ pub struct Engine {
     pub(crate) rules: Arc<[Rule]>,
     /// Some rule can stop the text.
     pub(crate) stops: bool,
-    pub(crate) digest_key: [u8; 16],
+    digest_key: Option<[u8; 16]>,
     /// Views beside the raw text.
     pub(crate) fold: Option<Wanted>,
 }
@@ -169,6 +170,11 @@ impl Engine {
     /// Memory of the shared automata, in bytes.
     pub fn memory_bytes(&self) -> usize {
         self.lanes.iter().map(|lane| lane.machine.memory_bytes()).sum()
+    }
+
+    /// The key of digests: this engine's own, else the process's.
+    pub(crate) fn digest_key(&self) -> [u8; 16] {
+        self.digest_key.unwrap_or_else(process_key)
     }
 
     pub(crate) fn redaction(&self, rule: u32) -> Redaction {

@@ -64,6 +64,11 @@ pub struct Model {
 }
 
 impl Model {
+    /// Memory of its weights, in bytes.
+    pub fn memory_bytes(&self) -> usize {
+        self.weights.len()
+    }
+
     /// Reads a model file.
     pub fn parse(bytes: &[u8]) -> Result<Self, ModelFault> {
         let Some((head, weights)) = bytes.split_first_chunk::<16>() else {

@@ -67,6 +67,7 @@ pub use compile::{compile, compile_within};
 pub use complaint::{Complaint, Reason, Severity};
 pub use cost::{Cost, Held};
 pub use detect::Detector;
+pub use digest::set_digest_key;
 pub use engine::{Cache, Engine, Ruleset};
 pub use kind::{Channels, Kind};
 pub use machine::Unjudged;

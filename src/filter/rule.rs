@@ -132,8 +132,8 @@ pub struct Limits {
     pub hold_bytes_max: u32,
     /// The most bytes that the automata of one regular expression may take.
     pub automaton_bytes_max: usize,
-    /// Key of the digests that `Redaction::Hash` shows.
-    pub digest_key: [u8; 16],
+    /// Key of the digests that `Redaction::Hash` shows; `None` for the process's own.
+    pub digest_key: Option<[u8; 16]>,
     /// The views of the fold that rules run on, beside the raw text; `None`: no fold.
     pub fold: Option<Wanted>,
 }
@@ -143,7 +143,7 @@ impl Default for Limits {
         Self {
             hold_bytes_max: 4096,
             automaton_bytes_max: 8 << 20,
-            digest_key: [0; 16],
+            digest_key: None,
             fold: Some(Wanted::ALL),
         }
     }

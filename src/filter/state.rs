@@ -266,7 +266,7 @@ impl State {
                     self.end_run(engine, out);
                     out.text.push_str(self.text.slice(piece, position, start));
                 }
-                let fresh = || Box::new(Run::new(cover.rule, start, &engine.digest_key));
+                let fresh = || Box::new(Run::new(cover.rule, start, &engine.digest_key()));
                 self.run.get_or_insert_with(fresh).write(self.text.slice(piece, start, end));
                 position = position.max(end);
             }

@@ -29,6 +29,7 @@ pub mod scratch;
 pub mod stream;
 pub mod tls;
 pub mod upstream;
+mod webhook;
 
 use crate::clock::Tick;
 use crate::control::Switchboard;
@@ -69,13 +70,22 @@ impl Clock {
     }
 }
 
-/// Takes the levers that limits ask for. Called at the end of an exchange, on its worker's thread:
+/// What the end of an exchange asks of the lever desk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// A limit or a rule asks for a lever.
+    Lever(Trip),
+    /// A rule, as `pack/id`, is to report only, for it hits too much.
+    Demotion(Arc<str>),
+}
+
+/// Takes what limits and rules ask for. Called at the end of an exchange, on its worker's thread:
 /// it must not wait.
-pub struct TripSink(Box<dyn Fn(Trip) + Send + Sync>);
+pub struct TripSink(Box<dyn Fn(Asked) + Send + Sync>);
 
 impl TripSink {
     /// A sink.
-    pub fn new(sink: impl Fn(Trip) + Send + Sync + 'static) -> TripSink {
+    pub fn new(sink: impl Fn(Asked) + Send + Sync + 'static) -> TripSink {
         TripSink(Box::new(sink))
     }
 }
@@ -184,7 +194,7 @@ impl Gate {
     fn trip(&self, trip: Trip) {
         self.telemetry.meters().limit_tripped(&trip.limit);
         if let Some(sink) = self.trips.get() {
-            return (sink.0)(trip);
+            return (sink.0)(Asked::Lever(trip));
         }
         tracing::warn!(
             limit = &*trip.limit,
@@ -248,12 +258,12 @@ impl Gate {
             rules::SetOff::Shadow(rule) => {
                 tracing::error!(
                     rule = &*rule.name,
-                    "the rule hits a larger share of exchanges than its pack allows: it only reports from now on"
+                    "the rule hits a larger share of exchanges than its pack allows: it is to report only from now on"
                 );
                 self.telemetry.meters().rule_demoted(&rule.name);
-                let board = Arc::clone(&self.board);
-                // It compiles rules: not for a thread of the data path.
-                std::thread::spawn(move || board.shadow(&rule.name));
+                if let Some(sink) = self.trips.get() {
+                    (sink.0)(Asked::Demotion(Arc::clone(&rule.name)));
+                }
             }
         }
     }
@@ -330,7 +340,7 @@ mod tests {
         let puller = Arc::clone(&pulled);
         gate.on_trip(TripSink::new(move |trip| puller.lock().unwrap().push(trip)));
         gate.trip(trip.clone());
-        assert_eq!(*pulled.lock().unwrap(), [trip]);
+        assert_eq!(*pulled.lock().unwrap(), [Asked::Lever(trip)]);
         assert!(
             gate.telemetry
                 .meters()

@@ -48,18 +48,15 @@ impl RuleWatch {
     pub fn see(&self, facts: &Facts, now: Tick) -> Vec<SetOff> {
         let judged = self.judged.fetch_add(1, Ordering::Relaxed) + 1;
         let mut set_off = Vec::new();
-        if !facts.found.hits.iter().any(|hit| hit.rule.trip.is_some() || hit.rule.demote.is_some())
-        {
+        let watches = |rule: &PackRule| rule.trip.is_some() || rule.demote.is_some();
+        if !facts.found.counts().any(|(rule, ..)| watches(rule)) {
             return set_off;
         }
         // A count is changed in one step, so a panic elsewhere leaves none half-made.
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let mut seen: Vec<&Arc<PackRule>> = Vec::new();
-        for hit in &facts.found.hits {
-            let rule = &hit.rule;
-            if rule.trip.is_none() && rule.demote.is_none()
-                || counts.len() >= RULES_MAX && !counts.contains_key(&rule.name)
-            {
+        for (rule, done, times) in facts.found.counts() {
+            if !watches(rule) || counts.len() >= RULES_MAX && !counts.contains_key(&rule.name) {
                 continue;
             }
             let count = counts.entry(Arc::clone(&rule.name)).or_insert_with(|| Count {
@@ -68,7 +65,8 @@ impl RuleWatch {
                 ..Count::default()
             });
             if let Some(trip) = rule.trip {
-                count.hits.push_back(now);
+                let times = (times as usize).min(trip.after as usize);
+                count.hits.extend(std::iter::repeat_n(now, times));
                 while count.hits.front().is_some_and(|first| now.since(*first) > trip.within)
                     || count.hits.len() > trip.after as usize
                 {
@@ -80,7 +78,7 @@ impl RuleWatch {
                 }
             }
             if let Some(demote) = rule.demote
-                && hit.done != Done::Flagged
+                && done != Done::Flagged
                 && !seen.iter().any(|known| known.name == rule.name)
             {
                 seen.push(rule);
@@ -141,6 +139,7 @@ mod tests {
             about: String::new(),
             parts: Vec::new(),
             models: Vec::new(),
+            webhooks: Vec::new(),
             mode: Mode::Enforce,
             on_error: OnError::Cut,
             trip,

@@ -5,7 +5,7 @@
 //! fail in a way that a file could cause.
 
 use super::file::{self, File, Link, RoutePart, TargetPart};
-use super::packs::{self, Books, Packs};
+use super::packs::{self, Books, Packs, built_in_diagnostics};
 use super::reader::{Reader, listed, nearest, shown};
 use super::rules::Rulebook;
 use super::{
@@ -63,8 +63,11 @@ pub(super) fn compile(
     let file = file::read(&mut reader, &root);
     let (mut of_packs, mut taken_by_packs) = (Vec::new(), Vec::new());
     let packs = match source.file {
-        Some(_) => packs::load(&file.server.filters, lookup, &mut of_packs, &mut taken_by_packs),
-        None => Packs::default(),
+        Some(_) => {
+            let folder = &file.server.filters;
+            packs::load(folder, lookup, shadowed, &mut of_packs, &mut taken_by_packs)
+        }
+        None => Packs::shadowing(shadowed),
     };
     let linked = link(&mut reader, &file, &packs, shadowed);
     check(&mut reader, &file, &linked);
@@ -73,9 +76,6 @@ pub(super) fn compile(
     let (mut diagnostics, mut taken) = reader.finish();
     diagnostics.extend(of_packs);
     taken.extend(taken_by_packs);
-    let mut names: Vec<&String> = shadowed.iter().collect();
-    names.sort_unstable();
-    taken.extend(names.into_iter().cloned());
     let is_right = diagnostics.iter().all(|found| found.severity == Severity::Warning);
     let digest = digest_of(&source.text, &taken);
     let table = if is_right { build(file, linked, packs, digest, source) } else { None };
@@ -226,6 +226,17 @@ fn known_packs(reader: &mut Reader<'_>, links: &[Link], packs: &Packs) -> Vec<Ar
     for link in links {
         if packs.get(&link.name).is_some() {
             known.push(Arc::from(link.name.as_str()));
+            continue;
+        }
+        // What is wrong with it was said where it stands.
+        if packs.is_broken(&link.name) {
+            continue;
+        }
+        let wrong = built_in_diagnostics(&link.name);
+        if let Some(first) = wrong.iter().find(|found| found.severity == Severity::Error) {
+            let message = format!("the pack `{}` does not compile", shown(&link.raw));
+            let help = Some(first.message.clone());
+            reader.report(codes::BAD_RULE, link.span.clone(), message, help);
             continue;
         }
         let message = format!("there is no pack `{}`", shown(&link.raw));

@@ -9,6 +9,7 @@ mod limits;
 pub(super) mod packs;
 mod providers;
 mod routes;
+mod webhook;
 
 use super::reader::{Reader, Section, Text, Value, shown};
 use super::{

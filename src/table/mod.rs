@@ -7,6 +7,8 @@
 
 pub mod codes;
 mod compile;
+pub mod costs;
+pub mod describe;
 pub mod diagnostic;
 mod file;
 mod interpolate;
@@ -21,6 +23,7 @@ pub mod rules;
 #[expect(clippy::module_inception, reason = "the room is named after its one product")]
 pub mod table;
 mod value;
+pub mod webhook;
 
 pub use limit::{CAPS, Cap, Limit, LimitMatcher, Per, SameCall, Then, Unit, Unpriced, Window};
 pub use price::{Money, Price, Prices, cost, listed_as_of};

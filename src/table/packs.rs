@@ -9,9 +9,10 @@
 use super::diagnostic::{Diagnostic, Severity};
 use super::file::packs::{Placed, Read, read};
 use super::reader::{Reader, listed, nearest, shown};
-use super::rules::{Pack, Rulebook};
-use super::{Lookup, Reference, codes};
+use super::rules::{Pack, PackRule, Rulebook};
+use super::{Lookup, Reference, Routes, codes};
 use crate::filter::{Complaint, Severity as Weight};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -22,6 +23,9 @@ const TEXT_BYTES_MAX: usize = 16 << 20;
 
 /// What stands before the path of a file that is built in.
 const BUILT_IN: &str = "<built-in>";
+
+/// The name of a pack that came by a call, not from a file.
+const INLINE: &str = "rules";
 
 macro_rules! built_in {
     ($($path:literal),* $(,)?) => {
@@ -83,31 +87,38 @@ pub fn built_in_source(name: &str) -> Option<&'static str> {
     PACKS.iter().find(|(path, _)| path.strip_suffix(".toml") == Some(name)).map(|(_, text)| *text)
 }
 
+/// What came of a pack that is built in.
+type BuiltIn = (Option<Arc<Compiled>>, Vec<Diagnostic>);
+
+/// Reads and compiles a pack that is built in, once a process; `None` if there is none.
+fn read_built_in(name: &str) -> Option<&'static BuiltIn> {
+    static READ: OnceLock<HashMap<&'static str, OnceLock<BuiltIn>>> = OnceLock::new();
+    let all = READ.get_or_init(|| built_in_names().map(|name| (name, OnceLock::new())).collect());
+    let text = built_in_source(name)?;
+    Some(all.get(name)?.get_or_init(|| {
+        let path = PathBuf::from(format!("{BUILT_IN}/{name}.toml"));
+        let (mut diagnostics, mut taken) = (Vec::new(), Vec::new());
+        let nowhere = |_: Reference<'_>| Ok(None);
+        let compiled = one(&path, text, &nowhere, &mut diagnostics, &mut taken);
+        (compiled, diagnostics)
+    }))
+}
+
 /// A pack that is built in, read and compiled once a process.
 pub fn built_in(name: &str) -> Option<Arc<Compiled>> {
-    static READ: OnceLock<HashMap<&'static str, OnceLock<Option<Arc<Compiled>>>>> = OnceLock::new();
-    let all = READ.get_or_init(|| built_in_names().map(|name| (name, OnceLock::new())).collect());
-    all.get(name)?
-        .get_or_init(|| {
-            let text = built_in_source(name)?;
-            let path = PathBuf::from(format!("{BUILT_IN}/{name}.toml"));
-            let mut diagnostics = Vec::new();
-            let mut taken = Vec::new();
-            let nowhere = |_: Reference<'_>| Ok(None);
-            one(&path, text, &nowhere, &mut diagnostics, &mut taken)
-        })
-        .clone()
+    read_built_in(name)?.0.clone()
 }
 
 /// Everything that is wrong with a pack that is built in.
 pub fn built_in_diagnostics(name: &str) -> Vec<Diagnostic> {
-    let (mut diagnostics, mut taken) = (Vec::new(), Vec::new());
-    let nowhere = |_: Reference<'_>| Ok(None);
-    if let Some(text) = built_in_source(name) {
-        let path = PathBuf::from(format!("{BUILT_IN}/{name}.toml"));
-        one(&path, text, &nowhere, &mut diagnostics, &mut taken);
-    }
-    diagnostics
+    read_built_in(name).map(|(_, found)| found.clone()).unwrap_or_default()
+}
+
+/// The file in [`FILES`] or [`MODELS`] that `path`, relative to the packs, names.
+fn built_in_file(path: &str) -> Option<Cow<'static, str>> {
+    let text = FILES.iter().find(|(name, _)| *name == path).map(|(_, text)| Cow::from(*text));
+    let model = || MODELS.iter().find(|(name, _)| *name == path).map(|(_, bytes)| *bytes);
+    text.or_else(|| Some(model()?.iter().copied().map(char::from).collect::<String>().into()))
 }
 
 /// A pack and what it compiles to alone.
@@ -120,13 +131,22 @@ pub struct Compiled {
 }
 
 /// The packs of a table.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Packs {
     /// Those of the folder, by name.
     own: BTreeMap<Arc<str>, Arc<Compiled>>,
+    /// The names of those of the folder that have an error.
+    broken: HashSet<String>,
+    /// Rules that only report, whatever their packs say, as `pack/id`.
+    shadowed: Arc<HashSet<String>>,
 }
 
 impl Packs {
+    /// Only the packs that are built in, with the rules that `shadowed` names in shadow.
+    pub(super) fn shadowing(shadowed: &HashSet<String>) -> Packs {
+        Packs { shadowed: Arc::new(shadowed.clone()), ..Packs::default() }
+    }
+
     /// The pack of this name.
     pub fn get(&self, name: &str) -> Option<Arc<Compiled>> {
         self.own.get(name).map(Arc::clone).or_else(|| built_in(name))
@@ -138,20 +158,73 @@ impl Packs {
     /// There is none; in words for who asks.
     pub fn book(&self, name: &str) -> Result<Arc<Rulebook>, String> {
         let (pack, rule) = name.split_once('/').map_or((name, None), |(p, r)| (p, Some(r)));
-        let Some(found) = self.get(pack) else {
-            return Err(format!("there is no pack `{}`: {}.", shown(pack), self.help(pack)));
+        let Some(found) = self.get(pack) else { return Err(self.missing(pack)) };
+        let Some(rule) = rule else {
+            let is_shadowed = found.pack.rules.iter().any(|rule| self.is_shadowed(&rule.name));
+            if !is_shadowed {
+                return Ok(Arc::clone(&found.book));
+            }
+            let (book, _) = Rulebook::compile(&[Arc::clone(&found.pack)], &self.shadowed);
+            return book.map(Arc::new).ok_or_else(|| "the pack does not compile".to_owned());
         };
-        let Some(rule) = rule else { return Ok(Arc::clone(&found.book)) };
         let wanted = found.pack.rules.iter().find(|known| *known.name == *name);
         let Some(wanted) = wanted else {
-            let ids = found.pack.rules.iter().filter_map(|known| known.name.split('/').nth(1));
-            let near = nearest(rule, ids).map(|id| format!("; did you mean `{pack}/{id}`?"));
-            let near = near.unwrap_or_default();
-            return Err(format!("the pack `{pack}` has no rule `{}`{near}", shown(rule)));
+            return Err(no_such_rule(&found.pack, rule));
         };
         let one = Pack { rules: vec![Arc::clone(wanted)], ..(*found.pack).clone() };
-        let (book, _) = Rulebook::compile(&[Arc::new(one)], &HashSet::new());
+        let (book, _) = Rulebook::compile(&[Arc::new(one)], &self.shadowed);
         book.map(Arc::new).ok_or_else(|| "the rule does not compile alone".to_owned())
+    }
+
+    /// The rules that only report, whatever their packs say, as `pack/id`.
+    pub fn shadowed(&self) -> &HashSet<String> {
+        &self.shadowed
+    }
+
+    /// Whether the rule `pack/id` only reports, whatever its pack says.
+    pub fn is_shadowed(&self, rule: &str) -> bool {
+        self.shadowed.contains(rule)
+    }
+
+    /// The rule `pack/id` and its pack.
+    ///
+    /// # Errors
+    /// There is none; in words for who asks.
+    pub fn rule(&self, name: &str) -> Result<(Arc<Compiled>, Arc<PackRule>), String> {
+        let (pack, id) = name
+            .split_once('/')
+            .ok_or_else(|| format!("`{}` names no rule: a rule is written PACK/ID", shown(name)))?;
+        let found = self.get(pack).ok_or_else(|| self.missing(pack))?;
+        match found.pack.rules.iter().find(|known| *known.name == *name) {
+            Some(rule) => Ok((Arc::clone(&found), Arc::clone(rule))),
+            None => Err(no_such_rule(&found.pack, id)),
+        }
+    }
+
+    /// Why there is no pack of this name, in words.
+    pub fn missing(&self, name: &str) -> String {
+        if self.broken.contains(name) {
+            return format!("the pack `{}` has an error", shown(name));
+        }
+        let found = built_in_diagnostics(name);
+        let Some(wrong) = found.iter().find(|found| found.severity == Severity::Error) else {
+            return format!("there is no pack `{}`: {}", shown(name), self.help(name));
+        };
+        let (place, _) = wrong.range();
+        format!(
+            "the pack `{name}`, which is built in, does not compile: line {}: {}",
+            place.line, wrong.message
+        )
+    }
+
+    /// Whether the folder holds a pack of this name that has an error, which was reported there.
+    pub(super) fn is_broken(&self, name: &str) -> bool {
+        self.broken.contains(name)
+    }
+
+    /// The packs of the folder, by name.
+    pub fn own(&self) -> impl Iterator<Item = &Arc<Compiled>> {
+        self.own.values()
     }
 
     /// Every pack there is: those of the folder, and those built in.
@@ -184,14 +257,23 @@ impl Packs {
     }
 }
 
-/// Reads the packs of `folder`; complaints and what was taken go to the lists.
+fn no_such_rule(pack: &Pack, id: &str) -> String {
+    let name = &pack.name;
+    let ids = pack.rules.iter().filter_map(|known| known.name.split('/').nth(1));
+    let near = nearest(id, ids).map(|id| format!("; did you mean `{name}/{id}`?"));
+    format!("the pack `{name}` has no rule `{}`{}", shown(id), near.unwrap_or_default())
+}
+
+/// Reads the packs of `folder`, with the rules that `shadowed` names in shadow; complaints and what
+/// was taken go to the lists.
 pub(super) fn load(
     folder: &Path,
     lookup: &Lookup<'_>,
+    shadowed: &HashSet<String>,
     diagnostics: &mut Vec<Diagnostic>,
     taken: &mut Vec<String>,
 ) -> Packs {
-    let mut packs = Packs::default();
+    let mut packs = Packs::shadowing(shadowed);
     let names = match lookup(Reference::Folder(&folder.to_string_lossy())) {
         Ok(Some(names)) => names,
         Ok(None) => return packs,
@@ -213,12 +295,24 @@ pub(super) fn load(
             }
         };
         let built_in = name.strip_suffix(".toml").and_then(built_in_source);
-        if built_in.is_some_and(|known| known.trim_end() == text.trim_end()) {
+        let is_copy = built_in.is_some_and(|known| known.trim_end() == text.trim_end());
+        if is_copy && !brings_other_files(folder, &text, lookup) {
             continue;
         }
         taken.push(name.to_owned());
         taken.push(text.clone());
-        let Some(compiled) = one(&path, &text, lookup, diagnostics, taken) else { continue };
+        // Beside a copy, the files that were not copied are those that are built in.
+        let or_built_in = |reference: Reference<'_>| match (lookup(reference), reference) {
+            (Ok(None), Reference::File(path) | Reference::Bytes(path)) if is_copy => {
+                let inside = Path::new(path).strip_prefix(folder).ok().and_then(Path::to_str);
+                Ok(inside.and_then(built_in_file).map(Cow::into_owned))
+            }
+            (found, _) => found,
+        };
+        let Some(compiled) = one(&path, &text, &or_built_in, diagnostics, taken) else {
+            packs.broken.extend(name_of(&text).or(name.strip_suffix(".toml").map(str::to_owned)));
+            continue;
+        };
         let name = Arc::clone(&compiled.pack.name);
         if let Some(other) = from.get(&name) {
             diagnostics.push(Diagnostic {
@@ -238,6 +332,32 @@ pub(super) fn load(
     packs
 }
 
+/// The name that the text of a pack gives itself.
+fn name_of(text: &str) -> Option<String> {
+    let (root, _) = DeTable::parse_recoverable(text);
+    root.get_ref().get("pack")?.get_ref().as_str().map(str::to_owned)
+}
+
+/// Whether `folder` holds another form of a file that is built in and that `pack`, the text of a
+/// pack that is built in, names.
+fn brings_other_files(folder: &Path, pack: &str, lookup: &Lookup<'_>) -> bool {
+    let is_other = |path: &str, known: &str, bytes: bool| {
+        let full = folder.join(path);
+        let full = full.to_string_lossy();
+        let full = if bytes { Reference::Bytes(&full) } else { Reference::File(&full) };
+        // One that cannot be read is reported when the pack is read.
+        let known = if bytes { known } else { known.trim_end() };
+        let differs = |own: String| if bytes { own != known } else { own.trim_end() != known };
+        lookup(full).map_or(true, |own| own.is_some_and(differs))
+    };
+    let is_named = |path: &str| pack.contains(path);
+    FILES.iter().filter(|(path, _)| is_named(path)).any(|(path, text)| is_other(path, text, false))
+        || MODELS.iter().filter(|(path, _)| is_named(path)).any(|(path, bytes)| {
+            let known: String = bytes.iter().copied().map(char::from).collect();
+            is_other(path, &known, true)
+        })
+}
+
 fn is_pack(name: &str) -> bool {
     Path::new(name).extension().is_some_and(|ending| ending == "toml")
 }
@@ -251,19 +371,10 @@ fn one(
     taken: &mut Vec<String>,
 ) -> Option<Arc<Compiled>> {
     let inside = |reference: Reference<'_>| {
-        if let Reference::File(path) = reference
+        if let Reference::File(path) | Reference::Bytes(path) = reference
             && let Some(path) = path.strip_prefix(BUILT_IN)
         {
-            let path = path.trim_start_matches('/');
-            let found = FILES.iter().find(|(name, _)| *name == path);
-            return Ok(found.map(|(_, text)| (*text).to_owned()));
-        }
-        if let Reference::Bytes(path) = reference
-            && let Some(path) = path.strip_prefix(BUILT_IN)
-        {
-            let path = path.trim_start_matches('/');
-            let found = MODELS.iter().find(|(name, _)| *name == path);
-            return Ok(found.map(|(_, bytes)| bytes.iter().copied().map(char::from).collect()));
+            return Ok(built_in_file(path.trim_start_matches('/')).map(Cow::into_owned));
         }
         lookup(reference)
     };
@@ -281,6 +392,7 @@ fn one(
         &root,
         path.to_str().filter(|p| !p.starts_with(BUILT_IN)).map(Path::new),
         text,
+        path == Path::new(INLINE),
     );
     super::compile::keep_sure(&mut reader, text);
     let is_read = reader.found().iter().all(|found| found.severity == Severity::Warning);
@@ -306,7 +418,7 @@ fn one(
 pub fn inline(text: &str) -> Result<Arc<Rulebook>, String> {
     let (mut diagnostics, mut taken) = (Vec::new(), Vec::new());
     let nowhere = |_: Reference<'_>| Ok(None);
-    let found = one(Path::new("rules"), text, &nowhere, &mut diagnostics, &mut taken);
+    let found = one(Path::new(INLINE), text, &nowhere, &mut diagnostics, &mut taken);
     match (found, diagnostics.iter().find(|found| found.severity == Severity::Error)) {
         (Some(found), None) => Ok(Arc::clone(&found.book)),
         (_, Some(wrong)) => {
@@ -318,11 +430,14 @@ pub fn inline(text: &str) -> Result<Arc<Rulebook>, String> {
     }
 }
 
-/// Everything that is wrong with the text of a pack.
+/// Everything that is wrong with the text of a pack; variables that it names are taken to be set.
 pub fn check(text: &str) -> Vec<Diagnostic> {
     let (mut diagnostics, mut taken) = (Vec::new(), Vec::new());
-    let nowhere = |_: Reference<'_>| Ok(None);
-    one(Path::new("pack.toml"), text, &nowhere, &mut diagnostics, &mut taken);
+    let is_set = |reference: Reference<'_>| match reference {
+        Reference::Variable(_) => Ok(Some("set".to_owned())),
+        Reference::File(_) | Reference::Bytes(_) | Reference::Folder(_) => Ok(None),
+    };
+    one(Path::new("pack.toml"), text, &is_set, &mut diagnostics, &mut taken);
     diagnostics
 }
 
@@ -364,6 +479,29 @@ fn complain(
     };
     let help = complaint.suggestion.as_ref().map(|form| format!("this would do: {form}"));
     reader.report(code, span, format!("rule `{}`: {reason}", rule.name), help);
+}
+
+impl Routes {
+    /// The same routes, with exactly the rules that `shadowed` names in shadow.
+    ///
+    /// # Errors
+    /// Their packs do not compile together so; the engine's words.
+    pub fn shadowing(&self, shadowed: &HashSet<String>) -> Result<Routes, String> {
+        let changed: HashSet<&str> = shadowed
+            .symmetric_difference(&self.packs.shadowed)
+            .filter_map(|rule| rule.split('/').next())
+            .collect();
+        let mut next = self.clone();
+        next.packs.shadowed = Arc::new(shadowed.clone());
+        let mut books = Books::default();
+        for route in &mut next.routes {
+            let Some(book) = &route.rules else { continue };
+            if book.packs.iter().any(|pack| changed.contains(&**pack)) {
+                route.rules = books.of(&next.packs, book.packs.clone(), shadowed)?;
+            }
+        }
+        Ok(next)
+    }
 }
 
 /// Rulebooks of the sets of packs that routes name.

@@ -102,7 +102,7 @@ pub fn cost(counts: &Counts, price: &Price) -> Option<Money> {
 }
 
 /// Every price that holds: the user's, and behind them the list that Firedoor carries.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Prices {
     own: Vec<(Pattern, Price)>,
 }

@@ -4,6 +4,7 @@
 //! one compiled ruleset for each stage of rules that are rolled out to a share of the sessions. It
 //! is compiled when files are read, never while an exchange waits.
 
+use super::webhook::WebhookPart;
 use crate::filter::linear::Model;
 use crate::filter::{self, Action, Channels, Kind, Ruleset};
 use std::collections::HashSet;
@@ -155,6 +156,8 @@ pub struct PackRule {
     pub parts: Vec<filter::Rule>,
     /// What a model scores.
     pub models: Vec<ModelPart>,
+    /// What a judge outside of the gate flags.
+    pub webhooks: Vec<WebhookPart>,
     /// How far it is in force.
     pub mode: Mode,
     /// What becomes of text that could not be judged.
@@ -177,6 +180,7 @@ impl PackRule {
             .filter(|kind| {
                 self.parts.iter().any(|part| part.channels.has(*kind))
                     || self.models.iter().any(|part| part.channels.has(*kind))
+                    || self.webhooks.iter().any(|part| part.channels.has(*kind))
             })
             .collect()
     }
@@ -225,6 +229,8 @@ pub struct Judge {
     origins: Vec<(Arc<PackRule>, Action)>,
     /// Models, and what they do here.
     models: Vec<(Arc<PackRule>, ModelPart)>,
+    /// Judges outside of the gate, and what they do here.
+    webhooks: Vec<(Arc<PackRule>, WebhookPart)>,
     /// Kinds of text of which none may leave unjudged.
     cuts_unjudged: Channels,
 }
@@ -236,9 +242,23 @@ impl Judge {
         self.models.iter().filter(reads).map(|(rule, part)| (rule, part))
     }
 
-    /// Whether anything here reads texts of a kind.
+    /// The judges outside of the gate that are asked about prompts.
+    pub fn webhooks(&self) -> impl Iterator<Item = (&Arc<PackRule>, &WebhookPart)> {
+        self.webhooks.iter().map(|(rule, part)| (rule, part))
+    }
+
+    /// Whether anything of the gate's own here reads texts of a kind.
     pub fn reads(&self, kind: Kind) -> bool {
         self.ruleset.engine(kind).is_some() || self.models(kind).next().is_some()
+    }
+
+    /// Whether every rule does what its pack says when it is in force.
+    fn is_as_written(&self) -> bool {
+        let acts = |(rule, _): &(Arc<PackRule>, Action)| {
+            let own = self.origins.iter().filter(|(other, _)| Arc::ptr_eq(other, rule));
+            own.map(|(_, action)| *action).eq(rule.parts.iter().map(|part| part.action))
+        };
+        self.origins.iter().all(acts)
     }
 
     /// A judge of bare rules, for tests.
@@ -250,6 +270,7 @@ impl Judge {
                 about: String::new(),
                 parts: vec![rule.clone()],
                 models: Vec::new(),
+                webhooks: Vec::new(),
                 mode: Mode::Enforce,
                 on_error: OnError::Cut,
                 trip: None,
@@ -264,6 +285,7 @@ impl Judge {
             ruleset: filter::compile(rules).unwrap_or_else(|wrong| panic!("{wrong:?}")),
             origins: rules.iter().map(origin).collect(),
             models: Vec::new(),
+            webhooks: Vec::new(),
             cuts_unjudged: Channels::ALL,
         }
     }
@@ -309,6 +331,7 @@ impl Rulebook {
             let mut parts = Vec::new();
             let mut origins = Vec::new();
             let mut models = Vec::new();
+            let mut webhooks = Vec::new();
             for rule in &rules {
                 let acts = !shadowed.contains(&*rule.name)
                     && match rule.mode {
@@ -331,6 +354,13 @@ impl Rulebook {
                     }
                     models.push((Arc::clone(rule), part));
                 }
+                for part in &rule.webhooks {
+                    let mut part = part.clone();
+                    if !acts {
+                        part.action = Action::Flag;
+                    }
+                    webhooks.push((Arc::clone(rule), part));
+                }
             }
             let ruleset = match filter::compile(&parts) {
                 Ok(ruleset) => ruleset,
@@ -348,7 +378,7 @@ impl Rulebook {
                 })
                 .collect();
             let id = JUDGES.fetch_add(1, Ordering::Relaxed);
-            let judge = Judge { id, ruleset, origins, models, cuts_unjudged };
+            let judge = Judge { id, ruleset, origins, models, webhooks, cuts_unjudged };
             stages.push(Stage { below, judge: Arc::new(judge) });
         }
         let packs = packs.iter().map(|pack| Arc::clone(&pack.name)).collect();
@@ -361,6 +391,29 @@ impl Rulebook {
         for engine in self.stages.iter().flat_map(|stage| stage.judge.ruleset.engines()) {
             engine.warm();
         }
+    }
+
+    /// The rulesets of all stages.
+    pub fn rulesets(&self) -> impl Iterator<Item = &Ruleset> {
+        self.stages.iter().map(|stage| &stage.judge.ruleset)
+    }
+
+    /// The same rules, all in force whatever their mode; `None` if they do not compile so.
+    pub fn enforcing(self: Arc<Self>) -> Option<Arc<Rulebook>> {
+        let acts = |rule: &Arc<PackRule>| rule.mode == Mode::Enforce;
+        let is_so = self.judge(0).is_some_and(|judge| judge.is_as_written());
+        if is_so && self.rules.iter().all(acts) {
+            return Some(self);
+        }
+        let enforced =
+            |rule: &Arc<PackRule>| Arc::new(PackRule { mode: Mode::Enforce, ..(**rule).clone() });
+        let pack = Pack {
+            name: self.packs.first().map_or_else(|| "rules".into(), Arc::clone),
+            about: String::new(),
+            file: None,
+            rules: self.rules.iter().map(enforced).collect(),
+        };
+        Rulebook::compile(&[Arc::new(pack)], &HashSet::new()).0.map(Arc::new)
     }
 
     /// A rulebook of one rule, in force whatever its mode; `None` if it does not compile alone.

@@ -56,7 +56,7 @@ impl Deref for Table {
 }
 
 /// Routes, providers, apps and limits, compiled.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Routes {
     /// SHA-256 of the text it was compiled from and of what its references stood for, in
     /// hexadecimal: equal digests are the same table. A rotated secret is another one.
@@ -253,7 +253,7 @@ pub struct Signer {
 }
 
 /// A provider row.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Provider {
     /// Its name.
     pub name: ProviderName,
@@ -313,14 +313,14 @@ pub struct Target {
 }
 
 /// An authenticated caller.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct App {
     /// Its name.
     pub name: AppName,
 }
 
 /// A route.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Route {
     /// Its name.
     pub name: RouteName,

@@ -12,6 +12,7 @@ use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandl
 use metrics_exporter_prometheus::{Matcher, PrometheusRecorder};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 /// Connections to providers are in one of these states.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -104,6 +105,7 @@ pub struct Meters {
     recorder: PrometheusRecorder,
     handle: PrometheusHandle,
     open_exchanges: (Level, Gauge),
+    webhook_calls: (Level, Gauge),
     open_connections: (Level, Gauge),
     upstream: [(Level, Gauge); 3],
     reload_failed: Gauge,
@@ -151,6 +153,7 @@ impl Meters {
         let meters = Meters {
             handle: recorder.handle(),
             open_exchanges: (Level::default(), gauge(&recorder, names::OPEN_EXCHANGES, &[])),
+            webhook_calls: (Level::default(), gauge(&recorder, names::WEBHOOK_OPEN, &[])),
             open_connections: (Level::default(), gauge(&recorder, names::OPEN_CONNECTIONS, &[])),
             upstream: UpstreamState::ALL.map(|state| {
                 (Level::default(), gauge(&recorder, names::UPSTREAM_CONNECTIONS, &[state.name()]))
@@ -217,9 +220,9 @@ impl Meters {
         self.counter(names::LOOPS, &[limit]).increment(1);
     }
 
-    /// A rule hit.
-    pub fn rule_hit(&self, rule: &str, action: &'static str) {
-        self.counter(names::RULE_HITS, &[rule, action]).increment(1);
+    /// A rule hit so many times.
+    pub fn rule_hit(&self, rule: &str, action: &'static str, times: u32) {
+        self.counter(names::RULE_HITS, &[rule, action]).increment(u64::from(times));
     }
 
     /// Texts could not be judged.
@@ -230,6 +233,17 @@ impl Meters {
     /// A rule fell back to shadow.
     pub fn rule_demoted(&self, rule: &str) {
         self.counter(names::RULE_DEMOTIONS, &[rule]).increment(1);
+    }
+
+    /// A webhook was asked about a prompt.
+    pub fn webhook_called(&self, rule: &str, outcome: &'static str, took: Duration) {
+        self.counter(names::WEBHOOK_CALLS, &[rule, outcome]).increment(1);
+        self.histogram(names::WEBHOOK_SECONDS, &[rule]).record(took.as_secs_f64());
+    }
+
+    /// Calls of webhooks under way.
+    pub fn webhook_calls(&self) -> &Level {
+        &self.webhook_calls.0
     }
 
     /// A limit asked for a lever.
@@ -308,8 +322,14 @@ impl Meters {
     /// Everything in Prometheus' text format, version 0.0.4.
     pub fn render(&self) -> String {
         let [connecting, busy, idle] = &self.upstream;
-        for (level, gauge) in [&self.open_exchanges, &self.open_connections, connecting, busy, idle]
-        {
+        for (level, gauge) in [
+            &self.webhook_calls,
+            &self.open_exchanges,
+            &self.open_connections,
+            connecting,
+            busy,
+            idle,
+        ] {
             gauge.set(level.get() as f64);
         }
         let mut text = self.handle.render();

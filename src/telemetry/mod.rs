@@ -6,8 +6,9 @@
 
 pub mod connect;
 pub mod health;
+pub mod hits;
 pub mod limits;
-pub mod log;
+mod log;
 pub mod meters;
 pub mod names;
 mod process;
@@ -16,6 +17,7 @@ mod series;
 pub mod spans;
 
 pub use health::{Circuit, HealthSource, Lifecycle, Phase, TargetHealth};
+pub use hits::RuleHits;
 pub use limits::{Allowed, LimitPicture, LimitSource};
 pub use log::Format;
 pub use meters::{Held, Level, Meters, ReloadOutcome, UpstreamState};
@@ -75,6 +77,7 @@ pub struct Telemetry(Arc<Inner>);
 struct Inner {
     meters: Meters,
     series: Series,
+    hits: RuleHits,
     recent: Recent,
     spans: Option<Spans>,
     log: Option<log::Lines>,
@@ -143,6 +146,7 @@ impl Telemetry {
         let telemetry = Telemetry(Arc::new(Inner {
             meters,
             series,
+            hits: RuleHits::default(),
             recent: Recent::default(),
             spans,
             log,
@@ -156,6 +160,7 @@ impl Telemetry {
         let inner = &*self.0;
         inner.exchanges.fetch_add(1, Ordering::Relaxed);
         inner.series.record(&inner.meters, &facts);
+        inner.hits.record(&facts);
         log::exchange(&facts);
         let facts = Arc::new(facts);
         if let Some(spans) = &inner.spans {
@@ -172,6 +177,11 @@ impl Telemetry {
     /// The last finished exchanges.
     pub fn recent(&self) -> &Recent {
         &self.0.recent
+    }
+
+    /// How often rules hit since start.
+    pub fn rule_hits(&self) -> &RuleHits {
+        &self.0.hits
     }
 
     /// Exchanges finished since start.

@@ -133,6 +133,12 @@ metrics! {
         "Texts that rules could not judge.";
     RULE_DEMOTIONS = Counter "firedoor_rule_demotions_total" ["rule"]
         "Rules that fell back to shadow because they hit too large a share of exchanges.";
+    WEBHOOK_CALLS = Counter "firedoor_webhook_calls_total" ["rule", "outcome"]
+        "Prompts that a webhook was asked about: clear, flagged, timeout, busy, failed, too_much.";
+    WEBHOOK_SECONDS = Histogram "firedoor_webhook_seconds" ["rule"]
+        "How long prompts waited for a webhook.";
+    WEBHOOK_OPEN = Gauge "firedoor_webhook_calls_open" []
+        "Calls of webhooks under way.";
     SPANS_EXPORTED = Counter "firedoor_spans_exported_total" []
         "Spans that the collector accepted.";
     SPANS_DROPPED = Counter "firedoor_spans_dropped_total" ["reason"]

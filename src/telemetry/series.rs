@@ -183,8 +183,8 @@ impl Series {
             self.record_app(meters, app, facts);
         }
         // Names of rules come from files and levers, never from a client.
-        for hit in &facts.found.hits {
-            meters.rule_hit(&hit.rule.name, hit.done.name());
+        for (rule, done, count) in facts.found.counts() {
+            meters.rule_hit(&rule.name, done.name(), count);
         }
         if facts.found.unjudged > 0 {
             meters.rules_unjudged(facts.found.unjudged);

@@ -4,7 +4,7 @@
 use super::HISTORY_MAX;
 use super::told::LeverFault;
 use crate::control::clocks::Moment;
-use crate::control::fold::InForce;
+use crate::control::fold::{Demoted, InForce};
 use crate::control::log::{Audit, Change, Entry, Rev};
 use crate::id::LeverId;
 use crate::table::lever::Lever;
@@ -33,6 +33,8 @@ pub(super) struct Held {
     pub(super) state: InForce,
     /// Kills that the log has not taken yet.
     pub(super) pending: Vec<(Lever, Audit)>,
+    /// Demotions of the gate's own that the log has not taken yet; one a rule at most.
+    pub(super) pending_rules: Vec<(Change, Audit)>,
     /// The revision that is left out.
     pub(super) quarantined: Option<Rev>,
     pub(super) clocks: BTreeMap<LeverId, Clocked>,
@@ -50,6 +52,15 @@ impl Held {
     pub(super) fn levers(&self) -> Vec<Arc<Lever>> {
         let pending = self.pending.iter().map(|(lever, _)| lever);
         self.state.levers.values().cloned().chain(pending.cloned().map(Arc::new)).collect()
+    }
+
+    /// The rules that only report: the log's, and those it has not taken yet.
+    pub(super) fn demoted(&self) -> BTreeMap<Box<str>, Demoted> {
+        let mut demoted = self.state.demoted.clone();
+        for (change, audit) in &self.pending_rules {
+            demoted.extend(change.rule().map(|rule| (rule.into(), Demoted::from(audit))));
+        }
+        demoted
     }
 
     pub(super) fn take(&mut self, entry: Entry) {
@@ -80,7 +91,11 @@ impl Held {
     pub(super) fn next_id(&self, id: LeverId) -> LeverId {
         let pulled = self.history.iter().filter_map(|entry| match &entry.change {
             Change::Pull { lever } => Some(lever.id),
-            Change::Extend { .. } | Change::Lift { .. } | Change::Expire { .. } => None,
+            Change::Extend { .. }
+            | Change::Lift { .. }
+            | Change::Expire { .. }
+            | Change::Demote { .. }
+            | Change::Promote { .. } => None,
         });
         let standing = self.state.levers.keys().next_back().copied();
         let pending = self.pending.iter().map(|(lever, _)| lever.id);
@@ -102,7 +117,9 @@ impl Held {
             Change::Pull { .. }
             | Change::Extend { .. }
             | Change::Lift { .. }
-            | Change::Expire { .. } => None,
+            | Change::Expire { .. }
+            | Change::Demote { .. }
+            | Change::Promote { .. } => None,
         }
     }
 

@@ -150,8 +150,50 @@ async fn without_its_log_the_desk_kills_in_memory_and_does_nothing_else() {
     bench.log.fail(Failing::No);
     bench.desk.level().await;
     assert_eq!(*bench.desk.condition().borrow(), Condition::Up);
-    assert_eq!(bench.log.read(Rev(1)).await.unwrap()[0].change.lever(), pulled.lever.id);
+    assert_eq!(bench.log.read(Rev(1)).await.unwrap()[0].change.lever(), Some(pulled.lever.id));
     assert_eq!(standing(&bench), [first, pulled.lever.id]);
+}
+
+#[tokio::test]
+async fn without_its_log_only_the_gate_itself_demotes_rules_and_the_log_is_told_later() {
+    let bench = bench();
+    let shadowed = |bench: &Bench| bench.board.table().packs.is_shadowed("own/rule");
+    bench.log.fail(Failing::Unavailable);
+    let by_hand = bench.desk.demote("own/rule", "too eager", &actor()).await;
+    assert!(matches!(by_hand, Err(LeverFault::Unavailable(_))), "{by_hand:?}");
+    assert!(!shadowed(&bench));
+    let gate = Actor { who: "firedoor".into(), role: "gate", by: "gate" };
+    let ruled = bench.desk.demote("own/rule", "too eager", &gate).await.unwrap();
+    assert!(ruled.is_new && ruled.rev.is_none());
+    assert!(shadowed(&bench));
+    bench.desk.level().await;
+    assert!(shadowed(&bench), "what the log has not taken stands");
+    bench.log.fail(Failing::No);
+    bench.desk.level().await;
+    let entries = bench.log.read(Rev(0)).await.unwrap();
+    assert_eq!(entries.len(), 1);
+    assert_eq!(entries[0].change, Change::Demote { rule: "own/rule".into() });
+    assert_eq!(&*entries[0].audit.who, "firedoor");
+    assert!(shadowed(&bench));
+    let back = bench.desk.promote("own/rule", "mended", &actor()).await.unwrap();
+    assert_eq!(back.rev, Some(Rev(2)));
+    assert!(!shadowed(&bench));
+    let again = bench.desk.promote("own/rule", "mended", &actor()).await.unwrap();
+    assert!(!again.is_new && again.rev.is_none());
+}
+
+#[tokio::test]
+async fn what_another_node_demotes_only_reports_here_at_the_next_turn() {
+    let bench = bench();
+    let change = Change::Demote { rule: "own/rule".into() };
+    let audit = audit(&actor(), "too eager", None, None);
+    bench.log.append(Rev(0), change, audit).await.unwrap();
+    bench.desk.level().await;
+    assert!(bench.board.table().packs.is_shadowed("own/rule"));
+    assert_eq!(
+        bench.desk.demoted().await.keys().map(|key| &**key).collect::<Vec<_>>(),
+        ["own/rule"]
+    );
 }
 
 #[tokio::test]

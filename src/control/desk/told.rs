@@ -77,6 +77,21 @@ pub struct Changed {
     pub epoch: Epoch,
 }
 
+/// What a change of a rule came to.
+#[derive(Clone, Debug)]
+pub struct Ruled {
+    /// The rule, as `pack/id`.
+    pub rule: Box<str>,
+    /// Whether it only reports now, whatever its pack says.
+    pub is_demoted: bool,
+    /// The revision; `None` where nothing was changed, or the log could not take it (yet).
+    pub rev: Option<Rev>,
+    /// A table in which it holds.
+    pub epoch: Epoch,
+    /// Whether it was otherwise before.
+    pub is_new: bool,
+}
+
 /// Why the desk did not do it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LeverFault {
@@ -112,6 +127,8 @@ pub enum Notice {
     Expired(Arc<Lever>),
     /// Four fifths of a lever's time are over.
     NearEnd(Arc<Lever>),
+    /// A rule was demoted or promoted, and by whom.
+    Ruled(Arc<Ruled>, Actor),
     /// The log's condition has changed.
     Log(Condition),
 }

@@ -36,14 +36,36 @@ pub enum Change {
         /// Which.
         id: LeverId,
     },
+    /// A rule only reports from now on, whatever its pack says.
+    Demote {
+        /// Which, as `pack/id`.
+        rule: Box<str>,
+    },
+    /// A rule that was demoted does again what its pack says.
+    Promote {
+        /// Which, as `pack/id`.
+        rule: Box<str>,
+    },
 }
 
 impl Change {
-    /// The lever that it is about.
-    pub fn lever(&self) -> LeverId {
+    /// The lever that it is about, if it is about one.
+    pub fn lever(&self) -> Option<LeverId> {
         match self {
-            Change::Pull { lever } => lever.id,
-            Change::Extend { id, .. } | Change::Lift { id } | Change::Expire { id } => *id,
+            Change::Pull { lever } => Some(lever.id),
+            Change::Extend { id, .. } | Change::Lift { id } | Change::Expire { id } => Some(*id),
+            Change::Demote { .. } | Change::Promote { .. } => None,
+        }
+    }
+
+    /// The rule that it is about, if it is about one.
+    pub fn rule(&self) -> Option<&str> {
+        match self {
+            Change::Pull { .. }
+            | Change::Extend { .. }
+            | Change::Lift { .. }
+            | Change::Expire { .. } => None,
+            Change::Demote { rule } | Change::Promote { rule } => Some(rule),
         }
     }
 
@@ -54,6 +76,8 @@ impl Change {
             Change::Extend { .. } => "extend",
             Change::Lift { .. } => "lift",
             Change::Expire { .. } => "expire",
+            Change::Demote { .. } => "demote",
+            Change::Promote { .. } => "promote",
         }
     }
 }

@@ -270,10 +270,11 @@ impl ControlLog for SqliteLog {
             let appended = append(shared, connection, expected, &change, &audit);
             if let Err(AppendFault::Unknown(why)) = &appended {
                 // The file itself says what became of it.
-                let id = change.lever();
                 return match read(shared, connection, expected) {
                     Ok(entries) => match entries.first() {
-                        Some(entry) if entry.change.lever() == id => Ok(entry.rev),
+                        Some(entry) if entry.change == change && entry.audit == audit => {
+                            Ok(entry.rev)
+                        }
                         Some(entry) => Err(AppendFault::Conflict { head: entry.rev }),
                         None => Err(AppendFault::Unavailable(why.clone())),
                     },

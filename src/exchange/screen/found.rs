@@ -3,6 +3,7 @@
 use crate::table::rules::PackRule;
 use crate::wire::event::Kind;
 use smallvec::SmallVec;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// The most hits that are kept; more are counted.
@@ -48,13 +49,17 @@ pub struct Hit {
     pub done: Done,
 }
 
+/// How often each rule hit whose hits are not kept.
+type Beyond = HashMap<(Arc<str>, Done), (Arc<PackRule>, u32)>;
+
 /// All that was found.
 #[derive(Clone, Debug, Default)]
 pub struct Found {
     /// The first hits, in the order in which they were confirmed.
     pub hits: SmallVec<[Hit; 1]>,
-    /// Hits beyond [`HITS_MAX`].
-    pub more: u32,
+    /// Hits beyond [`HITS_MAX`], by rule and by what was done: never more entries than rules and
+    /// their actions.
+    beyond: Option<Box<Beyond>>,
     /// Hits that were hidden.
     pub redactions: u32,
     /// Whether the exchange ends.
@@ -84,8 +89,28 @@ impl Found {
         if self.hits.len() < HITS_MAX {
             self.hits.push(hit);
         } else {
-            self.more = self.more.saturating_add(1);
+            self.count_beyond(&hit.rule, hit.done, 1);
         }
+    }
+
+    fn count_beyond(&mut self, rule: &Arc<PackRule>, done: Done, times: u32) {
+        let key = (Arc::clone(&rule.name), done);
+        let entry = self.beyond.get_or_insert_default().entry(key);
+        let (_, count) = entry.or_insert_with(|| (Arc::clone(rule), 0));
+        *count = count.saturating_add(times);
+    }
+
+    /// How many hits there were beyond those that are kept.
+    pub fn more(&self) -> u32 {
+        let counts = self.beyond.iter().flat_map(|beyond| beyond.values());
+        counts.fold(0, |sum, (_, count)| sum.saturating_add(*count))
+    }
+
+    /// Every hit, kept or not: rule, what was done, how often.
+    pub fn counts(&self) -> impl Iterator<Item = (&Arc<PackRule>, Done, u32)> {
+        let kept = self.hits.iter().map(|hit| (&hit.rule, hit.done, 1));
+        let beyond = self.beyond.iter().flat_map(|beyond| beyond.iter());
+        kept.chain(beyond.map(|((_, done), (rule, count))| (rule, *done, *count)))
     }
 
     /// A text had to be changed where it cannot be.
@@ -95,9 +120,15 @@ impl Found {
         self.cut_by = self.cut_by.take().or(rule);
     }
 
+    /// A text that `rule` would have had to judge was not judged, and so must not leave.
+    pub fn cut_unjudged(&mut self, rule: &Arc<PackRule>) {
+        self.is_cut = true;
+        self.cut_by.get_or_insert_with(|| Arc::clone(rule));
+    }
+
     /// How much was found, and how much could not be judged.
     pub fn count(&self) -> u32 {
-        (self.hits.len() as u32).saturating_add(self.more).saturating_add(self.unjudged)
+        (self.hits.len() as u32).saturating_add(self.more()).saturating_add(self.unjudged)
     }
 
     /// Adds what was found elsewhere in the same exchange.
@@ -105,7 +136,13 @@ impl Found {
         for hit in other.hits {
             self.note(hit);
         }
-        self.more = self.more.saturating_add(other.more);
+        for ((_, done), (rule, count)) in other.beyond.into_iter().flat_map(|beyond| *beyond) {
+            self.count_beyond(&rule, done, count);
+            if done == Done::Redacted {
+                self.redactions = self.redactions.saturating_add(count);
+            }
+        }
+        self.reroute = self.reroute.take().or(other.reroute);
         self.unjudged = self.unjudged.saturating_add(other.unjudged);
         self.is_cut |= other.is_cut;
         self.cut_by = self.cut_by.take().or(other.cut_by);
@@ -136,6 +173,6 @@ impl Found {
         if self.is_cut {
             return Some(Done::Cut);
         }
-        self.hits.iter().map(|hit| hit.done).max()
+        self.counts().map(|(_, done, _)| done).max()
     }
 }

@@ -16,11 +16,13 @@ mod prompt;
 mod run;
 mod unknown;
 mod unread;
+mod webhook;
 mod whole;
 
 pub use found::{Done, Found, Hit};
 pub use prompt::{Digest, Prompt, reads_answers, reads_prompts, screen_prompt};
 pub use unread::{Media, cannot_judge, screen_unread};
+pub use webhook::{NoAnswer, Question, questions, unasked};
 pub use whole::{Screened, judge_text, screen_whole};
 
 use crate::table::rules::Judge;

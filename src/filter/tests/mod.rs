@@ -16,7 +16,7 @@ use std::fmt::Write;
 const RAW: Limits = Limits {
     hold_bytes_max: 4096,
     automaton_bytes_max: 8 << 20,
-    digest_key: *b"the key of tests",
+    digest_key: Some(*b"the key of tests"),
     fold: None,
 };
 

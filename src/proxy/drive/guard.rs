@@ -6,8 +6,9 @@
 
 use super::asking::Asking;
 use super::book::Book;
-use super::{Body, Exchange, Wanted};
+use super::{Attempted, Body, Exchange, Wanted};
 use crate::exchange::screen::{Digest, Found, Prompt, reads_prompts, screen_prompt};
+use crate::proxy::client::Client;
 use crate::proxy::orders::Ordered;
 use crate::table::Route;
 use crate::table::lever::Filter;
@@ -20,6 +21,7 @@ use std::collections::HashSet;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::{Arc, LazyLock};
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 /// Longer prompts are judged on other threads.
 const INLINE_BYTES_MAX: usize = 64 << 10;
@@ -31,23 +33,23 @@ static LONG: LazyLock<Semaphore> =
 const KNOWN_MAX: usize = 16 << 10;
 
 thread_local! {
-    static KNOWN: RefCell<Known> = RefCell::default();
+    pub(super) static KNOWN: RefCell<Known> = RefCell::default();
 }
 
 /// Messages in which nothing was found, by the judges that looked; the older half is forgotten when
 /// there are too many.
 #[derive(Default)]
-struct Known {
+pub(super) struct Known {
     newer: HashSet<(u64, Digest)>,
     older: HashSet<(u64, Digest)>,
 }
 
 impl Known {
-    fn has(&self, key: &(u64, Digest)) -> bool {
+    pub(super) fn has(&self, key: &(u64, Digest)) -> bool {
         self.newer.contains(key) || self.older.contains(key)
     }
 
-    fn add(&mut self, key: (u64, Digest)) {
+    pub(super) fn add(&mut self, key: (u64, Digest)) {
         if self.newer.len() >= KNOWN_MAX {
             self.older = std::mem::take(&mut self.newer);
         }
@@ -156,14 +158,17 @@ impl Exchange<'_> {
     ///
     /// # Errors
     /// A rule forbids it, or it cannot be read.
-    pub(super) async fn guard(
+    pub(super) async fn guard<C: Client>(
         &self,
+        client: &mut C,
         book: &mut Book<'_>,
         wanted: &Wanted,
         route: &Route,
         guard: &mut Guard,
-    ) -> Result<(), Refusal> {
-        guard.judges = self.judges(book, route)?;
+        until: Instant,
+    ) -> Result<(), Attempted> {
+        let refuse = |refusal: Refusal| Attempted::Stop(refusal.into());
+        guard.judges = self.judges(book, route).map_err(refuse)?;
         if !guard.judges.is_empty() {
             book.note(|facts| facts.is_judged = true);
         }
@@ -171,20 +176,25 @@ impl Exchange<'_> {
         if guard.read_by.as_ref() == Some(&ids) {
             return Ok(());
         }
+        let asks_others = guard.judges.iter().any(|judge| judge.webhooks().next().is_some());
         let Body::Whole { raw, plain } = &wanted.body else {
             guard.read_by = Some(ids);
-            return self.guard_unread(book, None, guard);
+            self.webhooks_unasked(book, &guard.judges).map_err(refuse)?;
+            return self.guard_unread(book, None, guard).map_err(refuse);
         };
         let content = guard.body.as_ref().unwrap_or(plain.as_ref().unwrap_or(raw)).clone();
-        if !reads_prompts(&guard.judges) || content.is_empty() {
+        let is_judged = asks_others || reads_prompts(&guard.judges);
+        if !is_judged || content.is_empty() {
             guard.read_by = Some(ids);
             return Ok(());
         }
         if !self.is_read(&content) {
             guard.read_by = Some(ids);
-            return self.guard_unread(book, Some(&content), guard);
+            self.webhooks_unasked(book, &guard.judges).map_err(refuse)?;
+            return self.guard_unread(book, Some(&content), guard).map_err(refuse);
         }
-        let judged = self.judge_prompt(&guard.judges, &ids, content).await?;
+        let judged =
+            self.judge_prompt(&guard.judges, &ids, content.clone()).await.map_err(refuse)?;
         let Prompt { body, found, clear } = judged;
         KNOWN.with_borrow_mut(|known| {
             let set = set_of(&ids);
@@ -197,10 +207,17 @@ impl Exchange<'_> {
         let refusal = is_cut.then(|| blocked(&found, "request"));
         book.note(|facts| facts.found.join(found));
         if let Some(refusal) = refusal {
-            return Err(refusal);
+            return Err(refuse(refusal));
         }
         guard.goes_on |= goes_on;
         guard.body = body.map(Bytes::from).or(guard.body.take());
+        if asks_others {
+            // They are told what would be sent: what our own rules hid stays hidden.
+            let content = guard.body.as_ref().unwrap_or(&content).clone();
+            let set = set_of(&ids);
+            let judges = &guard.judges;
+            guard.goes_on |= self.ask_webhooks(client, book, judges, set, &content, until).await?;
+        }
         guard.read_by = Some(ids);
         Ok(())
     }

@@ -19,6 +19,7 @@ mod tests;
 mod under_way;
 mod unread;
 mod wait;
+mod webhooks;
 
 use super::client::Client;
 use super::orders::Orders;
@@ -384,8 +385,8 @@ impl Exchange<'_> {
         if let Err(failed) = self.stand(book, wanted, provider, target) {
             return Attempted::Failed(failed);
         }
-        if let Err(refusal) = self.guard(book, wanted, route, guard).await {
-            return Attempted::Stop(refusal.into());
+        if let Err(attempted) = self.guard(client, book, wanted, route, guard, until).await {
+            return attempted;
         }
         if guard.goes_on && is_own(self.table, route, target) {
             let found = book.facts.as_ref().map(|facts| facts.found.clone()).unwrap_or_default();

@@ -213,7 +213,7 @@ fn let_pass(book: &mut Book<'_>, found: Found) -> Result<(), Refusal> {
     refusal.map_or(Ok(()), Err)
 }
 
-fn refused(found: &Found, what: &str) -> Refusal {
+pub(super) fn refused(found: &Found, what: &str) -> Refusal {
     if found.unjudged == 0 {
         return blocked(found, what);
     }

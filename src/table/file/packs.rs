@@ -1,6 +1,7 @@
 //! A pack: a file of rules under `filters/`. Its shape is in docs/filters.md.
 //!
-//! Nothing in a pack is filled in from outside: `${` is what some rules look for.
+//! Nothing in a pack is filled in from outside but the address and headers of a webhook: `${` is what
+//! some rules look for.
 
 use super::{integer, list, too_many};
 use crate::filter::linear::Model;
@@ -11,6 +12,7 @@ use crate::table::reader::{Reader, Section, Text, Value, shown};
 use crate::table::rules::{
     Case, Demote, Expect, Mode, ModelPart, OnError, Pack, PackRule, Trip, TripScope,
 };
+use crate::table::webhook::{Webhook, WebhookPart};
 use crate::table::{codes, value};
 use std::collections::HashSet;
 use std::ops::Range;
@@ -43,6 +45,10 @@ pub(crate) const LOOKS_FOR: &[&str] = &[
     "unless",
     "above",
     "case",
+    "webhook",
+    "headers",
+    "timeout_ms",
+    "categories",
 ];
 /// Keys of `span`.
 pub(crate) const SPAN: &[&str] = &["open", "close", "max", "on_overflow"];
@@ -111,6 +117,7 @@ pub(in crate::table) fn read(
     root: &Spanned<DeTable<'_>>,
     file: Option<&Path>,
     source: &str,
+    is_inline: bool,
 ) -> Option<Read> {
     let root = reader.root(root, PACK);
     let name = reader.required(&root, "pack", "pack = \"secrets\"");
@@ -129,7 +136,8 @@ pub(in crate::table) fn read(
     let (mut rules, mut places) = (Vec::new(), Vec::new());
     for item in items {
         let Some(section) = reader.section(item, "[[rule]]", RULE) else { continue };
-        let rule = PackReader { reader, source, pack: pack_name }.rule(&section, &mut ids);
+        let rule =
+            PackReader { reader, source, pack: pack_name, is_inline }.rule(&section, &mut ids);
         if let Some((rule, at)) = rule {
             rules.push(Arc::new(rule));
             places.push(at);
@@ -147,10 +155,12 @@ pub(in crate::table) fn read(
     })
 }
 
-struct PackReader<'p, 'r> {
-    reader: &'p mut Reader<'r>,
+pub(super) struct PackReader<'p, 'r> {
+    pub(super) reader: &'p mut Reader<'r>,
     source: &'p str,
     pack: &'p str,
+    /// Whether the pack came by a call, not from a file.
+    pub(super) is_inline: bool,
 }
 
 /// What a rule looks for.
@@ -159,6 +169,8 @@ enum Looked {
     Pattern(Pattern, Vec<Placed>, Letters),
     /// What a model scores above this.
     Model(Arc<Model>, f32),
+    /// What a judge outside of the gate flags.
+    Webhook(Arc<Webhook>),
 }
 
 impl PackReader<'_, '_> {
@@ -187,7 +199,7 @@ impl PackReader<'_, '_> {
         let cases = self.cases(section);
         let name: Arc<str> = format!("{}/{}", self.pack, id.value).into();
         let (mut parts, mut places) = (Vec::new(), Vec::new());
-        let mut models = Vec::new();
+        let (mut models, mut webhooks) = (Vec::new(), Vec::new());
         for looked in looked {
             let (pattern, placed, case) = match looked {
                 Looked::Pattern(pattern, placed, case) => (pattern, placed, case),
@@ -195,6 +207,15 @@ impl PackReader<'_, '_> {
                     models.extend(actions.iter().map(|(action, channels)| ModelPart {
                         model: Arc::clone(&model),
                         above,
+                        channels: *channels,
+                        action: *action,
+                    }));
+                    continue;
+                }
+                Looked::Webhook(webhook) => {
+                    self.check_webhook(section, channels);
+                    webhooks.extend(actions.iter().map(|(action, channels)| WebhookPart {
+                        webhook: Arc::clone(&webhook),
                         channels: *channels,
                         action: *action,
                     }));
@@ -218,6 +239,7 @@ impl PackReader<'_, '_> {
             about: about.map(|text| text.value).unwrap_or_default(),
             parts,
             models,
+            webhooks,
             mode: mode.unwrap_or(Mode::Enforce),
             on_error: on_error?,
             trip,
@@ -234,7 +256,7 @@ impl PackReader<'_, '_> {
     }
 
     /// A string or an array of strings.
-    fn words(&mut self, value: &Value<'_>, what: &str) -> Vec<Text> {
+    pub(super) fn words(&mut self, value: &Value<'_>, what: &str) -> Vec<Text> {
         match value.get_ref() {
             DeValue::Array(items) => {
                 items.iter().filter_map(|item| self.reader.verbatim(item, what)).collect()
@@ -291,12 +313,16 @@ impl PackReader<'_, '_> {
             Looked::Pattern(pattern, placed, case) => {
                 Looked::Pattern(pattern, placed, said.unwrap_or(case))
             }
-            model @ Looked::Model(..) => model,
+            other @ (Looked::Model(..) | Looked::Webhook(_)) => other,
         })
     }
 
     /// A pattern with the case of letters that its form has: words are the same in any case.
     fn bare_pattern(&mut self, section: &Section<'_, '_>) -> Option<Looked> {
+        if let Some(value) = section.get("webhook") {
+            return Some(Looked::Webhook(Arc::new(self.webhook(section, value)?)));
+        }
+        self.no_webhook_keys(section);
         let check = self.check(section);
         let forms = ["regex", "literal", "literal_file", "words", "words_file", "span", "model"];
         let given: Vec<&str> =
@@ -304,7 +330,8 @@ impl PackReader<'_, '_> {
         let Some(&form) = given.first() else {
             let Some(value) = section.get("detect") else {
                 let message = "`match` looks for nothing";
-                let help = "one of `regex`, `literal`, `words`, `span`, `detect`, `model`";
+                let help =
+                    "one of `regex`, `literal`, `words`, `span`, `detect`, `model`, `webhook`";
                 let help = Some(help.to_owned());
                 self.reader.report(codes::MISSING_KEY, section.span.clone(), message, help);
                 return None;

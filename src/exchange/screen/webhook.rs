@@ -1,0 +1,211 @@
+//! What judges outside of the gate are asked about a prompt, and what they say of it.
+//!
+//! Here questions are made and answers read; who calls is none of this room's business. A question
+//! has all texts of a prompt that one rule is told. Texts that are read as one are told as one.
+
+use super::found::{Done, Found, Hit};
+use super::prompt::Digest;
+use crate::filter::Action;
+use crate::table::rules::{Judge, OnError, PackRule};
+use crate::table::webhook::{Webhook, WebhookPart};
+use crate::wire::Dialect;
+use crate::wire::event::Kind;
+use crate::wire::request::BodyError;
+use crate::wire::segments::{Go, Join, Segment, Step, walk};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Most texts of one question; with more, the prompt is unjudged.
+const TEXTS_MAX: usize = 512;
+/// Most bytes of the texts of one question; with more, the prompt is unjudged.
+const TEXT_BYTES_MAX: usize = 1 << 20;
+
+/// What one rule asks of its webhook.
+#[derive(Debug)]
+pub struct Question {
+    /// The rule.
+    pub rule: Arc<PackRule>,
+    /// Whom it asks.
+    pub webhook: Arc<Webhook>,
+    parts: Vec<WebhookPart>,
+    texts: Vec<(Kind, String)>,
+    bytes: usize,
+}
+
+/// Why a question has no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoAnswer {
+    /// It holds more than may be asked at once.
+    TooMuch,
+    /// None came in time.
+    Late,
+    /// As many calls are under way as may be.
+    Busy,
+    /// The call failed, or what came is no answer.
+    Failed,
+}
+
+/// What the judges outside are asked about `body`, a request in `dialect`, and the messages that
+/// are asked about; `is_known` says of which messages nothing is to be asked.
+///
+/// # Errors
+/// The body cannot be read as what it says it is.
+pub fn questions(
+    judges: &[Arc<Judge>],
+    dialect: Option<Dialect>,
+    body: &[u8],
+    is_known: &dyn Fn(&Digest) -> bool,
+) -> Result<(Vec<Question>, Vec<Digest>), BodyError> {
+    let mut questions: Vec<Question> = Vec::new();
+    for (rule, part) in judges.iter().flat_map(|judge| judge.webhooks()) {
+        match questions.iter_mut().find(|known| known.rule.name == rule.name) {
+            Some(known) => known.parts.push(part.clone()),
+            None => questions.push(Question {
+                rule: Arc::clone(rule),
+                webhook: Arc::clone(&part.webhook),
+                parts: vec![part.clone()],
+                texts: Vec::new(),
+                bytes: 0,
+            }),
+        }
+    }
+    let mut asked = Vec::new();
+    // The run at hand, which may go on behind texts that stand alone.
+    let mut run: Option<(Kind, String)> = None;
+    let tell = |questions: &mut Vec<Question>, kind: Kind, text: &str| {
+        for question in questions {
+            question.tell(kind, text);
+        }
+    };
+    walk(dialect, body, &mut |step| {
+        match step {
+            Step::Message(message) => {
+                if let Some((kind, text)) = run.take() {
+                    tell(&mut questions, kind, &text);
+                }
+                let digest = message.digest();
+                if is_known(&digest) {
+                    return Go::Past;
+                }
+                asked.push(digest);
+            }
+            Step::Segment(Segment { kind, join, text, .. }) => match join {
+                Join::Alone => tell(&mut questions, kind, &text),
+                Join::Continues if run.is_some() => {
+                    if let Some((_, begun)) = &mut run {
+                        begun.push_str(&text);
+                    }
+                }
+                Join::Begins | Join::Continues => {
+                    if let Some((kind, text)) = run.replace((kind, text.into_owned())) {
+                        tell(&mut questions, kind, &text);
+                    }
+                }
+            },
+        }
+        Go::On
+    })?;
+    if let Some((kind, text)) = run.take() {
+        tell(&mut questions, kind, &text);
+    }
+    questions.retain(|question| question.bytes > 0);
+    Ok((questions, asked))
+}
+
+/// What it means for a body whose texts cannot be told that no judge outside can be asked about it.
+pub fn unasked(judges: &[Arc<Judge>]) -> Found {
+    let mut found = Found::default();
+    for (rule, part) in judges.iter().flat_map(|judge| judge.webhooks()) {
+        found.note_unjudged();
+        if part.action != Action::Flag && rule.on_error == OnError::Cut {
+            found.cut_unjudged(rule);
+        }
+    }
+    found
+}
+
+impl Question {
+    fn part(&self, kind: Kind) -> Option<&WebhookPart> {
+        self.parts.iter().find(|part| part.channels.has(kind))
+    }
+
+    fn tell(&mut self, kind: Kind, text: &str) {
+        if self.part(kind).is_none() || text.trim().is_empty() {
+            return;
+        }
+        self.bytes = self.bytes.saturating_add(text.len());
+        if !self.is_too_much() {
+            self.texts.push((kind, text.to_owned()));
+        }
+    }
+
+    /// Whether it holds more than may be asked.
+    pub fn is_too_much(&self) -> bool {
+        self.bytes > TEXT_BYTES_MAX || self.texts.len() >= TEXTS_MAX
+    }
+
+    /// The body of the call.
+    pub fn body(&self) -> Vec<u8> {
+        let texts: Vec<&str> = self.texts.iter().map(|(_, text)| text.as_str()).collect();
+        let mut body = serde_json::json!({ "input": texts });
+        if let Some(model) = &self.webhook.model {
+            body["model"] = model.as_str().into();
+        }
+        body.to_string().into_bytes()
+    }
+
+    /// Reads `answer`: notes a hit for each text that it flags, and gives their number.
+    ///
+    /// # Errors
+    /// It is no answer to this question.
+    pub fn read(&self, answer: &[u8], found: &mut Found) -> Result<usize, NoAnswer> {
+        #[derive(Deserialize)]
+        struct Answer {
+            results: Vec<Verdict>,
+        }
+        #[derive(Deserialize)]
+        struct Verdict {
+            flagged: bool,
+            #[serde(default)]
+            categories: BTreeMap<String, Option<bool>>,
+        }
+        let answer: Answer = serde_json::from_slice(answer).map_err(|_| NoAnswer::Failed)?;
+        if answer.results.len() != self.texts.len() {
+            return Err(NoAnswer::Failed);
+        }
+        let wanted = &self.webhook.categories;
+        let mut flagged = 0;
+        for ((kind, text), verdict) in self.texts.iter().zip(answer.results) {
+            let is_flagged = if wanted.is_empty() {
+                verdict.flagged
+            } else {
+                wanted.iter().any(|name| verdict.categories.get(name) == Some(&Some(true)))
+            };
+            let Some(part) = self.part(*kind).filter(|_| is_flagged) else { continue };
+            flagged += 1;
+            found.note(Hit {
+                rule: Arc::clone(&self.rule),
+                kind: *kind,
+                start: 0,
+                end: text.len() as u64,
+                done: match part.action {
+                    Action::Flag => Done::Flagged,
+                    Action::Reroute => Done::Rerouted,
+                    // It names no place that could be hidden.
+                    Action::Redact(_) | Action::Cut => Done::Cut,
+                },
+            });
+        }
+        Ok(flagged)
+    }
+
+    /// There is no answer: what that means for the prompt.
+    pub fn unanswered(&self, found: &mut Found) {
+        found.note_unjudged();
+        let acts = self.parts.iter().any(|part| part.action != Action::Flag);
+        if acts && self.rule.on_error == OnError::Cut {
+            found.cut_unjudged(&self.rule);
+        }
+    }
+}
