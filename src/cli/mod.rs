@@ -7,6 +7,7 @@ mod check;
 mod clients;
 mod config;
 mod demo;
+mod eval;
 mod init;
 mod lever;
 pub mod mock;
@@ -102,7 +103,7 @@ enum Command {
     /// Run the cases that stand beside the rules of packs
     Test(test::Test),
     /// Measure packs on texts whose label is known
-    Eval(test::Eval),
+    Eval(eval::Eval),
     /// Explain an error code, such as FD0102
     Explain(check::Explain),
     /// Show the configuration that counts, or its schema

@@ -15,10 +15,12 @@ mod found;
 mod prompt;
 mod run;
 mod unknown;
+mod unread;
 mod whole;
 
 pub use found::{Done, Found, Hit};
-pub use prompt::{Digest, Prompt, reads_prompts, screen_prompt};
+pub use prompt::{Digest, Prompt, reads_answers, reads_prompts, screen_prompt};
+pub use unread::{Media, cannot_judge, screen_unread};
 pub use whole::{Screened, judge_text, screen_whole};
 
 use crate::table::rules::Judge;
@@ -96,6 +98,8 @@ struct FrameNotes {
     steps: usize,
     /// Whether it opens a block: what it says of that is whole.
     opens: bool,
+    /// Whether it has a word that may not leave and cannot be changed.
+    is_barred: bool,
 }
 
 /// How a frame leaves.
@@ -195,7 +199,11 @@ impl Screen {
                 self.frame.steps += 1;
                 self.opaque(name, data, whole)
             }
-            Event::Start { .. } | Event::Usage { .. } => {
+            Event::Usage { native, .. } => {
+                self.frame.steps += 1;
+                self.usage(native, whole)
+            }
+            Event::Start { .. } => {
                 self.frame.steps += 1;
                 Judged::Clear
             }
@@ -261,6 +269,7 @@ impl Screen {
     fn name(&mut self, channel: Channel, text: &str) {
         if self.runs.whole(channel.kind, text, &mut self.found) != Fed::Clear {
             self.found.cut_unchangeable();
+            self.frame.is_barred = true;
         }
     }
 
@@ -273,7 +282,7 @@ impl Screen {
     ///
     /// `frame` must be in one piece, as [`crate::wire::reframe::in_one_piece`] gives it.
     pub fn leave(&mut self, framing: Framing, frame: &Frame<'_>, out: &mut Vec<u8>) -> Left {
-        let FrameNotes { mut altered, lead, spelled, clear_texts, steps, .. } =
+        let FrameNotes { mut altered, lead, spelled, clear_texts, steps, is_barred, .. } =
             std::mem::take(&mut self.frame);
         if altered.is_empty() && lead.is_empty() && self.shift == 0 && !self.found.is_cut() {
             return Left::AsItCame;
@@ -296,7 +305,7 @@ impl Screen {
                 None => self.found.cut_unchangeable(),
             }
         }
-        if self.found.is_cut() && (steps > 0 || altered.is_empty()) {
+        if self.found.is_cut() && (is_barred || steps > 0 || altered.is_empty()) {
             return Left::Written;
         }
         let says_nothing = steps == 0

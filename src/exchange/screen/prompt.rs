@@ -42,8 +42,12 @@ pub fn reads_prompts(judges: &[Arc<Judge>]) -> bool {
         Kind::Citation,
         Kind::Other,
     ];
-    let looks = |judge: &Arc<Judge>| KINDS.iter().any(|kind| judge.reads(*kind));
-    judges.iter().any(looks)
+    judges.iter().any(|judge| KINDS.iter().any(|kind| judge.reads(*kind)))
+}
+
+/// Whether some of `judges` look at what is not understood in an answer.
+pub fn reads_answers(judges: &[Arc<Judge>]) -> bool {
+    judges.iter().any(|judge| judge.reads(Kind::Other))
 }
 
 /// Judges `body`, a request in `dialect`; `is_known` says whether nothing was found in a message

@@ -7,7 +7,7 @@
 //! ends the answer.
 
 use super::run::{Fed, Line};
-use super::{Judged, OUTSIDE, Screen};
+use super::{Altered, Found, Judged, OUTSIDE, Screen};
 use crate::wire::Dialect;
 use crate::wire::event::{Channel, Form, Kind, Place, Span};
 use crate::wire::json;
@@ -17,16 +17,34 @@ use std::ops::Range;
 /// Members that say to which text a piece belongs.
 const PLACES: [&str; 5] = ["index", "output_index", "content_index", "summary_index", "item_id"];
 
+/// Members of a Responses answer that repeat the request
+/// (<https://platform.openai.com/docs/api-reference/responses/object>).
+const REPEATED: [&str; 16] = [
+    "conversation",
+    "include",
+    "input",
+    "instructions",
+    "metadata",
+    "prompt",
+    "prompt_cache_key",
+    "prompt_cache_retention",
+    "reasoning",
+    "safety_identifier",
+    "text",
+    "tool_choice",
+    "tools",
+    "top_logprobs",
+    "truncation",
+    "user",
+];
+
 impl Screen {
     pub(super) fn extra(&mut self, place: Place, key: &str, raw: &str, whole: &[u8]) -> Judged {
-        // A skeleton, whose texts are events of their own.
         if self.source == Dialect::OpenaiResponses && place == Place::Message {
-            return Judged::Clear;
+            return self.skeleton(raw, whole);
         }
         if spells(key) {
-            let span = place_of(whole, raw).and_then(|start| span(start, raw.len(), Form::Json));
-            self.frame.spelled.extend(span);
-            return Judged::Clear;
+            return self.probabilities(raw, whole);
         }
         self.frame.steps += 1;
         self.schema_name(key);
@@ -44,7 +62,7 @@ impl Screen {
             channel: Channel { choice, block, part: 0, kind: Kind::Other },
             member: number(&[key]),
         });
-        self.verbatim(line, raw, whole, key)
+        self.verbatim(line, raw, whole, key, &[])
     }
 
     pub(super) fn opaque(&mut self, name: &str, data: &[u8], whole: &[u8]) -> Judged {
@@ -61,7 +79,7 @@ impl Screen {
                     .map(|(_, value)| value),
             );
             let line = Line { channel: OUTSIDE, member: number(&parts) };
-            return self.verbatim(self.in_pieces.then_some(line), text, whole, "");
+            return self.verbatim(self.in_pieces.then_some(line), text, whole, "", &[]);
         }
         self.name(OUTSIDE, text);
         if !self.in_pieces {
@@ -72,6 +90,47 @@ impl Screen {
             self.found.cut_unchangeable();
         }
         Judged::Clear
+    }
+
+    /// A frame of Responses whose texts are events of their own: what else it says. What it repeats
+    /// of the request is the caller's own.
+    fn skeleton(&mut self, raw: &str, whole: &[u8]) -> Judged {
+        let mut repeated = Vec::new();
+        for (key, value) in json::members(raw) {
+            let inner = json::members(if key == "response" { value } else { "" });
+            let all = std::iter::once((key, value)).chain(inner);
+            repeated.extend(all.filter(|(key, _)| REPEATED.contains(&&**key)).map(|(_, v)| v));
+        }
+        self.verbatim(None, raw, whole, "", &repeated)
+    }
+
+    /// Token probabilities: dropped where they spell what may not leave.
+    fn probabilities(&mut self, raw: &str, whole: &[u8]) -> Judged {
+        let span = place_of(whole, raw).and_then(|start| span(start, raw.len(), Form::Json));
+        let mut found = Found::default();
+        let (mut spelled, mut is_clean) = (String::new(), true);
+        for inner in json::texts(raw) {
+            let text = json::unescape(inner.text);
+            if inner.key == "token" && !inner.is_name {
+                spelled.push_str(&text);
+            }
+            if inner.text.len() > 1 && !(inner.is_name && is_schema_name(&text)) {
+                is_clean &= self.runs.whole(Kind::Other, &text, &mut found) == Fed::Clear;
+            }
+        }
+        is_clean &= self.runs.whole(Kind::Answer, &spelled, &mut found) == Fed::Clear;
+        if is_clean {
+            self.frame.spelled.extend(span);
+            return Judged::Clear;
+        }
+        let (line, text, is_running) = (OUTSIDE.into(), "null".to_owned(), false);
+        self.frame.altered.push(Altered { line, span, text: text.clone(), is_running });
+        Judged::Instead(text)
+    }
+
+    /// Counts, and what a provider puts beside them.
+    pub(super) fn usage(&mut self, native: &str, whole: &[u8]) -> Judged {
+        self.verbatim(None, native, whole, "", &[])
     }
 
     /// What a provider says of its failure.
@@ -91,7 +150,7 @@ impl Screen {
     /// The name of a member or event, unless it looks like one of a schema (`content_filter_results`): a rule
     /// about `hate` is not about a provider's own report of it.
     fn schema_name(&mut self, name: &str) {
-        if !name.bytes().all(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'_' | b'.')) {
+        if !is_schema_name(name) {
             self.name(OUTSIDE, name);
         }
     }
@@ -110,12 +169,22 @@ impl Screen {
         }
     }
 
-    /// Every string of a JSON value that is not understood; those that may be pieces of a longer
-    /// text run on `line`, and on lines beside it.
-    fn verbatim(&mut self, line: Option<Line>, raw: &str, whole: &[u8], key: &str) -> Judged {
+    /// Every string of a JSON value that is not understood, but for those in `past`; those that may
+    /// be pieces of a longer text run on `line`, and on lines beside it.
+    fn verbatim(
+        &mut self,
+        line: Option<Line>,
+        raw: &str,
+        whole: &[u8],
+        key: &str,
+        past: &[&str],
+    ) -> Judged {
         let mut edits: Vec<(Range<usize>, String)> = Vec::new();
         let start = place_of(whole, raw);
         for inner in json::texts(raw) {
+            if past.iter().any(|past| json::offset_of(past.as_bytes(), inner.text).is_some()) {
+                continue;
+            }
             if inner.is_name {
                 self.schema_name(&json::unescape(inner.text));
                 continue;
@@ -143,7 +212,7 @@ impl Screen {
                     None => place_of(whole, raw.get(quoted).unwrap_or_default()).map(|at| at + 1),
                 };
                 let span = place.and_then(|start| span(start, inner.text.len(), Form::Quoted));
-                self.frame.altered.push(super::Altered {
+                self.frame.altered.push(Altered {
                     line: at,
                     span,
                     text: with.clone(),
@@ -187,6 +256,11 @@ fn number(parts: &[&str]) -> u64 {
     let mut hasher = DefaultHasher::new();
     parts.hash(&mut hasher);
     hasher.finish() | 1
+}
+
+/// Whether a name looks like one of a schema: letters, `_` and `.`.
+fn is_schema_name(name: &str) -> bool {
+    name.bytes().all(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'_' | b'.'))
 }
 
 /// Whether a member spells the text beside it out, token by token.

@@ -26,30 +26,7 @@ pub fn screen_whole<'b>(judges: &[Arc<Judge>], source: Dialect, body: &'b [u8]) 
     decode_unary(source, body, &mut |event| {
         screen.look(&event, body);
     });
-    screen.look(&Event::End, body);
-    let notes = std::mem::take(&mut screen.frame);
-    let mut found = screen.found;
-    let mut altered = notes.altered;
-    for lead in notes.lead {
-        let ended = |one: &&mut Altered| one.is_running && one.line == lead.line;
-        match altered.iter_mut().rfind(ended) {
-            Some(last) => last.text.push_str(&lead.text),
-            None => found.cut_unchangeable(),
-        }
-    }
-    if altered.is_empty() || found.is_cut() {
-        return Screened { body: Cow::Borrowed(body), found };
-    }
-    let mut changes: Vec<Change> =
-        notes.spelled.into_iter().map(|span| Change { span, with: "null".to_owned() }).collect();
-    for Altered { span, text, .. } in altered {
-        if !add_change(&mut changes, span, text) {
-            found.cut_unchangeable();
-        }
-    }
-    let mut out = Vec::with_capacity(body.len() + 64);
-    push_changed(Framing::Sse, body, &changes, &mut out);
-    Screened { body: Cow::Owned(out), found }
+    screen.finish_whole(body)
 }
 
 /// What rules make of one text, and the text as they let it leave.
@@ -63,6 +40,37 @@ pub fn judge_text(judges: &[Arc<Judge>], kind: Kind, text: &str) -> (Found, Opti
 }
 
 impl Screen {
+    /// The whole `body` was told: what of it may leave.
+    pub(super) fn finish_whole(mut self, body: &[u8]) -> Screened<'_> {
+        self.look(&Event::End, body);
+        let notes = self.frame;
+        let mut found = self.found;
+        let mut altered = notes.altered;
+        for lead in notes.lead {
+            let ended = |one: &&mut Altered| one.is_running && one.line == lead.line;
+            match altered.iter_mut().rfind(ended) {
+                Some(last) => last.text.push_str(&lead.text),
+                None => found.cut_unchangeable(),
+            }
+        }
+        if altered.is_empty() || found.is_cut() {
+            return Screened { body: Cow::Borrowed(body), found };
+        }
+        let mut changes: Vec<Change> = notes
+            .spelled
+            .into_iter()
+            .map(|span| Change { span, with: "null".to_owned() })
+            .collect();
+        for Altered { span, text, .. } in altered {
+            if !add_change(&mut changes, span, text) {
+                found.cut_unchangeable();
+            }
+        }
+        let mut out = Vec::with_capacity(body.len() + 64);
+        push_changed(Framing::Sse, body, &changes, &mut out);
+        Screened { body: Cow::Owned(out), found }
+    }
+
     /// The events of a frame, whose bytes are `whole`, as rules let them leave: for who writes the
     /// answer anew.
     pub fn rewrite(&mut self, events: Vec<Event<'static>>, whole: &[u8]) -> Vec<Event<'static>> {
@@ -98,6 +106,9 @@ impl Screen {
                 }
                 Event::Opaque { dialect, name, .. } => {
                     left.push(Event::Opaque { dialect, name, data: with.into_bytes().into() });
+                }
+                Event::Usage { counts, .. } => {
+                    left.push(Event::Usage { counts, native: with.into() });
                 }
                 other => left.push(other),
             }

@@ -41,6 +41,8 @@ struct Run {
     ready: SmallVec<[Decoded; 4]>,
     /// What was decoded before the run was long enough.
     early: Vec<Decoded>,
+    /// A sign was decoded: neither a letter, a digit nor a blank.
+    has_sign: bool,
 }
 
 impl Run {
@@ -50,20 +52,18 @@ impl Run {
         self.from = from;
         self.ready.clear();
         self.early.clear();
+        self.has_sign = false;
     }
 
     /// Adds a decoded byte whose group begins at `from`. No: this is no text.
-    ///
-    /// A word of a language decodes to letters and signs at random; text that is encoded without a
-    /// capital and a digit for that long has only letters, so `strict` wants those.
-    fn byte(&mut self, byte: u8, from: u64, strict: bool) -> Option<()> {
+    fn byte(&mut self, byte: u8, from: u64) -> Option<()> {
         if !self.plain.open() {
             self.char_from = from;
         }
         match self.plain.byte(byte) {
             Reads::Part | Reads::Nothing => Some(()),
-            Reads::Char(ch) if strict && !ch.is_alphanumeric() && ch != ' ' => None,
             Reads::Char(ch) => {
+                self.has_sign |= !ch.is_alphanumeric() && ch != ' ';
                 self.ready.push((ch, self.char_from, from));
                 Some(())
             }
@@ -254,7 +254,12 @@ impl Base64 {
             3 => (self.bits >> 2, 2),
             _ => (self.bits, 0),
         };
-        self.run.byte(byte as u8, self.quartet_from, strict)?;
+        self.run.byte(byte as u8, self.quartet_from)?;
+        // A word of a language decodes to letters and signs at random; text that is encoded without
+        // a capital and a digit for that long has only letters.
+        if self.wordlike && self.run.has_sign && self.run.len >= RUN_MIN - 1 {
+            return None;
+        }
         let next = self.bits & ((1 << open) - 1);
         let ascii = next << (4 - open) < 8;
         let may = open == 0 || (self.run.plain.may_begin(next, open) && (ascii || !strict));
@@ -352,7 +357,7 @@ impl Hex {
                 self.high = None;
                 self.prefixed = false;
                 self.run.len += 2;
-                match self.run.byte((high << 4 | low) as u8, pair_from, false) {
+                match self.run.byte((high << 4 | low) as u8, pair_from) {
                     Some(()) => self.run.group(to, view),
                     // What is too long for a word may have a run anywhere.
                     None if self.word >= RUN_MIN => self.end(At::Begin, view),

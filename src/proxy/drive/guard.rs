@@ -14,6 +14,7 @@ use crate::table::lever::Filter;
 use crate::table::rules::{Judge, SHARES};
 use crate::wire::refusal::{Class, Refusal};
 use bytes::Bytes;
+use http::header;
 use std::cell::RefCell;
 use std::collections::HashSet;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -170,11 +171,18 @@ impl Exchange<'_> {
         if guard.read_by.as_ref() == Some(&ids) {
             return Ok(());
         }
-        let Body::Whole { raw, plain } = &wanted.body else { return Ok(()) };
+        let Body::Whole { raw, plain } = &wanted.body else {
+            guard.read_by = Some(ids);
+            return self.guard_unread(book, None, guard);
+        };
         let content = guard.body.as_ref().unwrap_or(plain.as_ref().unwrap_or(raw)).clone();
-        if !reads_prompts(&guard.judges) || content.is_empty() || !self.is_read(&content) {
+        if !reads_prompts(&guard.judges) || content.is_empty() {
             guard.read_by = Some(ids);
             return Ok(());
+        }
+        if !self.is_read(&content) {
+            guard.read_by = Some(ids);
+            return self.guard_unread(book, Some(&content), guard);
         }
         let judged = self.judge_prompt(&guard.judges, &ids, content).await?;
         let Prompt { body, found, clear } = judged;
@@ -199,8 +207,9 @@ impl Exchange<'_> {
 
     /// Whether the body is one whose texts can be told: a dialect's, or JSON.
     fn is_read(&self, content: &Bytes) -> bool {
+        let is_plain = !self.asked.headers.contains_key(header::CONTENT_ENCODING);
         self.admission.dialect.is_some()
-            || content.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{')
+            || is_plain && content.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{')
     }
 
     async fn judge_prompt(

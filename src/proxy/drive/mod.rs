@@ -17,6 +17,7 @@ mod targets;
 #[cfg(test)]
 mod tests;
 mod under_way;
+mod unread;
 mod wait;
 
 use super::client::Client;

@@ -4,19 +4,20 @@ use super::asking::Asking;
 use super::book::Book;
 use super::guard::blocked;
 use super::under_way::UnderWay;
-use super::{After, Answered, Attempted, Exchange, Failed, Interrupt, Ran, Stop, Using};
+use super::unread::{Read, Unread, media_of};
+use super::{After, Answered, Attempted, Exchange, Failed, Ran, Using};
 use crate::exchange::attempts::Failure;
 use crate::exchange::facts::Outcome;
 use crate::exchange::forward;
 use crate::exchange::relay::{Broken, CallHold, Plan, Relay, Resume, Seen, whole};
-use crate::exchange::screen::{Screened, screen_whole};
+use crate::exchange::screen::{Media, Screened, reads_answers, screen_whole};
 use crate::id::LeverId;
 use crate::proxy::answer;
 use crate::proxy::client::{Client, Framing};
 use crate::proxy::h1::{BodyLength, ResponseLength};
 use crate::proxy::orders::Ordered;
 use crate::proxy::relay::{self, Counted, End, Head, Move, Waits};
-use crate::proxy::upstream::{self, Answer, Origin};
+use crate::proxy::upstream::{Answer, Origin};
 use crate::table::{Midstream, Route, Target};
 use crate::wire::Dialect;
 use crate::wire::coding::{Coding, Inflater};
@@ -26,12 +27,11 @@ use crate::wire::provider_error::{read_error, write_error};
 use crate::wire::refusal::{Class, Refusal};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use std::borrow::Cow;
-use std::future::poll_fn;
 use tokio::time::Instant;
 
 /// An answer that is not a stream is held whole up to this size, so that another target can take
 /// over if it breaks.
-const HOLD_BYTES_MAX: usize = 16 << 20;
+pub(super) const HOLD_BYTES_MAX: usize = 16 << 20;
 
 impl Exchange<'_> {
     /// Hops 7 and 8: the answer, as what it is.
@@ -57,6 +57,7 @@ impl Exchange<'_> {
         }
         let waits = Waits { idle: route.timeouts.idle, total: until };
         let coding = coding_of(&upstream.headers);
+        let media = media_of(&upstream.headers);
         let caller = self.admission.dialect;
         let is_foreign = caller != asking.dialect;
         let asked_stream = book.facts.as_ref().is_some_and(|facts| facts.is_stream);
@@ -129,6 +130,17 @@ impl Exchange<'_> {
         {
             let held = Held { dialect, coding, status, headers, has_next: using.has_next };
             let whole = self.hold_whole(client, book, waits, asking, held, &mut answer).await;
+            if matches!(whole, Attempted::Ran(Ran::Done(After::Answered))) {
+                using.answered();
+                self.keep(origin, answer);
+            }
+            return whole;
+        }
+        let has_body = self.asked.method != Method::HEAD
+            && upstream.body != ResponseLength::Framed(BodyLength::None);
+        if caller.is_none() && has_body && media != Media::Binary && reads_answers(&asking.judges) {
+            let unread = Unread { coding, media, status, headers };
+            let whole = self.hold_unread(client, book, waits, asking, unread, &mut answer).await;
             if matches!(whole, Attempted::Ran(Ran::Done(After::Answered))) {
                 using.answered();
                 self.keep(origin, answer);
@@ -234,36 +246,17 @@ impl Exchange<'_> {
         };
         let mut body = Vec::new();
         let mut first_byte = None;
-        loop {
-            let until = waits.total.min(Instant::now() + waits.idle);
-            let read = poll_fn(|cx| answer.poll_body(cx, &mut body));
-            let failed = |failure, class, message: String| {
-                Attempted::Failed(Failed { failure, refusal: Refusal::new(class, message) })
-            };
-            match self.race(client, until, read).await {
-                Ok(Ok(piece)) => {
-                    first_byte.get_or_insert_with(|| self.gate.clock.now());
-                    if piece == upstream::Piece::End {
-                        break;
-                    }
-                }
-                Ok(Err(fault)) => {
-                    return failed(Failure::Connect, Class::BadGateway, fault.message());
-                }
-                Err(Interrupt::Gone) => return Attempted::Stop(Stop::Gone),
-                Err(Interrupt::Ordered(order)) => return self.obey(book, order),
-                Err(Interrupt::Late) => {
-                    let message = "the provider sent nothing for longer than the route allows";
-                    return failed(Failure::FirstByteTimeout, Class::Timeout, message.to_owned());
-                }
+        match self.read_whole(client, book, waits, answer, &mut body, &mut first_byte).await {
+            Ok(Read::Whole) => {}
+            Ok(Read::Large) if is_edited(asking) => {
+                let message = "the provider's answer is too large to be translated or guarded";
+                let refusal = Refusal::new(Class::BadGateway, message);
+                return Attempted::Failed(Failed { failure: Failure::Unusable, refusal });
             }
-            if body.len() > HOLD_BYTES_MAX {
-                if is_edited(asking) {
-                    let message = "the provider's answer is too large to be translated or guarded";
-                    return failed(Failure::Unusable, Class::BadGateway, message.to_owned());
-                }
+            Ok(Read::Large) => {
                 return self.pass_large(client, book, waits, status, headers, answer, body).await;
             }
+            Err(attempted) => return attempted,
         }
         let caught_up = match self.caught_up(book, asking) {
             Ok(caught_up) => caught_up,
@@ -316,11 +309,7 @@ impl Exchange<'_> {
         }
         book.learn(&seen);
         if is_edited {
-            (status, body) = match self.edited(book, dialect, source, asking, status, body) {
-                Ok(edited) => edited,
-                Err(refusal) => return Attempted::Stop(refusal.into()),
-            };
-            let Screened { body: left, found } = screen_whole(&asking.judges, dialect, &body);
+            let Screened { body: left, found } = screen_whole(&asking.judges, source, &body);
             let refusal = found.is_cut().then(|| blocked(&found, "answer"));
             let goes_on = found.is_reroute() && has_next;
             let left = match left {
@@ -341,6 +330,10 @@ impl Exchange<'_> {
                 headers.push((answer::name::VERDICT, HeaderValue::from_static(verdict.name())));
             }
             body = left.unwrap_or(body);
+            (status, body) = match self.edited(book, dialect, source, asking, status, body) {
+                Ok(edited) => edited,
+                Err(refusal) => return Attempted::Stop(refusal.into()),
+            };
         }
         let framing = match status {
             StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED => Framing::Empty,
@@ -569,7 +562,7 @@ fn is_named(headers: &HeaderMap, framing: frames::Framing) -> Option<bool> {
 }
 
 /// The content coding of an answer; `None` for one that we cannot read.
-fn coding_of(headers: &HeaderMap) -> Option<Coding> {
+pub(super) fn coding_of(headers: &HeaderMap) -> Option<Coding> {
     match headers.get(header::CONTENT_ENCODING) {
         None => Some(Coding::Identity),
         Some(value) => value.to_str().ok().and_then(|text| Coding::parse(text).ok()),

@@ -15,7 +15,8 @@ use std::sync::Arc;
 use std::task::Poll;
 use tokio::time::Instant;
 
-/// A body that is passed through is read whole up to this size, so that it can be sent again.
+/// A body that is passed through is read whole up to this size, so that it can be sent again; where
+/// rules may be in force over it, any that the server takes is.
 const WHOLE_BYTES_MAX: u64 = 1 << 20;
 
 impl Exchange<'_> {
@@ -28,11 +29,15 @@ impl Exchange<'_> {
     ) -> Result<Body, Stop> {
         let limit = self.table.server.body_bytes_max as u64;
         let known = self.request.body_bytes;
-        if self.admission.dialect.is_none()
-            && (self.request.upgrade.is_some()
-                || known.is_none_or(|length| length > WHOLE_BYTES_MAX))
-        {
-            return Ok(Body::Streamed);
+        if self.admission.dialect.is_none() {
+            let is_small = if self.may_be_judged() {
+                known.is_none_or(|length| length <= limit)
+            } else {
+                known.is_some_and(|length| length <= WHOLE_BYTES_MAX)
+            };
+            if self.request.upgrade.is_some() || !is_small {
+                return Ok(Body::Streamed);
+            }
         }
         let too_large = || {
             let message = format!("the body is larger than {limit} bytes, the limit here");

@@ -250,7 +250,12 @@ impl PackReader<'_, '_> {
             return Channels::NONE;
         };
         let texts = self.words(value, "channels");
-        texts.into_iter().filter_map(|text| self.reader.word(&text, "channels", &words)).collect()
+        let named: Channels = texts
+            .into_iter()
+            .filter_map(|text| self.reader.word(&text, "channels", &words))
+            .collect();
+        // What is not understood may be shown as an answer is.
+        if named.has(Kind::Answer) { named.with(Kind::Other) } else { named }
     }
 
     fn looks_for(&mut self, section: &Section<'_, '_>) -> Vec<Looked> {

@@ -1,0 +1,237 @@
+//! What is passed through under rules: bodies of no dialect.
+//!
+//! Without rules they are not read. Under rules a body is held until it is whole and judged as the
+//! text that it is; what cannot be judged (a stream of frames, a websocket, what is too large to
+//! hold) gets the rules' `on_error`, so that nothing passes them unseen.
+
+use super::asking::Asking;
+use super::book::Book;
+use super::guard::{Guard, blocked};
+use super::pass::{HOLD_BYTES_MAX, coding_of};
+use super::{Attempted, Exchange, Failed, Interrupt, Stop};
+use crate::clock::Tick;
+use crate::exchange::attempts::Failure;
+use crate::exchange::forward;
+use crate::exchange::screen::{Found, Media, Screened, cannot_judge, screen_unread};
+use crate::proxy::answer;
+use crate::proxy::client::{Client, Framing};
+use crate::proxy::orders::Ordered;
+use crate::proxy::relay::{self, Counted, End, Waits};
+use crate::proxy::upstream::{self, Answer};
+use crate::table::rules::Judge;
+use crate::wire::coding::{Coding, Inflater};
+use crate::wire::refusal::{Class, Refusal};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use std::borrow::Cow;
+use std::future::poll_fn;
+use std::sync::Arc;
+use tokio::time::Instant;
+
+/// How an answer that is held was read.
+pub(super) enum Read {
+    /// It is whole.
+    Whole,
+    /// It is larger than [`HOLD_BYTES_MAX`]: so much has come.
+    Large,
+}
+
+/// An answer of no dialect, and how it comes.
+pub(super) struct Unread {
+    pub(super) coding: Option<Coding>,
+    pub(super) media: Media,
+    pub(super) status: StatusCode,
+    pub(super) headers: forward::Headers,
+}
+
+/// What the media type of a message says.
+pub(super) fn media_of(headers: &HeaderMap) -> Media {
+    Media::of(headers.get(header::CONTENT_TYPE).map(|value| value.to_str().unwrap_or("")))
+}
+
+/// The content of `body`; `None` if its coding cannot be undone.
+fn content(coding: Option<Coding>, body: &[u8]) -> Option<Cow<'_, [u8]>> {
+    match coding? {
+        Coding::Identity => Some(Cow::Borrowed(body)),
+        coding => {
+            let mut plain = Vec::new();
+            let mut inflater = Inflater::new(coding, HOLD_BYTES_MAX as u64, super::RATIO_MAX);
+            inflater.push(body, &mut plain).and_then(|()| inflater.finish()).ok()?;
+            Some(Cow::Owned(plain))
+        }
+    }
+}
+
+impl Exchange<'_> {
+    /// Whether rules may be in force over what is passed through; which ones only its route says.
+    pub(super) fn may_be_judged(&self) -> bool {
+        self.table.routes.iter().any(|route| route.rules.is_some())
+            || self.gate.board.peek().levers.has_filters()
+    }
+
+    /// Judges a request that is passed through.
+    ///
+    /// # Errors
+    /// A rule forbids it, or it cannot be judged and rules say that then it must not pass.
+    pub(super) fn guard_unread(
+        &self,
+        book: &mut Book<'_>,
+        raw: Option<&Bytes>,
+        guard: &mut Guard,
+    ) -> Result<(), Refusal> {
+        let media = media_of(self.asked.headers);
+        let Screened { body, found } = match raw {
+            // A websocket, or what is too large to be read.
+            None if media == Media::Binary && self.request.upgrade.is_none() => return Ok(()),
+            None => unjudged(&guard.judges),
+            Some(raw) => match content(coding_of(self.asked.headers), raw) {
+                Some(content) => owned(screen_unread(&guard.judges, media, &content)),
+                None if media == Media::Binary => return Ok(()),
+                None => unjudged(&guard.judges),
+            },
+        };
+        let refusal = found.is_cut().then(|| refused(&found, "request"));
+        book.note(|facts| facts.found.join(found));
+        if let Some(refusal) = refusal {
+            return Err(refusal);
+        }
+        if let Cow::Owned(body) = body {
+            guard.body = Some(body.into());
+        }
+        Ok(())
+    }
+
+    /// Reads an answer that is held, up to [`HOLD_BYTES_MAX`].
+    pub(super) async fn read_whole<C: Client>(
+        &self,
+        client: &mut C,
+        book: &mut Book<'_>,
+        waits: Waits,
+        answer: &mut Answer,
+        body: &mut Vec<u8>,
+        first_byte: &mut Option<Tick>,
+    ) -> Result<Read, Attempted> {
+        loop {
+            let until = waits.total.min(Instant::now() + waits.idle);
+            let read = poll_fn(|cx| answer.poll_body(cx, body));
+            let failed = |failure, class, message: String| {
+                Err(Attempted::Failed(Failed { failure, refusal: Refusal::new(class, message) }))
+            };
+            match self.race(client, until, read).await {
+                Ok(Ok(piece)) => {
+                    first_byte.get_or_insert_with(|| self.gate.clock.now());
+                    if piece == upstream::Piece::End {
+                        return Ok(Read::Whole);
+                    }
+                }
+                Ok(Err(fault)) => {
+                    return failed(Failure::Connect, Class::BadGateway, fault.message());
+                }
+                Err(Interrupt::Gone) => return Err(Attempted::Stop(Stop::Gone)),
+                Err(Interrupt::Ordered(order)) => return Err(self.obey(book, order)),
+                Err(Interrupt::Late) => {
+                    let message = "the provider sent nothing for longer than the route allows";
+                    return failed(Failure::FirstByteTimeout, Class::Timeout, message.to_owned());
+                }
+            }
+            if body.len() > HOLD_BYTES_MAX {
+                return Ok(Read::Large);
+            }
+        }
+    }
+
+    /// Holds an answer of no dialect until it is whole, and sends what rules let leave.
+    pub(super) async fn hold_unread<C: Client>(
+        &self,
+        client: &mut C,
+        book: &mut Book<'_>,
+        waits: Waits,
+        asking: &Asking,
+        unread: Unread,
+        answer: &mut Answer,
+    ) -> Attempted {
+        let Unread { coding, media, status, mut headers } = unread;
+        let (mut body, mut first_byte) = (Vec::new(), None);
+        let is_frames = media == Media::Frames;
+        if !is_frames {
+            match self.read_whole(client, book, waits, answer, &mut body, &mut first_byte).await {
+                Ok(Read::Whole) => {}
+                Ok(Read::Large) => {
+                    let found = cannot_judge(&asking.judges);
+                    if let Err(refusal) = let_pass(book, found) {
+                        return Attempted::Stop(refusal.into());
+                    }
+                    return self
+                        .pass_large(client, book, waits, status, headers, answer, body)
+                        .await;
+                }
+                Err(attempted) => return attempted,
+            }
+        }
+        let caught_up = match self.caught_up(book, asking) {
+            Ok(caught_up) => caught_up,
+            Err(refusal) => return Attempted::Stop(refusal.into()),
+        };
+        let judges = &caught_up.as_ref().unwrap_or(asking).judges[..];
+        let judged = match content(coding, &body) {
+            _ if is_frames => unjudged(judges),
+            Some(content) => owned(screen_unread(judges, media, &content)),
+            None => unjudged(judges),
+        };
+        let (left, verdict) = (judged.body, judged.found.verdict());
+        if let Err(refusal) = let_pass(book, judged.found) {
+            return Attempted::Stop(refusal.into());
+        }
+        if let Some(verdict) = verdict {
+            headers.retain(|(name, _)| *name != answer::name::VERDICT);
+            headers.push((answer::name::VERDICT, HeaderValue::from_static(verdict.name())));
+        }
+        if is_frames {
+            return self.pass_large(client, book, waits, status, headers, answer, body).await;
+        }
+        if let Cow::Owned(left) = left {
+            headers.retain(|(name, _)| *name != header::CONTENT_ENCODING);
+            body = left;
+        }
+        if let Some(order @ Ordered::Killed(_)) = self.orders.look_for_end() {
+            return self.obey(book, order);
+        }
+        client.head(status, &headers, Framing::Length(body.len() as u64));
+        client.data(&body);
+        client.finish();
+        let counted = Counted { sent: body.len() as u64, first_byte };
+        let end = relay::flush(&self.orders, client, waits.total, End::Whole).await;
+        self.seat.ended();
+        Attempted::done(Self::close_book(book, status, end, counted))
+    }
+}
+
+/// Notes what was found in an answer, or refuses it.
+fn let_pass(book: &mut Book<'_>, found: Found) -> Result<(), Refusal> {
+    let refusal = found.is_cut().then(|| refused(&found, "answer"));
+    book.note(|facts| facts.found.join(found));
+    refusal.map_or(Ok(()), Err)
+}
+
+fn refused(found: &Found, what: &str) -> Refusal {
+    if found.unjudged == 0 {
+        return blocked(found, what);
+    }
+    let message = format!(
+        "Blocked by firedoor: this {what} cannot be read by the rules in force here, which say `on_error = \"cut\"`"
+    );
+    Refusal { message: message.into(), ..blocked(found, what) }
+}
+
+fn unjudged(judges: &[Arc<Judge>]) -> Screened<'static> {
+    Screened { body: Cow::Borrowed(b""), found: cannot_judge(judges) }
+}
+
+fn owned(screened: Screened<'_>) -> Screened<'static> {
+    let Screened { body, found } = screened;
+    let body = match body {
+        Cow::Borrowed(_) => Cow::Borrowed(&b""[..]),
+        Cow::Owned(body) => Cow::Owned(body),
+    };
+    Screened { body, found }
+}

@@ -1,0 +1,1 @@
+//! What fuzzing found, each with its story.

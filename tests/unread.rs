@@ -1,0 +1,199 @@
+//! What is passed through without a dialect, under rules: judged where it is text, and given the
+//! rules' `on_error` where it cannot be.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a failure in a test is a failed test"
+)]
+
+mod support;
+
+use serde_json::json;
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+use support::{Client, Gateway, Upstream, get, post, routes_to, wait_for};
+
+const PACK: &str = r#"pack = "words"
+about = "Words of this test"
+
+[[rule]]
+id = "hide"
+about = "One that is hidden"
+channels = ["user", "answer"]
+match = { literal = ["halcyon"] }
+action = "redact"
+on_error = "ON_ERROR"
+
+[[rule.case]]
+text = "halcyon"
+expect = "redact"
+
+[[rule.case]]
+text = "kingfisher"
+expect = "clear"
+
+[[rule]]
+id = "stop"
+about = "One that ends the exchange"
+channels = ["user", "answer"]
+match = { literal = ["kingfisher"] }
+action = "cut"
+on_error = "ON_ERROR"
+
+[[rule.case]]
+text = "kingfisher"
+expect = "cut"
+
+[[rule.case]]
+text = "halcyon"
+expect = "clear"
+"#;
+
+struct Stage {
+    gateway: Gateway,
+    /// What came to the provider.
+    arrived: Arc<Mutex<Vec<Vec<u8>>>>,
+    _upstream: Upstream,
+    _filters: tempfile::TempDir,
+}
+
+/// A gateway under the pack; its provider answers with `answer`.
+fn stage(on_error: &str, answer: &'static [u8]) -> Stage {
+    let filters = tempfile::tempdir().unwrap();
+    std::fs::write(filters.path().join("words.toml"), PACK.replace("ON_ERROR", on_error)).unwrap();
+    let arrived = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&arrived);
+    let upstream = Upstream::start(move |request, socket| {
+        seen.lock().unwrap().push(request.to_vec());
+        let _ = socket.write_all(answer);
+    });
+    let routes = format!(
+        "rules = [\"words\"]\n\n[server]\nfilters = {:?}\n\n{}",
+        filters.path(),
+        routes_to(&upstream.url(), "")
+    );
+    let gateway = Gateway::start(&routes);
+    Stage { gateway, arrived, _upstream: upstream, _filters: filters }
+}
+
+fn answer(kind: &str, body: &[u8]) -> &'static [u8] {
+    let mut all = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    )
+    .into_bytes();
+    all.extend_from_slice(body);
+    all.leak()
+}
+
+fn gzip(text: &str) -> Vec<u8> {
+    let mut coder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    coder.write_all(text.as_bytes()).unwrap();
+    coder.finish().unwrap()
+}
+
+#[test]
+fn an_answer_of_no_dialect_is_judged_by_its_strings() {
+    let body = br#"{"data": [{"text":"the hal\u0063yon days"}],"n":1.50}"#;
+    let stage = stage("cut", answer("application/json", body));
+    let got = post(stage.gateway.data, "/oai/v1/embeddings", &[], r#"{"model":"e","input":"x"}"#);
+    assert_eq!(got.status(), 200);
+    assert_eq!(got.text(), r#"{"data": [{"text":"the [redacted:words/hide] days"}],"n":1.50}"#);
+    assert_eq!(got.head.field("x-firedoor-verdict"), Some("redact"));
+    let hits = || stage.gateway.metric("firedoor_rule_hits_total", "words/hide") == 1;
+    wait_for("the hit is counted", || hits().then_some(()));
+}
+
+#[test]
+fn an_answer_that_nothing_touches_leaves_as_it_came() {
+    for (kind, body) in [
+        ("application/json", &br#"{ "a":[1.50, "b\u0065"] }"#[..]),
+        ("text/csv", b"a,b\r\nc,\"d\"\r\n"),
+        ("image/png", b"\x89PNG\r\n\x1a\nhalcyon\xFF"),
+        ("application/octet-stream", b"\x00\xFFhalcyon"),
+    ] {
+        let stage = stage("cut", answer(kind, body));
+        let got = get(stage.gateway.data, "/oai/v1/files/f/content", &[]);
+        assert_eq!((got.status(), &got.body[..]), (200, body), "{kind}");
+    }
+}
+
+#[test]
+fn a_rule_ends_what_is_passed_through() {
+    for (kind, body) in [
+        ("application/json", &br#"{"a":"kingfisher"}"#[..]),
+        ("application/octet-stream", b"{\"custom_id\":1,\"text\":\"kingfisher\"}\n{}\n"),
+        ("text/plain", b"a kingfisher"),
+    ] {
+        let stage = stage("pass", answer(kind, body));
+        let got = get(stage.gateway.data, "/oai/v1/files/f/content", &[]);
+        assert_eq!(got.status(), 400, "{kind}: {}", got.text());
+        assert!(!got.text().contains("kingfisher"), "{}", got.text());
+    }
+}
+
+#[test]
+fn a_compressed_answer_is_judged_too() {
+    let body = gzip(r#"{"a":"halcyon"}"#);
+    let head = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-encoding: gzip\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    let stage = stage("cut", [head.as_bytes(), &body].concat().leak());
+    let got = get(stage.gateway.data, "/oai/v1/files/f/content", &[("accept-encoding", "gzip")]);
+    assert_eq!(got.text(), r#"{"a":"[redacted:words/hide]"}"#);
+    assert_eq!(got.head.field("content-encoding"), None);
+}
+
+#[test]
+fn what_cannot_be_judged_gets_on_error() {
+    let frames = answer("text/event-stream", b"data: {\"a\":\"halcyon\"}\n\n");
+    let refused = stage("cut", frames);
+    let got = get(refused.gateway.data, "/oai/v1/threads/t/runs", &[]);
+    assert_eq!(got.status(), 400, "{}", got.text());
+    assert!(got.text().contains("on_error") && !got.text().contains("halcyon"), "{}", got.text());
+    let passed = stage("pass", frames);
+    let got = get(passed.gateway.data, "/oai/v1/threads/t/runs", &[]);
+    assert_eq!((got.status(), got.text().as_str()), (200, "data: {\"a\":\"halcyon\"}\n\n"));
+    for stage in [refused, passed] {
+        let unjudged = || stage.gateway.metric("firedoor_rule_unjudged_total", "") == 1;
+        wait_for("it is counted", || unjudged().then_some(()));
+    }
+}
+
+#[test]
+fn a_websocket_gets_on_error() {
+    let stage = stage("cut", b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-accept: yes\r\n\r\n");
+    let mut client = Client::connect(stage.gateway.data);
+    client.send(b"GET /oai/v1/realtime?model=m HTTP/1.1\r\nhost: t\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version: 13\r\n\r\n");
+    let got = client.answer();
+    assert_eq!(got.status(), 400, "{}", got.text());
+    assert!(stage.arrived.lock().unwrap().is_empty(), "nothing was asked of the provider");
+}
+
+#[test]
+fn a_request_of_no_dialect_is_judged_whatever_its_size_and_coding() {
+    let stage = stage("cut", answer("application/json", b"{}"));
+    let long = json!({ "model": "e", "input": ["x".repeat(3 << 20), "halcyon days"] }).to_string();
+    let got = post(stage.gateway.data, "/oai/v1/embeddings", &[], &long);
+    assert_eq!(got.status(), 200, "{}", got.text());
+    let mut client = Client::connect(stage.gateway.data);
+    let fields = [("content-type", "application/json"), ("content-encoding", "gzip")];
+    client.request("POST", "/oai/v1/embeddings", &fields, &gzip(r#"{"input":"halcyon"}"#));
+    assert_eq!(client.answer().status(), 200);
+    let mut client = Client::connect(stage.gateway.data);
+    let form =
+        b"--b\r\ncontent-disposition: form-data; name=\"file\"\r\n\r\na kingfisher\r\n--b--\r\n";
+    let fields = [("content-type", "multipart/form-data; boundary=b")];
+    client.request("POST", "/oai/v1/files", &fields, form);
+    assert_eq!(client.answer().status(), 400);
+    let arrived = stage.arrived.lock().unwrap();
+    assert_eq!(arrived.len(), 2);
+    for request in arrived.iter() {
+        let text = String::from_utf8_lossy(request);
+        assert!(text.contains("[redacted:words/hide]"), "{:.300}", text);
+        assert!(!text.contains("halcyon") && !text.contains("content-encoding"), "{:.300}", text);
+    }
+}
