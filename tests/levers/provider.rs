@@ -168,7 +168,8 @@ impl Play<'_> {
                 self.reach();
                 loop {
                     self.token(speech, 0)?;
-                    std::thread::park_timeout(Duration::from_millis(5));
+                    // So few that sockets hold what a test does not read for a minute.
+                    std::thread::park_timeout(Duration::from_millis(20));
                 }
             }
             // Tokens without end, as fast as they are taken.

@@ -66,7 +66,7 @@ impl Exchange<'_> {
     /// Whether rules may be in force over what is passed through; which ones only its route says.
     pub(super) fn may_be_judged(&self) -> bool {
         self.table.routes.iter().any(|route| route.rules.is_some())
-            || !self.gate.board.peek().levers.is_empty()
+            || self.gate.board.peek().levers.has_filters()
     }
 
     /// Judges a request that is passed through.

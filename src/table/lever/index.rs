@@ -330,6 +330,11 @@ impl Levers {
         found
     }
 
+    /// Whether any puts rules in force.
+    pub fn has_filters(&self) -> bool {
+        !self.filters.is_empty()
+    }
+
     /// Whether any limits.
     pub fn has_limits(&self) -> bool {
         !self.limits.is_empty()
