@@ -89,7 +89,15 @@ impl Screen {
                     .map(|(_, value)| value),
             );
             let line = Line { channel: OUTSIDE, member: number(&parts) };
-            return self.verbatim(self.in_pieces.then_some(line), text, whole, "", &[]);
+            // Only what calls itself one is a piece; every other event tells whole things.
+            let is_delta = name.to_ascii_lowercase().contains("delta");
+            return self.verbatim(
+                (self.in_pieces && is_delta).then_some(line),
+                text,
+                whole,
+                "",
+                &[],
+            );
         }
         self.name(OUTSIDE, text);
         if !self.in_pieces {
@@ -208,6 +216,8 @@ impl Screen {
     ) -> Judged {
         let mut edits: Vec<(Range<usize>, String)> = Vec::new();
         let start = place_of(whole, raw);
+        let is_alone =
+            |name: &str| json::strings(raw).filter(|other| other.key == name).take(2).count() == 1;
         for inner in json::texts(raw) {
             if past.iter().any(|past| json::offset_of(past.as_bytes(), inner.text).is_some()) {
                 continue;
@@ -224,7 +234,10 @@ impl Screen {
             let known = self.found.count();
             let mut fed = self.runs.whole(Kind::Other, &text, &mut self.found);
             let mut at = Line::from(OUTSIDE);
-            if let Some(line) = line {
+            // What stands beside its like in a list is no piece of it.
+            if let Some(line) =
+                line.filter(|_| (key.is_empty() || is_piece(inner.key)) && is_alone(inner.key))
+            {
                 at = Line { member: number(&[name]) ^ line.member, ..line };
                 if self.found.count() == known {
                     fed = self.runs.feed(at, &text, &mut self.found);
@@ -243,7 +256,7 @@ impl Screen {
                     line: at,
                     span,
                     text: with.clone(),
-                    is_running: line.is_some(),
+                    is_running: at.member != 0,
                 });
                 edits.push((inner.start..inner.start + inner.text.len(), with));
             }
@@ -293,6 +306,12 @@ fn is_schema_name(name: &str) -> bool {
 /// Whether a member spells the text beside it out, token by token.
 pub(super) fn spells(key: &str) -> bool {
     matches!(key, "logprobs" | "logprobsResult")
+}
+
+/// Whether a string under this name, in a member that may be a piece of a text, may itself be one.
+/// The empty name is that of the member's own value.
+fn is_piece(key: &str) -> bool {
+    matches!(key, "" | "delta" | "piece" | "reasoning" | "summary" | "text" | "thinking" | "words")
 }
 
 /// Parts of Gemini that stand whole (<https://ai.google.dev/api/caching#Part>).

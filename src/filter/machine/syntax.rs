@@ -42,8 +42,19 @@ fn range(span: &ast::Span) -> Range<usize> {
     span.start.offset..span.end.offset
 }
 
+/// The longest expression, in bytes. What is built from it nests as deep as it is long.
+pub(crate) const PATTERN_BYTES_MAX: usize = 1_024;
+
 /// Reads an expression.
 pub(crate) fn parse(pattern: &str, any_case: bool) -> Result<Parsed, Unread> {
+    if pattern.len() > PATTERN_BYTES_MAX {
+        return Err(Unread {
+            span: 0..pattern.len(),
+            what: format!(
+                "it is longer than {PATTERN_BYTES_MAX} bytes: make several rules of it, or use `literal` or `words`"
+            ),
+        });
+    }
     let mut tree = ast::parse::Parser::new()
         .parse(pattern)
         .map_err(|fault| Unread { span: range(fault.span()), what: fault.kind().to_string() })?;

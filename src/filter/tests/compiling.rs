@@ -60,6 +60,17 @@ fn nonsense_is_refused_with_its_place() {
     assert_eq!(refused(nowhere).reason, Reason::NoChannel);
 }
 
+/// What is built from an expression nests as deep as it is long, and a stack has an end.
+#[test]
+fn an_expression_has_a_longest_form() {
+    let longest = "k".repeat(1_024);
+    assert!(compile(&[redact(regex(&longest))]).is_ok());
+    assert!(compile(&[redact(regex(&format!("(?i){}", &longest[4..])))]).is_ok());
+    for pattern in [format!("{longest}k"), "é".repeat(50_000)] {
+        assert!(matches!(refused(redact(regex(&pattern))).reason, Reason::Syntax(_)));
+    }
+}
+
 #[test]
 fn a_span_that_must_wait_may_not_be_longer_than_the_hold() {
     let span = |bytes_max, on_overflow| {

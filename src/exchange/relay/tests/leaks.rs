@@ -249,20 +249,33 @@ fn pieces(dialect: Dialect, piece: &str) -> Vec<(&'static str, Vec<u8>)> {
                     r#""content":"","reasoning_details":[{"type":"reasoning.text","text":"@","index":0}]"#,
                 )),
             ),
-            ("other JSON", sse("", &fit(r#"{"kind":"more","piece":"@"}"#))),
             ("other text", sse("", piece)),
         ],
-        Dialect::OpenaiResponses => vec![(
-            "unknown event",
-            sse(
-                "response.news.delta",
-                &fit(
-                    r#"{"type":"response.news.delta","sequence_number":2,"item_id":"n","delta":"@"}"#,
+        Dialect::OpenaiResponses => vec![
+            (
+                "beside a text",
+                sse(
+                    "response.output_text.delta",
+                    &fit(
+                        r#"{"type":"response.output_text.delta","sequence_number":2,"item_id":"i","output_index":0,"content_index":0,"delta":"x","x_words":"@"}"#,
+                    ),
                 ),
             ),
-        )],
+            (
+                "unknown event",
+                sse(
+                    "response.news.delta",
+                    &fit(
+                        r#"{"type":"response.news.delta","sequence_number":2,"item_id":"n","delta":"@"}"#,
+                    ),
+                ),
+            ),
+        ],
         Dialect::Anthropic => vec![
-            ("unknown event", sse("news", &fit(r#"{"type":"news","index":3,"news":"@"}"#))),
+            (
+                "unknown event",
+                sse("news_delta", &fit(r#"{"type":"news_delta","index":3,"news":"@"}"#)),
+            ),
             (
                 "unknown delta",
                 sse(
@@ -273,9 +286,9 @@ fn pieces(dialect: Dialect, piece: &str) -> Vec<(&'static str, Vec<u8>)> {
                 ),
             ),
         ],
-        Dialect::Gemini => vec![("unknown part", gemini(&fit(r#"{"news":{"piece":"@"}}"#)))],
+        Dialect::Gemini => vec![("unknown part", gemini(&fit(r#"{"news":"@"}"#)))],
         Dialect::Bedrock => vec![
-            ("unknown event", message("news", &fit(r#"{"news":"@"}"#))),
+            ("unknown event", message("newsDelta", &fit(r#"{"news":"@"}"#))),
             (
                 "unknown delta",
                 message(
@@ -342,6 +355,43 @@ fn a_word_that_stands_whole_leaves_nowhere() {
         }
     }
     assert!(cut > 400, "{cut}");
+}
+
+/// What stands beside its like, or comes once more, is whole: nothing of it moves elsewhere.
+#[test]
+fn what_stands_whole_stays_where_it_is() {
+    let held = "the end is forb";
+    for (dialect, frame) in [
+        (
+            Dialect::OpenaiChat,
+            chat(
+                r#""content":"","executed_tools":[{"results":[{"title":"@","url":"@"},{"title":"@"}]}]"#,
+            ),
+        ),
+        (
+            Dialect::Anthropic,
+            sse(
+                "content_block_start",
+                r#"{"type":"content_block_start","index":1,"content_block":{"type":"news_result","content":[{"title":"@","url":"@"},{"title":"@"}]}}"#,
+            ),
+        ),
+        (Dialect::OpenaiResponses, sse("response.news", r#"{"type":"response.news","news":"@"}"#)),
+    ] {
+        let frame = String::from_utf8(frame).unwrap().replace('@', held).into_bytes();
+        let stream = [opening(dialect), frame.clone(), frame].concat();
+        for (plan_name, plan) in plans(dialect, Action::Cut) {
+            if plan.client != dialect {
+                continue;
+            }
+            let mut out = Vec::new();
+            Relay::with(&plan).bytes(&stream, NOW, &mut out).unwrap();
+            assert_eq!(
+                String::from_utf8_lossy(&out),
+                String::from_utf8_lossy(&stream),
+                "{plan_name}"
+            );
+        }
+    }
 }
 
 #[test]
