@@ -70,8 +70,8 @@ fn stage(on_error: &str, answer: &'static [u8]) -> Stage {
         let _ = socket.write_all(answer);
     });
     let routes = format!(
-        "rules = [\"words\"]\n\n[server]\nfilters = {:?}\n\n{}",
-        filters.path(),
+        "rules = [\"words\"]\n\n[server]\nfilters = '{}'\n\n{}",
+        filters.path().display(),
         routes_to(&upstream.url(), "")
     );
     let gateway = Gateway::start(&routes);
@@ -193,7 +193,7 @@ fn a_request_of_no_dialect_is_judged_whatever_its_size_and_coding() {
     assert_eq!(arrived.len(), 2);
     for request in arrived.iter() {
         let text = String::from_utf8_lossy(request);
-        assert!(text.contains("[redacted:words/hide]"), "{:.300}", text);
-        assert!(!text.contains("halcyon") && !text.contains("content-encoding"), "{:.300}", text);
+        assert!(text.contains("[redacted:words/hide]"), "{text:.300}");
+        assert!(!text.contains("halcyon") && !text.contains("content-encoding"), "{text:.300}");
     }
 }

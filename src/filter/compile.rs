@@ -28,6 +28,10 @@ const HELD_SHARE_MAX: f64 = 0.5;
 /// The bound that suggestions use.
 const SUGGESTED_MAX: u32 = 200;
 
+/// The stack on which rules are compiled: what is built from an expression nests as deep as it is
+/// long, and is walked from the inside.
+const STACK_BYTES: usize = 64 << 20;
+
 /// Compiles rules within the default limits.
 pub fn compile(rules: &[Rule]) -> Result<Ruleset, Vec<Complaint>> {
     compile_within(rules, &Limits::default())
@@ -36,6 +40,21 @@ pub fn compile(rules: &[Rule]) -> Result<Ruleset, Vec<Complaint>> {
 /// Compiles rules. The error lists every objection, warnings included; without errors the
 /// warnings are in [`Ruleset::warnings`].
 pub fn compile_within(rules: &[Rule], limits: &Limits) -> Result<Ruleset, Vec<Complaint>> {
+    std::thread::scope(|scope| {
+        let compiling = std::thread::Builder::new()
+            .name("rules".to_owned())
+            .stack_size(STACK_BYTES)
+            .spawn_scoped(scope, || compile_here(rules, limits));
+        match compiling.map(std::thread::ScopedJoinHandle::join) {
+            Ok(Ok(compiled)) => compiled,
+            Ok(Err(panic)) => std::panic::resume_unwind(panic),
+            // Rules of an ordinary depth need no more stack than there is.
+            Err(_) => compile_here(rules, limits),
+        }
+    })
+}
+
+fn compile_here(rules: &[Rule], limits: &Limits) -> Result<Ruleset, Vec<Complaint>> {
     let mut desk = Desk { limits, complaints: Vec::new(), rule: 0 };
     let mut parts: Vec<Option<Part>> = Vec::new();
     let mut costs = Vec::new();

@@ -43,7 +43,7 @@ fn range(span: &ast::Span) -> Range<usize> {
 }
 
 /// The longest expression, in bytes. What is built from it nests as deep as it is long.
-pub(crate) const PATTERN_BYTES_MAX: usize = 1_024;
+pub(crate) const PATTERN_BYTES_MAX: usize = 2_048;
 
 /// Reads an expression.
 pub(crate) fn parse(pattern: &str, any_case: bool) -> Result<Parsed, Unread> {
