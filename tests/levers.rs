@@ -17,9 +17,11 @@ mod levers {
     mod hand;
     mod log;
     mod order;
+    mod proof;
     mod provider;
     mod refuse;
     mod shell;
+    mod states;
     mod time;
     mod together;
     mod tools;

@@ -14,9 +14,7 @@ use crate::control::desk::{Changed, LEVERS_MAX, Standing};
 use crate::control::log::{Entry, Rev};
 use crate::control::{Actor, LeverFault, Notice, Order, Pulled};
 use crate::id::LeverId;
-use crate::table::lever::{
-    Act, Ceiling, Dimension, Lever, OnKill, OnReroute, Scope, index, rulebooks,
-};
+use crate::table::lever::{Act, Ceiling, Dimension, Lever, OnKill, OnReroute, Rules, Scope, index};
 use crate::table::{CAPS, Table, Unit};
 use axum::Json;
 use axum::body::Body;
@@ -145,7 +143,7 @@ fn act(pull: &mut Pull, table: &Table, scope: &Scope) -> Result<Act, Problem> {
     }
     match kind {
         "limit" => return limit(pull, scope),
-        "filter" => return filter(pull, table, scope),
+        "filter" => return filter(pull, scope),
         _ => {}
     }
     let to = pull.to.take();
@@ -197,9 +195,8 @@ fn act(pull: &mut Pull, table: &Table, scope: &Scope) -> Result<Act, Problem> {
     }
 }
 
-/// The act of a filter. Its rules are compiled here, before anything is durable, so that putting
-/// it in force waits for nothing.
-fn filter(pull: &mut Pull, table: &Table, scope: &Scope) -> Result<Act, Problem> {
+/// The act of a filter.
+fn filter(pull: &mut Pull, scope: &Scope) -> Result<Act, Problem> {
     let bad = |detail: String| Err(Problem::bad_request(detail));
     if pull.in_flight.is_some() || pull.to.is_some() {
         return bad("a filter has neither `in_flight` nor `to`.".to_owned());
@@ -217,11 +214,25 @@ fn filter(pull: &mut Pull, table: &Table, scope: &Scope) -> Result<Act, Problem>
     if rules.as_ref().is_some_and(|rules| rules.len() > RULES_BYTES_MAX) {
         return bad(format!("`rules` may have {RULES_BYTES_MAX} bytes at most."));
     }
-    match rulebooks(&packs, rules.as_deref(), &table.files) {
-        Ok(books) => books.iter().for_each(|book| book.warm()),
-        Err(why) => return bad(why),
-    }
     Ok(Act::Filter { packs, rules: rules.map(String::into_boxed_str) })
+}
+
+/// The rules of a filter, compiled before anything is durable and where nobody waits for them: a
+/// kill that is pulled meanwhile does not.
+async fn rules(act: &Act, table: &Table) -> Result<Option<Rules>, Problem> {
+    let Act::Filter { packs, rules } = act else { return Ok(None) };
+    let (packs, rules, files) = (packs.clone(), rules.clone(), Arc::clone(&table.files));
+    let compiling = tokio::task::spawn_blocking(move || {
+        let rules = Rules::compile(&packs, rules.as_deref(), &files)?;
+        rules.warm();
+        Ok(rules)
+    });
+    let why = match compiling.await {
+        Ok(Ok(rules)) => return Ok(Some(rules)),
+        Ok(Err(why)) => why,
+        Err(_) => "the rules cannot be compiled.".to_owned(),
+    };
+    Err(Problem::bad_request(why))
 }
 
 /// The act of a limit: caps as the routes file names them, money in USD.
@@ -304,10 +315,12 @@ pub(super) async fn pull(
     let table = desk.state.switchboard.table();
     let scope = scope(asked.scope.as_deref())?;
     let act = act(&mut asked, &table, &scope)?;
+    let rules = rules(&act, &table).await?;
     let actor = actor(&desk, &headers, asked.author.take())?;
     let warnings = warnings(&scope, &table);
     let order = Order {
         act,
+        rules,
         scope,
         reason: reason(asked.reason)?,
         message: text("message", asked.message)?,
@@ -363,6 +376,7 @@ pub(super) async fn dry_run(
     let table = desk.state.switchboard.table();
     let scope = scope(asked.scope.as_deref())?;
     let act = act(&mut asked, &table, &scope)?;
+    rules(&act, &table).await?;
     let mut value = blast::radius(&desk.state, &table, &scope, &act);
     value["warnings"] = json!(warnings(&scope, &table));
     Ok((etag(table.epoch.0), Json(value)).into_response())

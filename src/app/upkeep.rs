@@ -107,6 +107,7 @@ pub(super) async fn pull_tripped(
             act: match trip.lever_kind {
                 LeverKind::Kill => Act::Kill { in_flight: OnKill::Cut },
             },
+            rules: None,
             scope,
             reason: format!("{} (limit {})", trip.reason, trip.limit).into(),
             message: Some(trip.told.into()),

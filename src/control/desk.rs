@@ -58,13 +58,9 @@ const HISTORY_MAX: usize = 10_000;
 
 /// What reaches the exchanges that are under way.
 pub trait Reach: Send + Sync + fmt::Debug {
-    /// Makes sure that no step begun before the newest table still runs, and wakes every exchange
-    /// that `lever` reaches. Resolves when they have ended, or after `at_most`.
-    fn reach<'r>(
-        &'r self,
-        lever: &'r Arc<Lever>,
-        at_most: Duration,
-    ) -> Pin<Box<dyn Future<Output = ()> + Send + 'r>>;
+    /// Wakes every exchange that `lever` reaches, and resolves when no step begun before the newest
+    /// table still runs. From then on the lever counts as in force.
+    fn reach<'r>(&'r self, lever: &'r Arc<Lever>) -> Pin<Box<dyn Future<Output = ()> + Send + 'r>>;
 }
 
 /// What a desk is made of.
@@ -261,17 +257,19 @@ impl LeverDesk {
         if lever.ttl_ms.is_some() {
             held.noted = None;
         }
-        let epoch = self.publish(&held);
-        let published = began.elapsed();
+        let epoch = self.board.publish_pulled(held.levers(), lever.id, order.rules);
         let standing = held.state.levers.len();
         // The next pull need not wait until this one's streams have ended.
         drop(held);
         let lever = Arc::new(lever);
+        let tally = self.board.tally(lever.id);
         if let Some(reach) = self.reach.get() {
-            reach.reach(&lever, REACH_WAIT).await;
+            reach.reach(&lever).await;
         }
+        let published = began.elapsed();
+        let _ = tokio::time::timeout(REACH_WAIT, tally.all_ended()).await;
         let pulled = Pulled {
-            counted: self.board.tally(lever.id).counted(),
+            counted: tally.counted(),
             lever,
             rev,
             epoch,

@@ -3,7 +3,7 @@
 use super::tally::Tally;
 use crate::id::{Epoch, LeverId};
 use crate::table::diagnostic::Diagnostic;
-use crate::table::lever::{Lever, Levers};
+use crate::table::lever::{Lever, Levers, Rules};
 use crate::table::{self, Reference, Routes, Source, Table};
 use arc_swap::{ArcSwap, Guard};
 use dashmap::DashMap;
@@ -99,12 +99,29 @@ impl Switchboard {
     ///
     /// Cannot fail, and waits for no file.
     pub fn publish_levers(&self, levers: Vec<Arc<Lever>>) -> Epoch {
+        self.publish(levers, None)
+    }
+
+    /// The same, where the rules of the one that is new are compiled already.
+    pub fn publish_pulled(
+        &self,
+        levers: Vec<Arc<Lever>>,
+        new: LeverId,
+        rules: Option<Rules>,
+    ) -> Epoch {
+        self.publish(levers, rules.map(|rules| (new, rules)).as_ref())
+    }
+
+    fn publish(&self, levers: Vec<Arc<Lever>>, new: Option<&(LeverId, Rules)>) -> Epoch {
         let _alone = self.publishing.lock().unwrap_or_else(PoisonError::into_inner);
         for lever in &levers {
             self.tallies.entry(lever.id).or_default();
         }
         let live = self.live.load();
-        let compiled = Levers::compile_after(levers, &live.files, &live.levers);
+        let compiled = Levers::compile_after(levers, &live.files, &|id| match new {
+            Some((new, rules)) if *new == id => Some(rules.clone()),
+            Some(_) | None => live.levers.rules(id).cloned(),
+        });
         let epoch = self.store(Arc::clone(&live.files), compiled);
         let table = self.live.load();
         self.tallies.retain(|id, _| table.levers.has(*id));
@@ -158,8 +175,11 @@ impl Switchboard {
         let next = live.files.shadowing(&rules)?;
         *self.shadowed() = rules;
         warm(&next);
+        // The levers' rules now, so that no lever waits for them below.
+        let ready = beside(&next, &[&live.levers], &live.levers);
         let publishing = self.publishing.lock().unwrap_or_else(PoisonError::into_inner);
-        let levers = Levers::compile(self.live.load().levers.all().to_vec(), &next);
+        let now = self.live.load();
+        let levers = beside(&next, &[&ready, &now.levers], &now.levers);
         let epoch = self.store(Arc::new(next), levers);
         drop(publishing);
         Ok(epoch)
@@ -198,11 +218,13 @@ impl Switchboard {
                     }
                     Some(next) => {
                         warm(&next.files);
+                        // Their rules now, so that no lever waits for them below.
+                        let ready = beside(&next.files, &[&live.levers], &live.levers);
                         let alone = self.publishing.lock();
                         let _alone = alone.unwrap_or_else(PoisonError::into_inner);
                         // Levers may have changed while the file was compiled.
-                        let standing = self.live.load().levers.all().to_vec();
-                        let levers = Levers::compile(standing, &next.files);
+                        let now = self.live.load();
+                        let levers = beside(&next.files, &[&ready, &now.levers], &now.levers);
                         let epoch = self.store(next.files, levers);
                         Reload::Published { epoch, warnings: prepared.diagnostics }
                     }
@@ -217,6 +239,12 @@ impl Switchboard {
         // The value is replaced whole, so a panic elsewhere cannot leave it half-made.
         self.reloading.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// `standing` over other routes; rules that one of `before` has compiled are not compiled again.
+fn beside(files: &Routes, before: &[&Levers], standing: &Levers) -> Levers {
+    let known = |id| before.iter().find_map(|levers| levers.rules(id)).cloned();
+    Levers::compile_after(standing.all().to_vec(), files, &known)
 }
 
 /// Makes the rules of all routes ready for their first texts.

@@ -3,7 +3,7 @@
 //! Counted where it happens, by whoever cuts or refuses, and only then: an exchange that no lever
 //! reaches touches none of this.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio::sync::Notify;
 
 /// The counters of one lever.
@@ -13,6 +13,7 @@ pub struct Tally {
     ended: AtomicU64,
     late_bytes: AtomicU64,
     refused: AtomicU64,
+    is_settled: AtomicBool,
     moved: Notify,
 }
 
@@ -23,7 +24,7 @@ pub struct Counted {
     pub ordered: u64,
     /// Of these, those whose ending is written.
     pub ended: u64,
-    /// Content bytes that reached exchanges of its scope after it was in force.
+    /// Content bytes that exchanges of its scope wrote after it was in force.
     pub late_bytes: u64,
     /// Requests that it refused since.
     pub refused: u64,
@@ -44,9 +45,23 @@ impl Tally {
         }
     }
 
-    /// Bytes went out in the very step in which the lever came into force.
+    /// From now on it counts as in force: whoever began a step without it is done with that step,
+    /// or was waited for long enough.
+    pub fn settle(&self) {
+        self.is_settled.store(true, Ordering::Release);
+    }
+
+    /// Whether it counts as in force.
+    pub fn is_settled(&self) -> bool {
+        self.is_settled.load(Ordering::Acquire)
+    }
+
+    /// Bytes went out in a step that began before the lever was published. Those that left before
+    /// it counted as in force are none of it.
     pub fn late(&self, bytes: u64) {
-        self.late_bytes.fetch_add(bytes, Ordering::AcqRel);
+        if self.is_settled() {
+            self.late_bytes.fetch_add(bytes, Ordering::AcqRel);
+        }
     }
 
     /// A request was refused.

@@ -4,7 +4,8 @@
 //! the route's targets by weight, the other targets, then the fallbacks in order. The same target
 //! is tried again only as the route's retry policy says and only while the retry budget, which the
 //! caller keeps, has something left; taking over by another target is not a retry of the same
-//! mistake, but it draws on the budget too, so that a full outage cannot multiply traffic.
+//! mistake, but it draws on the budget too, so that a full outage cannot multiply traffic. A target
+//! that has answered is not asked again, though its answer was of no use: it has its price.
 
 use crate::id::LeverId;
 use crate::table::lever::{Levers, Subject};
@@ -57,16 +58,27 @@ impl Failure {
     /// Whether the policy lets this failure be tried again or taken over.
     fn may_go_on(self, policy: RetryPolicy) -> bool {
         match self {
-            Failure::Connect | Failure::Unusable => policy.on_connect,
+            Failure::Connect => policy.on_connect,
             Failure::TooMany => policy.on_429,
             Failure::Status(_) => policy.on_5xx,
             Failure::FirstByteTimeout => policy.on_first_byte_timeout,
-            Failure::CircuitOpen | Failure::Killed | Failure::Ruled => true,
+            // Nothing is tried again.
+            Failure::Unusable | Failure::CircuitOpen | Failure::Killed | Failure::Ruled => true,
         }
     }
 
-    /// Whether it says that the target must not be asked at all: no retry there, and going on
-    /// elsewhere costs nothing.
+    /// Whether the same target may be asked again.
+    fn may_repeat(self) -> bool {
+        match self {
+            Failure::Unusable | Failure::CircuitOpen | Failure::Killed | Failure::Ruled => false,
+            Failure::Connect
+            | Failure::TooMany
+            | Failure::Status(_)
+            | Failure::FirstByteTimeout => true,
+        }
+    }
+
+    /// Whether it says that the target must not be asked at all: going on elsewhere costs nothing.
     fn is_closed(self) -> bool {
         match self {
             Failure::CircuitOpen | Failure::Killed | Failure::Ruled => true,
@@ -174,6 +186,11 @@ impl Attempts {
         Attempts { chain, at: 0, tries_here: 0, policy: route.retry }
     }
 
+    /// The targets, in their order.
+    pub fn targets(&self) -> impl Iterator<Item = &Target> {
+        self.chain.iter().map(|step| &*step.target)
+    }
+
     /// The first target; `None` if a lever sends it nowhere.
     pub fn first(&mut self) -> Option<Step> {
         self.tries_here = 1;
@@ -187,7 +204,7 @@ impl Attempts {
         if !failure.may_go_on(self.policy) || (!has_budget && !failure.is_closed()) {
             return Next::GiveUp;
         }
-        let again = !failure.is_closed() && self.tries_here < self.policy.attempts;
+        let again = failure.may_repeat() && self.tries_here < self.policy.attempts;
         if again && let Some(step) = self.chain.get(self.at) {
             let exponent = u32::from(self.tries_here.saturating_sub(1)).min(16);
             self.tries_here += 1;
@@ -212,7 +229,21 @@ impl Attempts {
     pub fn would_go_on(&self, failure: Failure, has_budget: bool) -> bool {
         failure.may_go_on(self.policy)
             && has_budget
-            && (self.tries_here < self.policy.attempts || self.at + 1 < self.chain.len())
+            && (failure.may_repeat() && self.tries_here < self.policy.attempts
+                || self.at + 1 < self.chain.len())
+    }
+
+    /// The targets of `anew`, which other levers chose, without those that this exchange has given
+    /// up; all of them where none would be left.
+    #[must_use]
+    pub fn replaced(&self, mut anew: Attempts) -> Attempts {
+        let given_up = self.chain.get(..self.at).unwrap_or_default();
+        let is_given_up =
+            |step: &Step| given_up.iter().any(|old| old.target.name == step.target.name);
+        if !anew.chain.iter().all(is_given_up) {
+            anew.chain.retain(|step| !is_given_up(step));
+        }
+        anew
     }
 }
 
@@ -258,6 +289,7 @@ mod tests {
         assert_eq!(tried(chain(&[3, 1]), Failure::Connect, 9), [3, 3, 1, 1]);
         assert_eq!(tried(chain(&[3, 1]), Failure::Status(503), 9), [3, 3, 1, 1]);
         assert_eq!(tried(chain(&[3, 1]), Failure::CircuitOpen, 0), [3, 1], "nothing was sent");
+        assert_eq!(tried(chain(&[3, 1]), Failure::Unusable, 9), [3, 1], "it has its price");
         assert_eq!(
             tried(chain(&[3, 1]), Failure::Killed, 0),
             [3, 1],
@@ -269,6 +301,30 @@ mod tests {
     fn an_outage_cannot_multiply_traffic() {
         assert_eq!(tried(chain(&[3, 1]), Failure::Connect, 1), [3, 3]);
         assert_eq!(tried(chain(&[3, 1]), Failure::Connect, 0), [3]);
+    }
+
+    #[test]
+    fn an_answer_of_no_use_may_be_taken_over_whatever_the_policy_says() {
+        let mut attempts = chain(&[3, 1]);
+        attempts.policy.on_connect = false;
+        attempts.first();
+        assert!(attempts.would_go_on(Failure::Unusable, true));
+        assert!(!attempts.would_go_on(Failure::Unusable, false), "but not without budget");
+        assert!(matches!(attempts.after(Failure::Unusable, true, 0), Next::Try { .. }));
+        assert!(!attempts.would_go_on(Failure::Unusable, true), "nobody is left");
+    }
+
+    #[test]
+    fn what_was_given_up_does_not_come_back_with_a_lever() {
+        let mut attempts = chain(&[3, 1, 2]);
+        attempts.first();
+        let names = |attempts: &Attempts| -> Vec<u16> {
+            attempts.chain.iter().map(|step| step.target.provider.0).collect()
+        };
+        assert_eq!(names(&attempts.replaced(chain(&[3, 4]))), [3, 4], "the first is under way");
+        attempts.after(Failure::Unusable, true, 0);
+        assert_eq!(names(&attempts.replaced(chain(&[3, 4, 2]))), [4, 2]);
+        assert_eq!(names(&attempts.replaced(chain(&[3]))), [3], "there is nobody else");
     }
 
     #[test]

@@ -7,12 +7,14 @@
 use super::check::Check;
 use super::complaint::{Complaint, Reason, Severity};
 use super::cost::{Cost, Held, texts_held};
-use super::engine::{Engine, Lane, Ruleset};
+use super::engine::{Engine, Lane, Lanes, Ruleset};
 use super::fold::Wanted;
 use super::fold::fold_rule_text;
 use super::kind::Kind;
 use super::machine::Effect;
-use super::machine::plan::{Expression, Part, Refused, closing, expression, machine};
+use super::machine::plan::{
+    Bounds, Expression, Finds, Part, Refused, closing, expression, machine,
+};
 use super::machine::span::Mode;
 use super::machine::syntax::Open;
 use super::rule::{Action, Case, Limits, OnOverflow, Pattern, Rule, Span};
@@ -51,7 +53,8 @@ pub fn compile_within(rules: &[Rule], limits: &Limits) -> Result<Ruleset, Vec<Co
     }
     let shared: Arc<[Rule]> = rules.into();
     let mut engines = Vec::new();
-    let mut known: HashMap<(Vec<usize>, bool), Arc<Engine>> = HashMap::new();
+    let mut known: HashMap<(Vec<usize>, Option<Wanted>), Arc<Engine>> = HashMap::new();
+    let mut lanes: HashMap<Vec<usize>, Arc<Lanes>> = HashMap::new();
     for kind in Kind::ALL {
         let looking = |index: &usize| rules.get(*index).is_some_and(|rule| rule.channels.has(kind));
         let subset: Vec<usize> = (0..rules.len()).filter(looking).collect();
@@ -60,9 +63,10 @@ pub fn compile_within(rules: &[Rule], limits: &Limits) -> Result<Ruleset, Vec<Co
             continue;
         }
         let limits = &Limits { fold: views(kind, limits.fold), ..*limits };
-        let key = (subset, kind.is_read_as_written());
+        let key = (subset, limits.fold);
         let same = known.get(&key).map(Arc::clone);
-        let Some(engine) = same.or_else(|| engine(&key.0, &shared, &parts, limits)) else {
+        let Some(engine) = same.or_else(|| engine(&key.0, &mut lanes, &shared, &parts, limits))
+        else {
             let rule = key.0.first().copied().unwrap_or(0);
             complaints.push(error(rule, 0, 0..0, Reason::TooLarge));
             return Err(complaints);
@@ -70,7 +74,9 @@ pub fn compile_within(rules: &[Rule], limits: &Limits) -> Result<Ruleset, Vec<Co
         known.insert(key, Arc::clone(&engine));
         engines.push(Some(engine));
     }
-    Ok(Ruleset { rules: shared, engines, warnings: complaints, costs })
+    let parts = parts.iter().flatten();
+    let expressions = parts.filter_map(Part::expression).map(Arc::clone).collect();
+    Ok(Ruleset { rules: shared, engines, warnings: complaints, costs, expressions })
 }
 
 /// The views that rules over a kind of text run on.
@@ -85,27 +91,30 @@ fn views(kind: Kind, all: Option<Wanted>) -> Option<Wanted> {
 
 fn engine(
     subset: &[usize],
+    known: &mut HashMap<Vec<usize>, Arc<Lanes>>,
     rules: &Arc<[Rule]>,
     parts: &[Option<Part>],
     limits: &Limits,
 ) -> Option<Arc<Engine>> {
-    let mut lanes = Vec::new();
-    let mut stops = false;
+    let of = |index: &usize| parts.get(*index).and_then(Option::as_ref);
+    let stops = subset.iter().filter_map(of).any(Part::stops);
+    if let Some(lanes) = known.get(subset) {
+        return Some(Engine::new(Arc::clone(lanes), Arc::clone(rules), stops, limits));
+    }
+    let mut list = Vec::new();
     for holds in [true, false] {
-        let mut list = Vec::new();
-        for index in subset {
-            let (Some(rule), Some(Some(part))) = (rules.get(*index), parts.get(*index)) else {
-                continue;
-            };
-            if (rule.action != Action::Flag) == holds {
-                stops |= part.stops();
-                list.push((*index as u32, part));
-            }
-        }
-        if !list.is_empty() {
-            lanes.push(Lane { machine: machine(&list)?, holds });
+        let is_here = |index: &&usize| {
+            rules.get(**index).is_some_and(|rule| (rule.action != Action::Flag) == holds)
+        };
+        let here = subset.iter().filter(is_here);
+        let here: Vec<(u32, &Part)> =
+            here.filter_map(|index| Some((*index as u32, of(index)?))).collect();
+        if !here.is_empty() {
+            list.push(Lane { machine: machine(&here)?, holds });
         }
     }
+    let lanes = Lanes::new(list);
+    known.insert(subset.to_vec(), Arc::clone(&lanes));
     Some(Engine::new(lanes, Arc::clone(rules), stops, limits))
 }
 
@@ -142,13 +151,15 @@ impl Desk<'_> {
         let (part, cost) = match &rule.pattern {
             Pattern::Literals(texts) => self.texts(texts, false, any_case, effect),
             Pattern::Words(texts) => self.texts(texts, true, any_case, effect),
-            Pattern::Regex(pattern) => match self.expression(0, pattern, any_case, None) {
-                Some(expression) => {
-                    let cost = Cost::of(&expression);
-                    (Some(Part::Match { expression, effect }), cost)
+            Pattern::Regex(pattern) => {
+                match self.expression(0, pattern, any_case, Finds::Matches) {
+                    Some(expression) => {
+                        let cost = Cost::of(&expression);
+                        (Some(Part::Match { expression, check: None, effect }), cost)
+                    }
+                    None => (None, Cost::default()),
                 }
-                None => (None, Cost::default()),
-            },
+            }
             Pattern::Detect(detector) => {
                 self.checked(detector.candidate(), any_case, (*detector).into(), effect)
             }
@@ -201,7 +212,7 @@ impl Desk<'_> {
     }
 
     fn span(&mut self, span: &Span, any_case: bool, effect: Effect) -> (Option<Part>, Cost) {
-        let opening = self.expression(0, &span.open, any_case, None);
+        let opening = self.expression(0, &span.open, any_case, Finds::Matches);
         let close = match closing(&span.close, any_case, self.limits.automaton_bytes_max) {
             Ok(close) => Some(Arc::new(close)),
             Err(refused) => {
@@ -219,7 +230,8 @@ impl Desk<'_> {
             (Effect::Stop, OnOverflow::Block) => {
                 let Some(expression) = opening else { return (None, Cost::default()) };
                 let cost = Cost::of(&expression);
-                return (close.map(|_| Part::Match { expression, effect }), cost);
+                let part = Part::Match { expression, check: None, effect };
+                return (close.map(|_| part), cost);
             }
             (Effect::Stop, OnOverflow::Redact) => {
                 Mode::Swallow { closing: Effect::Stop, overflow: Effect::Hide }
@@ -257,10 +269,11 @@ impl Desk<'_> {
         check: Check,
         effect: Effect,
     ) -> (Option<Part>, Cost) {
-        match self.expression(0, pattern, any_case, Some(&Arc::new(check))) {
+        match self.expression(0, pattern, any_case, Finds::Candidates) {
             Some(expression) => {
                 let cost = Cost::of(&expression);
-                (Some(Part::Match { expression, effect }), cost)
+                let check = Some(Arc::new(check));
+                (Some(Part::Match { expression, check, effect }), cost)
             }
             None => (None, Cost::default()),
         }
@@ -270,10 +283,11 @@ impl Desk<'_> {
         &self,
         pattern: &str,
         any_case: bool,
-        check: Option<&Arc<Check>>,
-    ) -> Result<Expression, Refused> {
+        finds: Finds,
+    ) -> Result<Arc<Expression>, Refused> {
         let Limits { hold_bytes_max, automaton_bytes_max, .. } = *self.limits;
-        expression(pattern, any_case, check, u64::from(hold_bytes_max), automaton_bytes_max)
+        let hold_bytes_max = u64::from(hold_bytes_max);
+        expression(pattern, any_case, finds, Bounds { hold_bytes_max, automaton_bytes_max })
     }
 
     fn expression(
@@ -281,15 +295,15 @@ impl Desk<'_> {
         text: usize,
         pattern: &str,
         any_case: bool,
-        check: Option<&Arc<Check>>,
-    ) -> Option<Expression> {
-        match self.build(pattern, any_case, check) {
+        finds: Finds,
+    ) -> Option<Arc<Expression>> {
+        match self.build(pattern, any_case, finds) {
             Ok(expression) => Some(expression),
             Err(refused) => {
                 let limits = *self.limits;
                 let works = move |form: &str| {
                     let desk = Desk { limits: &limits, complaints: Vec::new(), rule: 0 };
-                    desk.build(form, any_case, check).is_ok()
+                    desk.build(form, any_case, finds).is_ok()
                 };
                 self.refuse(text, pattern, refused, &works);
                 None

@@ -6,6 +6,7 @@
 use super::digest::process_key;
 use super::fold::Wanted;
 use super::kind::Kind;
+use super::machine::plan::Expression;
 use super::machine::regexes::RegexCache;
 use super::machine::{Hit, Machine, MachineCache};
 use super::release::Release;
@@ -13,16 +14,31 @@ use super::rule::{Action, Limits, Redaction, Rule};
 use super::sample::{ENGLISH, hostile};
 use super::scanner::Scanner;
 use super::{Complaint, Cost};
+use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
+/// Text without structure that fills caches.
+const NOISE_BYTES: usize = 1024;
+
 /// All rules, compiled.
-#[derive(Debug)]
 pub struct Ruleset {
     pub(crate) rules: Arc<[Rule]>,
     pub(crate) engines: Vec<Option<Arc<Engine>>>,
     pub(crate) warnings: Vec<Complaint>,
     pub(crate) costs: Vec<Cost>,
+    /// Kept so that other rulesets with the same expressions find them built.
+    pub(crate) expressions: Vec<Arc<Expression>>,
+}
+
+impl std::fmt::Debug for Ruleset {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let engines = self.engines.iter().flatten();
+        out.debug_struct("Ruleset")
+            .field("rules", &self.rules.len())
+            .field("engines", &engines.collect::<Vec<_>>())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Ruleset {
@@ -46,6 +62,12 @@ impl Ruleset {
         &self.costs
     }
 
+    /// Memory of the shared automata, in bytes: those of all rules together, and of each alone.
+    pub fn memory_bytes(&self) -> usize {
+        let alone: usize = self.expressions.iter().map(|one| one.memory_bytes).sum();
+        alone + self.engines().map(|engine| engine.memory_bytes()).sum::<usize>()
+    }
+
     /// The distinct engines.
     pub fn engines(&self) -> impl Iterator<Item = &Arc<Engine>> {
         let all = self.engines.iter().flatten();
@@ -57,17 +79,44 @@ impl Ruleset {
     }
 }
 
-/// The automata of the rules that look at one kind of text.
+/// The automata of the rules that look at some kinds of text, and the views they run on.
 pub struct Engine {
     pub(crate) id: u64,
-    pub(crate) lanes: Vec<Lane>,
+    pub(crate) lanes: Arc<Lanes>,
     pub(crate) rules: Arc<[Rule]>,
     /// Some rule can stop the text.
     pub(crate) stops: bool,
     digest_key: Option<[u8; 16]>,
     /// Views beside the raw text.
     pub(crate) fold: Option<Wanted>,
+}
+
+/// The machines of some rules. Engines of the same rules share them, and what a worker learnt of
+/// them, whatever views they run on.
+pub(crate) struct Lanes {
+    id: u64,
+    list: Vec<Lane>,
     warm: OnceLock<Vec<MachineCache>>,
+}
+
+impl Lanes {
+    pub(crate) fn new(list: Vec<Lane>) -> Arc<Self> {
+        Arc::new(Self { id: number(), list, warm: OnceLock::new() })
+    }
+}
+
+impl Deref for Lanes {
+    type Target = [Lane];
+
+    fn deref(&self) -> &[Lane] {
+        &self.list
+    }
+}
+
+/// A number that no other engine or lanes have.
+fn number() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(1);
+    LAST.fetch_add(1, Ordering::Relaxed)
 }
 
 /// A machine and what it is there for.
@@ -85,25 +134,27 @@ impl std::fmt::Debug for Engine {
 
 impl Engine {
     pub(crate) fn new(
-        lanes: Vec<Lane>,
+        lanes: Arc<Lanes>,
         rules: Arc<[Rule]>,
         stops: bool,
         limits: &Limits,
     ) -> Arc<Self> {
-        static LAST: AtomicU64 = AtomicU64::new(1);
-        let id = LAST.fetch_add(1, Ordering::Relaxed);
         let Limits { digest_key, fold, .. } = *limits;
-        Arc::new(Self { id, lanes, rules, stops, digest_key, fold, warm: OnceLock::new() })
+        // Joined letters make words by accident, so that view is for rules that only flag.
+        let flags = lanes.iter().any(|lane| !lane.holds);
+        let fold = fold.map(|wanted| Wanted { spaced: wanted.spaced && flags, ..wanted });
+        Arc::new(Self { id: number(), lanes, rules, stops, digest_key, fold })
     }
 
     /// Runs the built-in texts once, so that every worker begins with filled caches.
     pub fn warm(self: &Arc<Self>) {
-        if self.warm.get().is_some() {
+        if self.lanes.warm.get().is_some() {
             return;
         }
         let mut cache = Cache::default();
         let mut out = Release::default();
-        let noise: String = hostile().map(char::from).collect();
+        // Only so much noise: what it leads to deep down is never met again.
+        let noise: String = hostile().take(NOISE_BYTES).map(char::from).collect();
         for text in [ENGLISH, noise.as_str(), ENGLISH] {
             let mut scanner = Scanner::new(self);
             for piece in text.split_inclusive(' ') {
@@ -112,7 +163,7 @@ impl Engine {
             scanner.finish(&mut cache, &mut out);
         }
         if let Some(slot) = cache.slots.pop() {
-            self.warm.get_or_init(|| slot.machines);
+            self.lanes.warm.get_or_init(|| slot.machines);
         }
     }
 
@@ -143,7 +194,7 @@ pub struct Cache {
 }
 
 pub(crate) struct Slot {
-    engine: Weak<Engine>,
+    lanes: Weak<Lanes>,
     id: u64,
     pub machines: Vec<MachineCache>,
 }
@@ -177,20 +228,20 @@ impl Cache {
 
     #[inline]
     pub(crate) fn slot(&mut self, engine: &Arc<Engine>) -> usize {
-        match self.slots.iter().position(|slot| slot.id == engine.id) {
+        match self.slots.iter().position(|slot| slot.id == engine.lanes.id) {
             Some(at) => at,
-            None => self.add(engine),
+            None => self.add(&engine.lanes),
         }
     }
 
     #[cold]
-    fn add(&mut self, engine: &Arc<Engine>) -> usize {
-        self.slots.retain(|slot| slot.engine.strong_count() > 0);
-        let machines = match engine.warm.get() {
+    fn add(&mut self, lanes: &Arc<Lanes>) -> usize {
+        self.slots.retain(|slot| slot.lanes.strong_count() > 0);
+        let machines = match lanes.warm.get() {
             Some(warm) => warm.clone(),
-            None => engine.lanes.iter().map(|lane| lane.machine.cache()).collect(),
+            None => lanes.iter().map(|lane| lane.machine.cache()).collect(),
         };
-        self.slots.push(Slot { engine: Arc::downgrade(engine), id: engine.id, machines });
+        self.slots.push(Slot { lanes: Arc::downgrade(lanes), id: lanes.id, machines });
         self.slots.len() - 1
     }
 }

@@ -7,12 +7,12 @@
 //! view takes over a copy of their places, and gives it back once both stand in the same state
 //! before the same text again.
 //!
-//! Matches are mapped back to whole units of the raw text. Those of the spaced view are findings
-//! and no more, whatever their rule says: joined letters make words by accident.
+//! Matches are mapped back to whole units of the raw text. The spaced view is for rules that only
+//! flag: joined letters make words by accident.
 
 use super::engine::{Engine, Lane};
 use super::fold::{Fed, Fold, Folded, View, ViewKind, Wanted};
-use super::machine::{Effect, Hit, MachineCache, New, Place, Unjudged};
+use super::machine::{Hit, MachineCache, New, Place, Unjudged};
 use super::state::Kept;
 use smallvec::SmallVec;
 
@@ -75,6 +75,10 @@ impl Scan<'_> {
         let hay = side.text.with(added, from);
         let lanes = self.engine.lanes.iter().zip(&mut side.places).zip(self.caches.iter_mut());
         for ((lane, place), cache) in lanes {
+            if lane.holds && side.kind == ViewKind::Spaced {
+                (place.live, place.keep) = (hay.end(), hay.end());
+                continue;
+            }
             lane.machine.advance(cache, place, New { hay, from, last }, self.hits)?;
         }
         for hit in self.hits.iter_mut().skip(first) {
@@ -82,9 +86,6 @@ impl Scan<'_> {
             let by_end = hit.at > view.end();
             hit.at = if by_end { self.read + 1 } else { view.raw_end(hit.at) };
             (hit.start, hit.end) = (range.start, range.end);
-            if side.kind == ViewKind::Spaced {
-                hit.effect = Effect::Flag;
-            }
         }
         let keep = side.places.iter().map(|place| place.keep).min().unwrap_or(from);
         side.text.keep(keep, added);
@@ -146,20 +147,26 @@ impl Folds {
         } else {
             self.fold.feed(piece, &mut self.out)
         };
-        let Fed::Folded = self.fed else { return };
-        let waits = self.fold.pending_from().is_some();
-        let main = self.out.view(ViewKind::Main);
-        let apart = self.sides.iter().any(|side| side.kind == ViewKind::Main);
-        if apart || !(waits || !main.text().is_empty() || !piece.is_empty()) {
+        if self.out.is_one() {
             return;
         }
-        // The places are moved from positions of the raw text to those of the view.
-        let by = main.begin().wrapping_sub(from);
-        let mut places: SmallVec<[Place; 1]> = places.iter().cloned().collect();
-        places.iter_mut().for_each(|place| place.shift(by));
-        let mut text = text.clone();
-        text.from = text.from.wrapping_add(by);
-        self.sides.push(Side { kind: ViewKind::Main, places, text });
+        let has = |kind| self.sides.iter().any(|side| side.kind == kind);
+        let waits = self.fold.pending_from().is_some();
+        let main = self.out.view(ViewKind::Main);
+        let parts = matches!(self.fed, Fed::Folded) && !has(ViewKind::Main);
+        let parts = parts && (waits || !main.text().is_empty() || !piece.is_empty());
+        let spaced = self.fold.is_spaced() && !has(ViewKind::Spaced);
+        for (kind, wanted) in [(ViewKind::Main, parts), (ViewKind::Spaced, spaced)] {
+            if wanted {
+                // The places are moved from positions of the raw text to those of the view.
+                let by = self.out.view(kind).begin().wrapping_sub(from);
+                let mut places: SmallVec<[Place; 1]> = places.iter().cloned().collect();
+                places.iter_mut().for_each(|place| place.shift(by));
+                let mut text = text.clone();
+                text.from = text.from.wrapping_add(by);
+                self.sides.push(Side { kind, places, text });
+            }
+        }
     }
 
     /// Lets the machines read what the views have more. Matches are appended, mapped back.
@@ -172,7 +179,10 @@ impl Folds {
         last: bool,
         hits: &mut Vec<Hit>,
     ) -> Result<(), Unjudged> {
-        for kind in [ViewKind::Hidden, ViewKind::Base64, ViewKind::Hex, ViewKind::Spaced] {
+        if self.sides.is_empty() && self.out.is_one() {
+            return Ok(());
+        }
+        for kind in [ViewKind::Hidden, ViewKind::Base64, ViewKind::Hex] {
             if !self.out.view(kind).text().is_empty()
                 && !self.sides.iter().any(|side| side.kind == kind)
             {
@@ -186,6 +196,7 @@ impl Folds {
             let view = out.view(side.kind);
             let (added, from) = match side.kind {
                 ViewKind::Main => (fed.text(piece, out), view.begin()),
+                ViewKind::Spaced if out.is_one() => (piece, view.begin()),
                 ViewKind::Hidden | ViewKind::Base64 | ViewKind::Hex | ViewKind::Spaced => {
                     (view.text(), view.begin())
                 }
@@ -208,33 +219,58 @@ impl Folds {
             let kind = side.kind;
             self.out.discard(kind, needed.unwrap_or(0));
             if self.out.view(kind).edits() > EDITS_MAX {
-                return Err(Unjudged);
+                return Err(Unjudged::Edits);
             }
         }
         Ok(())
     }
 
-    /// Drops the main view's places where the raw ones say the same again.
+    /// Drops places that say the same again as those that they were copied of.
     #[inline]
-    pub(crate) fn rejoin(&mut self, places: &[Place], text: &Kept, read: u64) {
-        let Some(at) = self.sides.iter().position(|side| side.kind == ViewKind::Main) else {
-            let end = self.out.view(ViewKind::Main).end();
-            if self.out.view(ViewKind::Main).edits() > 1 {
-                self.out.discard(ViewKind::Main, end);
+    pub(crate) fn rejoin(&mut self, lanes: &[Lane], places: &[Place], text: &Kept, read: u64) {
+        if self.sides.is_empty() {
+            for kind in [ViewKind::Main, ViewKind::Spaced] {
+                if self.out.view(kind).edits() > 1 {
+                    let end = self.out.view(kind).end();
+                    self.out.discard(kind, end);
+                }
             }
             return;
-        };
-        if self.fold.pending_from().is_some() {
-            return;
         }
-        let end = self.out.view(ViewKind::Main).end();
+        if self.fold.pending_from().is_none() {
+            self.drop_equal(ViewKind::Main, lanes, places, text, read);
+        }
+        // While the main view stands apart, the raw places do not speak for it.
+        if self.fold.is_spaced_at_rest() && !self.has(ViewKind::Main) {
+            self.drop_equal(ViewKind::Spaced, lanes, places, text, read);
+        }
+    }
+
+    fn has(&self, kind: ViewKind) -> bool {
+        self.sides.iter().any(|side| side.kind == kind)
+    }
+
+    fn drop_equal(
+        &mut self,
+        kind: ViewKind,
+        lanes: &[Lane],
+        places: &[Place],
+        text: &Kept,
+        read: u64,
+    ) {
+        let Some(at) = self.sides.iter().position(|side| side.kind == kind) else { return };
+        let end = self.out.view(kind).end();
         let Some(side) = self.sides.get(at) else { return };
-        let same = side.places.iter().zip(places).all(|(one, other)| one.equals(other, end, read));
-        let keep = |places: &[Place]| places.iter().map(|place| place.keep).min();
-        let tails = (keep(&side.places), keep(places));
-        if let (true, (Some(one), Some(other))) = (same, tails)
-            && side.text.tail(one) == text.tail(other)
-        {
+        // Lanes that hold are not run on joined letters.
+        let (mut one, mut other) = (u64::MAX, u64::MAX);
+        let pairs = lanes.iter().zip(side.places.iter().zip(places));
+        for (_, (mine, raw)) in pairs.filter(|(lane, _)| !lane.holds || kind == ViewKind::Main) {
+            if !mine.equals(raw, end, read) {
+                return;
+            }
+            (one, other) = (one.min(mine.keep), other.min(raw.keep));
+        }
+        if side.text.tail(one.min(end)) == text.tail(other.min(read)) {
             self.sides.remove(at);
         }
     }

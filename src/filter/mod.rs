@@ -70,6 +70,7 @@ pub use detect::Detector;
 pub use digest::set_digest_key;
 pub use engine::{Cache, Engine, Ruleset};
 pub use kind::{Channels, Kind};
+pub use machine::Unjudged;
 pub use release::{Finding, Hidden, Release, Shows};
 pub use rule::{Action, Case, Limits, OnOverflow, Pattern, Redaction, Rule, Span};
 pub use scanner::{Passage, Progress, Scanner, Stop};

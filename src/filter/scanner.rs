@@ -41,7 +41,7 @@ enum End {
     Open,
     Finished,
     Stopped(Stop),
-    Unjudged,
+    Unjudged(Unjudged),
 }
 
 /// How a piece fared.
@@ -106,7 +106,7 @@ impl Scanner {
         }
         let slot = cache.slot(&self.engine);
         let Cache { slots, hits } = cache;
-        let Some(slot) = slots.get_mut(slot) else { return self.fail(out) };
+        let Some(slot) = slots.get_mut(slot) else { return self.fail(Unjudged::Lost, out) };
         if self.engine.stops {
             self.remember(piece);
         }
@@ -130,7 +130,7 @@ impl Scanner {
         }
         let slot = cache.slot(&self.engine);
         let Cache { slots, hits } = cache;
-        let Some(slot) = slots.get_mut(slot) else { return self.fail(out) };
+        let Some(slot) = slots.get_mut(slot) else { return self.fail(Unjudged::Lost, out) };
         let Self { engine, state, .. } = self;
         let step = state.step(engine, &mut slot.machines, hits, "", Pace::Last, out);
         self.back = None;
@@ -149,6 +149,14 @@ impl Scanner {
     /// Bytes read so far.
     pub fn read(&self) -> u64 {
         self.state.read
+    }
+
+    /// Why the text was not judged, if it was not.
+    pub fn unjudged(&self) -> Option<Unjudged> {
+        match self.end {
+            End::Unjudged(why) => Some(why),
+            End::Open | End::Finished | End::Stopped(_) => None,
+        }
     }
 
     /// Memory on the heap, in bytes.
@@ -185,7 +193,7 @@ impl Scanner {
         piece: &str,
         out: &mut Release,
     ) -> Result<Step, Unjudged> {
-        let Some(back) = self.back.take() else { return Err(Unjudged) };
+        let Some(back) = self.back.take() else { return Err(Unjudged::Lost) };
         let mut state = back.state;
         let engine = &*self.engine;
         // What came before the piece did not stop the text, and what it released is out already.
@@ -213,14 +221,14 @@ impl Scanner {
             }
             rest = far;
         }
-        Err(Unjudged)
+        Err(Unjudged::Lost)
     }
 
     fn over(&self) -> Progress {
         self.progress(match self.end {
             End::Open | End::Finished => Passage::Parts,
             End::Stopped(stop) => Passage::Stopped(stop),
-            End::Unjudged => Passage::Unjudged,
+            End::Unjudged(_) => Passage::Unjudged,
         })
     }
 
@@ -233,13 +241,14 @@ impl Scanner {
                 self.back = None;
                 self.progress(Passage::Stopped(stop))
             }
-            Ok(Step::Somewhere) | Err(Unjudged) => self.fail(out),
+            Ok(Step::Somewhere) => self.fail(Unjudged::Lost, out),
+            Err(why) => self.fail(why, out),
         }
     }
 
-    fn fail(&mut self, out: &mut Release) -> Progress {
+    fn fail(&mut self, why: Unjudged, out: &mut Release) -> Progress {
         out.clear();
-        self.end = End::Unjudged;
+        self.end = End::Unjudged(why);
         self.back = None;
         self.progress(Passage::Unjudged)
     }

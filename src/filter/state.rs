@@ -170,7 +170,7 @@ impl State {
         let plain = self.covers.is_empty() && self.run.is_none();
         if plain && self.released == from && live == read && !ends {
             self.released = read;
-            self.keep(piece);
+            self.keep(engine, piece);
             return Ok(Step::Whole);
         }
         let mut upto = live.max(self.released);
@@ -184,7 +184,7 @@ impl State {
         if let Some(stop) = stop {
             return Ok(Step::Stopped(stop));
         }
-        self.keep(piece);
+        self.keep(engine, piece);
         Ok(Step::Parts)
     }
 
@@ -198,11 +198,11 @@ impl State {
 
     /// Keeps what is needed of the text.
     #[inline]
-    fn keep(&mut self, piece: &str) {
+    fn keep(&mut self, engine: &Engine, piece: &str) {
         let from = self.places.iter().map(|place| place.keep).fold(self.released, u64::min);
         self.text.keep(from, piece);
         if let Some(folds) = &mut self.folds {
-            folds.rejoin(&self.places, &self.text, self.read);
+            folds.rejoin(&engine.lanes, &self.places, &self.text, self.read);
         }
     }
 

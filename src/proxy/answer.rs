@@ -85,10 +85,11 @@ fn refusal_headers(
     }
     if let Some(action) = refusal.class.action() {
         headers.push((name::ACTION, HeaderValue::from_static(action)));
-        let reference = refusal.reference.as_deref().unwrap_or(id.as_str());
-        headers.push((name::ID, value(reference)));
-        if refusal.class == Class::Killed {
-            headers.push((name::LEVER, value(reference)));
+        let reference = refusal.reference.as_deref().map(value);
+        headers.push((name::ID, reference.clone().unwrap_or_else(|| value(id.as_str()))));
+        // Of what a limit of the routes file refuses there is no lever, of what a rule does neither.
+        if matches!(refusal.class, Class::Killed | Class::Limited) {
+            headers.extend(reference.map(|lever| (name::LEVER, lever)));
         }
     }
     headers

@@ -153,7 +153,7 @@ pub async fn answer<C: Client>(
     headers.push((header::CONTENT_TYPE, HeaderValue::from_static(content_type)));
     headers.push((header::CACHE_CONTROL, HeaderValue::from_static("no-store")));
     let (end, sent) = if request.is_stream {
-        if let Some(order @ Ordered::Killed(_)) = orders.look() {
+        if let Some(order @ Ordered::Killed(_)) = orders.look_for_end() {
             return Err(Unanswered::Ordered(order));
         }
         let paced = Paced {
@@ -178,7 +178,7 @@ pub async fn answer<C: Client>(
         }
         let body =
             encode_unary(request.dialect, Dialect::OpenaiChat, &events, &mut Losses::default());
-        if let Some(order @ Ordered::Killed(_)) = orders.look() {
+        if let Some(order @ Ordered::Killed(_)) = orders.look_for_end() {
             return Err(Unanswered::Ordered(order));
         }
         client.head(StatusCode::OK, &headers, Framing::Length(body.len() as u64));
@@ -359,7 +359,7 @@ async fn pause<C: Client>(
         if client.poll_gone(cx).is_ready() {
             return Poll::Ready(Woken::Gone);
         }
-        while let Poll::Ready(order) = orders.poll(cx) {
+        while let Poll::Ready(order) = orders.poll_answer(cx) {
             match order {
                 Ordered::ShutDown => return Poll::Ready(Woken::Ended(Ended::ShutDown)),
                 Ordered::Killed(lever) => return Poll::Ready(Woken::Ended(Ended::Killed(lever))),

@@ -7,9 +7,9 @@
 
 use super::registry::Seat;
 use crate::control::Switchboard;
-use crate::id::LeverId;
-use crate::table::Table;
-use crate::table::lever::{Act, Filter, KilledTools, Lever, Levers, OnReroute};
+use crate::id::{LeverId, ModelName};
+use crate::table::lever::{Act, Filter, KilledTools, Lever, Levers, OnReroute, Subject};
+use crate::table::{Table, Target};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -77,14 +77,24 @@ impl<'e> Orders<'e> {
         self.board.epoch().0 != self.seen.load(Ordering::Relaxed)
     }
 
-    /// Ready with an order, else this task is woken by the next.
+    /// Ready with an order to who waits for an answer, else this task is woken by the next.
     pub fn poll(&self, cx: &Context<'_>) -> Poll<Ordered> {
-        if let Some(order) = self.look() {
+        self.poll_by(cx, Orders::look)
+    }
+
+    /// The same for who has the answer. Where a drain lets nobody ask anew it is what obeys the
+    /// tools and rules that are ordered.
+    pub fn poll_answer(&self, cx: &Context<'_>) -> Poll<Ordered> {
+        self.poll_by(cx, |orders| orders.look().or_else(|| orders.held_back()))
+    }
+
+    fn poll_by(&self, cx: &Context<'_>, look: impl Fn(&Self) -> Option<Ordered>) -> Poll<Ordered> {
+        if let Some(order) = look(self) {
             return Poll::Ready(order);
         }
         self.seat.listen(cx);
         // One may have come between the look and the registration.
-        match self.look() {
+        match look(self) {
             Some(order) => Poll::Ready(order),
             None => Poll::Pending,
         }
@@ -101,6 +111,29 @@ impl<'e> Orders<'e> {
             Some(order) => Poll::Ready(order),
             None => Poll::Pending,
         }
+    }
+
+    /// The tools and rules that were ordered and not told of, because a drain lets nobody ask anew.
+    pub fn held_back(&self) -> Option<Ordered> {
+        if !self.is_stale() {
+            return None;
+        }
+        let table = self.board.peek();
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        let held_back = self.restricted(&table.levers, &mut heard);
+        if held_back.is_none() {
+            self.seen.store(table.epoch.0, Ordering::Relaxed);
+        }
+        held_back
+    }
+
+    /// Whether a kill lets nothing begin here any more, while what has begun goes on.
+    pub fn is_drained(&self) -> bool {
+        self.is_drained_by(&self.board.peek().levers)
+    }
+
+    fn is_drained_by(&self, levers: &Levers) -> bool {
+        self.seat.with(|subject| levers.kill(subject).is_some())
     }
 
     /// The order to end that stands now; the others are kept.
@@ -129,7 +162,23 @@ impl<'e> Orders<'e> {
         self.ask()
     }
 
-    /// Content went out in the very step in which another table was published. This only counts:
+    /// The kill that ends the exchange, once it counts as in force ([`Tally::settle`]): then a step
+    /// that took so long that nobody waited for it writes nothing more. One load as long as no other
+    /// table is live.
+    ///
+    /// [`Tally::settle`]: crate::control::tally::Tally::settle
+    #[inline]
+    pub fn in_force(&self) -> Option<Arc<Lever>> {
+        if self.is_stale() { self.settled() } else { None }
+    }
+
+    #[cold]
+    fn settled(&self) -> Option<Arc<Lever>> {
+        let lever = self.seat.with(|subject| self.board.peek().levers.cut(subject).cloned())?;
+        self.board.tally(lever.id).is_settled().then_some(lever)
+    }
+
+    /// Content went out in a step that began before another table was published. This only counts:
     /// an order that is told once must still be there for who obeys it.
     #[cold]
     pub fn late(&self, bytes: u64) {
@@ -167,7 +216,7 @@ impl<'e> Orders<'e> {
             self.seen.store(table.epoch.0, Ordering::Relaxed);
             return None;
         }
-        let reroute = self.seat.with(|subject| levers.reroute(subject).map(|(l, _)| Arc::clone(l)));
+        let reroute = self.seat.with(|subject| reroute(&table, subject));
         if let Some(lever) = reroute
             && matches!(lever.act, Act::Reroute { in_flight: OnReroute::Switch, .. })
             && heard.switch != Some(lever.id)
@@ -176,6 +225,18 @@ impl<'e> Orders<'e> {
             heard.switch = Some(lever.id);
             return Some(Ordered::Switch(lever));
         }
+        if self.is_drained_by(levers) {
+            return None;
+        }
+        let restricted = self.restricted(levers, &mut heard);
+        if restricted.is_none() {
+            self.seen.store(table.epoch.0, Ordering::Relaxed);
+        }
+        restricted
+    }
+
+    /// The tools and rules that are new to the exchange.
+    fn restricted(&self, levers: &Levers, heard: &mut Heard) -> Option<Ordered> {
         // Other levers are pulled and lifted all the time: only a tool that was none of the killed
         // is worth asking the provider anew.
         let tools = self.seat.with(|subject| levers.tools(subject));
@@ -189,7 +250,6 @@ impl<'e> Orders<'e> {
             heard.filters.extend(filters.iter().map(|filter| filter.lever));
             return Some(Ordered::Filters(filters));
         }
-        self.seen.store(table.epoch.0, Ordering::Relaxed);
         None
     }
 
@@ -203,6 +263,24 @@ impl<'e> Orders<'e> {
         self.seat.order(&self.board.tally(lever.id));
         Some(Ordered::Killed(lever))
     }
+}
+
+/// The reroute that reaches `subject`, unless kills, which are stronger, let nothing begin where it
+/// sends: then what is under way stays where it is.
+fn reroute(table: &Table, subject: &Subject<'_>) -> Option<Arc<Lever>> {
+    let (lever, elsewhere) = table.levers.reroute(subject)?;
+    let is_killed = |target: &Arc<Target>| {
+        let provider = table.files.providers.get(usize::from(target.provider.0));
+        let own = target.model.as_ref().map(ModelName::as_str);
+        let subject = Subject {
+            provider: provider.map(|provider| provider.name.as_str()),
+            model: own.or(subject.alias).or(subject.model),
+            ..*subject
+        };
+        table.levers.kill(&subject).is_some()
+    };
+    let is_closed = !elsewhere.is_empty() && elsewhere.iter().all(is_killed);
+    (!is_closed).then(|| Arc::clone(lever))
 }
 
 #[cfg(test)]
@@ -223,6 +301,27 @@ mod tests {
             ttl_ms: None,
             incident: None,
         })
+    }
+
+    #[test]
+    fn what_left_before_a_kill_was_in_force_is_not_counted_and_nothing_leaves_after() {
+        let (board, _) = Switchboard::open(None).unwrap();
+        let registry = Arc::new(Registry::default());
+        let seat = registry.enter();
+        let pinned = board.table();
+        let orders = Orders::new(&board, &seat, &pinned);
+        assert!(orders.in_force().is_none());
+        let cut = kill(1, "all", Act::Kill { in_flight: OnKill::Cut });
+        board.publish_levers(vec![Arc::clone(&cut)]);
+        let tally = board.tally(cut.id);
+        orders.late(7);
+        assert!(orders.in_force().is_none(), "a step that it met may end");
+        tally.settle();
+        assert_eq!(orders.in_force().map(|lever| lever.id), Some(cut.id));
+        assert_eq!(tally.counted().late_bytes, 0);
+        orders.late(7);
+        assert_eq!(tally.counted().late_bytes, 7);
+        assert!(matches!(orders.look(), Some(Ordered::Killed(_))));
     }
 
     #[test]

@@ -13,11 +13,7 @@ use std::time::Duration;
 const SETTLE_MAX: Duration = Duration::from_millis(250);
 
 impl Reach for Gate {
-    fn reach<'r>(
-        &'r self,
-        lever: &'r Arc<Lever>,
-        at_most: Duration,
-    ) -> Pin<Box<dyn Future<Output = ()> + Send + 'r>> {
+    fn reach<'r>(&'r self, lever: &'r Arc<Lever>) -> Pin<Box<dyn Future<Output = ()> + Send + 'r>> {
         Box::pin(async move {
             let tally = self.board.tally(lever.id);
             // All workers begin at once.
@@ -31,7 +27,7 @@ impl Reach for Gate {
             if tokio::time::timeout(SETTLE_MAX, reached).await.is_err() {
                 tracing::warn!(lever = %lever.id, "a worker is in one step for long; it obeys the lever at its next");
             }
-            let _ = tokio::time::timeout(at_most, tally.all_ended()).await;
+            tally.settle();
         })
     }
 }

@@ -19,6 +19,7 @@ use crate::wire::refusal::{Class, Refusal};
 use http::StatusCode;
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
+use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -132,18 +133,12 @@ pub async fn run<C: Client>(
         poll_fn(|cx| {
             loop {
                 // Orders first: a step that begins after a lever was published obeys it.
-                if let Poll::Ready(order) = orders.poll(cx)
-                    && let Some(end) = moving.obey(client, order)
+                if let Poll::Ready(order) = orders.poll_answer(cx)
+                    && let Some(end) = moving.obey(client, orders, order)
                 {
                     return Poll::Ready(end);
                 }
-                let before = moving.sent;
-                let step = moving.step(cx, gate.clock, client, &mut last);
-                let is_late = orders.is_stale() && moving.sent > before;
-                if is_late {
-                    orders.late(moving.sent - before);
-                }
-                if let Poll::Ready(end) = step {
+                if let Poll::Ready(end) = moving.step(cx, gate.clock, orders, client, &mut last) {
                     return Poll::Ready(end);
                 }
                 if !orders.is_stale() {
@@ -191,8 +186,13 @@ pub async fn run<C: Client>(
         }
         End::Broken(..) | End::Switched => {
             // What is queued is the client's; it need not wait for the next provider.
-            let _ = poll_fn(|cx| Poll::Ready(client.poll_flush(cx))).await;
-            end
+            if let Some(lever) = orders.in_force().filter(|_| client.backlog() > 0) {
+                client.tear();
+                End::Torn(killed(&lever), Some(lever.id))
+            } else {
+                let _ = poll_fn(|cx| Poll::Ready(write(orders, client, cx))).await;
+                end
+            }
         }
         End::Torn(_, Some(_))
         | End::Unusable(_)
@@ -216,9 +216,9 @@ pub struct Counted {
 /// Sends what is queued, until `until`. A kill tears what a client has not taken by then; the
 /// ending that a lever wrote is not torn by the next lever.
 ///
-/// Whoever queued it has asked for orders in the same step, so the first try asks for none: were
-/// a small answer torn for a kill that came in that step, its client would see a broken connection
-/// and no refusal.
+/// Whoever queued it has asked for orders in the same step, so the first try obeys only a kill that
+/// did not wait for this step: were a small answer torn for any that came in that step, its client
+/// would see a broken connection and no refusal.
 pub(super) async fn flush<C: Client>(
     orders: &Orders<'_>,
     client: &mut C,
@@ -229,13 +229,13 @@ pub(super) async fn flush<C: Client>(
     let is_content = matches!(end, End::Whole);
     let mut is_first = true;
     let flushed = poll_fn(|cx| {
-        if !is_first
-            && is_content
-            && let Some(lever) = poll_kill(orders, cx)
+        if is_content
+            && let Some(lever) = if is_first { orders.in_force() } else { poll_kill(orders, cx) }
         {
             return Poll::Ready(Flushed::Killed(lever));
         }
-        match client.poll_flush(cx) {
+        let flushed = if is_content { write(orders, client, cx) } else { client.poll_flush(cx) };
+        match flushed {
             Poll::Ready(Ok(())) => return Poll::Ready(Flushed::All),
             Poll::Ready(Err(_)) => return Poll::Ready(Flushed::Gone),
             Poll::Pending => {}
@@ -285,6 +285,20 @@ fn poll_kill(orders: &Orders<'_>, cx: &Context<'_>) -> Option<Arc<Lever>> {
     }
 }
 
+/// Moves content to the client, and counts what a kill should have kept.
+fn write<C: Client>(
+    orders: &Orders<'_>,
+    client: &mut C,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<()>> {
+    let before = client.backlog();
+    let flushed = client.poll_flush(cx);
+    if orders.is_stale() {
+        orders.late(before.saturating_sub(client.backlog()) as u64);
+    }
+    flushed
+}
+
 enum Flushed {
     All,
     Gone,
@@ -293,11 +307,13 @@ enum Flushed {
 }
 
 impl Move<'_> {
-    /// One pass: reads all that is there, then writes once.
+    /// One pass: reads all that is there, then writes once. Ends early where another table is
+    /// published meanwhile: then orders are to be asked before more is read.
     fn step<C: Client>(
         &mut self,
         cx: &mut Context<'_>,
         clock: Clock,
+        orders: &Orders<'_>,
         client: &mut C,
         last: &mut Instant,
     ) -> Poll<End> {
@@ -335,14 +351,14 @@ impl Move<'_> {
                     return Poll::Ready(end);
                 }
                 let was_full = client.backlog() >= BACKLOG_MAX;
-                if client.backlog() == 0 {
+                if client.backlog() == 0 || orders.in_force().is_some() {
                     return Poll::Pending;
                 }
-                match client.poll_flush(cx) {
+                match write(orders, client, cx) {
                     Poll::Ready(Err(_)) => return Poll::Ready(End::Gone),
                     Poll::Ready(Ok(())) => {
                         *last = Instant::now();
-                        if !was_full {
+                        if !was_full || orders.is_stale() {
                             return Poll::Pending;
                         }
                     }
@@ -520,14 +536,22 @@ impl Move<'_> {
     }
 
     /// Does what was ordered; `None` if the answer goes on.
-    fn obey<C: Client>(&mut self, client: &mut C, order: Ordered) -> Option<End> {
+    fn obey<C: Client>(
+        &mut self,
+        client: &mut C,
+        orders: &Orders<'_>,
+        order: Ordered,
+    ) -> Option<End> {
         let lever = match order {
             Ordered::ShutDown => {
                 let refusal = Refusal::new(Class::Unavailable, "Firedoor is shutting down");
                 return Some(self.end_by_us(client, refusal));
             }
             Ordered::Killed(lever) => lever,
-            Ordered::Switch(_) | Ordered::Tools(_) | Ordered::Filters(_) if self.head.is_some() => {
+            Ordered::Switch(_) if self.head.is_some() => return Some(End::Ordered(order)),
+            Ordered::Tools(_) | Ordered::Filters(_)
+                if self.head.is_some() && (self.relay.is_none() || !orders.is_drained()) =>
+            {
                 return Some(End::Ordered(order));
             }
             Ordered::Switch(_) => {

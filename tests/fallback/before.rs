@@ -127,3 +127,47 @@ fn answers(body: &str) {
         (_, true) => sse.url(),
     });
 }
+
+/// With nobody left to take over, what the provider said reaches its caller, in the caller's
+/// dialect, also on a route on which somebody could have gone on.
+#[test]
+fn an_error_with_nobody_left_is_the_providers_own() {
+    let mock = MockServer::start();
+    for stream in [true, false] {
+        let mut routes = String::new();
+        for Family { name, .. } in FAMILIES {
+            for midstream in ["end", "continue"] {
+                let provider_name = format!("{name}-{midstream}");
+                routes += &provider(&provider_name, &mock.url(), "text=x,fault=error_event,at=0");
+                let more = format!("retry = {{ attempts = 1 }}\nmidstream = \"{midstream}\"");
+                let target = format!("{{ provider = \"{provider_name}\", model = \"m\" }}");
+                routes += &route(&provider_name, &target, &more);
+            }
+        }
+        let gateway = Gateway::start(&routes);
+        for caller in ALL {
+            for Family { name, .. } in FAMILIES {
+                let said = ["end", "continue"].map(|midstream| {
+                    let model = format!("{name}-{midstream}");
+                    let who = format!("{caller:?} at {model}, stream {stream}");
+                    let answer = ask(&gateway, caller, &model, stream).answer();
+                    assert_eq!(answer.head.field("x-firedoor-attempt"), Some("1"), "{who}");
+                    let id = answer.head.field("x-firedoor-exchange").unwrap();
+                    let record = gateway.exchange(id);
+                    let outcome = (record["outcome"].clone(), record["fault"].clone());
+                    let is_error = answer.status() >= 400;
+                    let error = (!is_error).then(|| Told::of(caller, stream, &answer).error);
+                    (answer.status(), error, outcome)
+                });
+                let who = format!("{caller:?} at {name}, stream {stream}");
+                assert_eq!(said[0], said[1], "{who}");
+                if stream {
+                    let (status, error, _) = &said[1];
+                    assert_eq!(*status, 200, "{who}: {said:?}");
+                    let (code, message) = error.clone().flatten().unwrap();
+                    assert!(!message.contains("(ref x_"), "{who}: {code} {message}");
+                }
+            }
+        }
+    }
+}

@@ -151,6 +151,44 @@ fn a_failed_attempt_is_made_again() {
     }
 }
 
+/// Whoever answered is not asked for the same again, though the answer is of no use: it has its
+/// price. Another provider may take over, whatever is tried again.
+#[test]
+fn an_answer_that_cannot_be_used_is_not_asked_for_again() {
+    let healthy = MockServer::start();
+    let answer = |kind: &str, body: &str| {
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\nconnection: close\r\n");
+        Upstream::fixed(format!("{head}content-length: {}\r\n\r\n{body}", body.len()))
+    };
+    let failure = "data: {\"error\":{\"message\":\"overloaded\",\"code\":\"busy\"}}\n\n";
+    for (what, stream, body) in [
+        ("nothing", true, ""),
+        ("half a frame", true, "data: {\"id\":\"c"),
+        ("an error", true, failure),
+        ("junk", false, "not an answer at all"),
+    ] {
+        let kind = if stream { "text/event-stream" } else { "application/json" };
+        for on in ["\"connect\", \"429\", \"5xx\", \"first_byte_timeout\"", "\"429\""] {
+            let broken = answer(kind, body);
+            let retry = format!("retry = {{ attempts = 3, on = [{on}] }}");
+            let routes = provider("one", "openai", &broken.url())
+                + &provider("two", "openai", &healthy.url())
+                + "[[routes]]\nname = \"r\"\ntargets = [{ provider = \"one\" }]\n"
+                + &format!("fallback = [{{ provider = \"two\" }}]\n{retry}\n");
+            let gateway = Gateway::start(&routes);
+            let taken_over = CASES[0].ask(&gateway, "tokens=3", stream).answer();
+            assert_eq!(taken_over.status(), 200, "{what}, {on}: {}", taken_over.text());
+            assert_eq!(taken_over.head.field("x-firedoor-target"), Some("two"), "{what}, {on}");
+            assert_eq!(broken.requests(), 1, "{what}, {on}");
+
+            let broken = answer(kind, body);
+            let gateway = Gateway::start(&routes_to(&broken.url(), &retry));
+            CASES[0].ask(&gateway, "", stream).answer();
+            assert_eq!(broken.requests(), 1, "{what}, {on}, nobody left");
+        }
+    }
+}
+
 /// A full outage at 240 requests: the provider sees at most a fifth more, and a burst of 20.
 #[test]
 fn an_outage_does_not_multiply_traffic() {

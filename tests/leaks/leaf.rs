@@ -47,6 +47,37 @@ pub fn leaves(frame: &Frame) -> Vec<Leaf> {
     found
 }
 
+/// Whether a place is one in which a Responses answer repeats the request: what stands there is the
+/// caller's own.
+pub fn is_repeated(path: &[Step]) -> bool {
+    let mut names = path.iter().map_while(|step| match step {
+        Step::Member(name) => Some(name.as_str()),
+        Step::At(_) => None,
+    });
+    let mut first = names.next();
+    if first == Some("response") {
+        first = names.next();
+    }
+    matches!(
+        first,
+        Some(
+            "conversation"
+                | "include"
+                | "instructions"
+                | "metadata"
+                | "prompt"
+                | "prompt_cache_key"
+                | "prompt_cache_retention"
+                | "reasoning"
+                | "safety_identifier"
+                | "tool_choice"
+                | "tools"
+                | "truncation"
+                | "user"
+        )
+    ) || first == Some("text") && path.len() > 1
+}
+
 /// Names of members, at any depth.
 pub fn names(value: &Value, out: &mut Vec<String>) {
     match value {
@@ -138,6 +169,7 @@ pub fn is_structure(class: &str) -> bool {
             | "serviceTier"
             | "signature"
             | "thoughtSignature"
+            | "thought_signature"
             | "encrypted_content"
             | "encrypted_index"
             | "format"

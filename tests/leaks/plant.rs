@@ -1,7 +1,7 @@
 //! A secret put into a recorded answer, as a provider would have sent it.
 
 use super::frames::{Frame, Framing};
-use super::leaf::{Leaf, Step, at_mut, is_structure, leaves};
+use super::leaf::{Leaf, Step, at_mut, is_repeated, is_structure, leaves};
 use super::secret::{Dice, Form, Secret};
 use firedoor::wire::Dialect;
 use serde_json::{Value, json};
@@ -46,6 +46,7 @@ pub fn classes(frames: &[Frame]) -> Vec<String> {
         .iter()
         .flat_map(leaves)
         .filter(|leaf| !leaf.text.is_empty() && !is_structure(&leaf.class))
+        .filter(|leaf| !is_repeated(&leaf.path))
         .map(|leaf| leaf.class)
         .collect();
     found.sort();
@@ -144,9 +145,10 @@ impl Planted {
         dice: &mut Dice,
     ) -> Option<()> {
         let mut slots: BTreeMap<String, Vec<(usize, Leaf)>> = BTreeMap::new();
-        for (at, frame) in self.frames.iter().enumerate() {
+        for (at, frame) in self.frames[..self.open()].iter().enumerate() {
             for leaf in leaves(frame).into_iter().filter(|leaf| leaf.class == class) {
-                let is_joined = is_delta(class);
+                // What stands in several parts of one frame is several texts.
+                let is_joined = is_delta(class) && self.frames.len() > 1;
                 let key =
                     if is_joined { leaf.key.clone() } else { format!("{at} {:?}", leaf.path) };
                 slots.entry(key).or_default().push((at, leaf));
@@ -277,7 +279,8 @@ impl Planted {
                 let is_own = slot.iter().any(|(own, o)| *own == at && o.path == leaf.path);
                 let is_copy =
                     leaf.text == before || before.len() >= 12 && leaf.text.contains(before);
-                if is_copy && !is_own && !is_structure(&leaf.class) {
+                let is_answer = !is_structure(&leaf.class) && !is_repeated(&leaf.path);
+                if is_copy && !is_own && is_answer {
                     *at_mut(&mut value, &leaf.path) = leaf.text.replace(before, full).into();
                     is_changed = true;
                 }
@@ -303,27 +306,57 @@ impl Planted {
                 None
             })
             .collect();
+        let is_format = |path: &[Step]| matches!(path, [Step::Member(one)] if one == "text");
+        places.retain(|path| !is_repeated(path) && !is_format(path));
         places.sort_by_key(Vec::len);
         places.dedup();
         (!places.is_empty()).then(|| dice.pick(&places).clone())
     }
 
-    /// A member that nobody knows, in as many frames as it has `parts`.
+    /// A member that nobody knows, in as many frames as it has `parts`: where there are several,
+    /// beside the pieces of a text, for only there would anybody put them together.
     fn member(&mut self, framing: Framing, parts: &[String], dice: &mut Dice) -> Option<()> {
-        let usable: Vec<usize> = (0..self.frames.len())
-            .filter(|at| {
-                self.frames[*at].json().is_some_and(|value| value.get("response").is_none())
-            })
+        let objects: Vec<(usize, Vec<Step>)> = (0..self.frames.len())
+            .filter(|at| self.frames[*at].json().is_some_and(|v| v.get("response").is_none()))
+            .filter_map(|at| Some((at, self.object(at, dice)?)))
             .collect();
-        let first = dice.below(usable.len().checked_sub(parts.len())? + 1);
-        let chosen = self.object(*usable.get(first)?, dice)?;
-        for (part, at) in parts.iter().zip(usable.iter().skip(first)) {
-            let mut value = self.frames[*at].json()?;
-            let has = value.pointer(&pointer(&chosen)).is_some_and(Value::is_object);
-            let object = if has { at_mut(&mut value, &chosen) } else { &mut value };
-            object["x_words"] = part.as_str().into();
-            self.frames[*at].set(framing, value.to_string());
+        if let [part] = parts {
+            let (at, path) = objects.get(dice.below(objects.len().max(1)))?;
+            return self.add(framing, *at, path, part);
         }
+        let mut beside: BTreeMap<String, Vec<(usize, Vec<Step>)>> = BTreeMap::new();
+        for (at, frame) in self.frames[..self.open()].iter().enumerate() {
+            for leaf in leaves(frame).into_iter().filter(|leaf| is_delta(&leaf.class)) {
+                let mut path = leaf.path;
+                path.pop();
+                let places = beside.entry(leaf.key).or_default();
+                if places.last().is_none_or(|(last, _)| *last != at) {
+                    places.push((at, path));
+                }
+            }
+        }
+        let all: Vec<_> = beside.into_values().filter(|all| all.len() >= parts.len()).collect();
+        let places = all.get(dice.below(all.len().max(1)))?;
+        let first = dice.below(places.len() - parts.len() + 1);
+        for (part, (at, path)) in parts.iter().zip(&places[first..]) {
+            self.add(framing, *at, path, part)?;
+        }
+        Some(())
+    }
+
+    /// Frames up to the one that says why the answer stopped: a text that goes on behind that is
+    /// another one.
+    fn open(&self) -> usize {
+        let stops = |frame: &Frame| {
+            ["finish_reason\":\"", "finishReason\":"].iter().any(|mark| frame.data.contains(mark))
+        };
+        self.frames.iter().position(stops).map_or(self.frames.len(), |at| at + 1)
+    }
+
+    fn add(&mut self, framing: Framing, at: usize, path: &[Step], text: &str) -> Option<()> {
+        let mut value = self.frames[at].json()?;
+        at_mut(&mut value, path)["x_words"] = text.into();
+        self.frames[at].set(framing, value.to_string());
         Some(())
     }
 
@@ -391,13 +424,6 @@ impl Planted {
             }
         }
     }
-}
-
-fn pointer(path: &[Step]) -> String {
-    path.iter().fold(String::new(), |pointer, step| match step {
-        Step::Member(name) => format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1")),
-        Step::At(position) => format!("{pointer}/{position}"),
-    })
 }
 
 /// Cuts `full` into as many pieces as the slot has, some of them inside of what was put in.

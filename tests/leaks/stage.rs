@@ -85,6 +85,8 @@ fn pack(name: &str, expect: &str) -> String {
     format!("pack = \"{name}\"\nabout = \"Planted texts\"\n\n")
         + &rule("expression", "regex = 'QZX[A-Z0-9]{32}'", &format!("QZX{}", "7".repeat(32)))
         + &rule("word", &format!("literal = [{words}]"), WORDS[0])
+        // It holds the last word of almost any text, which then must leave where it belongs.
+        + &rule("wait", "regex = '[A-Za-z]{3,20} xyzzy'", "some xyzzy")
 }
 
 impl Stage {

@@ -133,8 +133,9 @@ fn case(
         (Form::Word, Rules::Stop),
         (Form::Key, Rules::Secrets),
     ]);
-    // The pack has no rule for names.
-    let is_name = format!("{place:?}").contains(".name\"");
+    // The pack has no rule for names, nor for definitions of tools.
+    let place_name = format!("{place:?}");
+    let is_name = place_name.contains("name\"") || place_name.contains(".tools[]");
     let (form, rules) =
         if is_name && form == Form::Key { (Form::Expression, Rules::Hide) } else { (form, rules) };
     let secret = Secret::new(form, &mut dice);

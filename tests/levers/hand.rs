@@ -1,6 +1,6 @@
 //! The operator's hand, and what a caller sees of it.
 
-use crate::support::{Answer, Case, Client, Gateway, frames, wait_for};
+use crate::support::{Answer, Case, Client, Gateway, Told, frames, wait_for};
 use firedoor::wire::Dialect;
 use serde_json::{Value, json};
 
@@ -15,6 +15,17 @@ pub fn pull(gateway: &Gateway, mut order: Value) -> Value {
     let proof = answer.json();
     assert_eq!(proof["durable"], true, "{proof}");
     proof
+}
+
+/// Checks how many exchanges a lever ends, and that none of them wrote anything once it was in force.
+/// A worker that gets no time of the machine may count its own after the proof was given.
+pub fn assert_ordered(gateway: &Gateway, proof: &Value, ordered: usize, what: &str) {
+    let told = proof["exchanges"]["ordered"].as_u64().unwrap() as usize;
+    assert!(told <= ordered, "{what}: {proof}");
+    assert_eq!(proof["exchanges"]["bytes_after_publication"], 0, "{what}: {proof}");
+    wait_for(&format!("{what} to order {ordered} exchanges to end"), || {
+        (standing(gateway, &id(proof))["ordered"] == ordered).then_some(())
+    });
 }
 
 /// Kills a scope and gives the lever's id.
@@ -78,11 +89,23 @@ pub fn ask(
 
 /// Checks the final refusal of a killed request.
 pub fn assert_refused(gateway: &Gateway, dialect: Option<Dialect>, answer: &Answer, lever: &str) {
+    assert_told(dialect, answer, true, lever);
+    let record = gateway.exchange(answer.head.field("x-firedoor-exchange").unwrap());
+    assert_eq!(record["outcome"], "refused", "{record}");
+    assert_eq!(record["class"], "firedoor_killed", "{record}");
+    assert_eq!(record["lever"], lever, "{record}");
+}
+
+/// Checks what a request is told that a kill refuses, or a limit.
+pub fn assert_told(dialect: Option<Dialect>, answer: &Answer, is_kill: bool, lever: &str) {
     let who = format!("{dialect:?}: {answer:?}");
+    let (action, code) =
+        if is_kill { ("kill", "firedoor_killed") } else { ("budget", "firedoor_limited") };
     assert_eq!(answer.status(), 400, "{who}");
     for (name, value) in [
         ("x-should-retry", "false"),
-        ("x-firedoor-action", "kill"),
+        ("x-firedoor-action", action),
+        ("x-firedoor-id", lever),
         ("x-firedoor-lever", lever),
         ("cache-control", "no-store"),
         ("content-type", "application/json"),
@@ -91,12 +114,14 @@ pub fn assert_refused(gateway: &Gateway, dialect: Option<Dialect>, answer: &Answ
     }
     assert!(answer.head.field("retry-after").is_none(), "{who}");
     let body = answer.json();
-    let error = &body["error"];
+    let error = if dialect == Some(Dialect::Bedrock) { &body } else { &body["error"] };
     let message = error["message"].as_str().unwrap();
-    assert_eq!(message, format!("Blocked by firedoor: stopped by an operator (ref {lever})"));
+    let said = if is_kill { "Blocked by firedoor: stopped by an operator" } else { "Limited by" };
+    assert!(message.starts_with(said), "{who}");
+    assert!(message.ends_with(&format!(" (ref {lever})")), "{who}");
     match dialect {
         Some(Dialect::OpenaiChat | Dialect::OpenaiResponses) | None => {
-            assert_eq!(error["code"], "firedoor_killed", "{who}");
+            assert_eq!(error["code"], code, "{who}");
             assert_eq!(error["type"], "invalid_request_error", "{who}");
         }
         Some(Dialect::Anthropic) => {
@@ -107,16 +132,22 @@ pub fn assert_refused(gateway: &Gateway, dialect: Option<Dialect>, answer: &Answ
             assert_eq!(error["code"], 400, "{who}");
             assert_eq!(error["status"], "FAILED_PRECONDITION", "{who}");
         }
-        Some(Dialect::Bedrock) => panic!("Bedrock is not asked here: {who}"),
+        Some(Dialect::Bedrock) => {
+            let kind = answer.head.field("x-amzn-errortype");
+            assert_eq!(kind, Some("ValidationException"), "{who}");
+        }
     }
-    let record = gateway.exchange(answer.head.field("x-firedoor-exchange").unwrap());
-    assert_eq!(record["outcome"], "refused", "{record}");
-    assert_eq!(record["class"], "firedoor_killed", "{record}");
-    assert_eq!(record["lever"], lever, "{record}");
 }
 
-/// Checks the frames by which a stream ends that a kill cut; gives the frames before them.
+/// Checks the frames by which a stream ends that a kill cut; gives the frames before them, of
+/// those dialects whose frames are text.
 pub fn assert_cut(case: &Case, body: &[u8], lever: &str) -> Vec<String> {
+    if case.dialect == Dialect::Bedrock {
+        let told = Told::of_stream(case.dialect, body);
+        let (_, message) = told.error.unwrap_or_else(|| panic!("{:?}", told.events));
+        assert!(message.ends_with(&format!("(ref {lever})")), "{message}");
+        return Vec::new();
+    }
     let mut all = frames(body);
     let shown = format!("{case:?}: {:?}", all.iter().rev().take(4).collect::<Vec<_>>());
     let mut last = || {
@@ -157,7 +188,7 @@ pub fn assert_cut(case: &Case, body: &[u8], lever: &str) -> Vec<String> {
             assert_eq!(data["error"]["status"], "PERMISSION_DENIED", "{shown}");
             data["error"].clone()
         }
-        Dialect::Bedrock => panic!("Bedrock is not asked here: {shown}"),
+        Dialect::Bedrock => panic!("its frames are binary: {shown}"),
     };
     let message = error["message"].as_str().unwrap();
     assert!(message.ends_with(&format!("(ref {lever})")), "{shown}");

@@ -101,7 +101,7 @@ fn a_kill_is_heard_behind_a_reroute() {
     );
     let proof = pull(&gateway, json!({ "kind": "kill", "scope": "route:r" }));
     let lever = id(&proof);
-    assert_eq!(proof["exchanges"]["ordered"], 1, "{proof}");
+    super::hand::assert_ordered(&gateway, &proof, 1, "route:r");
     wait_for("the end", || (super::hand::standing(&gateway, &lever)["ended"] == 1).then_some(()));
     let (_, ending) = super::hand::rest(&mut client, &head);
     assert!(matches!(ending, super::hand::Ending::Torn), "{ending:?}");

@@ -201,6 +201,10 @@ impl Play<'_> {
                 self.raw(b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}")?;
                 self.reach();
             }
+            "refusing" => {
+                self.raw(b"HTTP/1.1 429 Too Many Requests\r\ncontent-type: application/json\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}")?;
+                self.reach();
+            }
             "upload" => {
                 self.reach();
                 let mut space = [0; 16 << 10];

@@ -1,6 +1,7 @@
 //! A client for HTTP/1.1 that hides nothing: bytes out, heads, chunks and endings in.
 
 use super::PATIENCE;
+use socket2::{Domain, Socket, Type};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
@@ -84,6 +85,17 @@ impl Client {
         stream.set_nodelay(true).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         Client { stream, held: Vec::new(), patience: PATIENCE }
+    }
+
+    /// The same with buffers so narrow that what it does not read soon backs up at the other side.
+    pub fn connect_narrow(address: SocketAddr) -> Client {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).unwrap();
+        socket.set_recv_buffer_size(4 << 10).unwrap();
+        // The other side's buffer is made for so many segments.
+        socket.set_tcp_mss(1 << 10).unwrap();
+        socket.connect_timeout(&address.into(), PATIENCE).unwrap();
+        socket.set_write_timeout(Some(PATIENCE)).unwrap();
+        Client { stream: socket.into(), held: Vec::new(), patience: PATIENCE }
     }
 
     /// The same client, giving up on each read after `patience`.

@@ -4,7 +4,7 @@
 //! case that does not hit as it stands for the kind of text it is tried as, nor are rules by a
 //! model.
 
-use super::{Count, Counts, Row, show};
+use super::{Counts, Row, show};
 use crate::cli::test::done;
 use crate::filter::Kind;
 use crate::table::packs::Compiled;
@@ -105,7 +105,7 @@ pub(super) fn count(chosen: &[Arc<Compiled>], shown: Option<&str>, counts: &mut 
                         source: "cases".to_owned(),
                         technique: disguise.name.to_owned(),
                     };
-                    let count = counts.entry(row).or_insert_with(Count::default);
+                    let count = counts.entry(row).or_default();
                     count.texts += 1;
                     count.hits += u64::from(is_hit);
                     if shown == Some(if is_hit { "hits" } else { "misses" }) {
@@ -143,7 +143,7 @@ fn behind_letters(text: &str, mark: char) -> String {
     let mut rest = text.chars().peekable();
     while let Some(letter) = rest.next() {
         out.push(letter);
-        let joins = rest.peek().is_some_and(|next| next.is_ascii_alphabetic());
+        let joins = rest.peek().is_some_and(char::is_ascii_alphabetic);
         if letter.is_ascii_alphabetic() && joins {
             out.push(mark);
         }

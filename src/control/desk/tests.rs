@@ -3,8 +3,8 @@
 use super::*;
 use crate::control::log::MemoryLog;
 use crate::control::log::memory::Failing;
-use crate::table::lever::Scope;
-use crate::table::lever::{OnKill, OnReroute};
+use crate::table::lever::{OnKill, OnReroute, Rules, Scope};
+use crate::table::rules::Rulebook;
 use proptest::prelude::*;
 
 struct Bench {
@@ -41,6 +41,7 @@ fn actor() -> Actor {
 fn kill(scope: &str) -> Order {
     Order {
         act: Act::Kill { in_flight: OnKill::Cut },
+        rules: None,
         scope: Scope::parse(scope).unwrap(),
         reason: "because".into(),
         message: None,
@@ -74,6 +75,61 @@ async fn a_pulled_lever_is_in_the_log_and_in_the_table() {
     assert!(standing(&bench).is_empty());
     let again = bench.desk.lift(pulled.lever.id, "over", &actor()).await.unwrap_err();
     assert_eq!(again, LeverFault::NoSuchLever(Vec::new()));
+}
+
+const RULES: &str = r#"
+pack = "own"
+about = "A test"
+[[rule]]
+id = "word"
+about = "A test"
+channels = ["answer"]
+match = { literal = ["word"] }
+action = "redact"
+mode = "enforce"
+on_error = "cut"
+[[rule.case]]
+text = "a word"
+expect = "redact"
+[[rule.case]]
+text = "none"
+expect = "clear"
+"#;
+
+/// Neither by its own pull, nor by the next one, nor by a reload: others would wait for it.
+#[tokio::test]
+async fn the_rules_of_a_lever_are_compiled_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("routes.toml");
+    let routes = "[providers.sim]\ndialect = \"simulated\"\n";
+    std::fs::write(&file, routes).unwrap();
+    let (board, _) = Switchboard::open(Some(&file)).unwrap();
+    let desk = desk_on(Arc::new(MemoryLog::new("l")), Arc::clone(&board), InForce::default());
+    let rules = Rules::compile(&[], Some(RULES), &board.table().files).unwrap();
+    let own = Arc::clone(&rules.books()[0]);
+    let act = Act::Filter { packs: Vec::new(), rules: Some(RULES.into()) };
+    let order = Order { act, rules: Some(rules), ..kill("app:a") };
+    let lever = desk.pull(order, &actor()).await.unwrap().lever.id;
+    let in_force =
+        || -> Vec<Arc<Rulebook>> { board.table().levers.rules(lever).unwrap().books().to_vec() };
+    assert!(matches!(&in_force()[..], [book] if Arc::ptr_eq(book, &own)));
+    desk.pull(kill("app:b"), &actor()).await.unwrap();
+    assert!(matches!(&in_force()[..], [book] if Arc::ptr_eq(book, &own)));
+    std::fs::write(&file, format!("{routes}\n[apps.a]\nkey_sha256 = [\"{}\"]\n", "0".repeat(64)))
+        .unwrap();
+    let reloaded = board.reload();
+    assert!(matches!(reloaded, crate::control::Reload::Published { .. }), "{reloaded:?}");
+    assert!(matches!(&in_force()[..], [book] if Arc::ptr_eq(book, &own)));
+}
+
+/// What no pull has compiled, such as what the log holds at the start, is compiled then.
+#[tokio::test]
+async fn rules_that_nobody_has_compiled_are_in_force_too() {
+    let bench = bench();
+    let act = Act::Filter { packs: Vec::new(), rules: Some(RULES.into()) };
+    let pulled = bench.desk.pull(Order { act, ..kill("app:a") }, &actor()).await.unwrap();
+    let table = bench.board.table();
+    assert_eq!(table.levers.rules(pulled.lever.id).unwrap().books().len(), 1);
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use crate::control::log::Rev;
 use crate::control::tally::Counted;
 use crate::id::{Epoch, LeverId};
-use crate::table::lever::{Act, Lever, Scope};
+use crate::table::lever::{Act, Lever, Rules, Scope};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,10 +19,12 @@ pub struct Actor {
 }
 
 /// A lever to be pulled.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Order {
     /// What it does.
     pub act: Act,
+    /// The rules of a filter, compiled; where they are missing they are compiled while others wait.
+    pub rules: Option<Rules>,
     /// Whom it reaches.
     pub scope: Scope,
     /// Why.
@@ -40,7 +42,8 @@ pub struct Order {
 pub struct Took {
     /// Until it was durable.
     pub durable: Duration,
-    /// Until it was published, from the beginning.
+    /// Until it was in force, from the beginning: published, and no step that began before it under
+    /// way.
     pub published: Duration,
     /// Until the answer, from the beginning.
     pub total: Duration,

@@ -471,9 +471,18 @@ impl Relay {
     }
 
     /// Whether another provider may go on. It must not once a whole call has left: nobody could
-    /// tell it of that call, and it might make the same one again.
+    /// tell it of that call, and it might make the same one again; nor once it is told why the
+    /// answer stopped: there is nothing to go on with.
     pub fn can_go_on(&self) -> bool {
-        self.delivered().is_some_and(|delivered| !delivered.has_calls)
+        self.seen.stop.is_none() && self.delivered().is_some_and(|delivered| !delivered.has_calls)
+    }
+
+    /// Whether anybody could take this answer over. An error that the provider reports breaks the
+    /// answer off only then; else it is passed on like any other frame.
+    pub fn may_be_taken_over(&mut self, may: bool) {
+        if let Some(works) = &mut self.works {
+            works.passes_errors = !may;
+        }
     }
 
     /// The next provider goes on: what is held of the dead stream is dropped, and the bytes that

@@ -48,6 +48,8 @@ pub(super) struct Works {
     queue: VecDeque<Waiting>,
     queue_bytes: usize,
     pub(super) resumed: Option<Resumed>,
+    /// Whether an error of the provider leaves like any other frame: nobody goes on behind it.
+    pub(super) passes_errors: bool,
     /// What judges the texts that leave.
     pub(super) screen: Option<Box<Screen>>,
     has_ended: bool,
@@ -74,6 +76,7 @@ impl Works {
             queue: VecDeque::new(),
             queue_bytes: 0,
             resumed,
+            passes_errors: false,
             screen: super::screen(plan),
             has_ended: false,
             lever: None,
@@ -92,6 +95,7 @@ impl Works {
             queue: VecDeque::new(),
             queue_bytes: 0,
             resumed: None,
+            passes_errors: false,
             screen: None,
             has_ended: false,
             lever: None,
@@ -116,7 +120,7 @@ impl Works {
         out: &mut Vec<u8>,
     ) -> Result<(), Broken> {
         let breaks_off = events.iter().any(|event| matches!(event, Event::Error { .. }));
-        if breaks_off && self.resumed.is_some() {
+        if breaks_off && self.resumed.is_some() && !self.passes_errors {
             self.drop_waiting();
             return Err(Broken::ProviderError);
         }

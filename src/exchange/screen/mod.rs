@@ -98,6 +98,8 @@ struct FrameNotes {
     clear_texts: usize,
     /// Events other than texts.
     steps: usize,
+    /// The channel of its last text.
+    channel: Option<Channel>,
     /// Whether it opens a block: what it says of that is whole.
     opens: bool,
     /// Whether it has a word that may not leave and cannot be changed.
@@ -152,7 +154,10 @@ impl Screen {
     /// the way leave before it.
     pub fn look(&mut self, event: &Event<'_>, whole: &[u8]) -> Judged {
         match event {
-            Event::Text { channel, text, span } => self.text(*channel, text, *span),
+            Event::Text { channel, text, span } => {
+                self.frame.channel = Some(*channel);
+                self.text(*channel, text, *span)
+            }
             Event::Repeat { channel, text, span } => {
                 if self.source == Dialect::OpenaiResponses {
                     self.finish(|line| line == Line::from(*channel));
@@ -185,7 +190,10 @@ impl Screen {
             }
             Event::Stop { choice, .. } => {
                 self.frame.steps += 1;
-                self.finish(|line| line.channel.choice == *choice);
+                // Some of Gemini's models say in every frame why they would stop there.
+                if self.source != Dialect::Gemini {
+                    self.finish(|line| line.channel.choice == *choice);
+                }
                 Judged::Clear
             }
             Event::End | Event::Error { .. } => {
@@ -209,10 +217,7 @@ impl Screen {
                 self.frame.steps += 1;
                 Judged::Clear
             }
-            Event::Ping => {
-                self.comment(whole);
-                Judged::Clear
-            }
+            Event::Ping => Judged::Clear,
         }
     }
 }
@@ -284,6 +289,7 @@ impl Screen {
     ///
     /// `frame` must be in one piece, as [`crate::wire::reframe::in_one_piece`] gives it.
     pub fn leave(&mut self, framing: Framing, frame: &Frame<'_>, out: &mut Vec<u8>) -> Left {
+        self.envelope(framing, frame);
         let FrameNotes { mut altered, lead, spelled, clear_texts, steps, is_barred, .. } =
             std::mem::take(&mut self.frame);
         if altered.is_empty() && lead.is_empty() && self.shift == 0 && !self.found.is_cut() {

@@ -58,6 +58,8 @@ impl From<Channel> for Line {
 pub(super) struct Runs {
     layers: SmallVec<[Layer; 1]>,
     moulds: Vec<(Line, Box<Mould>)>,
+    /// Lines that ended where a match could have gone on: more of them cannot be judged.
+    ended: Vec<Line>,
 }
 
 /// One ruleset and its scanners.
@@ -103,7 +105,11 @@ impl Layer {
 impl Runs {
     pub(super) fn new(judges: impl IntoIterator<Item = Arc<Judge>>) -> Runs {
         let layer = |judge| Layer { judge, runs: Vec::new(), last: 0 };
-        Runs { layers: judges.into_iter().map(layer).collect(), moulds: Vec::new() }
+        Runs {
+            layers: judges.into_iter().map(layer).collect(),
+            moulds: Vec::new(),
+            ended: Vec::new(),
+        }
     }
 
     /// Adds a ruleset, which reads what comes from now on.
@@ -115,6 +121,10 @@ impl Runs {
     pub(super) fn feed(&mut self, line: Line, text: &str, found: &mut Found) -> Fed {
         let kind = line.channel.kind;
         let mut fed = Fed::Clear;
+        if !self.ended.is_empty() && !text.is_empty() && self.ended.contains(&line) {
+            found.cut_unchangeable();
+            return Fed::Instead(String::new());
+        }
         for layer in &mut self.layers {
             let judge = Arc::clone(&layer.judge);
             let Some(engine) = judge.ruleset.engine(kind) else { continue };
@@ -206,6 +216,13 @@ impl Runs {
                 let Some(at) = layer.position(line) else { continue };
                 let (_, mut scanner) = layer.runs.swap_remove(at);
                 let judge = &layer.judge;
+                if line.member == 0 && scanner.read() > scanner.released() {
+                    if self.ended.len() < RUNS_MAX {
+                        self.ended.push(line);
+                    } else {
+                        found.cut_unchangeable();
+                    }
+                }
                 let mut next = String::new();
                 if !rest.is_empty() {
                     match scan(judge, kind, found, |c, out| scanner.push(c, &rest, out)) {
@@ -242,6 +259,7 @@ impl Runs {
             layer.runs = Vec::new();
         }
         self.moulds = Vec::new();
+        self.ended = Vec::new();
     }
 }
 

@@ -10,7 +10,9 @@ use super::run::{Fed, Line};
 use super::{Altered, Found, Judged, OUTSIDE, Screen};
 use crate::wire::Dialect;
 use crate::wire::event::{Channel, Form, Kind, Place, Span};
+use crate::wire::framing::Framing;
 use crate::wire::json;
+use crate::wire::sse::Frame;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
 
@@ -48,16 +50,24 @@ impl Screen {
         }
         self.frame.steps += 1;
         self.schema_name(key);
-        let is_whole = self.frame.opens || matches!(key, "citation" | "citations" | "annotations");
+        let is_part = self.source == Dialect::Gemini && !is_known_part(key);
+        let is_whole = self.frame.opens && matches!(place, Place::Block(_)) && !is_part
+            || matches!(key, "citation" | "citations" | "annotations");
         let blocks_have_deltas = !matches!(self.source, Dialect::OpenaiChat | Dialect::Gemini);
         let (choice, block) = match place {
             Place::Delta(block) if blocks_have_deltas => (0, block),
             Place::Delta(choice) => (choice, 0),
+            // Each part is a block of its own; one that is not understood may be a piece.
+            Place::Block(_) if is_part => (0, u16::MAX),
             Place::Block(block) => (0, block),
-            Place::Frame | Place::Message | Place::Choice(_) => (0, 0),
+            Place::Frame | Place::Message | Place::Choice(_) => {
+                self.frame.channel.map_or((0, 0), |channel| (channel.choice, channel.block))
+            }
         };
-        let is_piece =
-            matches!(place, Place::Delta(_) | Place::Block(_)) && !is_whole && self.in_pieces;
+        // Where a frame is one step, all of a frame that brings text is about that text.
+        let is_beside = place == Place::Frame && blocks_have_deltas && self.frame.channel.is_some();
+        let is_piece = is_beside || matches!(place, Place::Delta(_) | Place::Block(_));
+        let is_piece = is_piece && !is_whole && self.in_pieces;
         let line = is_piece.then(|| Line {
             channel: Channel { choice, block, part: 0, kind: Kind::Other },
             member: number(&[key]),
@@ -123,6 +133,9 @@ impl Screen {
             self.frame.spelled.extend(span);
             return Judged::Clear;
         }
+        if found.is_cut() {
+            self.found.join(found);
+        }
         let (line, text, is_running) = (OUTSIDE.into(), "null".to_owned(), false);
         self.frame.altered.push(Altered { line, span, text: text.clone(), is_running });
         Judged::Instead(text)
@@ -155,17 +168,31 @@ impl Screen {
         }
     }
 
-    /// Comments of an SSE stream, if the frame has some.
-    pub(super) fn comment(&mut self, whole: &[u8]) {
-        if !whole.starts_with(b":") {
+    /// What stands around the data of a frame: its event's name, comments, other fields.
+    pub(super) fn envelope(&mut self, framing: Framing, frame: &Frame<'_>) {
+        if !frame.event.iter().all(|byte| byte.is_ascii_alphabetic() || b"_.".contains(byte)) {
+            self.bytes(frame.event);
+        }
+        if framing != Framing::Sse {
             return;
         }
-        for line in whole.split(|byte| matches!(byte, b'\n' | b'\r')) {
-            match line.strip_prefix(b":").map(std::str::from_utf8) {
-                Some(Ok(text)) if !text.is_empty() => self.name(OUTSIDE, text),
-                Some(Err(_)) => self.runs.unjudged(Kind::Other, &mut self.found),
-                Some(Ok(_)) | None => {}
+        // As nearly all frames look: `data: …`, with or without `event: …` before it.
+        let event = if frame.event.is_empty() { 0 } else { "event: \n".len() + frame.event.len() };
+        if frame.raw.len() <= event + "data: \n\n".len() + frame.data.len() {
+            return;
+        }
+        for line in frame.raw.split(|byte| matches!(byte, b'\n' | b'\r')) {
+            let is_known = [&b"data:"[..], b"event:"].iter().any(|name| line.starts_with(name));
+            if !is_known && !matches!(line, b"" | b":" | b"data" | b"event") {
+                self.bytes(line);
             }
+        }
+    }
+
+    fn bytes(&mut self, text: &[u8]) {
+        match std::str::from_utf8(text) {
+            Ok(text) => self.name(OUTSIDE, text),
+            Err(_) => self.runs.unjudged(Kind::Other, &mut self.found),
         }
     }
 
@@ -266,6 +293,21 @@ fn is_schema_name(name: &str) -> bool {
 /// Whether a member spells the text beside it out, token by token.
 pub(super) fn spells(key: &str) -> bool {
     matches!(key, "logprobs" | "logprobsResult")
+}
+
+/// Parts of Gemini that stand whole (<https://ai.google.dev/api/caching#Part>).
+fn is_known_part(key: &str) -> bool {
+    matches!(
+        key,
+        "codeExecutionResult"
+            | "executableCode"
+            | "fileData"
+            | "functionResponse"
+            | "inlineData"
+            | "toolCall"
+            | "toolResponse"
+            | "videoMetadata"
+    ) || key.starts_with("functionCall")
 }
 
 /// Members that hold ids, states and ciphertext, never words.

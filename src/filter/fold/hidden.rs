@@ -19,6 +19,11 @@ impl Hidden {
         }
     }
 
+    /// Whether a run of hidden characters lasts.
+    pub(super) fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
     /// Visible text.
     pub(super) fn end(&mut self, view: &mut View) {
         if let Some(at) = self.open.take() {

@@ -82,7 +82,7 @@ impl ViewKind {
 }
 
 /// Which views are made beside main and hidden, which cost nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Wanted {
     /// Base64 and hex.
     pub encoded: bool,
@@ -135,9 +135,24 @@ pub struct Folded {
     hex: View,
     spaced: View,
     signals: Signals,
+    /// Whether a view may have text of the last call.
+    has_text: bool,
 }
 
 impl Folded {
+    /// Whether what the last call read is its own main and spaced view, and no other has text of
+    /// it: then none of it was copied.
+    pub(super) fn is_one(&self) -> bool {
+        !self.has_text
+    }
+
+    fn clear(&mut self) {
+        if self.has_text {
+            self.each().into_iter().for_each(View::clear);
+            self.has_text = false;
+        }
+    }
+
     /// A view.
     pub fn view(&self, kind: ViewKind) -> &View {
         match kind {
@@ -237,8 +252,46 @@ impl Fold {
     }
 
     /// Reads a piece. The views of `out` have what it adds; `out` is always the same one.
+    #[inline]
     pub fn feed(&mut self, piece: &str, out: &mut Folded) -> Fed {
-        out.each().into_iter().for_each(View::clear);
+        out.clear();
+        out.main.clear();
+        out.spaced.clear();
+        let alone = self.encoded.is_none() && !self.hidden.is_open();
+        if alone
+            && self.idle()
+            && plain_len(piece) == piece.len()
+            && self.spaced.as_mut().is_none_or(|spaced| spaced.passes(piece))
+        {
+            out.main.pass(piece.len(), self.raw);
+            if self.spaced.is_some() {
+                out.spaced.pass(piece.len(), self.raw);
+            }
+            if !piece.is_empty() {
+                self.raw += piece.len() as u64;
+                self.dropped = 0;
+                self.flag = false;
+                self.words.pass(piece.as_bytes());
+            }
+            out.main.saw(self.raw);
+            out.spaced.saw(self.raw);
+            return Fed::Same;
+        }
+        self.feed_views(piece, out)
+    }
+
+    /// Whether letters are joined.
+    pub(super) fn is_spaced(&self) -> bool {
+        self.spaced.is_some()
+    }
+
+    /// Whether nothing waits to be joined.
+    pub(super) fn is_spaced_at_rest(&self) -> bool {
+        self.spaced.as_ref().is_none_or(|spaced| spaced.is_at_rest())
+    }
+
+    fn feed_views(&mut self, piece: &str, out: &mut Folded) -> Fed {
+        out.has_text = true;
         let fed = if self.idle() && plain_len(piece) == piece.len() {
             out.main.pass(piece.len(), self.raw);
             self.pass(piece, out);
@@ -254,6 +307,7 @@ impl Fold {
     /// Ends the channel: what waits is judged as it stands. Nothing may be fed afterwards.
     pub fn finish(&mut self, out: &mut Folded) {
         out.each().into_iter().for_each(View::clear);
+        out.has_text = true;
         self.resolve(Rest::Over, out);
         let mut stage = Stage { out, encoded: &mut self.encoded, spaced: &mut self.spaced };
         self.words.finish(&mut stage);

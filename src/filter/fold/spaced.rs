@@ -40,6 +40,27 @@ enum At {
 }
 
 impl Spaced {
+    /// Whether nothing waits: the view has all that was read.
+    pub(super) fn is_at_rest(&self) -> bool {
+        matches!(self.at, At::Begin | At::First | At::Word)
+    }
+
+    /// Reads ASCII text that the view has as it is, with nothing before or behind that waits; if it
+    /// is none, says so and reads nothing.
+    pub(super) fn passes(&mut self, piece: &str) -> bool {
+        let mut at = self.at;
+        for byte in piece.bytes() {
+            at = match (at, byte.is_ascii_alphanumeric()) {
+                (At::Begin, true) => At::First,
+                (At::First | At::Word, true) => At::Word,
+                (At::Begin | At::Word, false) => At::Begin,
+                (At::First, false) | (At::Gap | At::Next(_), _) => return false,
+            };
+        }
+        self.at = at;
+        true
+    }
+
     /// Reads ASCII text.
     pub(super) fn pass(&mut self, piece: &str, from: u64, view: &mut View) {
         let mut rest = piece;

@@ -1,4 +1,4 @@
-//! Rewrites of a language: all prefixes of its words, and only its shortest words.
+//! Rewrites of a language: all prefixes of its words, only its shortest words, what all have.
 //!
 //! Run backwards from the end of the text, the prefix closure of all rules answers how far back
 //! something is still alive. A rule whose match was confirmed is followed by its threads from
@@ -89,4 +89,20 @@ pub(crate) fn prefixes(hir: &Hir) -> Hir {
 
 fn optional(sub: Hir) -> Hir {
     Hir::repetition(Repetition { min: 0, max: Some(1), greedy: true, sub: Box::new(sub) })
+}
+
+/// A byte that every word of `hir` has, if there is one that plain text seldom has.
+pub(crate) fn needed_byte(hir: &Hir) -> Option<u8> {
+    match hir.kind() {
+        HirKind::Literal(literal) => literal.0.iter().copied().find(u8::is_ascii_punctuation),
+        HirKind::Concat(parts) => parts.iter().find_map(needed_byte),
+        HirKind::Repetition(repetition) if repetition.min > 0 => needed_byte(&repetition.sub),
+        HirKind::Capture(capture) => needed_byte(&capture.sub),
+        HirKind::Alternation(parts) => {
+            let mut bytes = parts.iter().map(needed_byte);
+            let first = bytes.next().flatten();
+            if bytes.all(|byte| byte == first) { first } else { None }
+        }
+        HirKind::Repetition(_) | HirKind::Empty | HirKind::Class(_) | HirKind::Look(_) => None,
+    }
 }

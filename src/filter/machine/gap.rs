@@ -19,11 +19,17 @@ pub(crate) struct Shape {
     pub longest: Option<u64>,
     /// Can anything match?
     pub matches: bool,
-    /// States that match and after which nothing else can.
-    pub dead_ends: Vec<StateID>,
+    /// States that match and after which nothing else can, by their place in `walk`.
+    pub dead_ends: Vec<usize>,
+    /// How each state is reached.
+    pub walk: Walk,
     /// The number of states.
     pub states: usize,
 }
+
+/// From which earlier state and by which byte each state is reached; the starts come first, and from
+/// none.
+pub(crate) type Walk = Vec<Option<(usize, u8)>>;
 
 struct Graph {
     next: Vec<Vec<usize>>,
@@ -32,26 +38,34 @@ struct Graph {
     starts: Vec<usize>,
 }
 
-/// Every start state of an anchored automaton.
-pub(crate) fn starts(dfa: &dense::DFA<Vec<u32>>) -> Vec<StateID> {
-    // One byte of each kind that an assertion can look back at.
+/// The start states of an anchored automaton, one for each kind of byte that an assertion can look
+/// back at; some may be the same.
+fn starts<A: Automaton>(dfa: &A) -> Vec<StateID> {
     let behind = [None, Some(b'\n'), Some(b'\r'), Some(b'a'), Some(b' '), Some(0xC3)];
-    let mut found: Vec<StateID> = behind
-        .into_iter()
-        .filter_map(|byte| {
-            let config = start::Config::new().anchored(Anchored::Yes).look_behind(byte);
-            dfa.start_state(&config).ok()
-        })
-        .collect();
-    found.sort_unstable();
-    found.dedup();
-    found
+    let state = |byte| {
+        let config = start::Config::new().anchored(Anchored::Yes).look_behind(byte);
+        dfa.start_state(&config).ok()
+    };
+    behind.into_iter().filter_map(state).collect()
+}
+
+impl Shape {
+    /// The states in `dead_ends` as they are called in an automaton of the same states.
+    pub(crate) fn dead_ends_in<A: Automaton>(&self, dfa: &A) -> Vec<StateID> {
+        let mut ids = starts(dfa);
+        for step in self.walk.iter().skip(ids.len()).flatten() {
+            let from = ids.get(step.0).copied().unwrap_or_default();
+            ids.push(dfa.next_state(from, step.1));
+        }
+        self.dead_ends.iter().filter_map(|at| ids.get(*at).copied()).collect()
+    }
 }
 
 impl Graph {
-    fn read(dfa: &dense::DFA<Vec<u32>>) -> (Self, Vec<StateID>) {
+    fn read(dfa: &dense::DFA<Vec<u32>>) -> (Self, Vec<StateID>, Walk) {
         let mut ids: Vec<StateID> = starts(dfa);
         let start_count = ids.len();
+        let mut walk = vec![None; start_count];
         let mut index: HashMap<StateID, usize> =
             ids.iter().enumerate().map(|(at, id)| (*id, at)).collect();
         let bytes: Vec<u8> =
@@ -61,18 +75,21 @@ impl Graph {
         let mut ends = Vec::new();
         while let Some(&id) = ids.get(next.len()) {
             let mut row: Vec<usize> = Vec::new();
+            let mut last = None;
             for byte in &bytes {
                 let to = dfa.next_state(id, *byte);
                 if dfa.is_dead_state(to) {
                     continue;
                 }
-                let at = *index.entry(to).or_insert_with(|| {
-                    ids.push(to);
-                    ids.len() - 1
-                });
-                if row.last() != Some(&at) {
-                    row.push(at);
+                if last == Some(to) {
+                    continue;
                 }
+                last = Some(to);
+                row.push(*index.entry(to).or_insert_with(|| {
+                    ids.push(to);
+                    walk.push(Some((next.len(), *byte)));
+                    ids.len() - 1
+                }));
             }
             row.sort_unstable();
             row.dedup();
@@ -102,7 +119,7 @@ impl Graph {
                 }
             }
         }
-        (Self { next, is_match, alive, starts: (0..start_count).collect() }, ids)
+        (Self { next, is_match, alive, starts: (0..start_count).collect() }, ids, walk)
     }
 
     fn has(list: &[bool], at: usize) -> bool {
@@ -148,7 +165,7 @@ impl Graph {
 
 /// Reads the shape of an anchored automaton that reports every match.
 pub(crate) fn shape(dfa: &dense::DFA<Vec<u32>>) -> Shape {
-    let (graph, ids) = Graph::read(dfa);
+    let (graph, ids, walk) = Graph::read(dfa);
     let waits = |at: usize| Graph::has(&graph.alive, at) && !Graph::has(&graph.is_match, at);
     let lives = |at: usize| Graph::has(&graph.alive, at);
     let dead_ends = ids
@@ -160,7 +177,7 @@ pub(crate) fn shape(dfa: &dense::DFA<Vec<u32>>) -> Shape {
                 && !onward
                 && !dfa.is_match_state(dfa.next_eoi_state(**id))
         })
-        .map(|(_, id)| *id)
+        .map(|(at, _)| at)
         .collect();
     Shape {
         // One step more: the match is seen by the byte after it.
@@ -168,6 +185,7 @@ pub(crate) fn shape(dfa: &dense::DFA<Vec<u32>>) -> Shape {
         longest: graph.longest(&lives),
         matches: graph.starts.iter().any(|at| lives(*at)),
         dead_ends,
+        walk,
         states: ids.len(),
     }
 }

@@ -47,9 +47,18 @@ pub(crate) struct Hit {
     pub overflow: bool,
 }
 
-/// An automaton gave up: the text was not judged.
+/// Why a text was not judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Unjudged;
+pub enum Unjudged {
+    /// A lazy automaton gave up.
+    Automaton,
+    /// More starts of matches were alive at once than are followed.
+    Threads,
+    /// More places differ between a view and the raw text, across one match, than are kept.
+    Edits,
+    /// The state to go back to did not lead to the stop again.
+    Lost,
+}
 
 /// A stretch of a view.
 #[derive(Clone, Copy)]

@@ -1,53 +1,74 @@
 //! From expressions to automata: what one rule needs is built once and shared by every machine
 //! that the rule is part of.
 
-use super::closure::{kernel, prefixes};
+use super::closure::{kernel, needed_byte, prefixes};
 use super::gap::{Shape, shape};
 use super::literal::{Literals, Text};
-use super::regexes::{Item, Regexes, Role, Union};
+use super::regexes::{Apart, Item, Regexes, Role, Union};
 use super::span::{Mode, SpanRule};
 use super::syntax::{Open, Unread, parse};
-use super::threads::Anchor;
+use super::threads::{Anchor, Tables};
 use super::{Effect, Machine};
 use crate::filter::check::Check;
 use crate::filter::sample::{ENGLISH, hostile};
-use regex_automata::dfa::{Automaton, StartKind, dense};
+use regex_automata::dfa::{StartKind, dense, sparse};
 use regex_automata::hybrid::dfa as lazy;
 use regex_automata::nfa::thompson::{self, WhichCaptures};
 use regex_automata::util::start;
 use regex_automata::{Anchored, MatchKind};
 use regex_syntax::hir::Hir;
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
-/// A lazy automaton that grows by more than this on text without structure is kept apart.
+/// An expression whose lazy automaton grows by more than this on text without structure is kept
+/// apart.
 const GROWS_BYTES: usize = 96 << 10;
-/// More forward automata than this cost more than the product of a few counters.
-const APART_MAX: usize = 6;
 /// Matches of this many bytes are long.
 const LONG_BYTES: u64 = 10;
 /// The most that a lazy automaton may take in one worker.
 const CACHE_BYTES: usize = 16 << 20;
 
 /// An expression, ready to become part of a machine.
-#[derive(Clone)]
 pub(crate) struct Expression {
     hir: Hir,
-    prefixes: Hir,
-    pub shape: Arc<Shape>,
-    /// Its states multiply on text without structure.
-    pub grows: bool,
+    pub shape: Shape,
+    /// What it alone holds of plain English, once somebody asked.
+    held: OnceLock<Option<(f64, f64)>>,
+    /// For an expression whose states multiply on text without structure: what follows it instead
+    /// of a union.
+    apart: Option<Arc<Anchor>>,
     pub use_as: Use,
     pub memory_bytes: usize,
 }
 
 /// What the automaton of a single expression is for.
-#[derive(Clone)]
 pub(crate) enum Use {
     /// Threads, from the first match on.
     Threads(Arc<Anchor>),
     /// Finding the starts of candidates.
-    Candidates(Arc<Check>, Arc<dense::DFA<Vec<u32>>>),
+    Candidates(Arc<sparse::DFA<Vec<u8>>>),
 }
+
+/// What a match of an expression is: a match, or what has to pass a check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Finds {
+    Matches,
+    Candidates,
+}
+
+/// Bounds of an expression: what it may hold, and how large its automaton may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Bounds {
+    pub hold_bytes_max: u64,
+    pub automaton_bytes_max: usize,
+}
+
+type Key = (String, bool, Finds, Bounds);
+
+/// The expressions that somebody has, so that none is built twice: a rule is part of its pack
+/// alone, of the packs of routes, and twice in each if its action depends on the kind of text.
+/// What is made of a pattern depends on nothing else, so this changes what it costs, and no more.
+static MADE: Mutex<BTreeMap<Key, Weak<Expression>>> = Mutex::new(BTreeMap::new());
 
 /// Why an expression cannot be used.
 pub(crate) enum Refused {
@@ -64,8 +85,8 @@ pub(crate) enum Refused {
 /// A part of a machine, by rule.
 pub(crate) enum Part {
     Texts { texts: Vec<String>, whole_word: bool, any_case: bool, effect: Effect },
-    Match { expression: Expression, effect: Effect },
-    Span { opening: Expression, close: Arc<dense::DFA<Vec<u32>>>, bytes_max: u64, mode: Mode },
+    Match { expression: Arc<Expression>, check: Option<Arc<Check>>, effect: Effect },
+    Span { opening: Arc<Expression>, close: Arc<dense::DFA<Vec<u32>>>, bytes_max: u64, mode: Mode },
 }
 
 fn nfa(hirs: &[&Hir], reverse: bool) -> Result<thompson::NFA, Refused> {
@@ -112,44 +133,75 @@ fn lazy_of(hirs: &[&Hir], reverse: bool) -> Result<lazy::DFA, Refused> {
         .map_err(|_| Refused::TooLarge)
 }
 
-/// Reads an expression and builds its own automaton. `bytes_max` bounds what it may hold,
-/// `automaton_bytes_max` the automaton.
+/// Reads an expression and builds its own automaton, unless there is one.
 pub(crate) fn expression(
     pattern: &str,
     any_case: bool,
-    check: Option<&Arc<Check>>,
-    bytes_max: u64,
-    automaton_bytes_max: usize,
+    finds: Finds,
+    bounds: Bounds,
+) -> Result<Arc<Expression>, Refused> {
+    let key = (pattern.to_owned(), any_case, finds, bounds);
+    let made = || MADE.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = made().get(&key).and_then(Weak::upgrade) {
+        return Ok(known);
+    }
+    let one = Arc::new(build(pattern, any_case, finds, bounds)?);
+    let mut made = made();
+    made.retain(|_, known| known.strong_count() > 0);
+    made.insert(key, Arc::downgrade(&one));
+    Ok(one)
+}
+
+fn build(
+    pattern: &str,
+    any_case: bool,
+    finds: Finds,
+    bounds: Bounds,
 ) -> Result<Expression, Refused> {
     let parsed = parse(pattern, any_case).map_err(Refused::Unread)?;
     let hir = parsed.hir;
     if hir.properties().minimum_len() == Some(0) {
         return Err(Refused::Empty);
     }
-    let dfa = dense_of(&hir, StartKind::Anchored, false, automaton_bytes_max)?;
+    let dfa = dense_of(&hir, StartKind::Anchored, false, bounds.automaton_bytes_max)?;
     let shape = shape(&dfa);
     if !shape.matches {
         return Err(Refused::Never);
     }
     // A candidate that failed may pass once it is longer, so it counts as undecided to its end.
-    let waits = if check.is_some() { shape.longest } else { shape.gap };
+    let waits = match finds {
+        Finds::Candidates => shape.longest,
+        Finds::Matches => shape.gap,
+    };
     let Some(waits) = waits else { return Err(Refused::Unbounded(parsed.unbounded)) };
-    if waits > bytes_max {
+    if waits > bounds.hold_bytes_max {
         return Err(Refused::TooLong(waits));
     }
-    let (prefixes, use_as, memory_bytes) = if let Some(check) = check {
-        let reversed = dense_of(&hir, StartKind::Anchored, true, automaton_bytes_max)?;
-        let memory_bytes = reversed.memory_usage();
-        (prefixes(&hir), Use::Candidates(Arc::clone(check), Arc::new(reversed)), memory_bytes)
-    } else {
-        let memory_bytes = dfa.memory_usage();
-        let mut dead_ends = shape.dead_ends.clone();
-        dead_ends.sort_unstable();
-        let anchor = Anchor { dfa, dead_ends };
-        (prefixes(&kernel(&hir)), Use::Threads(Arc::new(anchor)), memory_bytes)
-    };
     let grows = grows(&hir)?;
-    Ok(Expression { hir, prefixes, shape: Arc::new(shape), grows, use_as, memory_bytes })
+    let tables = if grows {
+        Tables::Dense(dfa)
+    } else {
+        Tables::Sparse(dfa.to_sparse().map_err(|_| Refused::TooLarge)?)
+    };
+    let anchor = Arc::new(Anchor::new(tables, &shape).ok_or(Refused::TooLarge)?);
+    let mut memory_bytes = 0;
+    let use_as = match finds {
+        Finds::Candidates => {
+            let most = bounds.automaton_bytes_max;
+            let reversed = dense_of(&hir, StartKind::Anchored, true, most)?;
+            let reversed = reversed.to_sparse().map_err(|_| Refused::TooLarge)?;
+            memory_bytes += reversed.memory_usage();
+            Use::Candidates(Arc::new(reversed))
+        }
+        Finds::Matches => Use::Threads(Arc::clone(&anchor)),
+    };
+    if grows || finds == Finds::Matches {
+        memory_bytes += anchor.memory_bytes();
+    }
+    let apart = grows.then_some(anchor);
+    // What it was walked for is known.
+    let shape = Shape { walk: Vec::new(), ..shape };
+    Ok(Expression { hir, shape, held: OnceLock::new(), apart, use_as, memory_bytes })
 }
 
 /// Builds the automaton of a closing.
@@ -187,10 +239,22 @@ impl Expression {
         self.hir.properties().minimum_len().unwrap_or(0) as u64
     }
 
+    /// What its matches begin with, as far as it decides what is alive.
+    fn prefixes(&self) -> Hir {
+        match self.use_as {
+            Use::Threads(_) => prefixes(&kernel(&self.hir)),
+            Use::Candidates(_) => prefixes(&self.hir),
+        }
+    }
+
     /// What the expression alone holds of plain English: the share of words after which
     /// something is held, and the mean bytes held after a word.
     pub(crate) fn held(&self) -> Option<(f64, f64)> {
-        let closure = lazy_of(&[&self.prefixes], true).ok()?;
+        *self.held.get_or_init(|| self.hold_english())
+    }
+
+    fn hold_english(&self) -> Option<(f64, f64)> {
+        let closure = lazy_of(&[&self.prefixes()], true).ok()?;
         let mut cache = closure.create_cache();
         let config = start::Config::new().anchored(Anchored::Yes);
         let text = ENGLISH.as_bytes();
@@ -242,15 +306,18 @@ pub(crate) fn machine(parts: &[(u32, &Part)]) -> Option<Machine> {
     for (rule, part) in parts {
         let (expression, role) = match part {
             Part::Texts { .. } => continue,
-            Part::Match { expression, effect } => (
+            Part::Match { expression, check, effect } => (
                 expression,
-                match &expression.use_as {
-                    Use::Threads(anchor) => Role::Match { effect: *effect, anchor: anchor.clone() },
-                    Use::Candidates(check, reversed) => Role::Candidate {
+                match (&expression.use_as, check) {
+                    (Use::Threads(anchor), _) => {
+                        Role::Match { effect: *effect, anchor: anchor.clone() }
+                    }
+                    (Use::Candidates(reversed), Some(check)) => Role::Candidate {
                         effect: *effect,
                         check: Arc::clone(check),
                         reversed: reversed.clone(),
                     },
+                    (Use::Candidates(_), None) => continue,
                 },
             ),
             Part::Span { opening, close, bytes_max, mode } => {
@@ -269,19 +336,17 @@ pub(crate) fn machine(parts: &[(u32, &Part)]) -> Option<Machine> {
 
 fn regexes(expressions: &[(Item, &Expression)], spans: Vec<SpanRule>) -> Option<Regexes> {
     // Short matches together, so that the automaton of the long ones is seldom run.
-    let mut groups: Vec<Vec<u32>> = vec![Vec::new(), Vec::new()];
-    let mut apart = 0;
+    let mut groups: [Vec<u32>; 2] = [Vec::new(), Vec::new()];
+    let mut apart = Vec::new();
     for (index, (_, expression)) in expressions.iter().enumerate() {
-        let group = if expression.grows {
-            apart += 1;
-            2 + (apart - 1) % APART_MAX
-        } else {
-            usize::from(expression.bytes_min() >= LONG_BYTES)
-        };
-        while groups.len() <= group {
-            groups.push(Vec::new());
+        let (item, bytes_min) = (index as u32, expression.bytes_min());
+        match &expression.apart {
+            Some(anchor) => {
+                let (anchor, needs) = (Arc::clone(anchor), needed_byte(&expression.hir));
+                apart.push(Apart { item, anchor, bytes_min, needs });
+            }
+            None => groups.get_mut(usize::from(bytes_min >= LONG_BYTES))?.push(item),
         }
-        groups.get_mut(group)?.push(index as u32);
     }
     let mut unions = Vec::new();
     for items in groups.into_iter().filter(|group| !group.is_empty()) {
@@ -294,8 +359,9 @@ fn regexes(expressions: &[(Item, &Expression)], spans: Vec<SpanRule>) -> Option<
         let bytes_min = members.map(|(_, expression)| expression.bytes_min()).min().unwrap_or(0);
         unions.push(Union { dfa: lazy_of(&hirs, false).ok()?, items, bytes_min });
     }
-    let bytes_min = unions.iter().map(|union| union.bytes_min).min().unwrap_or(0);
-    let prefixes = expressions.iter().map(|(_, expression)| expression.prefixes.clone()).collect();
+    let together = unions.iter().map(|union| union.bytes_min);
+    let bytes_min = together.chain(apart.iter().map(|apart| apart.bytes_min)).min().unwrap_or(0);
+    let prefixes = expressions.iter().map(|(_, expression)| expression.prefixes()).collect();
     let closure = lazy_of(&[&Hir::alternation(prefixes)], true).ok()?;
     let window = expressions
         .iter()
@@ -307,10 +373,20 @@ fn regexes(expressions: &[(Item, &Expression)], spans: Vec<SpanRule>) -> Option<
         .unwrap_or(0);
     let items = expressions.iter().map(|(item, _)| item.clone()).collect();
     // A character more on each side: what an assertion there looks at.
-    Some(Regexes { items, spans, unions, bytes_min, closure, window: window + 8 })
+    let window = window + 8;
+    Some(Regexes { items, spans, unions, apart, bytes_min, closure, window })
 }
 
 impl Part {
+    /// The expression that it was built of.
+    pub(crate) fn expression(&self) -> Option<&Arc<Expression>> {
+        match self {
+            Self::Texts { .. } => None,
+            Self::Match { expression, .. } => Some(expression),
+            Self::Span { opening, .. } => Some(opening),
+        }
+    }
+
     /// Can it stop a text?
     pub(crate) fn stops(&self) -> bool {
         match self {
@@ -337,14 +413,6 @@ impl Part {
     pub(crate) fn matches_whole(&self, text: &str) -> bool {
         let Self::Match { expression, .. } = self else { return false };
         let Use::Threads(anchor) = &expression.use_as else { return false };
-        let config = start::Config::new().anchored(Anchored::Yes);
-        let Ok(mut state) = anchor.dfa.start_state(&config) else { return false };
-        for byte in text.bytes() {
-            state = anchor.dfa.next_state(state, byte);
-            if anchor.dfa.is_dead_state(state) {
-                return false;
-            }
-        }
-        anchor.dfa.is_match_state(anchor.dfa.next_eoi_state(state))
+        anchor.matches_whole(text)
     }
 }

@@ -1,8 +1,9 @@
 //! Regular expressions, three automata, each where it is cheapest.
 //!
-//! * Forward unions, as lazy DFAs: did something end here? Most rules share one. Those whose
-//!   states multiply on text without structure are kept apart, or the union would have to build
-//!   the product of their counters.
+//! * Forward unions, as lazy DFAs: did something end here? Rules whose states multiply on text
+//!   without structure (counters that begin anew at every other byte) are no part of them, because
+//!   a lazy DFA would build a new state for nearly every byte. They are followed by threads.
+//!   Neither is run while less text is alive than the shortest match needs.
 //! * The reversed prefix closure of all rules, as a lazy DFA: how far back is something alive?
 //!   Run backwards from the end of the text, it dies after a byte or two of clean text.
 //! * For each rule a small anchored DFA, used only from its first confirmed match on: its
@@ -21,13 +22,18 @@ use super::span::{OpenSpans, SpanRule};
 use super::threads::{Anchor, Threads};
 use super::{Effect, Hay, Hit, New, Unjudged};
 use crate::filter::check::Check;
-use regex_automata::dfa::dense;
+use regex_automata::dfa::sparse;
 use regex_automata::hybrid::{LazyStateID, dfa as lazy};
 use regex_automata::util::start;
 use regex_automata::{Anchored, PatternID};
 use smallvec::SmallVec;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The most threads of one view of a channel: 64 KB. A rule has at most as many as its automaton has
+/// states, and seldom more than the bytes it holds; beyond the bound the text is not judged, and
+/// its rules' `on_error` says what becomes of it.
+pub(crate) const THREADS_MAX: usize = 4096;
 
 /// What a rule's expression is for.
 #[derive(Clone)]
@@ -37,7 +43,7 @@ pub(crate) enum Role {
     /// A match opens a span, by its index.
     Open { span: u32, anchor: Arc<Anchor> },
     /// A match is a candidate.
-    Candidate { effect: Effect, check: Arc<Check>, reversed: Arc<dense::DFA<Vec<u32>>> },
+    Candidate { effect: Effect, check: Arc<Check>, reversed: Arc<sparse::DFA<Vec<u8>>> },
 }
 
 /// One expression.
@@ -56,12 +62,31 @@ pub(crate) struct Union {
     pub bytes_min: u64,
 }
 
+/// An expression that is no part of a union.
+pub(crate) struct Apart {
+    pub item: u32,
+    pub anchor: Arc<Anchor>,
+    /// Bytes of its shortest match.
+    pub bytes_min: u64,
+    /// A byte that every match has.
+    pub needs: Option<u8>,
+}
+
+impl Apart {
+    /// May a match end in text of which `alive` may belong to it?
+    fn may_end(&self, alive: &[u8]) -> bool {
+        alive.len() as u64 >= self.bytes_min
+            && self.needs.is_none_or(|byte| memchr::memchr(byte, alive).is_some())
+    }
+}
+
 /// The automata of a set of expressions.
 pub(crate) struct Regexes {
     pub items: Vec<Item>,
     pub spans: Vec<SpanRule>,
     pub unions: Vec<Union>,
-    /// The least `bytes_min` of them.
+    pub apart: Vec<Apart>,
+    /// The least `bytes_min` of both.
     pub bytes_min: u64,
     pub closure: lazy::DFA,
     /// Bytes after which a start has matched or is dead.
@@ -113,8 +138,10 @@ pub(crate) struct Follow {
     /// Rules that matched and may grow.
     pub(super) awake: Vec<(u32, Threads)>,
     pub(super) spans: Vec<OpenSpans>,
+    /// The threads of expressions apart, by their index, and where they stand.
+    apart: Vec<(u32, Threads, u64)>,
     hint_stamp: u64,
-    hints: SmallVec<[Option<Hint>; 4]>,
+    hints: SmallVec<[Option<Hint>; 2]>,
 }
 
 /// The state of a forward automaton at a position, if its cache was not cleared since.
@@ -128,7 +155,8 @@ struct Hint {
 impl Follow {
     /// The start of a text.
     pub(crate) fn new() -> Self {
-        Self { awake: Vec::new(), spans: Vec::new(), hint_stamp: 0, hints: SmallVec::new() }
+        let hints = SmallVec::new();
+        Self { awake: Vec::new(), spans: Vec::new(), apart: Vec::new(), hint_stamp: 0, hints }
     }
 
     /// Is nothing followed?
@@ -136,10 +164,19 @@ impl Follow {
         self.awake.is_empty() && self.spans.is_empty()
     }
 
+    fn thread_count(&self) -> usize {
+        let awake = self.awake.iter().map(|awake| awake.1.count());
+        awake.chain(self.apart.iter().map(|apart| apart.1.count())).sum()
+    }
+
     /// Moves all positions by `by`, modulo 2^64.
     pub(crate) fn shift(&mut self, by: u64) {
         self.awake.iter_mut().for_each(|awake| awake.1.shift(by));
         self.spans.iter_mut().for_each(|open| open.shift(by));
+        for (_, threads, at) in &mut self.apart {
+            threads.shift(by);
+            *at = at.wrapping_add(by);
+        }
         self.hints.iter_mut().flatten().for_each(|hint| hint.at = hint.at.wrapping_add(by));
     }
 }
@@ -171,11 +208,17 @@ impl Regexes {
     ) -> Result<(), Unjudged> {
         cache.ends.clear();
         self.find_ends(cache, follow, keep, new)?;
+        if follow.thread_count() > THREADS_MAX {
+            return Err(Unjudged::Threads);
+        }
         if !(cache.ends.is_empty() && follow.is_idle()) {
             let mut ends = std::mem::take(&mut cache.ends);
             ends.sort_unstable_by_key(|end| end.1);
             self.settle(&ends, follow, keep, new, hits);
             cache.ends = ends;
+            if follow.thread_count() > THREADS_MAX {
+                return Err(Unjudged::Threads);
+            }
         }
         Ok(())
     }
@@ -196,6 +239,7 @@ impl Regexes {
         if alive < self.bytes_min {
             return Ok(());
         }
+        self.follow_apart(&mut cache.ends, follow, keep, new);
         if follow.hint_stamp != cache.stamp {
             follow.hints.clear();
             follow.hints.resize(self.unions.len(), None);
@@ -213,21 +257,26 @@ impl Regexes {
                 _ => {
                     let config =
                         start::Config::new().anchored(Anchored::No).look_behind(hay.before(keep));
-                    let mut state = union.dfa.start_state(lazy, &config).map_err(|_| Unjudged)?;
+                    let mut state =
+                        union.dfa.start_state(lazy, &config).map_err(|_| Unjudged::Automaton)?;
                     for byte in hay.slice(keep, from) {
-                        state = union.dfa.next_state(lazy, state, *byte).map_err(|_| Unjudged)?;
+                        state = union
+                            .dfa
+                            .next_state(lazy, state, *byte)
+                            .map_err(|_| Unjudged::Automaton)?;
                     }
                     state
                 }
             };
             for (place, byte) in piece.iter().enumerate() {
-                state = union.dfa.next_state(lazy, state, *byte).map_err(|_| Unjudged)?;
+                state =
+                    union.dfa.next_state(lazy, state, *byte).map_err(|_| Unjudged::Automaton)?;
                 if state.is_match() {
                     union.report(lazy, state, from + place as u64, &mut cache.ends);
                 }
             }
             if last {
-                state = union.dfa.next_eoi_state(lazy, state).map_err(|_| Unjudged)?;
+                state = union.dfa.next_eoi_state(lazy, state).map_err(|_| Unjudged::Automaton)?;
                 if state.is_match() {
                     union.report(lazy, state, hay.end(), &mut cache.ends);
                 }
@@ -236,6 +285,39 @@ impl Regexes {
             *hint = Some(Hint { state, clears, at: end });
         }
         Ok(())
+    }
+
+    /// Collects the ends of the expressions apart.
+    fn follow_apart(
+        &self,
+        ends: &mut Vec<(u32, u64)>,
+        follow: &mut Follow,
+        keep: u64,
+        new: New<'_>,
+    ) {
+        let New { hay, from, last } = new;
+        let end = hay.end();
+        follow.apart.retain(|(_, _, at)| *at == from);
+        let alive = hay.slice(keep, end);
+        for (index, apart) in (0..).zip(&self.apart) {
+            if !apart.may_end(alive) {
+                continue;
+            }
+            let known = follow.apart.iter().position(|known| known.0 == index);
+            let mut threads = known.map_or_else(
+                || {
+                    let mut threads = Threads::default();
+                    threads.read(&apart.anchor, hay, keep, from, |_, _| {});
+                    threads
+                },
+                |known| follow.apart.swap_remove(known).1,
+            );
+            threads.read(&apart.anchor, hay, from, end, |_, ended| ends.push((apart.item, ended)));
+            if last && threads.finish(&apart.anchor).is_some() {
+                ends.push((apart.item, end));
+            }
+            follow.apart.push((index, threads, end));
+        }
     }
 
     /// The earliest position from which an unconfirmed match may still begin.
@@ -249,11 +331,11 @@ impl Regexes {
         let least = keep.max(end.saturating_sub(self.window));
         let config = start::Config::new().anchored(Anchored::Yes);
         let lazy = &mut cache.closure;
-        let mut state = self.closure.start_state(lazy, &config).map_err(|_| Unjudged)?;
+        let mut state = self.closure.start_state(lazy, &config).map_err(|_| Unjudged::Automaton)?;
         let mut alive = end;
         let mut position = end;
         for byte in hay.slice(least, end).iter().rev() {
-            state = self.closure.next_state(lazy, state, *byte).map_err(|_| Unjudged)?;
+            state = self.closure.next_state(lazy, state, *byte).map_err(|_| Unjudged::Automaton)?;
             if state.is_tagged() {
                 if state.is_match() {
                     alive = position;
@@ -268,7 +350,7 @@ impl Regexes {
             Some(byte) => self.closure.next_state(lazy, state, byte),
             None => self.closure.next_eoi_state(lazy, state),
         }
-        .map_err(|_| Unjudged)?;
+        .map_err(|_| Unjudged::Automaton)?;
         Ok(if state.is_match() { least } else { alive })
     }
 

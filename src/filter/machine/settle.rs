@@ -6,7 +6,7 @@ use super::threads::{Anchor, Threads};
 use super::{Effect, Hay, Hit, New};
 use crate::filter::check::Check;
 use regex_automata::Anchored;
-use regex_automata::dfa::{Automaton, dense};
+use regex_automata::dfa::{Automaton, sparse};
 use regex_automata::util::start;
 use smallvec::SmallVec;
 
@@ -181,7 +181,7 @@ fn replay(
 
 /// The earliest start of a candidate that ends at `end` and passes.
 fn passing(
-    reversed: &dense::DFA<Vec<u32>>,
+    reversed: &sparse::DFA<Vec<u8>>,
     check: &Check,
     hay: Hay<'_>,
     keep: u64,

@@ -6,11 +6,15 @@
 //! at the price of its live states, without searching back and without keeping its text.
 
 use super::Hay;
+use super::gap::Shape;
 use regex_automata::Anchored;
-use regex_automata::dfa::{Automaton, dense};
+use regex_automata::dfa::{Automaton, dense, sparse};
 use regex_automata::util::primitives::StateID;
 use regex_automata::util::start;
 use smallvec::SmallVec;
+
+/// Up to so many threads are merged by looking through them, more by sorting.
+const FEW: usize = 12;
 
 /// The live starts of one rule.
 #[derive(Clone, Default)]
@@ -18,11 +22,88 @@ pub(crate) struct Threads {
     list: SmallVec<[(StateID, u64); 2]>,
 }
 
-/// An anchored automaton that reports every match, and which of its match states lead nowhere.
+/// An anchored automaton that reports every match.
 pub(crate) struct Anchor {
-    pub dfa: dense::DFA<Vec<u32>>,
-    /// Sorted.
-    pub dead_ends: Vec<StateID>,
+    tables: Tables,
+    /// The start state behind each byte, and at the start of a text.
+    starts: Vec<StateID>,
+    /// The match states that lead nowhere, sorted.
+    dead_ends: Vec<StateID>,
+}
+
+/// The sparse form takes a fraction of the memory and is for rules that are followed only once they
+/// matched; the dense one is for those that are followed all the time.
+pub(crate) enum Tables {
+    Dense(dense::DFA<Vec<u32>>),
+    Sparse(sparse::DFA<Vec<u8>>),
+}
+
+impl Anchor {
+    /// `None` if the automaton cannot start anchored.
+    pub(crate) fn new(tables: Tables, shape: &Shape) -> Option<Self> {
+        match &tables {
+            Tables::Dense(dfa) => {
+                let (starts, dead_ends) = Self::places(dfa, shape)?;
+                Some(Self { tables, starts, dead_ends })
+            }
+            Tables::Sparse(dfa) => {
+                let (starts, dead_ends) = Self::places(dfa, shape)?;
+                Some(Self { tables, starts, dead_ends })
+            }
+        }
+    }
+
+    fn places<A: Automaton>(dfa: &A, shape: &Shape) -> Option<(Vec<StateID>, Vec<StateID>)> {
+        let mut dead_ends = shape.dead_ends_in(dfa);
+        dead_ends.sort_unstable();
+        let start = |behind| {
+            let config = start::Config::new().anchored(Anchored::Yes).look_behind(behind);
+            dfa.start_state(&config).ok()
+        };
+        let starts = (0..=255).map(Some).chain([None]).map(start).collect::<Option<_>>()?;
+        Some((starts, dead_ends))
+    }
+
+    /// Memory of the tables, in bytes.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let tables = match &self.tables {
+            Tables::Dense(dfa) => dfa.memory_usage(),
+            Tables::Sparse(dfa) => dfa.memory_usage(),
+        };
+        tables + (self.starts.len() + self.dead_ends.len()) * size_of::<StateID>()
+    }
+
+    /// Does it match all of a text that stands alone?
+    pub(crate) fn matches_whole(&self, text: &str) -> bool {
+        match &self.tables {
+            Tables::Dense(dfa) => self.matches_whole_in(dfa, text),
+            Tables::Sparse(dfa) => self.matches_whole_in(dfa, text),
+        }
+    }
+
+    fn matches_whole_in<A: Automaton>(&self, dfa: &A, text: &str) -> bool {
+        let Some(mut state) = self.start(None) else { return false };
+        for byte in text.bytes() {
+            state = dfa.next_state(state, byte);
+            if dfa.is_dead_state(state) {
+                return false;
+            }
+        }
+        dfa.is_match_state(dfa.next_eoi_state(state))
+    }
+
+    /// Does a match end with the text, in this state?
+    fn ends_in(&self, state: StateID) -> bool {
+        match &self.tables {
+            Tables::Dense(dfa) => dfa.is_match_state(dfa.next_eoi_state(state)),
+            Tables::Sparse(dfa) => dfa.is_match_state(dfa.next_eoi_state(state)),
+        }
+    }
+
+    #[inline]
+    fn start(&self, behind: Option<u8>) -> Option<StateID> {
+        self.starts.get(behind.map_or(256, usize::from)).copied()
+    }
 }
 
 impl Threads {
@@ -49,36 +130,104 @@ impl Threads {
         behind: Option<u8>,
         byte: u8,
     ) -> Option<u64> {
-        let config = start::Config::new().anchored(Anchored::Yes).look_behind(behind);
-        let fresh = anchor.dfa.start_state(&config).ok().map(|state| (state, position));
+        match &anchor.tables {
+            Tables::Dense(dfa) => self.step_in(dfa, anchor, position, behind, byte),
+            Tables::Sparse(dfa) => self.step_in(dfa, anchor, position, behind, byte),
+        }
+    }
+
+    #[inline]
+    fn step_in<A: Automaton>(
+        &mut self,
+        dfa: &A,
+        anchor: &Anchor,
+        position: u64,
+        behind: Option<u8>,
+        byte: u8,
+    ) -> Option<u64> {
+        let fresh = anchor.start(behind).map(|state| (state, position));
         let mut hit: Option<u64> = None;
-        let mut next: SmallVec<[(StateID, u64); 2]> = SmallVec::new();
-        for (state, begun) in self.list.drain(..).chain(fresh) {
-            let to = anchor.dfa.next_state(state, byte);
-            if !anchor.dfa.is_special_state(to) {
-                merge(&mut next, to, begun);
-                continue;
-            }
-            if anchor.dfa.is_dead_state(to) {
-                continue;
-            }
-            if anchor.dfa.is_match_state(to) {
-                hit = Some(hit.map_or(begun, |known| known.min(begun)));
-                // Taken for alive, it would hold a byte too many.
-                if anchor.dead_ends.binary_search(&to).is_ok() {
+        let (known, mut kept) = (self.list.len(), 0);
+        // What lives on moves to the front, and what begins here comes last.
+        for at in 0..=known {
+            let thread = if at < known { self.list.get(at).copied() } else { fresh };
+            let Some((state, begun)) = thread else { continue };
+            let to = dfa.next_state(state, byte);
+            if dfa.is_special_state(to) {
+                if dfa.is_dead_state(to) {
                     continue;
                 }
+                if dfa.is_match_state(to) {
+                    hit = Some(hit.map_or(begun, |known| known.min(begun)));
+                    // Taken for alive, it would hold a byte too many.
+                    if anchor.dead_ends.binary_search(&to).is_ok() {
+                        continue;
+                    }
+                }
             }
-            merge(&mut next, to, begun);
+            if at == kept && at == known {
+                self.list.push((to, begun));
+            } else if let Some(slot) = self.list.get_mut(kept) {
+                *slot = (to, begun);
+            }
+            kept += 1;
         }
-        self.list = next;
+        self.list.truncate(kept);
+        if kept > 1 {
+            self.merge();
+        }
         hit
+    }
+
+    /// Leaves the earliest start of each state.
+    fn merge(&mut self) {
+        if self.list.len() > FEW {
+            self.list.sort_unstable();
+            self.list.dedup_by_key(|thread| thread.0);
+            return;
+        }
+        let mut kept = 0;
+        for at in 0..self.list.len() {
+            let Some(thread) = self.list.get(at).copied() else { break };
+            let before = self.list.iter_mut().take(kept).find(|known| known.0 == thread.0);
+            if let Some(known) = before {
+                known.1 = known.1.min(thread.1);
+                continue;
+            }
+            if let Some(slot) = self.list.get_mut(kept) {
+                *slot = thread;
+            }
+            kept += 1;
+        }
+        self.list.truncate(kept);
+    }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.list.len()
     }
 
     /// The earliest start of a match that the end of the text confirms.
     pub(crate) fn finish(&self, anchor: &Anchor) -> Option<u64> {
-        let ends = |state| anchor.dfa.is_match_state(anchor.dfa.next_eoi_state(state));
-        self.list.iter().filter(|thread| ends(thread.0)).map(|thread| thread.1).min()
+        self.list.iter().filter(|thread| anchor.ends_in(thread.0)).map(|thread| thread.1).min()
+    }
+
+    /// Reads all of `from..upto`; `found` gets the start and end of every match.
+    pub(crate) fn read(
+        &mut self,
+        anchor: &Anchor,
+        hay: Hay<'_>,
+        from: u64,
+        upto: u64,
+        mut found: impl FnMut(u64, u64),
+    ) {
+        let mut behind = hay.before(from);
+        for (position, byte) in (from..).zip(hay.slice(from, upto)) {
+            if let Some(begun) = self.step(anchor, position, behind, *byte) {
+                found(begun, position);
+            }
+            behind = Some(*byte);
+        }
     }
 
     /// Reads `from..upto`, but stops where nothing is alive; `found` gets the start and end of
@@ -104,12 +253,5 @@ impl Threads {
             position += 1;
         }
         position
-    }
-}
-
-fn merge(list: &mut SmallVec<[(StateID, u64); 2]>, state: StateID, begun: u64) {
-    match list.iter_mut().find(|thread| thread.0 == state) {
-        Some(thread) => thread.1 = thread.1.min(begun),
-        None => list.push((state, begun)),
     }
 }

@@ -1,9 +1,9 @@
 //! Matching on folded views: what reads the same is found, and nothing depends on pieces.
 
-use super::{Sent, chars, drive, redact, regex, rule, split};
+use super::{Sent, chars, drive_kind, redact, regex, rule, split};
 use crate::filter::fold::Wanted;
 use crate::filter::{
-    Action, Cache, Case, Limits, OnOverflow, Pattern, Rule, Ruleset, Span, compile_within,
+    Action, Cache, Case, Kind, Limits, OnOverflow, Pattern, Rule, Ruleset, Span, compile_within,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -11,6 +11,11 @@ use proptest::prelude::*;
 fn compiled(rules: &[Rule]) -> Ruleset {
     let limits = Limits::default();
     compile_within(rules, &limits).unwrap_or_else(|complaints| panic!("{complaints:?}"))
+}
+
+/// As a document, on which all views are read.
+fn drive(rules: &Ruleset, cache: &mut Cache, pieces: &[&str]) -> Sent {
+    drive_kind(rules, Kind::Document, cache, pieces)
 }
 
 fn texts(list: &[&str]) -> Pattern {
@@ -61,13 +66,15 @@ fn encoded_text_is_found() {
 
 #[test]
 fn joined_letters_are_only_told() {
-    let set = compiled(&[rule(texts(&["ignore"]), Action::Cut)]);
+    let rules = [rule(texts(&["ignore"]), Action::Cut), rule(texts(&["ignore"]), Action::Flag)];
+    let set = compiled(&rules);
     let text = "please i g n o r e it";
-    for pieces in [vec![text], chars(text)] {
-        let sent = drive(&set, &mut Cache::default(), &pieces);
+    let both = [Kind::Document, Kind::Answer];
+    for (pieces, kind) in [vec![text], chars(text)].iter().flat_map(|p| both.map(|k| (p, k))) {
+        let sent = drive_kind(&set, kind, &mut Cache::default(), pieces);
         assert_eq!((sent.text.as_str(), sent.stop), (text, None));
         let found: Vec<_> = sent.findings.iter().map(|f| (f.rule, f.start, f.end)).collect();
-        assert_eq!(found, [(0, 7, 18)], "{pieces:?}");
+        assert_eq!(found, [(1, 7, 18)], "{pieces:?}");
     }
 }
 
@@ -153,7 +160,7 @@ fn text() -> impl Strategy<Value = String> {
         1 => Just("&#97;".to_owned()), 1 => Just("%62".to_owned()), 1 => Just("&".to_owned()),
         1 => Just("\\u0063".to_owned()), 1 => Just("\u{E0061}\u{E0062}".to_owned()),
         1 => Just("YWJjYWIgYWJjYWIgYWI=".to_owned()), 1 => Just("6162632061622061626361".to_owned()),
-        1 => Just("a b a b c".to_owned()), 1 => Just("\u{FF1C}".to_owned()),
+        2 => Just("a b a b c".to_owned()), 1 => Just(" b c ".to_owned()), 1 => Just("\u{FF1C}".to_owned()),
     ];
     vec(scrap, 0..7).prop_map(|parts| parts.concat())
 }
@@ -175,19 +182,23 @@ proptest! {
     ) {
         let set = compiled(&rules);
         let mut cache = Cache::default();
-        let letters = drive(&set, &mut cache, &chars(&text));
-        let whole = drive(&set, &mut cache, &[&text]);
-        let pieces = split(&text, &cuts);
-        let parts = drive(&set, &mut cache, &pieces);
-        let released: std::collections::HashMap<usize, u64> = letters.trace.iter().copied().collect();
-        for sent in [&whole, &parts] {
-            prop_assert_eq!(&sent.shown, &letters.shown, "{:?}", pieces);
-            prop_assert_eq!(sent.stop, letters.stop);
-            prop_assert_eq!(&sent.findings, &letters.findings, "{:?}", pieces);
-        }
-        for (fed, at) in &parts.trace {
-            let wanted = released.get(fed).copied().unwrap_or(0);
-            prop_assert_eq!(*at, wanted, "after {} bytes of {:?}", fed, pieces);
+        // On a document encoded text is looked for, on an answer most pieces are their own fold.
+        for kind in [Kind::Document, Kind::Answer] {
+            let letters = drive_kind(&set, kind, &mut cache, &chars(&text));
+            let whole = drive_kind(&set, kind, &mut cache, &[&text]);
+            let pieces = split(&text, &cuts);
+            let parts = drive_kind(&set, kind, &mut cache, &pieces);
+            let released: std::collections::HashMap<usize, u64> =
+                letters.trace.iter().copied().collect();
+            for sent in [&whole, &parts] {
+                prop_assert_eq!(&sent.shown, &letters.shown, "{:?}", pieces);
+                prop_assert_eq!(sent.stop, letters.stop);
+                prop_assert_eq!(&sent.findings, &letters.findings, "{:?}", pieces);
+            }
+            for (fed, at) in &parts.trace {
+                let wanted = released.get(fed).copied().unwrap_or(0);
+                prop_assert_eq!(*at, wanted, "after {} bytes of {:?}", fed, pieces);
+            }
         }
     }
 

@@ -7,8 +7,8 @@ mod properties;
 mod tables;
 
 use super::{
-    Action, Cache, Case, Channels, Engine, Finding, Kind, Limits, Passage, Pattern, Redaction,
-    Release, Rule, Ruleset, Scanner, Shows, compile_within,
+    Action, Cache, Case, Channels, Finding, Kind, Limits, Passage, Pattern, Redaction, Release,
+    Rule, Ruleset, Scanner, Shows, compile_within,
 };
 use std::fmt::Write;
 
@@ -73,11 +73,11 @@ impl Sent {
 }
 
 fn drive(rules: &Ruleset, cache: &mut Cache, pieces: &[&str]) -> Sent {
-    let Some(engine) = rules.engine(Kind::User) else { panic!("no engine") };
-    drive_engine(engine, cache, pieces)
+    drive_kind(rules, Kind::User, cache, pieces)
 }
 
-fn drive_engine(engine: &std::sync::Arc<Engine>, cache: &mut Cache, pieces: &[&str]) -> Sent {
+fn drive_kind(rules: &Ruleset, kind: Kind, cache: &mut Cache, pieces: &[&str]) -> Sent {
+    let Some(engine) = rules.engine(kind) else { panic!("no engine") };
     let mut scanner = Scanner::new(engine);
     let (mut sent, mut out) = (Sent::default(), Release::default());
     let mut fed = 0;

@@ -2,8 +2,8 @@
 
 use super::{chars, compiled, drive, redact, regex, rule};
 use crate::filter::{
-    Action, Cache, Case, Channels, Detector, Kind, OnOverflow, Passage, Pattern, Redaction,
-    Release, Rule, Scanner, Span,
+    Action, Cache, Case, Channels, Detector, Kind, Limits, OnOverflow, Passage, Pattern, Redaction,
+    Release, Rule, Scanner, Span, Unjudged, compile_within,
 };
 
 fn literals(texts: &[&str]) -> Pattern {
@@ -222,7 +222,9 @@ fn a_kind_without_rules_has_no_engine_and_equal_sets_share_one() {
     assert_eq!(set.engines().count(), 3);
     // What is read as it is written has fewer views than the rest.
     let everywhere = Rule { channels: Channels::ALL, ..redact(literals(&["a"])) };
-    assert_eq!(compiled(&[everywhere]).engines().count(), 2);
+    assert_eq!(compiled(std::slice::from_ref(&everywhere)).engines().count(), 1);
+    let folded = compile_within(&[everywhere], &Limits::default()).unwrap();
+    assert_eq!(folded.engines().count(), 2);
     let user = Channels::NONE.with(Kind::User).with(Kind::System);
     let set = compiled(&[Rule { channels: user, ..redact(literals(&["a"])) }]);
     assert_eq!(set.engines().count(), 1);
@@ -239,4 +241,20 @@ fn large_lists_work_as_small_ones() {
         let sent = drive(&set, &mut Cache::default(), &chars(text));
         assert_eq!(sent.text, "a [0] [0] word0899 9");
     }
+}
+
+/// A rule that stays undecided in very many states at once ends the judgement, not the memory.
+#[test]
+fn threads_have_a_bound() {
+    let many: Vec<Rule> =
+        (0..80).map(|at| redact(regex(&format!("a[ab]{{{},}}", 80 + at)))).collect();
+    let set = compiled(&many);
+    let engine = set.engine(Kind::User).unwrap();
+    let (mut cache, mut out) = (Cache::default(), Release::default());
+    let mut scanner = Scanner::new(engine);
+    let text = "a".repeat(4096);
+    let judged = scanner.push(&mut cache, &text, &mut out).passage != Passage::Unjudged;
+    assert_eq!(scanner.unjudged(), Some(Unjudged::Threads), "{judged}");
+    assert!(out.is_empty());
+    assert_eq!(scanner.push(&mut cache, "b", &mut out).passage, Passage::Unjudged);
 }

@@ -21,6 +21,7 @@ use bytes::Bytes;
 use std::sync::Arc;
 
 /// What one target is asked.
+#[derive(Clone)]
 pub(super) struct Asking {
     /// The dialect of the request and of the answer; `None` for what is passed through.
     pub(super) dialect: Option<Dialect>,

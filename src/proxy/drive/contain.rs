@@ -2,12 +2,13 @@
 
 use super::book::Book;
 use super::{Attempted, Exchange, Failed, Stop, Wanted, shutting_down};
-use crate::exchange::attempts::Failure;
+use crate::exchange::attempts::{Attempts, Failure};
 use crate::exchange::{forward, identity};
 use crate::proxy::orders::Ordered;
 use crate::table::lever::{Lever, Subject};
 use crate::table::{Provider, Route, Target};
 use crate::wire::refusal::{Class, Refusal};
+use std::sync::Arc;
 
 /// What a caller is told whom a lever refuses.
 pub(in crate::proxy) fn killed(lever: &Lever) -> Refusal {
@@ -46,6 +47,42 @@ impl Exchange<'_> {
         }
     }
 
+    /// Refuses what kills reach at every target that it could go to, before it is counted: a kill
+    /// goes before a limit.
+    pub(super) fn refuse_everywhere(
+        &self,
+        book: &mut Book<'_>,
+        wanted: &Wanted,
+        attempts: &Attempts,
+    ) -> Result<(), Refusal> {
+        let levers = &self.table.levers;
+        if levers.is_empty() {
+            return Ok(());
+        }
+        let mut last = None;
+        for target in attempts.targets() {
+            let provider = forward::provider(self.table, target);
+            let killed = self.seat.with(|subject| {
+                let subject = Subject {
+                    provider: Some(provider.name.as_str()),
+                    model: forward::model(target, wanted.model.as_deref()),
+                    ..*subject
+                };
+                levers.kill(&subject).cloned()
+            });
+            match killed {
+                None => return Ok(()),
+                Some(lever) => last = Some((provider, target, lever)),
+            }
+        }
+        let Some((provider, target, lever)) = last else { return Ok(()) };
+        book.note(|facts| {
+            facts.provider = Some(provider.name.clone());
+            facts.target = Some(Arc::clone(&target.name));
+        });
+        Err(self.refuse_killed(book, &lever))
+    }
+
     /// Writes down what the head alone says, while the body is awaited.
     pub(super) fn take_seat_unread(&self) {
         let who = identity::read_head(self.asked.headers);
@@ -63,7 +100,7 @@ impl Exchange<'_> {
             Attempted::Stop(stop) => stop,
             Attempted::Failed(failed) => failed.refusal.into(),
             // Only what ends it was asked for.
-            Attempted::Rerouted | Attempted::Ran(_) => shutting_down().into(),
+            Attempted::Rerouted | Attempted::Outdated | Attempted::Ran(_) => shutting_down().into(),
         }
     }
 
@@ -103,6 +140,13 @@ impl Exchange<'_> {
             about.provider = Some(provider.name.clone());
             about.model = model;
         });
+        self.stay_clear(book)
+    }
+
+    /// The target may be sent a request, unless a kill that is in force now forbids it. Asked when
+    /// an exchange goes there, and again when a connection is there at last: a kill that drains lets
+    /// what has begun finish, and nothing has begun before that.
+    pub(super) fn stay_clear(&self, book: &mut Book<'_>) -> Result<(), Failed> {
         let live = self.gate.board.peek();
         if live.levers.is_empty() {
             return Ok(());
@@ -127,8 +171,9 @@ impl Exchange<'_> {
                 self.seat.ended();
                 Attempted::Failed(Failed { failure: Failure::Killed, refusal: killed(&lever) })
             }
-            // A killed tool is met by choosing anew, which reads the live levers.
-            Ordered::Switch(_) | Ordered::Tools(_) | Ordered::Filters(_) => Attempted::Rerouted,
+            Ordered::Switch(_) => Attempted::Rerouted,
+            // Asking anew reads the live levers.
+            Ordered::Tools(_) | Ordered::Filters(_) => Attempted::Outdated,
         }
     }
 

@@ -4,11 +4,14 @@
 //! an attempt never begins under fewer rules than are in force. A prompt is judged once by the same
 //! rules; long ones are judged on other threads, so that they hold up nobody's stream.
 
+use super::asking::Asking;
 use super::book::Book;
 use super::{Attempted, Body, Exchange, Wanted};
 use crate::exchange::screen::{Digest, Found, Prompt, reads_prompts, screen_prompt};
 use crate::proxy::client::Client;
+use crate::proxy::orders::Ordered;
 use crate::table::Route;
+use crate::table::lever::Filter;
 use crate::table::rules::{Judge, SHARES};
 use crate::wire::refusal::{Class, Refusal};
 use bytes::Bytes;
@@ -83,6 +86,21 @@ pub(in crate::proxy) fn blocked(found: &Found, what: &str) -> Refusal {
     }
 }
 
+/// Adds what judges for `filters`.
+fn add(judges: &mut Vec<Arc<Judge>>, filters: &[Filter], share: u8) -> Result<(), Refusal> {
+    for filter in filters {
+        if filter.books.is_empty() {
+            return Err(Refusal {
+                class: Class::Unavailable,
+                message: "rules that an operator put in force are not here any more".into(),
+                reference: Some(filter.lever.to_string().into()),
+            });
+        }
+        judges.extend(filter.books.iter().filter_map(|book| book.judge(share)).map(Arc::clone));
+    }
+    Ok(())
+}
+
 impl Exchange<'_> {
     /// The rules that are in force over this exchange now.
     fn judges(&self, book: &Book<'_>, route: &Route) -> Result<Vec<Arc<Judge>>, Refusal> {
@@ -95,17 +113,33 @@ impl Exchange<'_> {
         }
         let filters = self.seat.with(|subject| live.levers.filters(subject));
         self.orders.is_judged_by(filters.iter().map(|filter| filter.lever));
-        for filter in filters {
-            if filter.books.is_empty() {
-                return Err(Refusal {
-                    class: Class::Unavailable,
-                    message: "rules that an operator put in force are not here any more".into(),
-                    reference: Some(filter.lever.to_string().into()),
-                });
-            }
-            judges.extend(filter.books.iter().filter_map(|book| book.judge(share)).map(Arc::clone));
-        }
+        add(&mut judges, &filters, share)?;
         Ok(judges)
+    }
+
+    /// What was ordered while a drain let nobody ask anew: the answer, which is there whole, obeys
+    /// it. `None` if nothing was.
+    ///
+    /// # Errors
+    /// Rules that should judge it are gone.
+    pub(super) fn caught_up(
+        &self,
+        book: &Book<'_>,
+        asking: &Asking,
+    ) -> Result<Option<Asking>, Refusal> {
+        let mut caught_up: Option<Asking> = None;
+        while let Some(order) = self.orders.held_back() {
+            let asking = caught_up.get_or_insert_with(|| asking.clone());
+            match order {
+                Ordered::Tools(tools) => asking.killed = tools,
+                Ordered::Filters(filters) => {
+                    add(&mut asking.judges, &filters, self.share(book))?;
+                }
+                // Neither is held back.
+                Ordered::ShutDown | Ordered::Killed(_) | Ordered::Switch(_) => break,
+            }
+        }
+        Ok(caught_up)
     }
 
     /// The number of the exchange's session among [`SHARES`]; always the same for one session.

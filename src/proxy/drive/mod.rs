@@ -13,6 +13,7 @@ mod limits;
 mod pass;
 mod read;
 mod send;
+mod targets;
 #[cfg(test)]
 mod tests;
 mod under_way;
@@ -21,17 +22,16 @@ mod wait;
 mod webhooks;
 
 use super::client::Client;
-use super::orders::{Ordered, Orders};
+use super::orders::Orders;
 use super::registry::Seat;
 use super::upstream::{self, Origin};
 use super::{Gate, Worker, answer, h1, health, local, random};
 use crate::clock::Tick;
 use crate::exchange::admit::{Admission, Asked, admit, path_for_people};
-use crate::exchange::attempts::{Attempts, Choice, Failure, Next, Step};
+use crate::exchange::attempts::{Attempts, Failure, Step};
 use crate::exchange::facts::Outcome;
 use crate::exchange::forward;
 use crate::id::{ExchangeId, ExchangeText};
-use crate::table::lever::Levers;
 use crate::table::{Family, Provider, Query, Route, Table, Target};
 use crate::wire::event::Span;
 use crate::wire::loss::Losses;
@@ -285,16 +285,9 @@ enum Attempted {
     Failed(Failed),
     /// A lever sends it elsewhere: the targets are to be chosen anew.
     Rerouted,
+    /// What was asked holds no more: the same target is to be asked anew.
+    Outdated,
     Stop(Stop),
-}
-
-/// How a pause between two attempts ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Paused {
-    /// The next attempt is due.
-    Over,
-    /// A lever sends it elsewhere.
-    Rerouted,
 }
 
 impl Attempted {
@@ -316,10 +309,12 @@ impl Exchange<'_> {
         let wanted = self.read_view(body, book)?;
         let route = self.route(&wanted, book)?;
         self.take_seat(book, &wanted, route);
+        let attempts = self.choose(&wanted, route);
+        self.refuse_everywhere(book, &wanted, &attempts)?;
         self.count(book, &wanted, route)?;
         let until = Instant::now() + route.timeouts.total;
         self.gate.health.request_began();
-        self.attempt_all(client, book, &wanted, route, until).await
+        self.attempt_all(client, book, &wanted, route, until, attempts).await
     }
 
     /// Hop 4: the route.
@@ -366,130 +361,6 @@ impl Exchange<'_> {
         Refusal::new(Class::NotFound, message)
     }
 
-    /// Hops 6 to 8, for one target after another.
-    async fn attempt_all<C: Client>(
-        &self,
-        client: &mut C,
-        book: &mut Book<'_>,
-        wanted: &Wanted,
-        route: &Route,
-        until: Instant,
-    ) -> Result<Ran, Stop> {
-        let health = &self.gate.health;
-        let mut attempts = self.choose(wanted, route);
-        let Some(mut step) = attempts.first() else {
-            return Err(no_target(route).into());
-        };
-        let mut under_way = None;
-        let mut guard = Guard::default();
-        let stop = loop {
-            let attempted = self
-                .attempt(
-                    client,
-                    book,
-                    wanted,
-                    route,
-                    until,
-                    &step,
-                    &attempts,
-                    &mut under_way,
-                    &mut guard,
-                )
-                .await;
-            let failed = match attempted {
-                Attempted::Ran(ran) => return Ok(ran),
-                Attempted::Stop(stop) => break stop,
-                Attempted::Failed(failed) => failed,
-                Attempted::Rerouted => {
-                    match self.choose_anew(wanted, route) {
-                        Ok(anew) => (attempts, step) = anew,
-                        Err(stop) => break stop,
-                    }
-                    continue;
-                }
-            };
-            if wanted.is_spent(book) {
-                break failed.refusal.into();
-            }
-            let has_budget = health.has_budget() && matches!(wanted.body, Body::Whole { .. });
-            match attempts.after(failed.failure, has_budget, random()) {
-                Next::GiveUp => break failed.refusal.into(),
-                Next::Try { step: next, pause, costs_budget } => {
-                    if costs_budget {
-                        health.pay_retry();
-                    }
-                    let pause_until = until.min(Instant::now() + pause);
-                    step = next;
-                    if !pause.is_zero() {
-                        match self.pause(client, pause_until).await {
-                            Ok(Paused::Over) => {}
-                            Ok(Paused::Rerouted) => match self.choose_anew(wanted, route) {
-                                Ok(anew) => (attempts, step) = anew,
-                                Err(stop) => break stop,
-                            },
-                            Err(stop) => break stop,
-                        }
-                    }
-                }
-            }
-        };
-        match (stop, under_way) {
-            // Its head is out: it can only be ended.
-            (Stop::Refuse(refusal), Some(under_way)) => {
-                Ok(Ran::Done(self.end(client, book, *under_way, refusal).await))
-            }
-            (stop, _) => Err(stop),
-        }
-    }
-
-    /// The chain of targets under the levers that were in force when the exchange began.
-    fn choose(&self, wanted: &Wanted, route: &Route) -> Attempts {
-        self.chain(&self.table.levers, wanted, route)
-    }
-
-    /// The chain under the levers that are in force now.
-    fn choose_live(&self, wanted: &Wanted, route: &Route) -> Attempts {
-        let live = self.gate.board.peek();
-        if Arc::ptr_eq(&live.files, &self.table.files) {
-            self.chain(&live.levers, wanted, route)
-        } else {
-            // The routes have changed meanwhile; this exchange keeps those that it began under.
-            let levers = Levers::compile(live.levers.all().to_vec(), &self.table.files);
-            self.chain(&levers, wanted, route)
-        }
-    }
-
-    fn chain(&self, levers: &Levers, wanted: &Wanted, route: &Route) -> Attempts {
-        self.seat.with(|subject| {
-            let choice =
-                Choice { model: wanted.model.as_deref(), subject: *subject, pick: random() };
-            Attempts::new(&self.table.files, levers, route, &choice)
-        })
-    }
-
-    /// The first of the targets that the levers in force now leave.
-    fn choose_anew(&self, wanted: &Wanted, route: &Route) -> Result<(Attempts, Step), Stop> {
-        let mut attempts = self.choose_live(wanted, route);
-        match attempts.first() {
-            Some(first) => Ok((attempts, first)),
-            None => Err(no_target(route).into()),
-        }
-    }
-
-    /// Waits, unless the client leaves or the process ends. A kill is met at the next attempt.
-    async fn pause<C: Client>(&self, client: &mut C, until: Instant) -> Result<Paused, Stop> {
-        match self.race(client, until, std::future::pending::<()>()).await {
-            Ok(()) | Err(Interrupt::Late | Interrupt::Ordered(Ordered::Killed(_))) => {
-                Ok(Paused::Over)
-            }
-            Err(Interrupt::Ordered(
-                Ordered::Switch(_) | Ordered::Tools(_) | Ordered::Filters(_),
-            )) => Ok(Paused::Rerouted),
-            Err(Interrupt::Gone) => Err(Stop::Gone),
-            Err(Interrupt::Ordered(Ordered::ShutDown)) => Err(shutting_down().into()),
-        }
-    }
-
     /// One attempt at one target.
     #[expect(clippy::too_many_arguments, reason = "the state of one attempt, all of it used once")]
     async fn attempt<C: Client>(
@@ -506,11 +377,10 @@ impl Exchange<'_> {
     ) -> Attempted {
         let target = &*step.target;
         let provider = forward::provider(self.table, target);
-        let taken_away_by = under_way.as_ref().and_then(|begun| begun.lever);
         book.note(|facts| {
             facts.provider = Some(provider.name.clone());
             facts.target = Some(Arc::clone(&target.name));
-            facts.lever = step.lever.or(taken_away_by);
+            facts.lever = step.lever;
         });
         if let Err(failed) = self.stand(book, wanted, provider, target) {
             return Attempted::Failed(failed);
@@ -654,15 +524,6 @@ fn is_own(table: &Table, route: &Route, target: &Target) -> bool {
         .targets
         .iter()
         .any(|weighted| *table.targets[usize::from(weighted.target.0)].name == *target.name)
-}
-
-/// Only a lever can take every target from a route.
-fn no_target(route: &Route) -> Refusal {
-    let message = format!(
-        "route `{}` is sent to targets that the routes file does not have (any more)",
-        route.name
-    );
-    Refusal::new(Class::Unavailable, message)
 }
 
 fn shutting_down() -> Refusal {

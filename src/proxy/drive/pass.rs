@@ -78,11 +78,12 @@ impl Exchange<'_> {
                 let refusal = Refusal::new(Class::BadGateway, why);
                 return Attempted::Failed(Failed { failure: Failure::Unusable, refusal });
             }
-            let UnderWay { relay, status, counted, .. } = *begun;
+            let UnderWay { mut relay, status, counted, .. } = *begun;
+            relay.may_be_taken_over(using.has_next);
             let passing = Passing { relay: Some(relay), head: None, status, counted };
             return self.pass(client, book, waits, using, passing, answer, origin, under_way).await;
         }
-        let relay = match (caller, asking.dialect, coding) {
+        let mut relay = match (caller, asking.dialect, coding) {
             (Some(client), Some(source), Some(coding)) if streams => Some(Relay::with(&Plan {
                 client,
                 source,
@@ -101,6 +102,9 @@ impl Exchange<'_> {
             }
             _ => None,
         };
+        if let Some(relay) = &mut relay {
+            relay.may_be_taken_over(using.has_next);
+        }
         let head_length = head_framing(&upstream.headers);
         if is_foreign {
             forward::move_foreign_headers(upstream.headers, &mut headers);
@@ -136,8 +140,7 @@ impl Exchange<'_> {
             && upstream.body != ResponseLength::Framed(BodyLength::None);
         if caller.is_none() && has_body && media != Media::Binary && reads_answers(&asking.judges) {
             let unread = Unread { coding, media, status, headers };
-            let whole =
-                self.hold_unread(client, book, waits, &asking.judges, unread, &mut answer).await;
+            let whole = self.hold_unread(client, book, waits, asking, unread, &mut answer).await;
             if matches!(whole, Attempted::Ran(Ran::Done(After::Answered))) {
                 using.answered();
                 self.keep(origin, answer);
@@ -238,12 +241,14 @@ impl Exchange<'_> {
     ) -> Attempted {
         let Held { dialect, coding, mut status, mut headers, has_next } = held;
         let source = asking.dialect.unwrap_or(dialect);
-        let is_edited = source != dialect || !asking.killed.is_empty() || !asking.judges.is_empty();
+        let is_edited = |asking: &Asking| {
+            source != dialect || !asking.killed.is_empty() || !asking.judges.is_empty()
+        };
         let mut body = Vec::new();
         let mut first_byte = None;
         match self.read_whole(client, book, waits, answer, &mut body, &mut first_byte).await {
             Ok(Read::Whole) => {}
-            Ok(Read::Large) if is_edited => {
+            Ok(Read::Large) if is_edited(asking) => {
                 let message = "the provider's answer is too large to be translated or guarded";
                 let refusal = Refusal::new(Class::BadGateway, message);
                 return Attempted::Failed(Failed { failure: Failure::Unusable, refusal });
@@ -253,6 +258,12 @@ impl Exchange<'_> {
             }
             Err(attempted) => return attempted,
         }
+        let caught_up = match self.caught_up(book, asking) {
+            Ok(caught_up) => caught_up,
+            Err(refusal) => return Attempted::Stop(refusal.into()),
+        };
+        let asking = caught_up.as_ref().unwrap_or(asking);
+        let is_edited = is_edited(asking);
         let now = self.gate.clock.now();
         let mut seen = Seen::default();
         let mut is_junk = false;
@@ -328,7 +339,7 @@ impl Exchange<'_> {
             StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED => Framing::Empty,
             _ => Framing::Length(body.len() as u64),
         };
-        if let Some(order @ Ordered::Killed(_)) = self.orders.look() {
+        if let Some(order @ Ordered::Killed(_)) = self.orders.look_for_end() {
             // Nothing is out yet: the caller can be told, or another target can take over.
             return self.obey(book, order);
         }

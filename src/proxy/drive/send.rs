@@ -129,9 +129,12 @@ impl Exchange<'_> {
         let mut kept = self.worker.pool.take(origin);
         loop {
             let was_kept = kept.is_some();
-            let io = match kept.take() {
-                Some(io) => io,
-                None => self.dial(client, book, origin, route, until).await?,
+            let io = if let Some(io) = kept.take() {
+                io
+            } else {
+                let io = self.dial(client, book, origin, route, until).await?;
+                self.stay_clear(book).map_err(Attempted::Failed)?;
+                io
             };
             let deadline = until.min(Instant::now() + route.timeouts.first_byte);
             let asked = match wanted.body {

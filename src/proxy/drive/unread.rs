@@ -4,6 +4,7 @@
 //! text that it is; what cannot be judged (a stream of frames, a websocket, what is too large to
 //! hold) gets the rules' `on_error`, so that nothing passes them unseen.
 
+use super::asking::Asking;
 use super::book::Book;
 use super::guard::{Guard, blocked};
 use super::pass::{HOLD_BYTES_MAX, coding_of};
@@ -145,7 +146,7 @@ impl Exchange<'_> {
         client: &mut C,
         book: &mut Book<'_>,
         waits: Waits,
-        judges: &[Arc<Judge>],
+        asking: &Asking,
         unread: Unread,
         answer: &mut Answer,
     ) -> Attempted {
@@ -156,7 +157,7 @@ impl Exchange<'_> {
             match self.read_whole(client, book, waits, answer, &mut body, &mut first_byte).await {
                 Ok(Read::Whole) => {}
                 Ok(Read::Large) => {
-                    let found = cannot_judge(judges);
+                    let found = cannot_judge(&asking.judges);
                     if let Err(refusal) = let_pass(book, found) {
                         return Attempted::Stop(refusal.into());
                     }
@@ -167,6 +168,11 @@ impl Exchange<'_> {
                 Err(attempted) => return attempted,
             }
         }
+        let caught_up = match self.caught_up(book, asking) {
+            Ok(caught_up) => caught_up,
+            Err(refusal) => return Attempted::Stop(refusal.into()),
+        };
+        let judges = &caught_up.as_ref().unwrap_or(asking).judges;
         let judged = match content(coding, &body) {
             _ if is_frames => unjudged(judges),
             Some(content) => owned(screen_unread(judges, media, &content)),
@@ -187,7 +193,7 @@ impl Exchange<'_> {
             headers.retain(|(name, _)| *name != header::CONTENT_ENCODING);
             body = left;
         }
-        if let Some(order @ Ordered::Killed(_)) = self.orders.look() {
+        if let Some(order @ Ordered::Killed(_)) = self.orders.look_for_end() {
             return self.obey(book, order);
         }
         client.head(status, &headers, Framing::Length(body.len() as u64));

@@ -6,10 +6,8 @@
 //! probe for each dimension in use, whatever the number of levers; it takes no lock and allocates
 //! nothing.
 
-use super::{Act, Ceiling, Dimension, Lever, Scope, Subject};
+use super::{Act, Ceiling, Dimension, Filter, Lever, Rules, Scope, Subject};
 use crate::id::LeverId;
-use crate::table::packs;
-use crate::table::rules::Rulebook;
 use crate::table::{Limit, LimitMatcher, Pattern, Per, ProviderIndex, Routes, Target, Unpriced};
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
@@ -153,35 +151,7 @@ pub struct Levers {
     limits: Files,
     ceilings: Vec<(u32, Limit)>,
     filters: Files,
-    books: Vec<(u32, Vec<Arc<Rulebook>>)>,
-}
-
-/// The rules that one lever puts in force.
-#[derive(Clone, Debug)]
-pub struct Filter {
-    /// The lever.
-    pub lever: LeverId,
-    /// Its rulebooks; empty if a pack that it names is gone.
-    pub books: Vec<Arc<Rulebook>>,
-}
-
-/// The rulebooks of a filter lever.
-///
-/// # Errors
-/// What is wrong, in words for who pulls it.
-pub fn rulebooks(
-    names: &[String],
-    rules: Option<&str>,
-    routes: &Routes,
-) -> Result<Vec<Arc<Rulebook>>, String> {
-    let mut books = Vec::with_capacity(names.len() + 1);
-    for name in names {
-        books.push(routes.packs.book(name)?);
-    }
-    if let Some(text) = rules {
-        books.push(packs::inline(text)?);
-    }
-    Ok(books)
+    rules: Vec<(u32, Rules)>,
 }
 
 /// Which tools a lever kills, and why.
@@ -226,12 +196,16 @@ impl Levers {
     /// A reroute to a provider that the routes do not have (any more) keeps its place in the list
     /// and sends nowhere: what it reaches is refused, as a reroute must not quietly lose its force.
     pub fn compile(levers: Vec<Arc<Lever>>, routes: &Routes) -> Levers {
-        Levers::compile_after(levers, routes, &Levers::default())
+        Levers::compile_after(levers, routes, &|_| None)
     }
 
-    /// The same, where `before` was compiled against the same routes: rules of levers that stand
-    /// in both are not compiled again, so that pulling one takes as long as that one takes.
-    pub fn compile_after(mut levers: Vec<Arc<Lever>>, routes: &Routes, before: &Levers) -> Levers {
+    /// The same, where the rules of some levers are compiled already, maybe beside other routes:
+    /// so a lever waits for no other one's rules.
+    pub fn compile_after(
+        mut levers: Vec<Arc<Lever>>,
+        routes: &Routes,
+        before: &dyn Fn(LeverId) -> Option<Rules>,
+    ) -> Levers {
         levers.sort_by_key(|lever| lever.id);
         let mut compiled = Levers::default();
         for (place, lever) in levers.iter().enumerate() {
@@ -252,10 +226,9 @@ impl Levers {
                 }
                 Act::Filter { packs, rules } => {
                     compiled.filters.file(place, &lever.scope);
-                    let books = before.books_of(lever.id).unwrap_or_else(|| {
-                        rulebooks(packs, rules.as_deref(), routes).unwrap_or_default()
-                    });
-                    compiled.books.push((place, books));
+                    let before = before(lever.id);
+                    let rules = Rules::again(packs, rules.as_deref(), routes, before.as_ref());
+                    compiled.rules.push((place, rules.unwrap_or_default()));
                 }
             }
         }
@@ -278,11 +251,11 @@ impl Levers {
         self.all.binary_search_by_key(&id, |lever| lever.id).is_ok()
     }
 
-    /// The rules that the lever of this id puts in force.
-    pub fn books_of(&self, id: LeverId) -> Option<Vec<Arc<Rulebook>>> {
+    /// The rules of the filter lever of this id.
+    pub fn rules(&self, id: LeverId) -> Option<&Rules> {
         let place = self.all.binary_search_by_key(&id, |lever| lever.id).ok()? as u32;
-        let at = self.books.binary_search_by_key(&place, |(of, _)| *of).ok()?;
-        self.books.get(at).map(|(_, books)| books.clone())
+        let at = self.rules.binary_search_by_key(&place, |(of, _)| *of).ok()?;
+        self.rules.get(at).map(|(_, rules)| rules)
     }
 
     fn first(&self, files: &Files, subject: &Subject<'_>) -> Option<u32> {
@@ -369,12 +342,9 @@ impl Levers {
             self.filters.candidates(subject, |place| {
                 let lever = &self.all[place as usize];
                 if lever.scope.covers(subject) {
-                    found.extend(
-                        self.books
-                            .iter()
-                            .filter(|(of, _)| *of == place)
-                            .map(|(_, books)| Filter { lever: lever.id, books: books.clone() }),
-                    );
+                    found.extend(self.rules.iter().filter(|(of, _)| *of == place).map(
+                        |(_, rules)| Filter { lever: lever.id, books: rules.books().to_vec() },
+                    ));
                 }
             });
             found.sort_by_key(|filter| filter.lever);

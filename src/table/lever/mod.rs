@@ -2,17 +2,18 @@
 //!
 //! The vocabulary is closed. A lever names what it does ([`Act`]), whom it reaches ([`Scope`]), and
 //! who pulled it why; nothing in it is a program, and rules of its own were compiled before it was
-//! pulled. `control/` keeps
-//! them durable and decides when one ends; here they are values, and [`Levers`] is what the hot
-//! path asks.
+//! pulled. `control/` keeps them durable and decides when one ends; here they are values, and
+//! [`Levers`] is what the hot path asks.
 //!
-//! Precedence: kill, then limit, then reroute, then filter. A narrower lever adds to a wider one and never
-//! weakens it.
+//! Precedence: kill, then limit, then reroute, then filter. A narrower lever adds to a wider one
+//! and never weakens it.
 
 pub mod index;
+mod rules;
 pub mod scope;
 
-pub use index::{Filter, KilledTools, Levers, rulebooks};
+pub use index::{KilledTools, Levers};
+pub use rules::{Filter, Rules};
 pub use scope::{Dimension, GRAMMAR, Scope, ScopeError, Subject};
 
 use super::limit::{CAPS, Cap};
