@@ -102,8 +102,7 @@ fn in_use(table: &Table) -> Vec<InUse> {
         }
     }
     for lever in table.levers.all() {
-        let rules = table.levers.rules(lever.id);
-        for book in rules.into_iter().flat_map(Rules::books) {
+        for book in table.levers.rules(lever.id).into_iter().flat_map(Rules::books) {
             book.rules.iter().for_each(|rule| note(rule, None, Some(lever.id.to_string())));
         }
     }
@@ -182,6 +181,10 @@ async fn change(
     let table = desk.state.switchboard.table();
     let mut mode = None;
     match in_use(&table).into_iter().find(|one| *one.rule.name == *name) {
+        Some(_) if table.packs.rule(&name).is_err() => {
+            let detail = "This rule stands in a lever, not in a pack: lift the lever.";
+            return Err(Problem::bad_request(detail));
+        }
         Some(found) => mode = Some(found.rule.mode.to_string()),
         None if is_known => {}
         None => {

@@ -175,8 +175,11 @@ impl Switchboard {
         let next = live.files.shadowing(&rules)?;
         *self.shadowed() = rules;
         warm(&next);
+        // The levers' rules now, so that no lever waits for them below.
+        let ready = beside(&next, &[&live.levers], &live.levers);
         let publishing = self.publishing.lock().unwrap_or_else(PoisonError::into_inner);
-        let levers = Levers::compile(self.live.load().levers.all().to_vec(), &next);
+        let now = self.live.load();
+        let levers = beside(&next, &[&ready, &now.levers], &now.levers);
         let epoch = self.store(Arc::new(next), levers);
         drop(publishing);
         Ok(epoch)

@@ -177,7 +177,7 @@ impl Packs {
     }
 
     /// The rules that only report, whatever their packs say, as `pack/id`.
-    pub fn shadowed(&self) -> &HashSet<String> {
+    pub fn shadowed(&self) -> &Arc<HashSet<String>> {
         &self.shadowed
     }
 

@@ -59,6 +59,13 @@ fn a_rule_demoted_by_hand_only_reports_until_it_is_promoted_and_a_restart_knows_
     let again = demote(&gateway, "demote", &why).json();
     assert_eq!(again["changed"], false, "{again}");
 
+    let own = "pack = \"mine\"\n[[rule]]\nid = \"x\"\nchannels = [\"user\"]\nmatch = { words = [\"zebra\"] }\naction = \"cut\"\non_error = \"cut\"\n";
+    let lever = gateway.pull(json!({ "kind": "filter", "scope": "all", "rules": own }));
+    let of_lever = gateway.admin_send("POST", "/api/v1/rules/mine/x/demote", &why);
+    assert_eq!(of_lever.status(), 400, "{}", of_lever.text());
+    assert!(of_lever.text().contains("lift the lever"), "{}", of_lever.text());
+    gateway.lift(&lever);
+
     // Neither a reload nor a lever puts it in force again.
     gateway.admin_call("POST", "/api/v1/reload");
     let lever = gateway.pull(json!({ "kind": "filter", "scope": "all", "packs": ["own"] }));

@@ -4,6 +4,7 @@ use crate::id::LeverId;
 use crate::table::Routes;
 use crate::table::packs;
 use crate::table::rules::Rulebook;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// The rules that one lever puts in force for somebody.
@@ -24,6 +25,8 @@ pub struct Rules {
     has_own: bool,
     /// The digest of the routes that have the packs.
     beside: Arc<str>,
+    /// The rules that only reported there.
+    shadowed: Arc<HashSet<String>>,
 }
 
 impl Rules {
@@ -46,7 +49,10 @@ impl Rules {
         routes: &Routes,
         before: Option<&Rules>,
     ) -> Result<Rules, String> {
-        if let Some(before) = before.filter(|before| *before.beside == *routes.digest) {
+        let is_same = |before: &&Rules| {
+            *before.beside == *routes.digest && before.shadowed == *routes.packs.shadowed()
+        };
+        if let Some(before) = before.filter(is_same) {
             return Ok(before.clone());
         }
         let mut books = Vec::with_capacity(names.len() + 1);
@@ -60,7 +66,12 @@ impl Rules {
                 None => packs::inline(text)?,
             });
         }
-        Ok(Rules { books, has_own: text.is_some(), beside: routes.digest.as_str().into() })
+        Ok(Rules {
+            books,
+            has_own: text.is_some(),
+            beside: routes.digest.as_str().into(),
+            shadowed: Arc::clone(routes.packs.shadowed()),
+        })
     }
 
     /// The rulebooks; none if a pack is gone.
