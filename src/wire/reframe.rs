@@ -208,11 +208,21 @@ impl<'a> Pruned<'a> {
 }
 
 /// Whether a member beside the way to the text stays: at the top what names the answer and the
-/// place in it, further down only numbers and marks of places.
+/// place in it, further down only numbers and marks of places. Another text of the frame never does.
 fn stays(key: &str, value: &str, depth: usize) -> bool {
     let is_nested = value.starts_with(['{', '[']);
     if depth == 0 {
-        return !is_nested && !matches!(key, "obfuscation" | "p");
+        let is_name = matches!(
+            key,
+            "id" | "type"
+                | "object"
+                | "model"
+                | "modelVersion"
+                | "responseId"
+                | "service_tier"
+                | "system_fingerprint"
+        ) || key.ends_with("_id");
+        return !is_nested && (is_name || !value.starts_with('"'));
     }
     !is_nested
         && (matches!(key, "index" | "type" | "thought") || value == "null" && key != "logprobs")

@@ -90,7 +90,9 @@ impl Screen {
             );
             let line = Line { channel: OUTSIDE, member: number(&parts) };
             // Only what calls itself one is a piece; every other event tells whole things.
-            let is_delta = name.to_ascii_lowercase().contains("delta");
+            let calls_itself = |name: &str| name.to_ascii_lowercase().contains("delta");
+            let is_delta = calls_itself(name)
+                || json::members(text).any(|(key, value)| key == "type" && calls_itself(value));
             return self.verbatim(
                 (self.in_pieces && is_delta).then_some(line),
                 text,
@@ -235,9 +237,9 @@ impl Screen {
             let mut fed = self.runs.whole(Kind::Other, &text, &mut self.found);
             let mut at = Line::from(OUTSIDE);
             // What stands beside its like in a list is no piece of it.
-            if let Some(line) =
-                line.filter(|_| (key.is_empty() || is_piece(inner.key)) && is_alone(inner.key))
-            {
+            if let Some(line) = line.filter(|_| {
+                (matches!(key, "" | "function") || is_piece(inner.key)) && is_alone(inner.key)
+            }) {
                 at = Line { member: number(&[name]) ^ line.member, ..line };
                 if self.found.count() == known {
                     fed = self.runs.feed(at, &text, &mut self.found);
