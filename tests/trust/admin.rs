@@ -94,7 +94,10 @@ fn every_route_takes_its_role_and_no_other() {
 fn the_planes_are_apart() {
     let (mock, gateway) = gateway();
     for endpoint in ENDPOINTS {
-        let path = endpoint.path.replace("{id}", "x_00000000000000000000000000000000");
+        let path = endpoint
+            .path
+            .replace("{id}", "x_00000000000000000000000000000000")
+            .replace("{pack}", "p");
         let fields = [("authorization", "Bearer token-admin")];
         let answer = match endpoint.verb {
             Verb::Get => get(gateway.data, &path, &fields),
