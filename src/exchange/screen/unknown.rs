@@ -13,6 +13,7 @@ use crate::wire::event::{Channel, Form, Kind, Place, Span};
 use crate::wire::framing::Framing;
 use crate::wire::json;
 use crate::wire::sse::Frame;
+use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
 
@@ -218,8 +219,12 @@ impl Screen {
     ) -> Judged {
         let mut edits: Vec<(Range<usize>, String)> = Vec::new();
         let start = place_of(whole, raw);
-        let is_alone =
-            |name: &str| json::strings(raw).filter(|other| other.key == name).take(2).count() == 1;
+        // By name whether a string of it stands there once; in one walk, for a frame may have many.
+        let mut alone: HashMap<&str, bool> = HashMap::new();
+        for inner in json::strings(if line.is_some() { raw } else { "" }) {
+            alone.entry(inner.key).and_modify(|once| *once = false).or_insert(true);
+        }
+        let is_alone = |name: &str| alone.get(name) == Some(&true);
         for inner in json::texts(raw) {
             if past.iter().any(|past| json::offset_of(past.as_bytes(), inner.text).is_some()) {
                 continue;
