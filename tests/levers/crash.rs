@@ -17,22 +17,24 @@ const GATEWAYS: usize = 2;
 /// Hands at work on each when it dies.
 const HANDS: usize = 3;
 
-const DAY_S: u64 = 86_400;
+const HOUR_S: u64 = 3_600;
+/// Hours that no two extensions within a life of a gateway share.
+const HOURS: std::ops::Range<u64> = 240..8_240;
 
 /// What is known of a lever.
 #[derive(Clone, Debug)]
 struct Known {
     scope: String,
     lift: Lift,
-    /// The times in days that it may have; `None` is no end.
-    days: BTreeSet<Option<u64>>,
+    /// The times in hours that it may have; `None` is no end.
+    hours: BTreeSet<Option<u64>>,
     /// Those of them that were asked for and not answered yet.
     open: Vec<Option<u64>>,
 }
 
 impl Known {
     fn new(scope: String) -> Known {
-        Known { scope, lift: Lift::No, days: BTreeSet::from([None]), open: Vec::new() }
+        Known { scope, lift: Lift::No, hours: BTreeSet::from([None]), open: Vec::new() }
     }
 }
 
@@ -52,6 +54,7 @@ struct Book {
     unanswered: Mutex<BTreeSet<String>>,
     acknowledged: AtomicU64,
     next: AtomicU64,
+    extensions: AtomicU64,
 }
 
 /// A small generator (splitmix64), so that a failure's seed says it all.
@@ -82,7 +85,7 @@ impl Book {
             .then(|| standing[dice.roll(standing.len() as u64) as usize].clone());
         match (dice.roll(10), picked) {
             (0..=3, Some(id)) if standing.len() > 8 => self.lift(folder, &id),
-            (4..=6, Some(id)) => self.extend(folder, &id, dice),
+            (4..=6, Some(id)) => self.extend(folder, &id),
             _ => self.pull(folder),
         }
     }
@@ -119,24 +122,28 @@ impl Book {
         true
     }
 
-    /// Any of the times that are under way together may be the last.
-    fn extend(&self, folder: &Path, id: &str, dice: &mut Dice) -> bool {
-        let days = 10 + dice.roll(300);
+    /// Any of the times that are under way together may be the last: only what was answered
+    /// before this one was asked for is over when it is answered.
+    fn extend(&self, folder: &Path, id: &str) -> bool {
+        let hours = HOURS.start
+            + self.extensions.fetch_add(1, Ordering::SeqCst) % (HOURS.end - HOURS.start);
         let before = {
             let mut levers = self.levers.lock().unwrap();
             let known = levers.get_mut(id).unwrap();
-            let before = known.days.clone();
-            known.days.insert(Some(days));
-            known.open.push(Some(days));
+            let Known { hours: times, open, .. } = known;
+            let before: BTreeSet<Option<u64>> =
+                times.iter().filter(|other| !open.contains(other)).copied().collect();
+            times.insert(Some(hours));
+            open.push(Some(hours));
             before
         };
-        let why = json!({ "reason": "r", "author": "a", "ttl_s": days * DAY_S });
+        let why = json!({ "reason": "r", "author": "a", "ttl_s": hours * HOUR_S });
         let path = format!("/api/v1/levers/{id}/extend");
         let answer = admin_send(folder, "POST", &path, &[], Some(&why.to_string()));
         let Ok(answer) = answer else { return false };
         let mut levers = self.levers.lock().unwrap();
         let known = levers.get_mut(id).unwrap();
-        if let Some(at) = known.open.iter().position(|other| *other == Some(days)) {
+        if let Some(at) = known.open.iter().position(|other| *other == Some(hours)) {
             known.open.swap_remove(at);
         }
         // Lifted meanwhile.
@@ -144,10 +151,9 @@ impl Book {
             return true;
         }
         assert_eq!(answer.status(), 200, "{}", answer.text());
-        // What was there before this one was asked for is over, unless it is still to come.
-        let Known { days: times, open, .. } = known;
+        let Known { hours: times, open, .. } = known;
         times.retain(|other| {
-            *other == Some(days) || !before.contains(other) || open.contains(other)
+            *other == Some(hours) || !before.contains(other) || open.contains(other)
         });
         self.acknowledged.fetch_add(1, Ordering::SeqCst);
         true
@@ -168,15 +174,15 @@ impl Book {
                 (Lift::Done, Some(_)) => panic!("seed {seed}: {id} was lifted and stands"),
                 (Lift::No | Lift::Maybe, Some(lever)) => {
                     assert_eq!(lever["scope"], known.scope, "seed {seed}");
-                    let days = lever["remaining_s"]
+                    let hours = lever["remaining_s"]
                         .as_f64()
-                        .map(|left| (left / DAY_S as f64).round() as u64);
+                        .map(|left| (left / HOUR_S as f64).round() as u64);
                     assert!(
-                        known.days.contains(&days),
-                        "seed {seed}: {days:?} of {known:?}: {lever}"
+                        known.hours.contains(&hours),
+                        "seed {seed}: {hours:?} of {known:?}: {lever}"
                     );
                     known.lift = Lift::No;
-                    known.days = BTreeSet::from([days]);
+                    known.hours = BTreeSet::from([hours]);
                     known.open.clear();
                 }
                 (Lift::Maybe | Lift::Done, None) => {}
