@@ -147,6 +147,53 @@ fn a_compressed_answer_is_judged_too() {
     assert_eq!(got.head.field("content-encoding"), None);
 }
 
+/// What is judged on other threads.
+#[test]
+fn a_long_answer_is_judged_too() {
+    let text =
+        json!({ "a": ["x".repeat(300 << 10), "halcyon", "y".repeat(300 << 10)] }).to_string();
+    let chat = json!({ "id": "c", "object": "chat.completion", "created": 1, "model": "m", "choices": [
+        { "index": 0, "finish_reason": "stop", "message": { "role": "assistant", "content": text } }
+    ] });
+    let chat = chat.to_string();
+    let packed = gzip(&text);
+    let head = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-encoding: gzip\r\ncontent-length: {}\r\n\r\n",
+        packed.len()
+    );
+    let asked =
+        json!({ "model": "m", "messages": [{ "role": "user", "content": "x" }] }).to_string();
+    for (answer, is_chat) in [
+        (answer("application/json", text.as_bytes()), false),
+        ([head.as_bytes(), &packed].concat().leak(), false),
+        (answer("application/json", chat.as_bytes()), true),
+    ] {
+        let stage = stage("cut", answer);
+        let got = if is_chat {
+            post(stage.gateway.data, "/v1/chat/completions", &[], &asked)
+        } else {
+            get(stage.gateway.data, "/oai/v1/files/f/content", &[("accept-encoding", "gzip")])
+        };
+        let expected = if is_chat { &chat } else { &text };
+        assert_eq!(got.status(), 200);
+        assert!(got.text() == expected.replace("halcyon", "[redacted:words/hide]"));
+        assert_eq!(got.head.field("x-firedoor-verdict"), Some("redact"));
+    }
+}
+
+#[test]
+fn a_kill_meets_an_answer_that_is_being_judged() {
+    let body = json!({ "a": "lorem ipsum dolor ".repeat(700_000) }).to_string();
+    let stage = stage("cut", answer("application/json", body.as_bytes()));
+    let mut client = Client::connect(stage.gateway.data);
+    client.request("GET", "/oai/v1/files/f/content", &[], b"");
+    wait_for("the provider is asked", || (!stage.arrived.lock().unwrap().is_empty()).then_some(()));
+    stage.gateway.pull(json!({ "kind": "kill", "scope": "all" }));
+    let got = client.answer();
+    assert_eq!(got.status(), 400);
+    assert!(got.text().contains("stopped by an operator"));
+}
+
 #[test]
 fn what_cannot_be_judged_gets_on_error() {
     let frames = answer("text/event-stream", b"data: {\"a\":\"halcyon\"}\n\n");

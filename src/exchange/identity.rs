@@ -16,6 +16,9 @@ pub const ID_BYTES_MAX: usize = 200;
 /// How many bytes of each part of a conversation's beginning are told apart; of what is behind, only
 /// the length counts.
 pub const OPENING_BYTES_MAX: usize = 64 << 10;
+/// Of a longer text as many bytes at its beginning and at its end are told apart: what is said anew
+/// in every conversation stands at one of them, and its length tells the rest.
+const ENDS_BYTES: usize = 4 << 10;
 
 /// What a session begins with that was not declared.
 pub const INFERRED_PREFIX: &str = "h_";
@@ -147,10 +150,21 @@ pub fn conversation(
         let mut left = OPENING_BYTES_MAX;
         for text in part {
             feed(&(text.len() as u64).to_be_bytes());
-            let told = text.as_bytes().get(..left).unwrap_or(text.as_bytes());
-            feed(told);
-            left -= told.len();
+            let (head, tail) = ends(text.as_bytes());
+            for told in [head, tail] {
+                let told = told.get(..left).unwrap_or(told);
+                feed(told);
+                left -= told.len();
+            }
         }
+    }
+}
+
+/// The beginning and the end of a text that is told apart by them; of a short one all of it.
+fn ends(text: &[u8]) -> (&[u8], &[u8]) {
+    match (text.get(..ENDS_BYTES), text.len().checked_sub(ENDS_BYTES)) {
+        (Some(head), Some(tail)) if tail > ENDS_BYTES => (head, &text[tail..]),
+        _ => (text, b""),
     }
 }
 
@@ -330,13 +344,21 @@ mod tests {
         let long = |end: &str| {
             let text = "x".repeat(OPENING_BYTES_MAX);
             let body = format!(
-                r#"{{"system":"{text}{end}","messages":[{{"role":"user","content":"q"}}]}}"#
+                r#"{{"system":"{text}{end}{text}","messages":[{{"role":"user","content":"q"}}]}}"#
             );
             fed(None, None, Dialect::Anthropic, &body)
         };
-        assert!(long("abc").len() < OPENING_BYTES_MAX + 100);
+        assert!(long("abc").len() < 2 * ENDS_BYTES + 100);
         assert_ne!(long("abc"), long("ab"), "the length tells them apart");
         assert_eq!(long("abc"), long("xyz"));
+        let many = |end: &str| {
+            let texts = format!(r#"{{"type":"text","text":"{}"}},"#, "x".repeat(100)).repeat(2_000);
+            let body = format!(
+                r#"{{"system":[{texts}{{"type":"text","text":"{end}"}}],"messages":[{{"role":"user","content":"q"}}]}}"#
+            );
+            fed(None, None, Dialect::Anthropic, &body)
+        };
+        assert_eq!(many("abc"), many("xyz"));
     }
 
     #[test]

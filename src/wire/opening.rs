@@ -3,17 +3,11 @@
 //! Clients re-send the whole history with every request, so the beginning is what all requests of
 //! one conversation have in common; a session can be told by it where none is declared.
 //!
-//! What always holds: a body is read only as far as both have been found, no tree is built, and
-//! what is found is lent from the body. Only where the system prompt stands behind the turns, or
-//! there is none, is the rest of the body skipped over. A body that is not what its dialect says
-//! has no opening; why is for the request's view to say.
+//! What always holds: no tree is built, and what is found is lent from the body. A body that is not
+//! what its dialect says has no opening; why is for the request's view to say.
 
-use super::members::Name;
-use super::view::Top;
+use super::json::{elements, members};
 use super::{Dialect, json};
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde_json::value::RawValue;
-use std::fmt;
 
 /// How a conversation begins. All parts are JSON as it stands in the body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,7 +41,7 @@ struct Places {
     /// The members that are the system prompt; a body has one of them.
     system: &'static [&'static str],
     /// The member that has the turns.
-    turns: &'static [&'static str],
+    turns: &'static str,
     /// Whose a turn is that does not say it.
     unsaid: Speaker,
 }
@@ -61,12 +55,12 @@ enum Speaker {
 
 impl Places {
     fn of(dialect: Dialect) -> Places {
-        let (system, turns, unsaid): (&[&str], &[&str], _) = match dialect {
-            Dialect::OpenaiChat => (&[], &["messages"], Speaker::Other),
-            Dialect::OpenaiResponses => (&["instructions"], &["input"], Speaker::Other),
-            Dialect::Anthropic | Dialect::Bedrock => (&["system"], &["messages"], Speaker::Other),
+        let (system, turns, unsaid): (&[&str], _, _) = match dialect {
+            Dialect::OpenaiChat => (&[], "messages", Speaker::Other),
+            Dialect::OpenaiResponses => (&["instructions"], "input", Speaker::Other),
+            Dialect::Anthropic | Dialect::Bedrock => (&["system"], "messages", Speaker::Other),
             Dialect::Gemini => {
-                (&["systemInstruction", "system_instruction"], &["contents"], Speaker::User)
+                (&["systemInstruction", "system_instruction"], "contents", Speaker::User)
             }
         };
         Places { system, turns, unsaid }
@@ -77,160 +71,46 @@ impl Places {
 /// no user turn.
 pub fn opening(dialect: Dialect, body: &[u8]) -> Option<Opening<'_>> {
     let places = Places::of(dialect);
-    let mut found = Found::default();
-    let request = Request { body, places: &places, found: &mut found };
-    // The error says that reading stopped early, or that the body is broken behind what was found.
-    let _ = request.deserialize(&mut serde_json::Deserializer::from_slice(body));
-    if found.is_text {
-        let top = Top::read(body, places.turns, places.system).ok()?;
-        found.turn = top.get(places.turns.first()?);
-        found.system = places.system.iter().find_map(|name| top.get(name));
-    }
-    let system = found.system.map_or("", RawValue::get);
-    Some(Opening { system, lead: found.lead, turn: found.turn?.get() })
-}
-
-/// What has been found so far.
-#[derive(Default)]
-struct Found<'b> {
-    system: Option<&'b RawValue>,
-    lead: &'b str,
-    turn: Option<&'b RawValue>,
-    /// Instead of turns there is a text, which `serde` gives decoded, not as it stands.
-    is_text: bool,
-}
-
-/// Reads the body.
-struct Request<'b, 's> {
-    body: &'b [u8],
-    places: &'s Places,
-    found: &'s mut Found<'b>,
-}
-
-impl<'b> DeserializeSeed<'b> for Request<'b, '_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'b>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'b> Visitor<'b> for Request<'b, '_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON object")
-    }
-
-    fn visit_map<A: MapAccess<'b>>(self, mut map: A) -> Result<(), A::Error> {
-        let Request { body, places, found } = self;
-        while let Some(Name(key)) = map.next_key()? {
-            if places.system.contains(&&*key) {
-                found.system = Some(map.next_value()?);
-            } else if places.turns.contains(&&*key) && found.turn.is_none() {
-                map.next_value_seed(Turns { body, places, found: &mut *found })?;
-            } else {
-                map.next_value::<IgnoredAny>()?;
-            }
-            if found.is_text || found.is_whole(places) {
-                break;
-            }
+    let text = std::str::from_utf8(body).ok()?.trim_ascii_start();
+    let (mut system, mut turns) = (None, None);
+    for (name, value) in members(text) {
+        if places.system.contains(&&*name) {
+            system = Some(value);
+        } else if name == places.turns && turns.is_none() {
+            turns = Some(value);
         }
-        Ok(())
-    }
-}
-
-impl Found<'_> {
-    fn is_whole(&self, places: &Places) -> bool {
-        self.turn.is_some() && (self.system.is_some() || places.system.is_empty())
-    }
-}
-
-/// Reads the turns; a string is one turn, the user's.
-struct Turns<'b, 's> {
-    body: &'b [u8],
-    places: &'s Places,
-    found: &'s mut Found<'b>,
-}
-
-impl<'b> DeserializeSeed<'b> for Turns<'b, '_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'b>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'b> Visitor<'b> for Turns<'b, '_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the turns of a conversation")
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<(), E> {
-        self.found.is_text = true;
-        Ok(())
-    }
-
-    fn visit_seq<A: SeqAccess<'b>>(self, mut turns: A) -> Result<(), A::Error> {
-        let Turns { body, places, found } = self;
-        let mut lead = None;
-        while let Some(turn) = turns.next_element::<&'b RawValue>()? {
-            let Some(start) = json::offset_of(body, turn.get()) else { break };
-            if speaker(turn, places) == Speaker::User {
-                found.turn = Some(turn);
-                break;
-            }
-            let (first, _) = lead.unwrap_or((start, 0));
-            lead = Some((first, start + turn.get().len()));
+        if turns.is_some() && (system.is_some() || places.system.is_empty()) {
+            break;
         }
-        let lead = lead.and_then(|(start, end)| std::str::from_utf8(body.get(start..end)?).ok());
-        found.lead = lead.unwrap_or("");
-        if !found.is_whole(places) {
-            while turns.next_element::<IgnoredAny>()?.is_some() {}
-        }
-        Ok(())
     }
+    let (lead, turn) = beginning(turns?, &places)?;
+    Some(Opening { system: system.unwrap_or(""), lead, turn })
+}
+
+/// The first user turn of `turns`, and what stands before it. A text instead of turns is the user's.
+fn beginning<'b>(turns: &'b str, places: &Places) -> Option<(&'b str, &'b str)> {
+    if turns.starts_with('"') {
+        return Some(("", turns));
+    }
+    let mut lead: Option<(usize, usize)> = None;
+    for turn in elements(turns) {
+        if speaker(turn, places) == Speaker::User {
+            let lead = lead.and_then(|(start, end)| turns.get(start..end));
+            return Some((lead.unwrap_or(""), turn));
+        }
+        let start = json::offset_of(turns.as_bytes(), turn)?;
+        let (first, _) = lead.unwrap_or((start, 0));
+        lead = Some((first, start + turn.len()));
+    }
+    None
 }
 
 /// Whose `turn` is: what its first `role` says.
-fn speaker(turn: &RawValue, places: &Places) -> Speaker {
-    let mut said = None;
-    // The error says that reading stopped early.
-    let _ = Role(&mut said).deserialize(&mut serde_json::Deserializer::from_str(turn.get()));
-    said.unwrap_or(places.unsaid)
-}
-
-/// Reads a turn as far as its `role`.
-struct Role<'s>(&'s mut Option<Speaker>);
-
-impl<'b> DeserializeSeed<'b> for Role<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'b>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'b> Visitor<'b> for Role<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a turn")
-    }
-
-    fn visit_map<A: MapAccess<'b>>(self, mut map: A) -> Result<(), A::Error> {
-        while let Some(Name(key)) = map.next_key()? {
-            if key == "role" {
-                let role: &RawValue = map.next_value()?;
-                let is_user = role.get() == "\"user\"";
-                *self.0 = Some(if is_user { Speaker::User } else { Speaker::Other });
-                break;
-            }
-            map.next_value::<IgnoredAny>()?;
-        }
-        Ok(())
+fn speaker(turn: &str, places: &Places) -> Speaker {
+    match members(turn).find(|(name, _)| name == "role") {
+        Some((_, "\"user\"")) => Speaker::User,
+        Some(_) => Speaker::Other,
+        None => places.unsaid,
     }
 }
 

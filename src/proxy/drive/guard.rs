@@ -4,6 +4,7 @@
 //! an attempt never begins under fewer rules than are in force. A prompt is judged once by the same
 //! rules; long ones are judged on other threads, so that they hold up nobody's stream.
 
+use super::aside;
 use super::asking::Asking;
 use super::book::Book;
 use super::{Attempted, Body, Exchange, Wanted};
@@ -20,14 +21,7 @@ use std::cell::RefCell;
 use std::collections::HashSet;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::{Arc, LazyLock};
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
-
-/// Longer prompts are judged on other threads.
-const INLINE_BYTES_MAX: usize = 64 << 10;
-/// The most prompts that are judged on other threads at once.
-static LONG: LazyLock<Semaphore> =
-    LazyLock::new(|| Semaphore::new(std::thread::available_parallelism().map_or(2, usize::from)));
 
 /// The most messages without a finding that a worker remembers, twice.
 const KNOWN_MAX: usize = 16 << 10;
@@ -180,7 +174,7 @@ impl Exchange<'_> {
         let Body::Whole { raw, plain } = &wanted.body else {
             guard.read_by = Some(ids);
             self.webhooks_unasked(book, &guard.judges).map_err(refuse)?;
-            return self.guard_unread(book, None, guard).map_err(refuse);
+            return self.guard_unread(book, None, guard).await.map_err(refuse);
         };
         let content = guard.body.as_ref().unwrap_or(plain.as_ref().unwrap_or(raw)).clone();
         let is_judged = asks_others || reads_prompts(&guard.judges);
@@ -191,7 +185,7 @@ impl Exchange<'_> {
         if !self.is_read(&content) {
             guard.read_by = Some(ids);
             self.webhooks_unasked(book, &guard.judges).map_err(refuse)?;
-            return self.guard_unread(book, Some(&content), guard).map_err(refuse);
+            return self.guard_unread(book, Some(content), guard).await.map_err(refuse);
         }
         let judged =
             self.judge_prompt(&guard.judges, &ids, content.clone()).await.map_err(refuse)?;
@@ -237,21 +231,19 @@ impl Exchange<'_> {
     ) -> Result<Prompt, Refusal> {
         let set = set_of(ids);
         let dialect = self.admission.dialect;
-        let judged = if content.len() <= INLINE_BYTES_MAX {
+        let judged = if aside::is_inline(content.len()) {
             let is_known = |digest: &Digest| KNOWN.with_borrow(|known| known.has(&(set, *digest)));
             screen_prompt(judges, dialect, &content, &is_known)
         } else {
-            let busy = || Refusal::new(Class::Unavailable, "the gateway is shutting down");
-            let _turn = LONG.acquire().await.map_err(|_| busy())?;
             let judges = judges.to_vec();
             let known: HashSet<Digest> = KNOWN.with_borrow(|known| {
                 let all = known.newer.iter().chain(&known.older);
                 all.filter(|(of, _)| *of == set).map(|(_, digest)| *digest).collect()
             });
-            let task = tokio::task::spawn_blocking(move || {
+            aside::judged(content.len(), move || {
                 screen_prompt(&judges, dialect, &content, &|digest| known.contains(digest))
-            });
-            task.await.map_err(|_| Refusal::new(Class::Internal, "the prompt was not judged"))?
+            })
+            .await?
         };
         judged.map_err(|error| Refusal::new(Class::BadRequest, error.to_string()))
     }

@@ -5,6 +5,7 @@
 //! byte of an answer is queued any target of the route may take over; after it, only an ending is
 //! possible.
 
+mod aside;
 mod asking;
 mod book;
 mod contain;

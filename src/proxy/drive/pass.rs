@@ -1,5 +1,6 @@
 //! Hops 7 and 8: a provider's answer on its way to the client, as what it is.
 
+use super::aside::Content;
 use super::asking::Asking;
 use super::book::Book;
 use super::guard::blocked;
@@ -18,6 +19,7 @@ use crate::proxy::h1::{BodyLength, ResponseLength};
 use crate::proxy::orders::Ordered;
 use crate::proxy::relay::{self, Counted, End, Head, Move, Waits};
 use crate::proxy::upstream::{Answer, Origin};
+use crate::table::rules::Judge;
 use crate::table::{Midstream, Route, Target};
 use crate::wire::Dialect;
 use crate::wire::coding::{Coding, Inflater};
@@ -27,6 +29,7 @@ use crate::wire::provider_error::{read_error, write_error};
 use crate::wire::refusal::{Class, Refusal};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use std::borrow::Cow;
+use std::sync::Arc;
 use tokio::time::Instant;
 
 /// An answer that is not a stream is held whole up to this size, so that another target can take
@@ -309,13 +312,21 @@ impl Exchange<'_> {
         }
         book.learn(&seen);
         if is_edited {
-            let Screened { body: left, found } = screen_whole(&asking.judges, source, &body);
+            let judge = move |judges: &[Arc<Judge>], answer: Content| {
+                let Screened { body, found } = screen_whole(judges, source, &answer.bytes);
+                match body {
+                    Cow::Borrowed(_) => (answer, found),
+                    Cow::Owned(bytes) => (Content { bytes, ..answer }, found),
+                }
+            };
+            let plain = Content { coding: Some(Coding::Identity), bytes: body };
+            let judged = self.judge_answer(client, book, waits.total, asking, plain, judge).await;
+            let (asking, left, found) = match judged {
+                Ok(judged) => judged,
+                Err(attempted) => return attempted,
+            };
             let refusal = found.is_cut().then(|| blocked(&found, "answer"));
             let goes_on = found.is_reroute() && has_next;
-            let left = match left {
-                Cow::Borrowed(_) => None,
-                Cow::Owned(left) => Some(left),
-            };
             let verdict = found.verdict();
             book.note(|facts| facts.found.join(found));
             match refusal {
@@ -329,8 +340,8 @@ impl Exchange<'_> {
                 headers.retain(|(name, _)| *name != answer::name::VERDICT);
                 headers.push((answer::name::VERDICT, HeaderValue::from_static(verdict.name())));
             }
-            body = left.unwrap_or(body);
-            (status, body) = match self.edited(book, dialect, source, asking, status, body) {
+            body = left.bytes;
+            (status, body) = match self.edited(book, dialect, source, &asking, status, body) {
                 Ok(edited) => edited,
                 Err(refusal) => return Attempted::Stop(refusal.into()),
             };

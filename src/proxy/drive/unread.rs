@@ -4,6 +4,7 @@
 //! text that it is; what cannot be judged (a stream of frames, a websocket, what is too large to
 //! hold) gets the rules' `on_error`, so that nothing passes them unseen.
 
+use super::aside::{self, Content};
 use super::asking::Asking;
 use super::book::Book;
 use super::guard::{Guard, blocked};
@@ -73,10 +74,10 @@ impl Exchange<'_> {
     ///
     /// # Errors
     /// A rule forbids it, or it cannot be judged and rules say that then it must not pass.
-    pub(super) fn guard_unread(
+    pub(super) async fn guard_unread(
         &self,
         book: &mut Book<'_>,
-        raw: Option<&Bytes>,
+        raw: Option<Bytes>,
         guard: &mut Guard,
     ) -> Result<(), Refusal> {
         let media = media_of(self.asked.headers);
@@ -84,11 +85,18 @@ impl Exchange<'_> {
             // A websocket, or what is too large to be read.
             None if media == Media::Binary && self.request.upgrade.is_none() => return Ok(()),
             None => unjudged(&guard.judges),
-            Some(raw) => match content(coding_of(self.asked.headers), raw) {
-                Some(content) => owned(screen_unread(&guard.judges, media, &content)),
-                None if media == Media::Binary => return Ok(()),
-                None => unjudged(&guard.judges),
-            },
+            Some(raw) => {
+                let coding = coding_of(self.asked.headers);
+                let judges = guard.judges.clone();
+                let length = raw.len();
+                let judged = aside::judged(length, move || match content(coding, &raw) {
+                    Some(content) => Some(owned(screen_unread(&judges, media, &content))),
+                    None if media == Media::Binary => None,
+                    None => Some(unjudged(&judges)),
+                });
+                let Some(judged) = judged.await? else { return Ok(()) };
+                judged
+            }
         };
         let refusal = found.is_cut().then(|| refused(&found, "request"));
         book.note(|facts| facts.found.join(found));
@@ -168,30 +176,37 @@ impl Exchange<'_> {
                 Err(attempted) => return attempted,
             }
         }
-        let caught_up = match self.caught_up(book, asking) {
-            Ok(caught_up) => caught_up,
-            Err(refusal) => return Attempted::Stop(refusal.into()),
+        let judge = move |judges: &[Arc<Judge>], answer: Content| {
+            let Screened { body, found } = match content(answer.coding, &answer.bytes) {
+                _ if is_frames => unjudged(judges),
+                Some(content) => owned(screen_unread(judges, media, &content)),
+                None => unjudged(judges),
+            };
+            match body {
+                Cow::Borrowed(_) => (answer, found),
+                Cow::Owned(bytes) => (Content { coding: Some(Coding::Identity), bytes }, found),
+            }
         };
-        let judges = &caught_up.as_ref().unwrap_or(asking).judges;
-        let judged = match content(coding, &body) {
-            _ if is_frames => unjudged(judges),
-            Some(content) => owned(screen_unread(judges, media, &content)),
-            None => unjudged(judges),
+        let answered = Content { coding, bytes: body };
+        let judged = self.judge_answer(client, book, waits.total, asking, answered, judge).await;
+        let (_, left, found) = match judged {
+            Ok(judged) => judged,
+            Err(attempted) => return attempted,
         };
-        let (left, verdict) = (judged.body, judged.found.verdict());
-        if let Err(refusal) = let_pass(book, judged.found) {
+        let verdict = found.verdict();
+        if let Err(refusal) = let_pass(book, found) {
             return Attempted::Stop(refusal.into());
         }
+        if left.coding != coding {
+            headers.retain(|(name, _)| *name != header::CONTENT_ENCODING);
+        }
+        let body = left.bytes;
         if let Some(verdict) = verdict {
             headers.retain(|(name, _)| *name != answer::name::VERDICT);
             headers.push((answer::name::VERDICT, HeaderValue::from_static(verdict.name())));
         }
         if is_frames {
             return self.pass_large(client, book, waits, status, headers, answer, body).await;
-        }
-        if let Cow::Owned(left) = left {
-            headers.retain(|(name, _)| *name != header::CONTENT_ENCODING);
-            body = left;
         }
         if let Some(order @ Ordered::Killed(_)) = self.orders.look_for_end() {
             return self.obey(book, order);
