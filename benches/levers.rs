@@ -3,9 +3,12 @@
 //!
 //! `kill` opens streams of all dialects through a gate and kills them; `pulls` times pulls that
 //! reach nothing, beside syncs of a file on the same file system; `fill` puts levers in force
-//! that reach no traffic. Times are of `CLOCK_MONOTONIC`, which the simulated provider stamps its
+//! that reach no traffic; `floor` times endings that no gate writes. Times are of `CLOCK_MONOTONIC`, which the simulated provider stamps its
 //! tokens with. A frame is dated when this process has read it, so the time that the frame waits
 //! for this process is in every figure.
+
+#[path = "floor.rs"]
+mod floor;
 
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
@@ -53,7 +56,10 @@ fn main() -> Result<(), Fault> {
         "kill" => kill(&options),
         "pulls" => pulls(&options),
         "fill" => fill(&options),
-        _ => Err("levers kill|pulls|fill [--OPTION VALUE ..]; benches/levers runs them".into()),
+        "floor" => floor::floor(&options),
+        _ => {
+            Err("levers kill|pulls|fill|floor [--OPTION VALUE ..]; benches/levers runs them".into())
+        }
     }
 }
 
