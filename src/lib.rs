@@ -11,6 +11,7 @@
 //! | 2 | [`table`] | files and levers become an immutable table, or the full list of diagnostics |
 //! | 3 | [`exchange`] | the state machine of one request and its stream: inputs in, outputs out, no I/O |
 //! | 4 | [`control`] | the switchboard, the only holder of the live table; the lever desk and its durable log |
+//! | 4 | [`evidence`] | the record of what passed: tap, segments, chain and seals, verification |
 //! | 4 | [`telemetry`] | metrics and spans with closed label sets; the ring of recent exchanges |
 //! | 5 | [`proxy`] | the only room with client and provider sockets: accept, drive an exchange, dial, drain |
 //! | 7 | [`admin`] | the HTTP API |
@@ -25,6 +26,7 @@ pub mod app;
 pub mod cli;
 pub mod clock;
 pub mod control;
+pub mod evidence;
 pub mod exchange;
 pub mod fault;
 pub mod filter;

@@ -1,0 +1,266 @@
+//! Opening a store: the last segment is read whole, mended where it is torn, and sealed.
+//!
+//! A segment that was open when the process ended is not continued: what the disk has of it whole
+//! is kept, bytes of a write that was cut short are cut off, a `recovered` line says so and names
+//! the exchanges whose record has no end, and it is sealed. The next commit begins the next one.
+//! A segment that is damaged elsewhere than at its end is left as it is, for no write of ours that
+//! was cut short leaves one; the next segment says so.
+
+use super::disk::Disk;
+use super::key::SealKey;
+use super::line::{self, Chain, Head};
+use super::log::{Current, Limits, Log, compressor};
+use super::read::{Damage, Met, Record, Segment, segment_name, segments};
+use super::segment::{Header, Ranges, Recovered, Sealed, exchange_id};
+use crate::id::ExchangeId;
+use serde::Deserialize;
+use std::collections::{BTreeSet, HashSet};
+use std::io;
+use std::sync::Arc;
+
+/// The largest file that may be a first frame which was not written whole.
+const BEGINNING_BYTES_MAX: u64 = 1024 * 1024;
+
+/// What reading a whole segment found.
+#[derive(Debug, Default)]
+struct Scan {
+    header: Option<Header>,
+    /// After the last line.
+    head: Option<Head>,
+    first_seq: Option<u64>,
+    records: u64,
+    /// Where the last whole frame ends.
+    end: u64,
+    torn: u64,
+    /// Whether it is damaged elsewhere than at its end.
+    is_damaged: bool,
+    signature: Option<String>,
+    under_way: BTreeSet<ExchangeId>,
+    retired: Vec<u64>,
+    first_unix_ms: Option<u64>,
+    last_unix_ms: u64,
+}
+
+#[derive(Deserialize)]
+struct RetiredLine {
+    retired: Sealed,
+}
+
+#[derive(Deserialize)]
+struct SealLine {
+    signature: String,
+}
+
+/// Reads the last of some segments; of none, nothing.
+fn scan_last(disk: &dyn Disk, numbers: &[u64]) -> io::Result<Scan> {
+    numbers.last().map_or_else(|| Ok(Scan::default()), |number| Scan::read(disk, *number))
+}
+
+impl Scan {
+    /// Whether it is a first frame that was not written whole.
+    fn is_beginning(&self) -> bool {
+        self.records == 0 && !self.is_damaged && self.torn <= BEGINNING_BYTES_MAX
+    }
+
+    fn read(disk: &dyn Disk, number: u64) -> io::Result<Scan> {
+        let mut scan = Scan::default();
+        let mut segment = Segment::open(disk, number, 0)?;
+        loop {
+            match segment.next_line()? {
+                Met::Line(_, line) => scan.learn(line),
+                Met::Damage(Damage { bytes, is_tail: true, offset }) => {
+                    scan.torn = bytes;
+                    scan.end = offset;
+                    return Ok(scan);
+                }
+                Met::Damage(_) => scan.is_damaged = true,
+                Met::End => {
+                    scan.end = segment.frames_end();
+                    return Ok(scan);
+                }
+            }
+        }
+    }
+
+    fn learn(&mut self, text: &[u8]) {
+        let (Ok(record), Some((own, stated))) = (Record::parse(text), line::split(text)) else {
+            self.is_damaged = true;
+            return;
+        };
+        if let Some(head) = self.head
+            && (head.seq != record.seq || head.chain.after(own) != stated)
+        {
+            self.is_damaged = true;
+        }
+        self.head = Some(Head { seq: record.seq.saturating_add(1), chain: stated });
+        self.first_seq.get_or_insert(record.seq);
+        self.records += 1;
+        if let Some(at) = line::unix_ms(&record.at) {
+            self.first_unix_ms = Some(self.first_unix_ms.map_or(at, |first| first.min(at)));
+            self.last_unix_ms = self.last_unix_ms.max(at);
+        }
+        let id = record.exchange.as_deref().and_then(exchange_id);
+        self.signature = None;
+        match (&*record.kind, id) {
+            ("open", Some(id)) => drop(self.under_way.insert(id)),
+            ("close", Some(id)) => drop(self.under_way.remove(&id)),
+            ("recovered", _) => self.under_way.clear(),
+            ("segment", _) => {
+                self.header = serde_json::from_slice(text).ok();
+                let header = self.header.iter();
+                self.under_way = header
+                    .flat_map(|header| &header.under_way)
+                    .filter_map(|id| exchange_id(id))
+                    .collect();
+            }
+            ("retired", _) => {
+                let line = serde_json::from_slice::<RetiredLine>(text);
+                self.retired.extend(line.ok().map(|line| line.retired.number));
+            }
+            ("seal", _) => {
+                let seal = serde_json::from_slice::<SealLine>(text);
+                self.signature = seal.ok().map(|seal| seal.signature);
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Log {
+    /// Opens the store in `disk`, mends what is torn, and says what was found.
+    pub(super) fn open(
+        disk: Arc<dyn Disk>,
+        key: SealKey,
+        limits: Limits,
+        now_unix_ms: u64,
+    ) -> io::Result<(Log, Option<Recovered>)> {
+        let mut numbers = segments(&*disk)?;
+        let mut scan = scan_last(&*disk, &numbers)?;
+        let mut cut_bytes = 0;
+        if !numbers.is_empty() && scan.is_beginning() {
+            // Nothing of it was ever acknowledged. The next segment takes its number and its place.
+            cut_bytes = scan.torn;
+            numbers.pop();
+            scan = scan_last(&*disk, &numbers)?;
+        }
+        let mut head = scan.head;
+        for number in numbers.iter().rev().skip(1) {
+            if head.is_some() {
+                break;
+            }
+            head = Scan::read(&*disk, *number)?.head;
+        }
+        let headers: Vec<Option<Header>> =
+            numbers.iter().map(|number| header(&*disk, *number)).collect::<io::Result<_>>()?;
+        let known = headers.iter().flatten().next_back();
+        let mut log = Log {
+            key,
+            limits,
+            store: known.map_or_else(|| uuid::Uuid::now_v7().to_string(), |h| h.store.clone()),
+            head: head.unwrap_or(Head { seq: 1, chain: Chain::default() }),
+            current: None,
+            next: numbers.last().map_or(1, |last| last + 1),
+            previous: None,
+            sealed: earlier(&numbers, &headers),
+            retired: known.map_or_else(Ranges::default, |header| header.retired.clone()),
+            to_remove: Vec::new(),
+            under_way: HashSet::new(),
+            found: None,
+            compressor: compressor()?,
+            text: Vec::new(),
+            records: 0,
+            disk,
+        };
+        for number in &scan.retired {
+            log.retired.insert(*number);
+        }
+        log.to_remove = numbers.iter().copied().filter(|n| log.retired.has(*n)).collect();
+        log.sealed.retain(|sealed| !log.retired.has(sealed.number));
+        let found = log.mend(numbers.last().copied(), scan, cut_bytes, now_unix_ms)?;
+        Ok((log, found))
+    }
+
+    /// Brings the last segment to its end.
+    fn mend(
+        &mut self,
+        last: Option<u64>,
+        scan: Scan,
+        cut_before: u64,
+        now_unix_ms: u64,
+    ) -> io::Result<Option<Recovered>> {
+        let Some(number) = last else {
+            self.found = (cut_before > 0).then(|| Recovered {
+                segment: self.next,
+                cut_bytes: cut_before,
+                damaged: false,
+                unfinished: Vec::new(),
+            });
+            return Ok(self.found.clone());
+        };
+        // What stands behind a seal is none of ours.
+        let is_damaged =
+            scan.is_damaged || scan.records == 0 || (scan.signature.is_some() && scan.torn > 0);
+        let found = Recovered {
+            segment: number,
+            cut_bytes: cut_before + if is_damaged { 0 } else { scan.torn },
+            damaged: is_damaged,
+            unfinished: scan.under_way.iter().map(ToString::to_string).collect(),
+        };
+        if is_damaged || scan.signature.is_some() {
+            let sealed = Sealed {
+                number,
+                first_seq: scan.first_seq.unwrap_or(self.head.seq),
+                last_seq: self.head.seq.saturating_sub(1),
+                first_unix_ms: scan.first_unix_ms.unwrap_or(0),
+                last_unix_ms: scan.last_unix_ms,
+                bytes: scan.end + scan.torn,
+                chain: self.head.chain.to_string(),
+                signature: scan.signature,
+            };
+            self.sealed.push(sealed.clone());
+            self.previous = Some(sealed);
+            let is_clean = !is_damaged && found.cut_bytes == 0 && found.unfinished.is_empty();
+            self.found = (!is_clean).then_some(found);
+            return Ok(self.found.clone());
+        }
+        let mut out = self.disk.reopen(&segment_name(number))?;
+        if scan.torn > 0 {
+            out.cut(scan.end)?;
+            out.sync()?;
+        }
+        self.current = Some(Current {
+            number,
+            out,
+            len: scan.end,
+            is_dirty: false,
+            records: scan.records,
+            first_seq: scan.first_seq.unwrap_or(self.head.seq),
+            first_unix_ms: scan.first_unix_ms.unwrap_or(now_unix_ms),
+            last_unix_ms: scan.last_unix_ms,
+            began_unix_ms: now_unix_ms,
+            preamble: 0,
+        });
+        self.seal(now_unix_ms, Some(&found))?;
+        Ok(Some(found))
+    }
+}
+
+/// A segment's first line, where it can be read.
+pub(super) fn header(disk: &dyn Disk, number: u64) -> io::Result<Option<Header>> {
+    let mut segment = Segment::open(disk, number, 0)?;
+    Ok(match segment.next_line()? {
+        Met::Line(_, line) => serde_json::from_slice(line).ok(),
+        Met::Damage(_) | Met::End => None,
+    })
+}
+
+/// What is known of the segments before the last: each is described by the one after it. One whose
+/// successor does not describe it is kept for ever.
+fn earlier(numbers: &[u64], headers: &[Option<Header>]) -> Vec<Sealed> {
+    let pairs = numbers.iter().zip(headers.iter().skip(1));
+    pairs
+        .filter_map(|(number, next)| {
+            next.as_ref()?.previous.clone().filter(|previous| previous.number == *number)
+        })
+        .collect()
+}

@@ -1,0 +1,64 @@
+//! Where facts leave the data path.
+
+use super::entry::{Entry, Note, Opened, PIECE_BYTES_MAX, What};
+use super::queue::{Counters, Queue};
+use super::track::Track;
+use crate::table::Capture;
+use smallvec::smallvec;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The gate's tap. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Tap(Option<Arc<Queue>>);
+
+impl Tap {
+    /// A tap that records nothing.
+    pub fn off() -> Tap {
+        Tap(None)
+    }
+
+    pub(super) fn of(queue: Arc<Queue>) -> Tap {
+        Tap(Some(queue))
+    }
+
+    /// Whether there is a store behind it.
+    pub fn is_on(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Begins the track of an exchange; `None` where its route records nothing, or nothing does.
+    pub fn open(&self, capture: Capture, opened: Opened) -> Option<Track> {
+        let has_texts = match capture {
+            Capture::Full => true,
+            Capture::Metadata => false,
+            Capture::Off => return None,
+        };
+        let queue = self.0.as_ref()?;
+        Some(Track::open(Arc::clone(queue), has_texts, opened))
+    }
+
+    /// A record of the gate's own, or one that somebody attaches to an exchange.
+    pub fn note(&self, note: Note) {
+        let Some(queue) = &self.0 else { return };
+        let about = note.about.to_string();
+        let about = if about.len() > PIECE_BYTES_MAX { Err(about.len()) } else { Ok(about) };
+        // What is lost is counted by the queue, and told by a gap.
+        let _ = queue.push(smallvec![Entry {
+            at_unix_ms: note.at_unix_ms,
+            exchange: note.exchange,
+            what: What::Note { what: note.what, about },
+        }]);
+    }
+
+    /// Waits until all that was recorded so far is on disk; `false` if that takes longer. Not for
+    /// the data path: it blocks its thread.
+    pub fn flush(&self, patience: Duration) -> bool {
+        self.0.as_ref().is_none_or(|queue| queue.flush(patience))
+    }
+
+    /// How the store does.
+    pub fn counters(&self) -> Counters {
+        self.0.as_ref().map_or_else(Counters::default, |queue| queue.counters())
+    }
+}

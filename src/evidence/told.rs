@@ -1,0 +1,297 @@
+//! Entries as lines: which members each kind has. `docs/evidence.schema.json` says the same.
+
+use super::entry::{Chunk, Ending, Entry, Headers, Loss, Opened, Piece, Run, What};
+use super::line::{Head, Members, moment};
+use crate::exchange::facts::{Facts, Identity, Outcome};
+use crate::exchange::limits::LoopMet;
+use crate::exchange::relay::Seam;
+use crate::exchange::screen::{Done, Hit};
+use crate::id::{AppName, ProviderName, RouteName};
+use crate::wire::Dialect;
+use crate::wire::event::StopReason;
+use crate::wire::loss::Loss as Untold;
+use crate::wire::refusal::Class;
+use http::HeaderValue;
+use serde_json::{Value, json};
+use std::io::Write as _;
+use std::time::Duration;
+
+/// Fields that hold credentials in some dialect. Whoever calls should leave them out; their values
+/// are not written in any case.
+const CREDENTIALS: &[&str] = &[
+    "authorization",
+    "proxy-authorization",
+    "cookie",
+    "set-cookie",
+    "x-api-key",
+    "api-key",
+    "x-goog-api-key",
+    "x-goog-iam-authorization-token",
+    "x-amz-security-token",
+    "x-firedoor-key",
+];
+
+/// Appends an entry's line.
+pub(super) fn write(head: &mut Head, out: &mut Vec<u8>, entry: &Entry) {
+    head.write(out, entry.at_unix_ms, kind(&entry.what), entry.exchange, |members| {
+        fill(members, &entry.what);
+    });
+}
+
+fn kind(what: &What) -> &'static str {
+    match what {
+        What::Open(_) => "open",
+        What::Request { .. } => "request",
+        What::Sent { .. } => "sent",
+        What::AnswerHead { .. } => "answer_head",
+        What::Received { .. } => "received",
+        What::DeliveredHead { .. } => "delivered_head",
+        What::Delivered { .. } => "delivered",
+        What::Close { .. } => "close",
+        What::Note { .. } => "note",
+        What::Gap(_) => "gap",
+    }
+}
+
+fn fill(members: &mut Members<'_>, what: &What) {
+    match what {
+        What::Open(opened) => open(members, opened),
+        What::Request { head, total, piece: part } => {
+            if let Some(head) = head {
+                members.value("method", head.method.as_str());
+                members.value("path", &*head.path);
+                headers(members, &head.headers);
+            }
+            members.number("bytes", *total);
+            piece(members, part);
+        }
+        What::Sent { attempt, target, total, piece: part } => {
+            members.number("attempt", u64::from(*attempt));
+            members.value("target", &**target);
+            members.number("bytes", *total);
+            match part {
+                Some(part) => piece(members, part),
+                None => members.value("same", "request"),
+            }
+        }
+        What::AnswerHead { attempt, status, headers: fields } => {
+            members.number("attempt", u64::from(*attempt));
+            members.number("status", u64::from(*status));
+            headers(members, fields);
+        }
+        What::Received { attempt, run: part } => {
+            members.number("attempt", u64::from(*attempt));
+            run(members, part);
+        }
+        What::DeliveredHead { status, headers: fields } => {
+            members.number("status", u64::from(*status));
+            headers(members, fields);
+        }
+        What::Delivered { same, run: part } => {
+            if let Some(same) = same {
+                members.value("same", &json!({ "attempt": same.attempt, "offset": same.offset }));
+            }
+            run(members, part);
+        }
+        What::Close { ending, loss, received, delivered } => {
+            members.number("received_bytes", *received);
+            members.number("delivered_bytes", *delivered);
+            if !loss.is_none() {
+                members.value("lost", &lost(*loss));
+            }
+            match ending {
+                Ending::Facts(facts) => close(members, facts),
+                Ending::Abandoned => members.value("outcome", "abandoned"),
+            }
+        }
+        What::Note { what, about } => {
+            members.value("what", &**what);
+            match about {
+                Ok(json) => members.json("about", json),
+                Err(bytes) => members.value("too_large", bytes),
+            }
+        }
+        What::Gap(hole) => {
+            members.number("records", hole.loss.records);
+            members.number("bytes", hole.loss.bytes);
+            members.value("since", &moment(hole.since_unix_ms));
+            members.value("until", &moment(hole.until_unix_ms));
+        }
+    }
+}
+
+fn lost(loss: Loss) -> Value {
+    json!({ "records": loss.records, "bytes": loss.bytes })
+}
+
+fn identity(members: &mut Members<'_>, who: &Identity) {
+    members.some("app", who.app.as_ref().map(AppName::as_str));
+    members.some("agent", who.agent.as_deref());
+    members.some("session", who.session.as_deref());
+    members.some("end_user", who.end_user.as_deref());
+    members.some("trace", who.trace.as_deref());
+    members.some("parent_span", who.parent_span.as_deref());
+    members.some("client_request", who.request.as_deref());
+}
+
+fn open(members: &mut Members<'_>, opened: &Opened) {
+    identity(members, &opened.identity);
+    members.some("route", opened.route.as_ref().map(RouteName::as_str));
+    members.some("dialect", opened.dialect.map(Dialect::name));
+    members.some("model", opened.model.as_deref());
+    members.value("stream", &opened.is_stream);
+    members.number("epoch", opened.epoch.0);
+    members.some("ruleset", opened.ruleset.as_deref());
+    if !opened.levers.is_empty() {
+        members.value("levers", &opened.levers);
+    }
+}
+
+fn headers(members: &mut Members<'_>, headers: &Headers) {
+    members.list("headers", headers, |out, (name, value)| {
+        let is_secret = value.is_sensitive() || CREDENTIALS.contains(&name.as_str());
+        let told = if is_secret { Value::Null } else { header(value) };
+        let _ = write!(out, "{}", json!([name.as_str(), told]));
+    });
+}
+
+/// A field's value: text, or `{"base64":…}` where it is none.
+fn header(value: &HeaderValue) -> Value {
+    match std::str::from_utf8(value.as_bytes()) {
+        Ok(text) => text.into(),
+        Err(_) => json!({ "base64": super::digits::base64(value.as_bytes()) }),
+    }
+}
+
+fn piece(members: &mut Members<'_>, piece: &Piece) {
+    if let Some(bytes) = &piece.bytes {
+        members.number("offset", piece.offset);
+        members.bytes(bytes);
+    }
+}
+
+fn run(members: &mut Members<'_>, run: &Run) {
+    members.number("offset", run.offset);
+    members.number("bytes", run.len);
+    if run.joins {
+        members.value("joins", &true);
+    }
+    members.list("chunks", &run.chunks, |out, Chunk { at_us, bytes }| {
+        let _ = write!(out, "[{at_us},{bytes}]");
+    });
+    if !run.bytes.is_empty() {
+        members.bytes(&run.bytes);
+    }
+}
+
+fn us(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn close(members: &mut Members<'_>, facts: &Facts) {
+    let class = match facts.outcome {
+        Outcome::Refused(class) | Outcome::Cut(class) => Some(Class::name(class)),
+        Outcome::Completed | Outcome::ProviderError | Outcome::Torn | Outcome::ClientGone => None,
+    };
+    members.value("outcome", facts.outcome.name());
+    members.some("class", class);
+    members.value("began", &moment(facts.began_unix_ms));
+    members.number("status", u64::from(facts.status));
+    identity(members, &facts.identity);
+    members.value("path", &*facts.path);
+    members.some("dialect", facts.dialect.map(Dialect::name));
+    members.some("route", facts.route.as_ref().map(RouteName::as_str));
+    members.some("provider", facts.provider.as_ref().map(ProviderName::as_str));
+    members.some("target", facts.target.as_deref());
+    members.some("model_asked", facts.model_asked.as_deref());
+    members.some("model_reported", facts.model_reported.as_deref());
+    members.value("stream", &facts.is_stream);
+    members.number("attempts", u64::from(facts.attempts));
+    members.number("request_bytes", facts.request_bytes);
+    members.number("response_bytes", facts.response_bytes);
+    members.some("first_byte_us", facts.first_byte.map(us).as_ref());
+    members.some("first_text_us", facts.first_text.map(us).as_ref());
+    members.number("total_us", us(facts.total));
+    members.number("text_events", facts.text_events);
+    members.some("stop", facts.stop.map(stop));
+    let usage = &facts.usage;
+    members.value(
+        "usage",
+        &json!({
+            "input": usage.input,
+            "output": usage.output,
+            "cache_read": usage.cache_read,
+            "cache_write": usage.cache_write,
+            "reasoning": usage.reasoning,
+        }),
+    );
+    members.some("cost_micro_usd", facts.cost_micro_usd.as_ref());
+    members.some("lever", facts.lever.as_ref());
+    if facts.is_judged {
+        members.value("verdict", facts.found.verdict().map_or("clear", Done::name));
+    }
+    if facts.found.count() > 0 {
+        members.list("findings", &facts.found.hits, |out, hit| {
+            let _ = write!(out, "{}", finding(hit));
+        });
+        members.number("findings_more", u64::from(facts.found.more()));
+        members.number("unjudged", u64::from(facts.found.unjudged));
+    }
+    let losses: Vec<&str> = facts.losses.iter().map(Untold::name).collect();
+    if !losses.is_empty() {
+        members.value("losses", &losses);
+    }
+    if !facts.seams.is_empty() {
+        members.value("seams", &facts.seams.iter().map(seam).collect::<Value>());
+    }
+    members.some("limit", facts.limit.as_deref());
+    if !facts.loops_met.is_empty() {
+        members.value("loops", &facts.loops_met.iter().map(loop_met).collect::<Value>());
+    }
+    members.some("fault", facts.fault.as_deref());
+}
+
+/// A hit, by its place: what it matched stands in the bodies, where those are kept.
+fn finding(hit: &Hit) -> Value {
+    json!({
+        "rule": &*hit.rule.name,
+        "channel": hit.kind.name(),
+        "start": hit.start,
+        "end": hit.end,
+        "action": hit.done.name(),
+        // Whether the text that was hit went on as it was.
+        "passed": matches!(hit.done, Done::Flagged),
+        "tags": hit.rule.tags,
+    })
+}
+
+fn seam(seam: &Seam) -> Value {
+    json!({
+        "at_text_bytes": seam.at_text_bytes,
+        "from": seam.from.name(),
+        "to": seam.to.name(),
+    })
+}
+
+fn loop_met(met: &LoopMet) -> Value {
+    json!({
+        "limit": &*met.limit,
+        "subject": met.subject.to_string(),
+        "tool": &*met.tool,
+        "times": met.times,
+    })
+}
+
+fn stop(reason: StopReason) -> &'static str {
+    match reason {
+        StopReason::EndTurn => "end_turn",
+        StopReason::MaxTokens => "max_tokens",
+        StopReason::StopSequence => "stop_sequence",
+        StopReason::ToolUse => "tool_use",
+        StopReason::ContentFilter => "content_filter",
+        StopReason::Refusal => "refusal",
+        StopReason::Pause => "pause",
+        StopReason::Error => "error",
+        StopReason::Other => "other",
+    }
+}

@@ -1,0 +1,409 @@
+//! One exchange's way into the record.
+//!
+//! A track belongs to the task that drives its exchange: it takes no lock for a chunk and allocates
+//! nothing but its own buffers. It gathers up to 16 KiB or for 500 ms, looked at when a chunk comes
+//! or goes, and then hands the batch to the queue.
+//!
+//! Of what went to the client only the times are recorded as long as it is, byte for byte, what the
+//! provider sent (`same`). The track keeps the end of the provider's answer that was not delivered
+//! yet to compare with; what is held back beyond [`TAIL_BYTES_MAX`] is not compared. From the first
+//! difference on, what is delivered is written out, until another attempt begins to answer.
+
+use super::entry::{
+    Batch, Chunk, Ending, Entry, Headers, Loss, Opened, PIECE_BYTES_MAX, Piece, RequestHead, Run,
+    SentBody, Stretch, What, pieces, whole_characters,
+};
+use super::queue::Queue;
+use crate::clock::Tick;
+use crate::exchange::facts::Facts;
+use crate::id::ExchangeId;
+use bytes::Bytes;
+use smallvec::smallvec;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What a track gathers before it hands it on.
+pub const BATCH_BYTES: usize = 16 * 1024;
+/// For how long it gathers.
+pub const BATCH_TIME: Duration = Duration::from_millis(500);
+/// The most chunks of a batch.
+const CHUNKS_MAX: usize = 1_024;
+/// The most bytes of the provider's answer that are kept to compare with what is delivered.
+pub const TAIL_BYTES_MAX: usize = 64 * 1024;
+
+/// One exchange's way into the record. A track that is dropped without [`Track::close`] records
+/// that its exchange was abandoned.
+#[derive(Debug)]
+pub struct Track {
+    queue: Arc<Queue>,
+    id: ExchangeId,
+    began: Tick,
+    began_unix_ms: u64,
+    /// The last moment that it was told of.
+    last: Tick,
+    has_texts: bool,
+    /// When the first byte of the batch came.
+    since: Option<Tick>,
+    attempt: u16,
+    received: Run,
+    delivered: Run,
+    course: Course,
+    /// The provider's bytes that are not delivered yet, from `tail_start` on.
+    tail: Vec<u8>,
+    tail_start: usize,
+    received_bytes: u64,
+    delivered_bytes: u64,
+    loss: Loss,
+    is_closed: bool,
+}
+
+/// How what is delivered relates to what is received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Course {
+    /// It is the same so far; `next` is where the next byte stands in the attempt's answer, and
+    /// `from` where the run of delivered bytes begins there.
+    Same { from: u64, next: u64 },
+    /// It differs.
+    Apart,
+}
+
+impl Track {
+    pub(super) fn open(queue: Arc<Queue>, has_texts: bool, opened: Opened) -> Track {
+        let mut track = Track {
+            queue,
+            id: opened.id,
+            began: opened.began,
+            began_unix_ms: opened.began_unix_ms,
+            last: opened.began,
+            has_texts,
+            since: None,
+            attempt: 0,
+            received: Run::default(),
+            delivered: Run::default(),
+            course: Course::Same { from: 0, next: 0 },
+            tail: Vec::new(),
+            tail_start: 0,
+            received_bytes: 0,
+            delivered_bytes: 0,
+            loss: Loss::default(),
+            is_closed: false,
+        };
+        track.push_one(What::Open(Box::new(opened)));
+        track
+    }
+
+    /// The exchange.
+    pub fn id(&self) -> ExchangeId {
+        self.id
+    }
+
+    /// What of this exchange was lost so far.
+    pub fn loss(&self) -> Loss {
+        self.loss
+    }
+
+    /// Waits while the queue is nearly full: for routes that rather wait than lose. A disk that
+    /// stays away lets it wait on, so the caller bounds the wait.
+    pub async fn room(&self) {
+        self.queue.room().await;
+    }
+
+    /// The client's request.
+    pub fn request(&mut self, now: Tick, head: RequestHead, body: &Bytes) {
+        self.last = now;
+        let total = body.len() as u64;
+        let mut head = Some(Box::new(head));
+        if self.has_texts {
+            for piece in pieces(body) {
+                self.push_one(What::Request { head: head.take(), total, piece });
+            }
+        } else {
+            self.push_one(What::Request { head, total, piece: Piece { offset: 0, bytes: None } });
+        }
+    }
+
+    /// What attempt `attempt` (the first is 1) sends to `target`; `total` is the body's length.
+    pub fn sent(
+        &mut self,
+        now: Tick,
+        attempt: u16,
+        target: &Arc<str>,
+        total: u64,
+        body: &SentBody,
+    ) {
+        self.last = now;
+        let sent = |piece| What::Sent { attempt, target: Arc::clone(target), total, piece };
+        match body {
+            SentBody::Same => self.push_one(sent(None)),
+            SentBody::Bytes(body) if self.has_texts => {
+                for piece in pieces(body) {
+                    self.push_one(sent(Some(piece)));
+                }
+            }
+            SentBody::Bytes(_) => self.push_one(sent(Some(Piece { offset: 0, bytes: None }))),
+        }
+    }
+
+    /// The head of the answer to an attempt; what comes after it is that attempt's.
+    pub fn received_head(&mut self, now: Tick, attempt: u16, status: u16, headers: Headers) {
+        self.last = now;
+        self.hand_on(Rest::Take);
+        self.attempt = attempt;
+        self.received = Run::default();
+        self.course = Course::Same { from: 0, next: 0 };
+        self.tail.clear();
+        self.tail_start = 0;
+        self.push_one(What::AnswerHead { attempt, status, headers });
+    }
+
+    /// One chunk of the provider's answer.
+    pub fn received(&mut self, now: Tick, bytes: &[u8]) {
+        self.last = now;
+        self.received_bytes += bytes.len() as u64;
+        if self.has_texts && self.course != Course::Apart {
+            self.remember(bytes);
+        }
+        let mut is_rest = false;
+        for piece in bytes.chunks(PIECE_BYTES_MAX) {
+            let at_us = self.at_us();
+            let kept: &[u8] = if self.has_texts { piece } else { &[] };
+            self.received.add(at_us, piece.len(), kept, is_rest);
+            is_rest = true;
+            self.look(now);
+        }
+    }
+
+    /// The head that goes to the client.
+    pub fn delivered_head(&mut self, now: Tick, status: u16, headers: Headers) {
+        self.last = now;
+        self.push_one(What::DeliveredHead { status, headers });
+    }
+
+    /// One chunk that goes to the client.
+    pub fn delivered(&mut self, now: Tick, bytes: &[u8]) {
+        self.last = now;
+        self.delivered_bytes += bytes.len() as u64;
+        if !self.has_texts {
+            if !bytes.is_empty() {
+                let at_us = self.at_us();
+                self.delivered.add(at_us, bytes.len(), &[], false);
+                self.look(now);
+            }
+            return;
+        }
+        let same = self.same(bytes);
+        let at_us = self.at_us();
+        if same > 0 {
+            self.delivered.add(at_us, same, &[], false);
+            self.look(now);
+        }
+        let rest = &bytes[same..];
+        if rest.is_empty() {
+            return;
+        }
+        if self.course != Course::Apart {
+            self.part();
+        }
+        let mut is_rest = same > 0;
+        for piece in rest.chunks(PIECE_BYTES_MAX) {
+            self.delivered.add(at_us, piece.len(), piece, is_rest);
+            is_rest = true;
+            self.look(now);
+        }
+    }
+
+    /// Hands on what was gathered, whatever there is of it.
+    pub fn flush(&mut self, now: Tick) {
+        self.last = now;
+        self.hand_on(Rest::Keep);
+    }
+
+    /// The end of the exchange.
+    pub fn close(mut self, now: Tick, facts: &Facts) {
+        self.last = now;
+        self.end(Ending::Facts(Box::new(facts.clone())));
+    }
+
+    fn end(&mut self, ending: Ending) {
+        self.is_closed = true;
+        self.hand_on(Rest::Take);
+        self.push_one(What::Close {
+            ending,
+            loss: self.loss,
+            received: self.received_bytes,
+            delivered: self.delivered_bytes,
+        });
+    }
+
+    fn at_us(&self) -> u64 {
+        u64::try_from(self.last.since(self.began).as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// Keeps what is still to be delivered, to compare with.
+    fn remember(&mut self, bytes: &[u8]) {
+        if self.tail.len() - self.tail_start + bytes.len() > TAIL_BYTES_MAX {
+            // What comes is written out, as it may be anything.
+            self.part();
+            return;
+        }
+        if self.tail_start > 0 && self.tail_start >= self.tail.len() / 2 {
+            self.tail.drain(..self.tail_start);
+            self.tail_start = 0;
+        }
+        self.tail.extend_from_slice(bytes);
+    }
+
+    /// How many of `bytes` are what the provider sent next.
+    fn same(&mut self, bytes: &[u8]) -> usize {
+        let Course::Same { from, next } = self.course else { return 0 };
+        let tail = &self.tail[self.tail_start..];
+        let most = tail.len().min(bytes.len());
+        let same = if tail[..most] == bytes[..most] {
+            most
+        } else {
+            tail.iter().zip(bytes).take_while(|(a, b)| a == b).count()
+        };
+        self.tail_start += same;
+        self.course = Course::Same { from, next: next + same as u64 };
+        same
+    }
+
+    /// What is delivered is no longer what is received.
+    fn part(&mut self) {
+        if self.delivered.len > 0 {
+            self.hand_on(Rest::Keep);
+        }
+        self.course = Course::Apart;
+        self.tail = Vec::new();
+        self.tail_start = 0;
+    }
+
+    /// Hands on what was gathered, if it is enough or old enough.
+    fn look(&mut self, now: Tick) {
+        let since = *self.since.get_or_insert(now);
+        let bytes = self.received.bytes.len() + self.delivered.bytes.len();
+        let chunks = self.received.chunks.len().max(self.delivered.chunks.len());
+        if bytes >= BATCH_BYTES || chunks >= CHUNKS_MAX || now.since(since) >= BATCH_TIME {
+            self.hand_on(Rest::Keep);
+        }
+    }
+
+    fn hand_on(&mut self, rest: Rest) {
+        let mut batch = Batch::new();
+        let at_unix_ms = self.at_unix_ms();
+        if let Some(run) = self.received.take(rest) {
+            let what = What::Received { attempt: self.attempt, run };
+            batch.push(Entry { at_unix_ms, exchange: Some(self.id), what });
+        }
+        // Same bytes are not cut for the sake of characters: they stand elsewhere.
+        let (same, rest) = match self.course {
+            Course::Same { from, .. } if self.has_texts => {
+                (Some(Stretch { attempt: self.attempt, offset: from }), Rest::Take)
+            }
+            Course::Same { .. } | Course::Apart => (None, rest),
+        };
+        if let Some(run) = self.delivered.take(rest) {
+            if let Course::Same { from, next } = &mut self.course {
+                *from = *next;
+            }
+            let what = What::Delivered { same, run };
+            batch.push(Entry { at_unix_ms, exchange: Some(self.id), what });
+        }
+        let is_rest = self.received.len + self.delivered.len > 0;
+        self.since = is_rest.then_some(self.last);
+        if !batch.is_empty() {
+            self.push(batch);
+        }
+    }
+
+    fn push_one(&mut self, what: What) {
+        let entry = Entry { at_unix_ms: self.at_unix_ms(), exchange: Some(self.id), what };
+        self.push(smallvec![entry]);
+    }
+
+    fn push(&mut self, batch: Batch) {
+        if let Err(loss) = self.queue.push(batch) {
+            self.loss.add(loss);
+        }
+    }
+
+    fn at_unix_ms(&self) -> u64 {
+        let passed = u64::try_from(self.last.since(self.began).as_millis()).unwrap_or(u64::MAX);
+        self.began_unix_ms.saturating_add(passed)
+    }
+}
+
+impl Drop for Track {
+    fn drop(&mut self) {
+        if !self.is_closed {
+            self.end(Ending::Abandoned);
+        }
+    }
+}
+
+/// What becomes of the beginning of a character at the end of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rest {
+    /// It waits for its end.
+    Keep,
+    /// It goes too.
+    Take,
+}
+
+impl Run {
+    /// Adds a chunk of `len` bytes, or the rest of the one that was added last.
+    fn add(&mut self, at_us: u64, len: usize, bytes: &[u8], is_rest: bool) {
+        self.len += len as u64;
+        self.bytes.extend_from_slice(bytes);
+        // A piece is not larger than PIECE_BYTES_MAX, but same bytes come as they come.
+        let mut left = len;
+        let mut is_rest = is_rest;
+        while left > 0 {
+            let bytes = u32::try_from(left).unwrap_or(u32::MAX);
+            left -= bytes as usize;
+            match self.chunks.last_mut() {
+                Some(last) if is_rest && last.bytes.checked_add(bytes).is_some() => {
+                    last.bytes += bytes;
+                }
+                Some(_) | None => {
+                    self.joins |= is_rest && self.chunks.is_empty();
+                    self.chunks.push(Chunk { at_us, bytes });
+                }
+            }
+            is_rest = true;
+        }
+    }
+
+    /// Takes what there is, but for the beginning of a character that may wait; `None` if that is
+    /// nothing.
+    fn take(&mut self, rest: Rest) -> Option<Run> {
+        let whole = match rest {
+            Rest::Keep => whole_characters(&self.bytes),
+            Rest::Take => self.bytes.len(),
+        };
+        if self.len == 0 || (whole == 0 && !self.bytes.is_empty()) {
+            return None;
+        }
+        let kept = self.bytes.split_off(whole);
+        let mut left = Run {
+            offset: self.offset + self.len - kept.len() as u64,
+            len: kept.len() as u64,
+            ..Run::default()
+        };
+        let mut open = kept.len();
+        while open > 0
+            && let Some(chunk) = self.chunks.pop()
+        {
+            let here = open.min(chunk.bytes as usize);
+            open -= here;
+            left.chunks.insert(0, Chunk { bytes: here as u32, ..chunk });
+            if here < chunk.bytes as usize {
+                left.joins = true;
+                self.chunks.push(Chunk { bytes: chunk.bytes - here as u32, ..chunk });
+            }
+        }
+        self.len -= kept.len() as u64;
+        left.bytes = kept;
+        Some(std::mem::replace(self, left))
+    }
+}
