@@ -8,10 +8,11 @@ mod upkeep;
 
 use crate::admin;
 use crate::control::{self, LeverDesk, Reload, Switchboard, WithoutLog};
+use crate::evidence::{self, Store};
 use crate::filter;
 use crate::proxy::{self, Gate};
 use crate::table::diagnostic::Diagnostic;
-use crate::table::{Server, Table};
+use crate::table::{EvidencePolicy, Server, Table};
 use crate::telemetry::{self, Lifecycle, Phase, Telemetry};
 use notify::{RecursiveMode, Watcher};
 use std::fmt;
@@ -27,6 +28,8 @@ const SETTLE: Duration = Duration::from_millis(50);
 /// How often the file is looked at even if nothing told of a change: some file systems tell
 /// nothing.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// How long a disk may take at the end to write what is on record.
+const EVIDENCE_TIME_MAX: Duration = Duration::from_secs(10);
 /// Backlog of a listener that we open; the machine's own bound (`somaxconn`) is 4096 by default.
 const BACKLOG: i32 = 4096;
 
@@ -133,8 +136,10 @@ pub fn serve(options: &Options, started: impl FnOnce(&Bound)) -> Result<(), Star
         None => None,
     };
     let workers = worker_count(&server);
+    let evidence = Store::start(kept_evidence(&table.evidence, &server.data_dir))
+        .map_err(|why| other("the writer of evidence", why))?;
     let gate = Arc::new(
-        Gate::new(Arc::clone(&board), telemetry.clone(), workers)
+        Gate::new(Arc::clone(&board), telemetry.clone(), evidence.tap(), workers)
             .map_err(|why| StartFault::Other(why.to_owned()))?,
     );
     levers.set_reach(Arc::clone(&gate) as Arc<dyn control::Reach>);
@@ -180,6 +185,7 @@ pub fn serve(options: &Options, started: impl FnOnce(&Bound)) -> Result<(), Star
     for thread in threads {
         let _ = thread.join();
     }
+    evidence.close(EVIDENCE_TIME_MAX);
     life.advance(Phase::Stopped);
     runtime.block_on(telemetry.flush(Duration::from_secs(2)));
     outcome
@@ -198,6 +204,20 @@ fn effective(server: &Server, options: &Options) -> Server {
         server.data_dir.clone_from(data_dir);
     }
     server
+}
+
+/// How the store of evidence is kept.
+fn kept_evidence(policy: &EvidencePolicy, data_dir: &Path) -> evidence::Options {
+    evidence::Options {
+        limits: evidence::Limits {
+            segment_bytes_max: policy.segment_bytes_max,
+            segment_age_max: policy.segment_age_max,
+            kept_for: Some(policy.kept_for),
+            kept_bytes_max: Some(policy.disk_bytes_max),
+        },
+        queue_bytes_max: usize::try_from(policy.queue_bytes_max).unwrap_or(usize::MAX),
+        ..evidence::Options::of(data_dir)
+    }
 }
 
 /// Refuses a public data plane that would lend our keys to anybody. The table refuses the file's

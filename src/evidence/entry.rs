@@ -91,6 +91,15 @@ pub struct Chunk {
     pub bytes: u32,
 }
 
+/// How sure a number of bytes is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bound {
+    /// So many.
+    Exact,
+    /// So many or fewer: they are counted with the framing of HTTP around them.
+    AtMost,
+}
+
 /// Records that were lost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Loss {
@@ -191,6 +200,10 @@ pub(super) enum What {
         same: Option<Stretch>,
         run: Run,
     },
+    Undelivered {
+        bytes: u64,
+        bound: Bound,
+    },
     Close {
         ending: Ending,
         loss: Loss,
@@ -237,6 +250,7 @@ impl Entry {
                     | What::Sent { piece: None, .. }
                     | What::AnswerHead { .. }
                     | What::DeliveredHead { .. }
+                    | What::Undelivered { .. }
                     | What::Close { .. }
                     | What::Note { .. }
                     | What::Gap(_) => 0,
@@ -270,7 +284,10 @@ impl Entry {
                     size_of::<Facts>() + facts.found.hits.len() * 64 + facts.loops_met.len() * 128
                 }
                 What::Note { about: Ok(text), .. } => text.len(),
-                What::Close { .. } | What::Note { .. } | What::Gap(_) => 0,
+                What::Undelivered { .. }
+                | What::Close { .. }
+                | What::Note { .. }
+                | What::Gap(_) => 0,
             }
     }
 }

@@ -42,7 +42,9 @@ mod told;
 mod track;
 pub mod verify;
 
-pub use entry::{Chunk, Headers, Loss, Note, Opened, PIECE_BYTES_MAX, RequestHead, SentBody};
+pub use entry::{
+    Bound, Chunk, Headers, Loss, Note, Opened, PIECE_BYTES_MAX, RequestHead, SentBody,
+};
 pub use key::{PublicKey, SealKey};
 pub use log::Limits;
 pub use queue::{Counters, DiskState};

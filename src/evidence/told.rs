@@ -1,6 +1,6 @@
 //! Entries as lines: which members each kind has. `docs/evidence.schema.json` says the same.
 
-use super::entry::{Chunk, Ending, Entry, Headers, Loss, Opened, Piece, Run, What};
+use super::entry::{Bound, Chunk, Ending, Entry, Headers, Loss, Opened, Piece, Run, What};
 use super::line::{Head, Members, moment};
 use crate::exchange::facts::{Facts, Identity, Outcome};
 use crate::exchange::limits::LoopMet;
@@ -47,6 +47,7 @@ fn kind(what: &What) -> &'static str {
         What::Received { .. } => "received",
         What::DeliveredHead { .. } => "delivered_head",
         What::Delivered { .. } => "delivered",
+        What::Undelivered { .. } => "undelivered",
         What::Close { .. } => "close",
         What::Note { .. } => "note",
         What::Gap(_) => "gap",
@@ -92,6 +93,10 @@ fn fill(members: &mut Members<'_>, what: &What) {
                 members.value("same", &json!({ "attempt": same.attempt, "offset": same.offset }));
             }
             run(members, part);
+        }
+        What::Undelivered { bytes, bound } => {
+            members.number("bytes", *bytes);
+            members.value("at_most", &(*bound == Bound::AtMost));
         }
         What::Close { ending, loss, received, delivered } => {
             members.number("received_bytes", *received);

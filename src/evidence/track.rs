@@ -10,8 +10,8 @@
 //! difference on, what is delivered is written out, until another attempt begins to answer.
 
 use super::entry::{
-    Batch, Chunk, Ending, Entry, Headers, Loss, Opened, PIECE_BYTES_MAX, Piece, RequestHead, Run,
-    SentBody, Stretch, What, pieces, whole_characters,
+    Batch, Bound, Chunk, Ending, Entry, Headers, Loss, Opened, PIECE_BYTES_MAX, Piece, RequestHead,
+    Run, SentBody, Stretch, What, pieces, whole_characters,
 };
 use super::queue::Queue;
 use crate::clock::Tick;
@@ -210,6 +210,16 @@ impl Track {
             is_rest = true;
             self.look(now);
         }
+    }
+
+    /// The last `bytes` of what was delivered did not leave after all.
+    pub fn undelivered(&mut self, now: Tick, bytes: u64, bound: Bound) {
+        self.last = now;
+        self.hand_on(Rest::Take);
+        if self.course != Course::Apart {
+            self.part();
+        }
+        self.push_one(What::Undelivered { bytes, bound });
     }
 
     /// Hands on what was gathered, whatever there is of it.

@@ -21,6 +21,7 @@ pub mod circuit;
 pub mod facts;
 pub mod forward;
 pub mod identity;
+pub mod keepable;
 pub mod limits;
 pub mod relay;
 pub mod screen;

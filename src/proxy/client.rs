@@ -4,6 +4,8 @@
 //! still unsent, and stops reading from the provider at [`BACKLOG_MAX`]; that is the whole of
 //! backpressure.
 
+use super::recorded::Closing;
+use crate::evidence::Track;
 use http::{HeaderName, HeaderValue, StatusCode};
 use std::io;
 use std::task::{Context, Poll};
@@ -64,4 +66,12 @@ pub trait Client: Send {
 
     /// Ends the answer in a way that no client takes for a whole one.
     fn tear(&mut self);
+
+    /// Puts the exchange on record from here on; `closing` gets its facts.
+    fn record(&mut self, _track: Track, _closing: Closing) {}
+
+    /// Its record, if it has one.
+    fn track(&mut self) -> Option<&mut Track> {
+        None
+    }
 }

@@ -22,6 +22,7 @@ pub mod local;
 pub mod orders;
 pub mod probe;
 pub mod reach;
+mod recorded;
 pub mod registry;
 pub mod relay;
 mod rules;
@@ -33,6 +34,7 @@ mod webhook;
 
 use crate::clock::Tick;
 use crate::control::Switchboard;
+use crate::evidence::Tap;
 use crate::exchange::facts::Facts;
 use crate::exchange::identity;
 use crate::exchange::limits::{Ledger, Trip};
@@ -103,6 +105,8 @@ pub struct Gate {
     pub board: Arc<Switchboard>,
     /// Where facts go.
     pub telemetry: Telemetry,
+    /// Where the record of exchanges goes.
+    pub tap: Tap,
     /// Targets' health and the retry budget.
     pub health: health::Board,
     /// The clocks.
@@ -131,6 +135,7 @@ impl Gate {
     pub fn new(
         board: Arc<Switchboard>,
         telemetry: Telemetry,
+        tap: Tap,
         workers: usize,
     ) -> Result<Gate, &'static str> {
         let key = || {
@@ -141,6 +146,7 @@ impl Gate {
         Ok(Gate {
             board,
             telemetry,
+            tap,
             health: health::Board::default(),
             clock: Clock::start(),
             limits: Arc::default(),
@@ -243,13 +249,13 @@ impl Gate {
     }
 
     /// Hands on what is known of an exchange that is over.
-    fn finish(&self, facts: Facts) {
+    fn finish(&self, facts: Facts) -> Arc<Facts> {
         if facts.is_judged {
             for set_off in self.rules.see(&facts, self.clock.now()) {
                 self.set_off(set_off);
             }
         }
-        self.telemetry.record(facts);
+        self.telemetry.record(facts)
     }
 
     fn set_off(&self, set_off: rules::SetOff) {
@@ -327,7 +333,7 @@ mod tests {
     fn a_lever_that_a_limit_asks_for_reaches_its_sink() {
         let (board, _) = Switchboard::open(None).unwrap();
         let (telemetry, _upkeep) = Telemetry::quiet().unwrap();
-        let gate = Gate::new(board, telemetry, 1).unwrap();
+        let gate = Gate::new(board, telemetry, Tap::off(), 1).unwrap();
         let trip = Trip {
             lever_kind: LeverKind::Kill,
             scope: TripScope { session: Some("s".into()), ..TripScope::default() },

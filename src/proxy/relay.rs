@@ -329,6 +329,9 @@ impl Move<'_> {
                             let now = clock.now();
                             if !buffers.body.is_empty() {
                                 self.first_byte.get_or_insert(now);
+                                if let Some(track) = client.track() {
+                                    track.received(now, &buffers.body);
+                                }
                             }
                             ended = self.take(client, buffers, now, piece == Piece::End);
                         }

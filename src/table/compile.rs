@@ -11,7 +11,7 @@ use super::rules::Rulebook;
 use super::{
     AppIndex, Capture, Family, Limit, Lookup, Matcher, Midstream, Prepared, Prices, Provider,
     ProviderIndex, RetryPolicy, Route, RouteIndex, Routes, Source, Table, Target, TargetIndex,
-    Timeouts, Unit, Weighted, codes,
+    Timeouts, Unit, Weighted, WhenFull, codes,
 };
 use crate::id::{Epoch, ModelName, RouteName, hex};
 use crate::table::diagnostic::Severity;
@@ -548,6 +548,7 @@ fn build(
             timeouts: part.timeouts,
             midstream: part.midstream,
             capture: part.capture,
+            when_full: part.when_full,
         });
     }
     let whole: HashMap<ProviderIndex, u16> = (0..)
@@ -567,6 +568,7 @@ fn build(
         digest,
         source: source.file.clone(),
         server: file.server,
+        evidence: file.evidence,
         providers,
         targets: linked.targets,
         apps,
@@ -612,5 +614,6 @@ fn implicit(
         timeouts: IMPLICIT_TIMEOUTS,
         midstream: Midstream::End,
         capture: Capture::Full,
+        when_full: WhenFull::Gap,
     }
 }

@@ -5,6 +5,7 @@
 //! reported by then, no table is ever made from it. References between the parts are left as text
 //! with their place: `compile` resolves them.
 
+mod evidence;
 mod limits;
 pub(super) mod packs;
 mod providers;
@@ -13,8 +14,8 @@ mod webhook;
 
 use super::reader::{Reader, Section, Text, Value, shown};
 use super::{
-    App, Capture, Limit, Midstream, Pattern, Price, Provider, RetryPolicy, Server, Timeouts, Tls,
-    codes, value,
+    App, Capture, EvidencePolicy, Limit, Midstream, Pattern, Price, Provider, RetryPolicy, Server,
+    Timeouts, Tls, WhenFull, codes, value,
 };
 use crate::id::{AppName, ModelName};
 use crate::wire::Dialect;
@@ -27,7 +28,7 @@ use toml::de::DeTable;
 
 /// Keys of the file itself.
 pub(super) const ROOT: &[&str] =
-    &["server", "rules", "providers", "apps", "limits", "prices", "routes"];
+    &["server", "evidence", "rules", "providers", "apps", "limits", "prices", "routes"];
 /// Keys of `[server]`.
 pub(super) const SERVER: &[&str] = &[
     "listen",
@@ -43,6 +44,9 @@ pub(super) const SERVER: &[&str] = &[
     "drain_timeout_ms",
     "otlp_endpoint",
 ];
+/// Keys of `[evidence]`.
+pub(super) const EVIDENCE: &[&str] =
+    &["keep_days", "disk_gb", "segment_mb", "segment_minutes", "queue_mb"];
 /// Keys of `server.tls`.
 pub(super) const TLS: &[&str] = &["certificate", "key"];
 /// Keys of `[providers.NAME]`.
@@ -102,8 +106,18 @@ pub(super) const LOOP: &[&str] = &["same_call", "within", "then"];
 /// Keys of `[prices."PATTERN"]`.
 pub(super) const PRICE: &[&str] = &["input", "output", "cached_input", "cache_write"];
 /// Keys of `[[routes]]`.
-pub(super) const ROUTE: &[&str] =
-    &["name", "match", "targets", "fallback", "rules", "retry", "timeouts", "midstream", "capture"];
+pub(super) const ROUTE: &[&str] = &[
+    "name",
+    "match",
+    "targets",
+    "fallback",
+    "rules",
+    "retry",
+    "timeouts",
+    "midstream",
+    "capture",
+    "capture_full",
+];
 /// Keys of `match`.
 pub(super) const MATCH: &[&str] =
     &["provider", "app", "agent", "model", "dialect", "path", "header"];
@@ -125,6 +139,7 @@ const DAY_MS: u64 = 86_400_000;
 #[derive(Debug)]
 pub(super) struct File {
     pub(super) server: Server,
+    pub(super) evidence: EvidencePolicy,
     /// The listeners that are not loopback.
     pub(super) open_listeners: Vec<Range<usize>>,
     /// Packs that guard every route.
@@ -190,12 +205,14 @@ pub(super) struct RoutePart {
     pub(super) timeouts: Timeouts,
     pub(super) midstream: Midstream,
     pub(super) capture: Capture,
+    pub(super) when_full: WhenFull,
 }
 
 /// Reads the whole file.
 pub(super) fn read(reader: &mut Reader<'_>, root: &Spanned<DeTable<'_>>) -> File {
     let root = reader.root(root, ROOT);
     let (server, open_listeners) = server(reader, root.get("server"));
+    let evidence = evidence::policy(reader, root.get("evidence"));
     let providers = named(reader, root.get("providers"), "providers", value::provider_name);
     let providers = providers
         .into_iter()
@@ -222,7 +239,7 @@ pub(super) fn read(reader: &mut Reader<'_>, root: &Spanned<DeTable<'_>>) -> File
     let routes = list(reader, root.get("routes"), "routes");
     let routes = routes.into_iter().filter_map(|value| routes::route(reader, value)).collect();
     let rules = root.get("rules").map_or_else(Vec::new, |value| routes::rules(reader, value));
-    File { server, open_listeners, rules, providers, apps, limits, prices, routes }
+    File { server, evidence, open_listeners, rules, providers, apps, limits, prices, routes }
 }
 
 /// The tables of `[[what]]`.
@@ -433,6 +450,7 @@ mod tests {
         for (place, keys) in [
             (String::new(), ROOT),
             ("/properties/server".to_owned(), SERVER),
+            ("/properties/evidence".to_owned(), EVIDENCE),
             ("/properties/server/properties/tls".to_owned(), TLS),
             (provider.to_owned(), PROVIDER),
             (app.to_owned(), APP),

@@ -65,6 +65,8 @@ pub struct Routes {
     pub source: Option<PathBuf>,
     /// Listeners, folders, limits of the process. Read once at start; a change needs a restart.
     pub server: Server,
+    /// How evidence is kept. Read once at start, too.
+    pub evidence: EvidencePolicy,
     /// The providers.
     pub providers: Vec<Provider>,
     /// Every provider and model pair that a route names.
@@ -113,6 +115,21 @@ pub struct Server {
     pub drain_timeout: Duration,
     /// Where OTLP spans go, if anywhere.
     pub otlp_endpoint: Option<String>,
+}
+
+/// The `[evidence]` part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EvidencePolicy {
+    /// How long segments are kept that nothing holds.
+    pub kept_for: Duration,
+    /// What all of them may take of the disk.
+    pub disk_bytes_max: u64,
+    /// The size at which a segment is sealed.
+    pub segment_bytes_max: u64,
+    /// The age at which it is.
+    pub segment_age_max: Duration,
+    /// What may wait for the disk.
+    pub queue_bytes_max: u64,
 }
 
 /// Certificate and key of a listener, as PEM files.
@@ -342,6 +359,8 @@ pub struct Route {
     pub midstream: Midstream,
     /// What is recorded.
     pub capture: Capture,
+    /// What happens when the record takes no more.
+    pub when_full: WhenFull,
 }
 
 /// One target of a route.
@@ -400,6 +419,15 @@ pub enum Capture {
     Metadata,
     /// Nothing.
     Off,
+}
+
+/// What an exchange does when the record takes no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhenFull {
+    /// It goes on, and the record says what is missing.
+    Gap,
+    /// It waits for the record, as long as the route's times allow.
+    Block,
 }
 
 /// Which requests a route takes; every part that is given must match.

@@ -156,7 +156,7 @@ impl Telemetry {
     }
 
     /// Takes what is known of a finished exchange. Once per exchange; never blocks.
-    pub fn record(&self, facts: Facts) {
+    pub fn record(&self, facts: Facts) -> Arc<Facts> {
         let inner = &*self.0;
         inner.exchanges.fetch_add(1, Ordering::Relaxed);
         inner.series.record(&inner.meters, &facts);
@@ -166,7 +166,8 @@ impl Telemetry {
         if let Some(spans) = &inner.spans {
             spans.push(&facts);
         }
-        inner.recent.push(facts);
+        inner.recent.push(Arc::clone(&facts));
+        facts
     }
 
     /// The meters that are not made from facts.

@@ -8,6 +8,7 @@ use crate::exchange::identity::cut;
 use crate::exchange::relay::Seen;
 use crate::id::ExchangeId;
 use crate::proxy::Gate;
+use crate::proxy::recorded::Closing;
 use http::Method;
 use std::time::Duration;
 
@@ -18,6 +19,8 @@ pub(super) struct Book<'g> {
     pub(super) began: Tick,
     /// What is counted when it is over; `None` until it is admitted.
     pub(super) counting: Option<Box<Counting>>,
+    /// Where the record waits for the facts; `None` while there is no record.
+    pub(super) closing: Option<Closing>,
 }
 
 impl<'g> Book<'g> {
@@ -28,7 +31,7 @@ impl<'g> Book<'g> {
         unix_ms: u64,
     ) -> Book<'g> {
         let facts = blank(id, unix_ms, cut_path(&request.method, request.target.path()));
-        Book { gate, facts: Some(facts), began: request.began, counting: None }
+        Book { gate, facts: Some(facts), began: request.began, counting: None, closing: None }
     }
 
     pub(super) fn note(&mut self, change: impl FnOnce(&mut Facts)) {
@@ -67,7 +70,10 @@ impl Drop for Book<'_> {
             if let Some(counting) = self.counting.take() {
                 counting.settle(self.gate, &mut facts);
             }
-            self.gate.finish(facts);
+            let facts = self.gate.finish(facts);
+            if let Some(closing) = &self.closing {
+                let _ = closing.set(facts);
+            }
         }
     }
 }

@@ -13,6 +13,7 @@ mod guard;
 mod limits;
 mod pass;
 mod read;
+mod record;
 mod send;
 mod targets;
 #[cfg(test)]
@@ -24,6 +25,7 @@ mod webhooks;
 
 use super::client::Client;
 use super::orders::Orders;
+use super::recorded::Recorded;
 use super::registry::Seat;
 use super::upstream::{self, Origin};
 use super::{Gate, Worker, answer, h1, health, local, random};
@@ -119,6 +121,9 @@ pub async fn drive<C: Client>(
     let id = ExchangeId::new(unix_ms, u128::from(random()) << 64 | u128::from(random()));
     let id_text = id.text();
     let _open = gate.telemetry.meters().open_exchanges().hold();
+    // Before the book: the record ends with the facts.
+    let mut recorded = Recorded::new(client, gate.clock);
+    let client = &mut recorded;
     let mut book = Book::open(gate, &request, id, unix_ms);
     let asked = Asked {
         method: &request.method,
@@ -161,6 +166,7 @@ pub async fn drive<C: Client>(
             }
         }
     };
+    record::begin_unrouted(gate, &asked, client, &mut book);
     let own = book.facts.as_ref().and_then(|facts| facts.identity.request.clone());
     let status = answer::refuse(client, &refusal, speaks, &id_text, own.as_deref());
     book.note(|facts| {
@@ -183,7 +189,7 @@ pub fn reject(gate: &Gate, out: &mut Vec<u8>, status: StatusCode, why: &str) {
     facts.outcome = Outcome::Refused(Class::BadRequest);
     facts.status = status.as_u16();
     facts.fault = Some(why.to_owned());
-    gate.finish(facts);
+    record::unreadable(gate, &gate.finish(facts));
     let body = format!("{why} (ref {id})\n");
     let date = super::date::now();
     let start = h1::ResponseStart {
@@ -309,6 +315,7 @@ impl Exchange<'_> {
         let body = self.read_body(client, book, Instant::now() + BODY_TIME_MAX).await?;
         let wanted = self.read_view(body, book)?;
         let route = self.route(&wanted, book)?;
+        self.begin_record(client, book, route, &wanted.body);
         self.take_seat(book, &wanted, route);
         let attempts = self.choose(&wanted, route);
         self.refuse_everywhere(book, &wanted, &attempts)?;
@@ -428,6 +435,7 @@ impl Exchange<'_> {
         book.note(|facts| facts.losses.join(losses));
         book.note(|facts| facts.attempts = facts.attempts.saturating_add(1));
         let origin = Origin::from(base);
+        self.record_sent(client, book, wanted, target, &prepared);
         let sent = self.send(client, book, &origin, &prepared, wanted, route, until).await;
         let (head, answer) = match sent {
             Ok(answered) => answered,
@@ -437,6 +445,7 @@ impl Exchange<'_> {
             }
             Err(other) => return other,
         };
+        self.record_answer(client, book, &head);
         let failure = match head.status.as_u16() {
             429 => Some(Failure::TooMany),
             status @ 500..=599 => Some(Failure::Status(status)),

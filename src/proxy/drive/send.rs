@@ -75,6 +75,7 @@ impl Exchange<'_> {
                 (Bytes::new(), framing)
             }
         };
+        let content = body.clone();
         let inline = if body.len() <= INLINE_BYTES_MAX { body.len() } else { 0 };
         let mut head = Vec::with_capacity(1024 + inline);
         let target = PathAndQuery::from_maybe_shared(Bytes::from(path)).map_err(|_| {
@@ -108,7 +109,7 @@ impl Exchange<'_> {
         } else {
             body
         };
-        Ok(Prepared { head, body, is_chunked: framing == h1::BodyLength::Chunked })
+        Ok(Prepared { head, content, body, is_chunked: framing == h1::BodyLength::Chunked })
     }
 
     /// Hop 6: sends the request on a warm or a new connection and reads the answer's head.
@@ -261,6 +262,9 @@ impl Exchange<'_> {
 /// A request to a provider, ready to be sent.
 pub(super) struct Prepared {
     head: Vec<u8>,
+    /// The whole body, for the record; empty if it is still at the client.
+    pub(super) content: Bytes,
+    /// What of it does not leave with the head.
     body: Bytes,
     is_chunked: bool,
 }

@@ -121,13 +121,18 @@ impl Exchange<'_> {
     ) -> Result<Read, Attempted> {
         loop {
             let until = waits.total.min(Instant::now() + waits.idle);
+            let before = body.len();
             let read = poll_fn(|cx| answer.poll_body(cx, body));
             let failed = |failure, class, message: String| {
                 Err(Attempted::Failed(Failed { failure, refusal: Refusal::new(class, message) }))
             };
             match self.race(client, until, read).await {
                 Ok(Ok(piece)) => {
-                    first_byte.get_or_insert_with(|| self.gate.clock.now());
+                    let now = self.gate.clock.now();
+                    first_byte.get_or_insert(now);
+                    if let Some(track) = client.track() {
+                        track.received(now, body.get(before..).unwrap_or_default());
+                    }
                     if piece == upstream::Piece::End {
                         return Ok(Read::Whole);
                     }

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::id::ModelName;
 use crate::table::reader::{Reader, Section, Text, Value};
-use crate::table::{Capture, Midstream, Pattern, RetryPolicy, Timeouts, codes, value};
+use crate::table::{Capture, Midstream, Pattern, RetryPolicy, Timeouts, WhenFull, codes, value};
 use crate::wire::Dialect;
 use std::collections::HashSet;
 use std::time::Duration;
@@ -25,6 +25,7 @@ const MIDSTREAMS: &[(&str, Midstream)] =
     &[("end", Midstream::End), ("continue", Midstream::Continue)];
 const CAPTURES: &[(&str, Capture)] =
     &[("full", Capture::Full), ("metadata", Capture::Metadata), ("off", Capture::Off)];
+const WHEN_FULL: &[(&str, WhenFull)] = &[("gap", WhenFull::Gap), ("block", WhenFull::Block)];
 
 #[derive(Clone, Copy)]
 enum RetryOn {
@@ -86,6 +87,10 @@ pub(super) fn route(reader: &mut Reader<'_>, value: &Value<'_>) -> Option<RouteP
         .get("capture")
         .and_then(|value| reader.text(value, "capture"))
         .and_then(|text| reader.word(&text, "capture", CAPTURES));
+    let when_full = section
+        .get("capture_full")
+        .and_then(|value| reader.text(value, "capture_full"))
+        .and_then(|text| reader.word(&text, "capture_full", WHEN_FULL));
     let mut route = RoutePart {
         name,
         span: section.span.clone(),
@@ -103,6 +108,7 @@ pub(super) fn route(reader: &mut Reader<'_>, value: &Value<'_>) -> Option<RouteP
         timeouts: timeouts(reader, section.get("timeouts")),
         midstream: midstream.unwrap_or(Midstream::End),
         capture: capture.unwrap_or(Capture::Full),
+        when_full: when_full.unwrap_or(WhenFull::Gap),
     };
     if let Some(value) = section.get("match")
         && let Some(section) = reader.section(value, "`match`", MATCH)

@@ -1,0 +1,119 @@
+//! What of a head may be kept in a record: everything but credentials.
+//!
+//! What always holds: the value of a field or of a query's parameter that may be a credential is
+//! not kept, whoever invented its name. A name says so by its words (`x-acme-api-key`), a value by
+//! its scheme (`Bearer ..`); better one value too few than one too many.
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use std::borrow::Cow;
+
+/// Words in the names of fields and parameters that carry credentials.
+const WORDS: &[&str] =
+    &["auth", "cookie", "credential", "key", "passw", "secret", "session-token", "sig", "token"];
+/// Fields whose names have one of these words and which carry none.
+const HARMLESS: &[&str] = &[
+    "idempotency-key",
+    "sec-websocket-key",
+    "x-ratelimit-limit-tokens",
+    "x-ratelimit-remaining-tokens",
+    "x-ratelimit-reset-tokens",
+    "anthropic-ratelimit-tokens-limit",
+    "anthropic-ratelimit-tokens-remaining",
+    "anthropic-ratelimit-tokens-reset",
+    "anthropic-ratelimit-input-tokens-limit",
+    "anthropic-ratelimit-input-tokens-remaining",
+    "anthropic-ratelimit-input-tokens-reset",
+    "anthropic-ratelimit-output-tokens-limit",
+    "anthropic-ratelimit-output-tokens-remaining",
+    "anthropic-ratelimit-output-tokens-reset",
+    "www-authenticate",
+];
+/// What stands in front of a credential, whatever the field is called.
+const SCHEMES: &[&str] = &["bearer ", "basic ", "digest ", "aws4-hmac-sha256 "];
+
+fn names_credential(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    !HARMLESS.contains(&&*name) && WORDS.iter().any(|word| name.contains(word))
+}
+
+fn is_credential(name: &HeaderName, value: &HeaderValue) -> bool {
+    if value.is_sensitive() || names_credential(name.as_str()) {
+        return true;
+    }
+    let bytes = value.as_bytes();
+    SCHEMES.iter().any(|scheme| {
+        bytes.get(..scheme.len()).is_some_and(|head| head.eq_ignore_ascii_case(scheme.as_bytes()))
+    })
+}
+
+/// The fields that may be kept.
+pub fn fields(headers: &HeaderMap) -> Vec<(HeaderName, HeaderValue)> {
+    headers
+        .iter()
+        .filter(|(name, value)| !is_credential(name, value))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
+}
+
+/// The same of fields that are no map yet.
+pub fn listed(headers: &[(HeaderName, HeaderValue)]) -> Vec<(HeaderName, HeaderValue)> {
+    headers.iter().filter(|(name, value)| !is_credential(name, value)).cloned().collect()
+}
+
+/// Path and query without the values of parameters that may be credentials.
+pub fn path<'p>(path: &'p str, query: Option<&str>) -> Cow<'p, str> {
+    let Some(query) = query.filter(|query| !query.is_empty()) else {
+        return Cow::Borrowed(path);
+    };
+    let mut kept = format!("{path}?");
+    for (at, pair) in query.split('&').enumerate() {
+        if at > 0 {
+            kept.push('&');
+        }
+        match pair.split_once('=') {
+            Some((name, _)) if names_credential(name) || name.contains('%') => {
+                kept.push_str(name);
+                kept.push_str("=***");
+            }
+            Some(_) | None => kept.push_str(pair),
+        }
+    }
+    kept.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_are_not_kept_whatever_they_are_called() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("authorization", "Bearer sk-1"),
+            ("x-api-key", "sk-2"),
+            ("X-Goog-Api-Key", "AIza3"),
+            ("x-acme-access-token", "4"),
+            ("cookie", "a=5"),
+            ("x-amz-security-token", "6"),
+            ("x-forwarded", "bEARER 7"),
+            ("content-type", "application/json"),
+            ("idempotency-key", "i-8"),
+            ("anthropic-ratelimit-tokens-limit", "9"),
+        ] {
+            headers
+                .append(HeaderName::try_from(name).unwrap(), HeaderValue::from_str(value).unwrap());
+        }
+        let kept: Vec<String> =
+            fields(&headers).iter().map(|(_, value)| value.to_str().unwrap().to_owned()).collect();
+        assert_eq!(kept, ["application/json", "i-8", "9"]);
+    }
+
+    #[test]
+    fn parameters_that_may_be_credentials_lose_their_values() {
+        assert_eq!(path("/v1/models", None), "/v1/models");
+        assert_eq!(
+            path("/v1beta/m:g", Some("key=AIza&alt=sse&X-Amz-Signature=1&a%70i=2&flag")),
+            "/v1beta/m:g?key=***&alt=sse&X-Amz-Signature=***&a%70i=***&flag"
+        );
+    }
+}

@@ -1,0 +1,143 @@
+//! What of an exchange goes on record, and when it begins to.
+//!
+//! The record begins when the route is known, for the route says what may be kept. What is refused
+//! before that is on record by its head and by what it was told.
+
+use super::book::Book;
+use super::send::Prepared;
+use super::{Body, Exchange, Wanted};
+use crate::clock::Tick;
+use crate::evidence::{Opened, RequestHead, SentBody};
+use crate::exchange::admit::Asked;
+use crate::exchange::facts::Facts;
+use crate::exchange::keepable;
+use crate::id::Epoch;
+use crate::proxy::client::Client;
+use crate::proxy::{Gate, h1};
+use crate::table::{Capture, Route, Target};
+use bytes::Bytes;
+
+fn opened(facts: &Facts, began: Tick, epoch: Epoch) -> Opened {
+    Opened {
+        id: facts.id,
+        began,
+        began_unix_ms: facts.began_unix_ms,
+        identity: facts.identity.clone(),
+        route: facts.route.clone(),
+        dialect: facts.dialect,
+        model: facts.model_asked.clone(),
+        is_stream: facts.is_stream,
+        epoch,
+        ruleset: None,
+        levers: Vec::new(),
+    }
+}
+
+fn head(asked: &Asked<'_>) -> RequestHead {
+    RequestHead {
+        method: asked.method.clone(),
+        path: keepable::path(asked.path, asked.query).into(),
+        headers: keepable::fields(asked.headers),
+    }
+}
+
+fn begin<C: Client>(
+    gate: &Gate,
+    asked: &Asked<'_>,
+    client: &mut C,
+    book: &mut Book<'_>,
+    (capture, epoch): (Capture, Epoch),
+    body: &Bytes,
+) {
+    let Some(facts) = &book.facts else { return };
+    let Some(mut track) = gate.tap.open(capture, opened(facts, book.began, epoch)) else {
+        return;
+    };
+    track.request(gate.clock.now(), head(asked), body);
+    let closing = book.closing.insert(crate::proxy::recorded::Closing::default());
+    client.record(track, closing.clone());
+}
+
+/// Puts an exchange on record that is refused before it has a route.
+pub(super) fn begin_unrouted<C: Client>(
+    gate: &Gate,
+    asked: &Asked<'_>,
+    client: &mut C,
+    book: &mut Book<'_>,
+) {
+    let has_route = book.facts.as_ref().is_none_or(|facts| facts.route.is_some());
+    if gate.tap.is_on() && !has_route {
+        let epoch = gate.board.peek().epoch;
+        begin(gate, asked, client, book, (Capture::Full, epoch), &Bytes::new());
+    }
+}
+
+/// Puts a head on record that could not be read.
+pub(super) fn unreadable(gate: &Gate, facts: &Facts) {
+    let epoch = gate.board.peek().epoch;
+    let now = gate.clock.now();
+    if let Some(track) = gate.tap.open(Capture::Metadata, opened(facts, now, epoch)) {
+        track.close(now, facts);
+    }
+}
+
+impl Exchange<'_> {
+    /// Puts the exchange on record, as far as its route says.
+    pub(super) fn begin_record<C: Client>(
+        &self,
+        client: &mut C,
+        book: &mut Book<'_>,
+        route: &Route,
+        body: &Body,
+    ) {
+        if !self.gate.tap.is_on() || route.capture == Capture::Off {
+            return;
+        }
+        let empty = Bytes::new();
+        let body = match body {
+            Body::Whole { raw, .. } => raw,
+            Body::Streamed => &empty,
+        };
+        let capture = (route.capture, self.table.epoch);
+        begin(self.gate, &self.asked, client, book, capture, body);
+    }
+
+    /// Records what is sent to a target.
+    pub(super) fn record_sent<C: Client>(
+        &self,
+        client: &mut C,
+        book: &Book<'_>,
+        wanted: &Wanted,
+        target: &Target,
+        prepared: &Prepared,
+    ) {
+        let Some(track) = client.track() else { return };
+        let content = &prepared.content;
+        let is_same = match &wanted.body {
+            Body::Whole { raw, .. } => {
+                raw.as_ptr() == content.as_ptr() && raw.len() == content.len()
+            }
+            Body::Streamed => true,
+        };
+        let body = if is_same { SentBody::Same } else { SentBody::Bytes(content.clone()) };
+        let now = self.gate.clock.now();
+        track.sent(now, attempt(book), &target.name, content.len() as u64, &body);
+    }
+
+    /// Records the head of a provider's answer.
+    pub(super) fn record_answer<C: Client>(
+        &self,
+        client: &mut C,
+        book: &Book<'_>,
+        head: &h1::ResponseHead,
+    ) {
+        let Some(track) = client.track() else { return };
+        let headers = keepable::fields(&head.headers);
+        track.received_head(self.gate.clock.now(), attempt(book), head.status.as_u16(), headers);
+    }
+}
+
+/// The number of the attempt that is under way, from 1.
+fn attempt(book: &Book<'_>) -> u16 {
+    book.facts.as_ref().map_or(0, |facts| u16::from(facts.attempts))
+}
