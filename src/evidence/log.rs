@@ -136,7 +136,7 @@ impl Log {
         written.disk_bytes += frame.disk_bytes;
         for entry in entries {
             match (entry.exchange, &entry.what) {
-                (Some(id), What::Open(_)) => drop(self.under_way.insert(id)),
+                (Some(id), What::Open { .. }) => drop(self.under_way.insert(id)),
                 (Some(id), What::Close { .. }) => drop(self.under_way.remove(&id)),
                 _ => {}
             }

@@ -88,7 +88,7 @@ impl Track {
             loss: Loss::default(),
             is_closed: false,
         };
-        track.push_one(What::Open(Box::new(opened)));
+        track.push_one(What::Open { opened: Box::new(opened), has_texts });
         track
     }
 

@@ -58,18 +58,30 @@ fn begin<C: Client>(
     client.record(track, closing.clone());
 }
 
-/// Puts an exchange on record that is refused before it has a route.
+/// Puts an exchange on record that is refused before it has a route, as far as the route that says
+/// most would.
 pub(super) fn begin_unrouted<C: Client>(
     gate: &Gate,
     asked: &Asked<'_>,
     client: &mut C,
     book: &mut Book<'_>,
+    body: &Bytes,
 ) {
     let has_route = book.facts.as_ref().is_none_or(|facts| facts.route.is_some());
-    if gate.tap.is_on() && !has_route {
-        let epoch = gate.board.peek().epoch;
-        begin(gate, asked, client, book, (Capture::Full, epoch), &Bytes::new());
+    if !gate.tap.is_on() || has_route || client.track().is_some() {
+        return;
     }
+    let (capture, epoch) = {
+        let table = gate.board.peek();
+        let has = |capture| table.routes.iter().any(|route| route.capture == capture);
+        let capture = match (has(Capture::Full), has(Capture::Metadata)) {
+            (true, _) => Capture::Full,
+            (false, true) => Capture::Metadata,
+            (false, false) => Capture::Off,
+        };
+        (capture, table.epoch)
+    };
+    begin(gate, asked, client, book, (capture, epoch), body);
 }
 
 /// Puts a head on record that could not be read.
@@ -88,16 +100,11 @@ impl Exchange<'_> {
         client: &mut C,
         book: &mut Book<'_>,
         route: &Route,
-        body: &Body,
+        body: &Bytes,
     ) {
         if !self.gate.tap.is_on() || route.capture == Capture::Off {
             return;
         }
-        let empty = Bytes::new();
-        let body = match body {
-            Body::Whole { raw, .. } => raw,
-            Body::Streamed => &empty,
-        };
         let capture = (route.capture, self.table.epoch);
         begin(self.gate, &self.asked, client, book, capture, body);
     }
