@@ -156,11 +156,6 @@ impl Disk for MemoryDisk {
         Ok(self.lock().files.keys().cloned().collect())
     }
 
-    fn size(&self, name: &str) -> io::Result<u64> {
-        let state = self.lock();
-        state.files.get(name).map(|kept| kept.now.len() as u64).ok_or_else(missing)
-    }
-
     fn read(&self, name: &str, offset: u64) -> io::Result<Box<dyn Read + Send>> {
         let state = self.lock();
         let bytes = &state.files.get(name).ok_or_else(missing)?.now;
@@ -181,7 +176,7 @@ impl Disk for MemoryDisk {
     }
 
     fn reopen(&self, name: &str) -> io::Result<Box<dyn Out>> {
-        self.size(name)?;
+        self.read(name, 0)?;
         let disk = MemoryDisk { state: Arc::clone(&self.state), freed: Arc::clone(&self.freed) };
         Ok(Box::new(MemoryFile { disk, name: name.to_owned() }))
     }

@@ -8,9 +8,9 @@ use super::tracks::{options, store_on};
 use super::*;
 use crate::table::Capture;
 use proptest::prelude::*;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 
 /// A store with an open segment of several frames, and how many lines end by each size of it.
 fn small_store() -> (Arc<MemoryDisk>, Vec<(u64, usize)>) {
