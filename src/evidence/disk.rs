@@ -13,8 +13,6 @@ use std::path::{Path, PathBuf};
 pub trait Disk: Send + Sync {
     /// The names of its files.
     fn list(&self) -> io::Result<Vec<String>>;
-    /// How long a file is.
-    fn size(&self, name: &str) -> io::Result<u64>;
     /// Reads a file from `offset`.
     fn read(&self, name: &str, offset: u64) -> io::Result<Box<dyn Read + Send>>;
     /// Makes a file, private to its owner; one of the same name is emptied.
@@ -67,10 +65,6 @@ impl Disk for Folder {
             names.extend(entry?.file_name().into_string().ok());
         }
         Ok(names)
-    }
-
-    fn size(&self, name: &str) -> io::Result<u64> {
-        Ok(self.path.join(name).metadata()?.len())
     }
 
     fn read(&self, name: &str, offset: u64) -> io::Result<Box<dyn Read + Send>> {

@@ -46,7 +46,6 @@ struct State {
     trouble: Trouble,
     /// Writes and syncs until the power fails; then nothing changes any more.
     power: Option<u64>,
-    syncs: u64,
 }
 
 #[derive(Debug, Default)]
@@ -72,10 +71,6 @@ impl MemoryDisk {
     /// The power fails after so many writes and syncs.
     pub(super) fn power_for(&self, operations: u64) {
         self.lock().power = Some(operations);
-    }
-
-    pub(super) fn syncs(&self) -> u64 {
-        self.lock().syncs
     }
 
     pub(super) fn put(&self, name: &str, bytes: &[u8]) {
@@ -161,11 +156,6 @@ impl Disk for MemoryDisk {
         Ok(self.lock().files.keys().cloned().collect())
     }
 
-    fn size(&self, name: &str) -> io::Result<u64> {
-        let state = self.lock();
-        state.files.get(name).map(|kept| kept.now.len() as u64).ok_or_else(missing)
-    }
-
     fn read(&self, name: &str, offset: u64) -> io::Result<Box<dyn Read + Send>> {
         let state = self.lock();
         let bytes = &state.files.get(name).ok_or_else(missing)?.now;
@@ -186,7 +176,7 @@ impl Disk for MemoryDisk {
     }
 
     fn reopen(&self, name: &str) -> io::Result<Box<dyn Out>> {
-        self.size(name)?;
+        self.read(name, 0)?;
         let disk = MemoryDisk { state: Arc::clone(&self.state), freed: Arc::clone(&self.freed) };
         Ok(Box::new(MemoryFile { disk, name: name.to_owned() }))
     }
@@ -252,7 +242,6 @@ impl Out for MemoryFile {
         if state.trouble == Trouble::Unsynced {
             return Err(io::Error::other("the sync failed"));
         }
-        state.syncs += 1;
         let kept = self.kept(&mut state)?;
         kept.synced = kept.now.clone();
         kept.since.clear();

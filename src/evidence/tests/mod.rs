@@ -13,24 +13,29 @@ use super::log::{Limits, Log};
 use super::read::{Met, Segment, segment_name, segments};
 use super::verify::{Report, Span, verify};
 use crate::clock::Tick;
-use crate::exchange::facts::Identity;
-use crate::id::{AppName, Epoch, ExchangeId};
+use crate::exchange::facts::{Facts, Identity, Outcome};
+use crate::exchange::screen::Found;
+use crate::id::{AppName, Epoch, ExchangeId, LeverId, ProviderName, RouteName};
+use crate::wire::Dialect;
+use crate::wire::event::{Counts, StopReason};
+use crate::wire::loss::Losses;
 use disk::MemoryDisk;
 use serde_json::Value;
 use std::sync::Arc;
+use std::time::Duration;
 
-pub(super) const NOW: u64 = 1_700_000_000_000;
+const NOW: u64 = 1_700_000_000_000;
 
 /// The same key each time, so that stores are the same byte for byte.
-pub(super) fn key() -> SealKey {
+fn key() -> SealKey {
     SealKey::from_seed(&[7; 32])
 }
 
-pub(super) fn keys() -> Vec<PublicKey> {
+fn keys() -> Vec<PublicKey> {
     vec![key().public()]
 }
 
-pub(super) fn opened(id: u128) -> super::Opened {
+fn opened(id: u128) -> super::Opened {
     super::Opened {
         id: ExchangeId(id),
         began: Tick(0),
@@ -46,12 +51,49 @@ pub(super) fn opened(id: u128) -> super::Opened {
     }
 }
 
-pub(super) fn open_entry(id: u128) -> Entry {
-    let what = What::Open(Box::new(opened(id)));
+/// What is known at the end of an exchange.
+fn facts(id: u128) -> Facts {
+    Facts {
+        id: ExchangeId(id),
+        began_unix_ms: NOW,
+        identity: Identity { agent: Some("planner".into()), ..Identity::default() },
+        path: "POST /v1/chat/completions".into(),
+        dialect: Some(Dialect::OpenaiChat),
+        route: Some(RouteName::new("support")),
+        provider: Some(ProviderName::new("openai")),
+        target: Some("openai/gpt-4o".into()),
+        model_asked: Some("gpt-4o".into()),
+        model_reported: Some("gpt-4o-2024-08-06".into()),
+        is_stream: true,
+        status: 200,
+        outcome: Outcome::Completed,
+        attempts: 1,
+        request_bytes: 100,
+        response_bytes: 2_000,
+        first_byte: Some(Duration::from_millis(100)),
+        first_text: None,
+        total: Duration::from_millis(250),
+        text_events: 20,
+        stop: Some(StopReason::EndTurn),
+        usage: Counts { input: Some(12), output: Some(34), ..Counts::default() },
+        lever: Some(LeverId(5)),
+        is_judged: true,
+        found: Found::default(),
+        losses: Losses::default(),
+        seams: vec![],
+        cost_micro_usd: Some(370),
+        limit: None,
+        loops_met: vec![],
+        fault: None,
+    }
+}
+
+fn open_entry(id: u128) -> Entry {
+    let what = What::Open { opened: Box::new(opened(id)), has_texts: true };
     Entry { at_unix_ms: NOW, exchange: Some(ExchangeId(id)), what }
 }
 
-pub(super) fn close_entry(id: u128) -> Entry {
+fn close_entry(id: u128) -> Entry {
     let what = What::Close {
         ending: super::entry::Ending::Abandoned,
         loss: super::Loss::default(),
@@ -61,22 +103,22 @@ pub(super) fn close_entry(id: u128) -> Entry {
     Entry { at_unix_ms: NOW, exchange: Some(ExchangeId(id)), what }
 }
 
-pub(super) fn note(text: &str) -> Entry {
+fn note(text: &str) -> Entry {
     let about = Ok(serde_json::json!({ "text": text }).to_string());
     Entry { at_unix_ms: NOW, exchange: None, what: What::Note { what: "test".into(), about } }
 }
 
-pub(super) fn log_on(disk: &Arc<MemoryDisk>, limits: Limits) -> Log {
+fn log_on(disk: &Arc<MemoryDisk>, limits: Limits) -> Log {
     let shared: Arc<dyn Disk> = Arc::<MemoryDisk>::clone(disk);
     Log::open(shared, key(), limits, NOW).unwrap().0
 }
 
-pub(super) fn verified(disk: &dyn Disk) -> Report {
+fn verified(disk: &dyn Disk) -> Report {
     verify(disk, Span::default(), &keys()).unwrap()
 }
 
 /// All lines of all segments, as JSON.
-pub(super) fn lines(disk: &dyn Disk) -> Vec<Value> {
+fn lines(disk: &dyn Disk) -> Vec<Value> {
     let mut found = Vec::new();
     for number in segments(disk).unwrap() {
         let mut segment = Segment::open(disk, number, 0).unwrap();
@@ -91,11 +133,11 @@ pub(super) fn lines(disk: &dyn Disk) -> Vec<Value> {
     found
 }
 
-pub(super) fn kinds(disk: &dyn Disk) -> Vec<String> {
+fn kinds(disk: &dyn Disk) -> Vec<String> {
     lines(disk).iter().map(|line| line["kind"].as_str().unwrap().to_owned()).collect()
 }
 
-pub(super) fn of_kind<'l>(lines: &'l [Value], kind: &str) -> Vec<&'l Value> {
+fn of_kind<'l>(lines: &'l [Value], kind: &str) -> Vec<&'l Value> {
     lines.iter().filter(|line| line["kind"] == kind).collect()
 }
 
