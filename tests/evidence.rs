@@ -22,9 +22,10 @@ use firedoor::wire::loss::Losses;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 use support::Process;
 
@@ -69,6 +70,22 @@ fn facts(id: u128) -> Facts {
     }
 }
 
+fn opened(id: u128) -> Opened {
+    Opened {
+        id: ExchangeId(id),
+        began: Tick(0),
+        began_unix_ms: BEGAN,
+        identity: Identity { agent: Some("planner".into()), ..Identity::default() },
+        route: None,
+        dialect: None,
+        model: Some("gpt-4o".into()),
+        is_stream: true,
+        epoch: Epoch(1),
+        ruleset: None,
+        levers: vec![],
+    }
+}
+
 /// Records some exchanges: the first is abandoned, and the second has an answer that is no text.
 fn fill(data_dir: &Path, exchanges: u128) -> Counters {
     let mut options = Options::of(data_dir);
@@ -76,24 +93,7 @@ fn fill(data_dir: &Path, exchanges: u128) -> Counters {
     let store = Store::start(options).unwrap();
     let tap = store.tap();
     for id in 1..=exchanges {
-        let mut track = tap
-            .open(
-                Capture::Full,
-                Opened {
-                    id: ExchangeId(id),
-                    began: Tick(0),
-                    began_unix_ms: BEGAN,
-                    identity: Identity { agent: Some("planner".into()), ..Identity::default() },
-                    route: None,
-                    dialect: None,
-                    model: Some("gpt-4o".into()),
-                    is_stream: true,
-                    epoch: Epoch(1),
-                    ruleset: None,
-                    levers: vec![],
-                },
-            )
-            .unwrap();
+        let mut track = tap.open(Capture::Full, opened(id)).unwrap();
         let head = RequestHead {
             method: http::Method::POST,
             path: "/v1/chat/completions".into(),
@@ -257,4 +257,74 @@ fn files_of_version_one_are_read_for_ever() {
     assert!(report.is_good(), "{:?}", report.bad);
     assert_eq!((report.segments, report.records, report.open), (3, 72, None));
     assert_eq!((report.recoveries, report.unfinished), (0, 0));
+}
+
+/// Names the data folder to the child process of the test below.
+const CHILD: &str = "FIREDOOR_TEST_RECORDS_IN";
+
+/// Not a test of its own: the process that [`what_was_acknowledged_survives_a_kill`] kills.
+#[test]
+fn child_that_records() {
+    let Some(data_dir) = std::env::var_os(CHILD) else { return };
+    let mut options = Options::of(Path::new(&data_dir));
+    options.limits.segment_bytes_max = 8_192;
+    let store = Store::start(options).unwrap();
+    let tap = store.tap();
+    let mut tracks: Vec<_> = (1..=4).map(|id| tap.open(Capture::Full, opened(id))).collect();
+    let round = std::process::id();
+    for number in 0_u64.. {
+        for track in tracks.iter_mut().flatten() {
+            track.received(Tick(number * 600_000_000), ANSWER.as_bytes());
+        }
+        tap.note(Note {
+            at_unix_ms: BEGAN,
+            what: "acknowledged".into(),
+            exchange: None,
+            about: serde_json::json!({ "is": format!("{round}/{number}") }),
+        });
+        if tap.flush(LONG) {
+            println!("acknowledged {round}/{number}");
+        }
+    }
+}
+
+#[test]
+fn what_was_acknowledged_survives_a_kill() {
+    let place = tempfile::tempdir().unwrap();
+    let mut acknowledged = BTreeSet::new();
+    let rounds = std::env::var("FIREDOOR_EVIDENCE_KILLS").map_or(25, |n| n.parse().unwrap());
+    for round in 0..rounds {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "child_that_records", "--nocapture"])
+            .env(CHILD, place.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let said = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut names = said.map_while(Result::ok);
+        let mut names =
+            names.by_ref().filter_map(|line| Some(line.split_once("acknowledged ")?.1.to_owned()));
+        acknowledged.extend(names.by_ref().take(1 + round * 7 % 40));
+        child.kill().unwrap();
+        // What was said before the kill counts, whenever it is read.
+        acknowledged.extend(names.filter(|name| name.contains('/')));
+        child.wait().unwrap();
+    }
+    fill(place.path(), 0);
+    let (code, out, _) = command(place.path(), &[]);
+    let report: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(code, Some(0), "{report}");
+    assert_eq!(report["gap_records"], 0);
+    // Each child left four exchanges without an end, and each is named.
+    assert_eq!(
+        (&report["recoveries"], &report["unfinished"]),
+        (&rounds.into(), &(rounds * 4).into())
+    );
+    let lines = lines(place.path());
+    let found: BTreeSet<&str> =
+        lines.iter().filter_map(|line| line["about"]["is"].as_str()).collect();
+    let lost: Vec<_> = acknowledged.iter().filter(|name| !found.contains(name.as_str())).collect();
+    assert!(lost.is_empty(), "{lost:?} of {}", acknowledged.len());
+    assert!(acknowledged.len() > rounds);
 }

@@ -362,7 +362,7 @@ impl Queue {
                 return true;
             }
             let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            if left.is_zero() || state.is_over {
                 return false;
             }
             state.pressed = state.pressed.max(goal);

@@ -156,6 +156,10 @@ impl Disk for MemoryDisk {
         Ok(self.lock().files.keys().cloned().collect())
     }
 
+    fn size(&self, name: &str) -> io::Result<Option<u64>> {
+        Ok(self.lock().files.get(name).map(|kept| kept.now.len() as u64))
+    }
+
     fn read(&self, name: &str, offset: u64) -> io::Result<Box<dyn Read + Send>> {
         let state = self.lock();
         let bytes = &state.files.get(name).ok_or_else(missing)?.now;
