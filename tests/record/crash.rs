@@ -75,11 +75,10 @@ fn a_death_under_load_leaves_a_record_that_says_what_is_missing() {
         before = after;
     }
     assert!(before.len() > 200, "{}", before.len());
-    let status = gateway.data_dir();
-    drop(gateway);
+    gateway.process.kill();
     let checked = std::process::Command::new(env!("CARGO_BIN_EXE_firedoor"))
         .args(["evidence", "verify", "--output", "json", "--data-dir"])
-        .arg(&status)
+        .arg(gateway.data_dir())
         .output()
         .unwrap();
     assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stdout));
