@@ -4,6 +4,7 @@
 //! of an end: readiness falls, listeners close, streams run on, what is left is cut in its
 //! dialect, and last the admin plane closes.
 
+mod noted;
 mod upkeep;
 
 use crate::admin;
@@ -159,7 +160,11 @@ pub fn serve(options: &Options, started: impl FnOnce(&Bound)) -> Result<(), Star
         tokio::spawn(async move { desk.run().await });
         tokio::spawn(upkeep::pull_tripped(Arc::clone(&levers), trips));
         tokio::spawn(upkeep::keep_limits(Arc::clone(&gate), Arc::clone(&levers)));
-        tokio::spawn(upkeep::watch_levers(Arc::clone(&levers), telemetry.clone()));
+        tokio::spawn(upkeep::watch_levers(
+            Arc::clone(&levers),
+            telemetry.clone(),
+            gate.tap.clone(),
+        ));
         let control = Control { levers: &levers, server: &server, life: &life };
         let admin = start_admin(&gate, &control, &data, &warnings, &folder).await?;
         let bound = Bound {
@@ -172,6 +177,7 @@ pub fn serve(options: &Options, started: impl FnOnce(&Bound)) -> Result<(), Star
             took,
         };
         let signals = Signals::take()?;
+        admin::note_table(&gate.tap, &table);
         write_listen_file(&bound);
         life.advance(Phase::Ready);
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
@@ -374,6 +380,7 @@ async fn start_admin(
         listeners,
         warnings: warnings.to_vec(),
         levers: Arc::clone(control.levers),
+        tap: gate.tap.clone(),
         open: Arc::new(move |scope| {
             looked_at.registries.iter().flat_map(|registry| registry.covered(scope)).collect()
         }),

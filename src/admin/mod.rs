@@ -14,6 +14,7 @@ mod body;
 pub mod client;
 pub mod endpoints;
 mod events;
+mod evidence;
 pub mod folder;
 mod guard;
 mod levers;
@@ -27,6 +28,7 @@ pub mod tokens;
 mod view;
 
 pub use endpoints::{Access, Door, ENDPOINTS, router};
+pub use evidence::note_table;
 pub use folder::Folder;
 pub use serve::{serve_tcp, serve_unix};
 pub use state::{Listener, Parts, State};

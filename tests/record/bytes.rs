@@ -5,7 +5,8 @@ use crate::support::{Answer, Case, Client, Gateway, Upstream, data};
 use firedoor::wire::Dialect;
 use serde_json::{Value, json};
 use std::collections::HashMap;
-use std::io::Write;
+use std::fmt::Write as _;
+use std::io::Write as _;
 use std::sync::{Arc, Mutex};
 
 const FOLDERS: [(Dialect, &str); 9] = [
@@ -74,7 +75,7 @@ fn recordings() -> Vec<Recording> {
                 dialect,
                 status: u16::try_from(meta["status"].as_u64().unwrap()).unwrap(),
                 bytes: std::fs::read(folder.join(&name)).unwrap(),
-                is_stream: name.ends_with(".sse") || name.ends_with(".bin"),
+                is_stream: matches!(name.rsplit('.').next(), Some("sse" | "bin")),
                 name,
             });
         }
@@ -150,11 +151,13 @@ fn every_recorded_answer_is_on_record_byte_for_byte() {
     let mut routes = format!("[server]\nfilters = '{}'\n\n", packs.path().display());
     for (name, dialect, path, more, _) in FAMILIES {
         let url = upstream.url();
-        routes += &format!(
+        let _ = write!(
+            routes,
             "[providers.{name}]\ndialect = \"{dialect}\"\nbase_url = \"{url}{path}\"\n{more}api_key = \"${{KEY}}\"\n\n"
         );
         for (way, rules) in [("plain", ""), ("hide", "rules = [\"vowels\"]\n")] {
-            routes += &format!(
+            let _ = write!(
+                routes,
                 "[[routes]]\nname = \"{way}-{name}\"\nmatch = {{ model = \"{way}-{name}\" }}\ntargets = [{{ provider = \"{name}\", model = \"m\" }}]\n{rules}\n"
             );
         }

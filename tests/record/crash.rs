@@ -16,10 +16,9 @@ fn a_death_under_load_leaves_a_record_that_says_what_is_missing() {
     for death in 0..DEATHS {
         let over = AtomicBool::new(false);
         std::thread::scope(|threads| {
-            for hand in 0..4 {
+            for case in &CASES {
                 let (gateway, over) = (&gateway, &over);
                 threads.spawn(move || {
-                    let case = &CASES[hand];
                     while !over.load(Ordering::SeqCst) {
                         let Ok(stream) = std::net::TcpStream::connect(gateway.data) else { return };
                         drop(stream);
@@ -87,7 +86,7 @@ fn a_death_under_load_leaves_a_record_that_says_what_is_missing() {
 fn head(target: &str, fields: &[(&str, &str)], length: usize) -> Vec<u8> {
     let mut head = format!("POST {target} HTTP/1.1\r\nhost: t\r\ncontent-length: {length}\r\n");
     for (name, value) in fields {
-        head += &format!("{name}: {value}\r\n");
+        head.extend([name, ": ", value, "\r\n"]);
     }
     head += "\r\n";
     head.into_bytes()

@@ -195,6 +195,7 @@ impl Plane {
             switchboard: board,
             levers,
             open: Arc::new(|_| vec![]),
+            tap: firedoor::evidence::Tap::off(),
             telemetry: telemetry.clone(),
             lifecycle: lifecycle.clone(),
             health: Arc::new(health),
