@@ -8,7 +8,7 @@ mod noted;
 mod upkeep;
 
 use crate::admin;
-use crate::control::{self, LeverDesk, Reload, Switchboard, WithoutLog};
+use crate::control::{self, Condition, LeverDesk, Reload, Switchboard, WithoutLog};
 use crate::evidence::{self, Store};
 use crate::filter;
 use crate::proxy::{self, Gate};
@@ -137,7 +137,7 @@ pub fn serve(options: &Options, started: impl FnOnce(&Bound)) -> Result<(), Star
         None => None,
     };
     let workers = worker_count(&server);
-    let evidence = Store::start(kept_evidence(&table.evidence, &server.data_dir))
+    let evidence = Store::start(kept_evidence(&table.evidence, &server.data_dir, &levers))
         .map_err(|why| other("the writer of evidence", why))?;
     let gate = Arc::new(
         Gate::new(Arc::clone(&board), telemetry.clone(), evidence.tap(), workers)
@@ -213,7 +213,12 @@ fn effective(server: &Server, options: &Options) -> Server {
 }
 
 /// How the store of evidence is kept.
-fn kept_evidence(policy: &EvidencePolicy, data_dir: &Path) -> evidence::Options {
+fn kept_evidence(
+    policy: &EvidencePolicy,
+    data_dir: &Path,
+    levers: &Arc<LeverDesk>,
+) -> evidence::Options {
+    let desk = Arc::clone(levers);
     evidence::Options {
         limits: evidence::Limits {
             segment_bytes_max: policy.segment_bytes_max,
@@ -222,6 +227,14 @@ fn kept_evidence(policy: &EvidencePolicy, data_dir: &Path) -> evidence::Options 
             kept_bytes_max: Some(policy.disk_bytes_max),
         },
         queue_bytes_max: usize::try_from(policy.queue_bytes_max).unwrap_or(usize::MAX),
+        // Where the log of holds does not answer, everything may be held.
+        is_held: Arc::new(move |sealed| {
+            *desk.condition().borrow() != Condition::Up
+                || desk
+                    .holds_blocking()
+                    .iter()
+                    .any(|hold| hold.holds(sealed.first_unix_ms, sealed.last_unix_ms))
+        }),
         ..evidence::Options::of(data_dir)
     }
 }

@@ -15,6 +15,8 @@ mod bytes;
 mod crash;
 #[path = "record/endings.rs"]
 mod endings;
+#[path = "record/holds.rs"]
+mod holds;
 #[path = "record/secrets.rs"]
 mod secrets;
 mod support;

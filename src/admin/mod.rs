@@ -17,6 +17,7 @@ mod events;
 mod evidence;
 pub mod folder;
 mod guard;
+mod holds;
 mod levers;
 pub mod problem;
 mod read;

@@ -3,7 +3,7 @@
 //! The control log is the truth of levers; these notes stand in the record so that it can be read
 //! without that log, and its chain shows what was in force when.
 
-use crate::control::Notice;
+use crate::control::{Hold, Notice};
 use crate::evidence::Tap;
 use crate::table::lever::Lever;
 use serde_json::{Value, json};
@@ -16,6 +16,16 @@ fn lever(lever: &Lever) -> Value {
         "reason": &*lever.reason,
         "author": &*lever.author,
         "incident": lever.incident.as_deref(),
+    })
+}
+
+fn held(hold: &Hold) -> Value {
+    json!({
+        "id": hold.id,
+        "scope": hold.scope.to_string(),
+        "reason": hold.reason,
+        "author": hold.author,
+        "incident": hold.incident,
     })
 }
 
@@ -35,6 +45,8 @@ pub(super) fn notice(tap: &Tap, epoch: u64, notice: &Notice) {
             let what = if ruled.is_demoted { "rule_demoted" } else { "rule_promoted" };
             tap.say(what, json!({ "rule": &*ruled.rule, "who": &*actor.who, "epoch": epoch }));
         }
+        Notice::Held(hold) => tap.say("hold_placed", held(hold)),
+        Notice::Released(hold) => tap.say("hold_released", held(hold)),
         Notice::NearEnd(_) | Notice::Log(_) => {}
     }
 }

@@ -205,6 +205,14 @@ fn log_notice(notice: &Notice) -> Option<&'static str> {
             );
             None
         }
+        Notice::Held(hold) => {
+            tracing::warn!(hold = &*hold.id, scope = %hold.scope, author = &*hold.author, reason = &*hold.reason, "evidence is held");
+            None
+        }
+        Notice::Released(hold) => {
+            tracing::warn!(hold = &*hold.id, scope = %hold.scope, "a hold on evidence was released");
+            None
+        }
         // Said where it was found.
         Notice::Log(_) => None,
     }

@@ -1,6 +1,6 @@
 //! `firedoor evidence`: whether the record is whole, and if not, where.
 
-use super::{Common, Exit, output, status};
+use super::{Common, Exit, hold, output, status};
 use crate::evidence::disk::Folder;
 use crate::evidence::key::PUBLIC_KEY_FILE;
 use crate::evidence::verify::{Bad, Report, Span, verify};
@@ -20,6 +20,12 @@ pub struct Evidence {
 enum What {
     /// Check every record, seal and segment; name what is bad
     Verify(Verify),
+    /// Keep evidence beyond its retention
+    Hold(hold::Place),
+    /// List what is held
+    Holds,
+    /// Release a hold
+    Release(hold::Release),
 }
 
 /// Check every record, seal and segment; name what is bad
@@ -46,6 +52,9 @@ impl Evidence {
     pub(super) fn run(&self, common: &Common) -> Exit {
         match &self.what {
             What::Verify(command) => command.run(common),
+            What::Hold(command) => command.run(common),
+            What::Holds => hold::list(common),
+            What::Release(command) => command.run(common),
         }
     }
 }

@@ -102,6 +102,11 @@ impl Track {
         self.loss
     }
 
+    /// Whether the queue is nearly full: who must not lose anything waits.
+    pub fn is_crowded(&self) -> bool {
+        self.queue.is_crowded()
+    }
+
     /// Waits while the queue is nearly full: for routes that rather wait than lose. A disk that
     /// stays away lets it wait on, so the caller bounds the wait.
     pub async fn room(&self) {

@@ -448,6 +448,9 @@ impl Exchange<'_> {
         book.note(|facts| facts.losses.join(losses));
         book.note(|facts| facts.attempts = facts.attempts.saturating_add(1));
         let origin = Origin::from(base);
+        if let Err(attempted) = self.wait_for_record(client, book, until).await {
+            return attempted;
+        }
         self.record_sent(client, book, wanted, target, &prepared);
         let sent = self.send(client, book, &origin, &prepared, wanted, route, until).await;
         let (head, answer) = match sent {

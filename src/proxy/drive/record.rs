@@ -5,7 +5,7 @@
 
 use super::book::Book;
 use super::send::Prepared;
-use super::{Body, Exchange, Wanted};
+use super::{Attempted, Body, Exchange, Interrupt, Stop, Wanted};
 use crate::clock::Tick;
 use crate::evidence::{Opened, RequestHead, SentBody};
 use crate::exchange::admit::Asked;
@@ -13,9 +13,11 @@ use crate::exchange::facts::Facts;
 use crate::exchange::keepable;
 use crate::id::Epoch;
 use crate::proxy::client::Client;
-use crate::proxy::{Gate, h1};
-use crate::table::{Capture, Route, Target};
+use crate::proxy::{Gate, h1, relay};
+use crate::table::{Capture, Route, Target, WhenFull};
+use crate::wire::refusal::{Class, Refusal};
 use bytes::Bytes;
+use tokio::time::Instant;
 
 fn opened(facts: &Facts, began: Tick, epoch: Epoch) -> Opened {
     Opened {
@@ -94,6 +96,32 @@ pub(super) fn unreadable(gate: &Gate, facts: &Facts) {
 }
 
 impl Exchange<'_> {
+    /// Waits for the record to take more, where the route says so.
+    ///
+    /// # Errors
+    /// The client left, an order or the deadline came first.
+    pub(super) async fn wait_for_record<C: Client>(
+        &self,
+        client: &mut C,
+        book: &mut Book<'_>,
+        until: Instant,
+    ) -> Result<(), Attempted> {
+        while book.waits_for_record && client.track().is_some_and(|track| track.is_crowded()) {
+            let again = tokio::time::sleep(relay::RECORD_LOOK_EVERY);
+            match self.race(client, until, again).await {
+                Ok(()) => {}
+                Err(Interrupt::Gone) => return Err(Attempted::Stop(Stop::Gone)),
+                Err(Interrupt::Ordered(order)) => return Err(self.obey(book, order)),
+                Err(Interrupt::Late) => {
+                    let message = "the record takes no more, and this route does not go on without it (`capture_full = \"block\"`)";
+                    let refusal = Refusal::new(Class::Unavailable, message);
+                    return Err(Attempted::Stop(refusal.into()));
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Puts the exchange on record, as far as its route says.
     pub(super) fn begin_record<C: Client>(
         &self,
@@ -105,6 +133,7 @@ impl Exchange<'_> {
         if !self.gate.tap.is_on() || route.capture == Capture::Off {
             return;
         }
+        book.waits_for_record = route.when_full == WhenFull::Block;
         let capture = (route.capture, self.table.epoch);
         begin(self.gate, &self.asked, client, book, capture, body);
     }
