@@ -112,7 +112,8 @@ pub fn serve(options: &Options, started: impl FnOnce(&Bound)) -> Result<(), Star
     let folder =
         admin::Folder::open(&server.data_dir).map_err(|why| other("the state folder", why))?;
     // Before any text is judged.
-    filter::set_digest_key(folder.digest_key().map_err(|why| other("the key of digests", why))?);
+    let secret = folder.digest_key().map_err(|why| other("the key of digests", why))?;
+    filter::set_digest_key(secret);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -139,10 +140,8 @@ pub fn serve(options: &Options, started: impl FnOnce(&Bound)) -> Result<(), Star
     let workers = worker_count(&server);
     let evidence = Store::start(kept_evidence(&table.evidence, &server.data_dir, &levers))
         .map_err(|why| other("the writer of evidence", why))?;
-    let gate = Arc::new(
-        Gate::new(Arc::clone(&board), telemetry.clone(), evidence.tap(), workers)
-            .map_err(|why| StartFault::Other(why.to_owned()))?,
-    );
+    let gate =
+        Arc::new(Gate::new(Arc::clone(&board), telemetry.clone(), evidence.tap(), workers, secret));
     levers.set_reach(Arc::clone(&gate) as Arc<dyn control::Reach>);
     upkeep::restore_limits(&gate, &levers);
     let trips = upkeep::forward_trips(&gate);
