@@ -13,6 +13,8 @@ mod init;
 mod lever;
 pub mod mock;
 mod output;
+mod record;
+mod replay;
 mod rules;
 mod serve;
 mod status;
@@ -132,6 +134,8 @@ enum Command {
     Top(top::Top),
     /// Follow finished exchanges and levers as they happen
     Tap(tap::Tap),
+    /// Run recorded exchanges again, offline, through the same code
+    Replay(replay::Replay),
     /// Print the settings that point a client at the gateway
     Env(clients::Env),
     /// Run a command with those settings
@@ -178,6 +182,7 @@ pub fn run() -> ExitCode {
         Command::Status(command) => command.run(&common),
         Command::Top(command) => command.run(&common),
         Command::Tap(command) => command.run(&common),
+        Command::Replay(command) => command.run(&common),
         Command::Env(command) => command.run(&common),
         Command::Run(command) => command.run(&common),
         Command::Mock(command) => mock::run(&command),
