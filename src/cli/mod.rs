@@ -3,6 +3,7 @@
 //! Data goes to standard output and notices to standard error. Exit codes: 0 done, 1 failed,
 //! 2 usage, 3 partly applied, 69 no running gateway answers, 78 the configuration is wrong.
 
+mod backtest;
 mod check;
 mod clients;
 mod config;
@@ -136,6 +137,8 @@ enum Command {
     Tap(tap::Tap),
     /// Run recorded exchanges again, offline, through the same code
     Replay(replay::Replay),
+    /// Run a pack over the recorded traffic, before it is put in force
+    Backtest(backtest::Backtest),
     /// Print the settings that point a client at the gateway
     Env(clients::Env),
     /// Run a command with those settings
@@ -183,6 +186,7 @@ pub fn run() -> ExitCode {
         Command::Top(command) => command.run(&common),
         Command::Tap(command) => command.run(&common),
         Command::Replay(command) => command.run(&common),
+        Command::Backtest(command) => command.run(&common),
         Command::Env(command) => command.run(&common),
         Command::Run(command) => command.run(&common),
         Command::Mock(command) => mock::run(&command),

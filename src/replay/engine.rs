@@ -12,6 +12,7 @@ mod answer;
 
 use super::recorded::{Attempt, Missing, Recorded, header};
 use super::rules::Rules;
+use super::said::spoken;
 use crate::exchange::screen::{
     Found, Media, Prompt, Screened, blocked, cannot_judge, reads_prompts, refused, screen_prompt,
     screen_unread,
@@ -392,13 +393,13 @@ impl Run<'_> {
         match self.table.providers.iter().find(is_named) {
             Some(provider) => Some(provider.dialect_for(caller)),
             // It is not in the configuration any more; what it says tells what it speaks.
-            None => Some(answer::spoken(caller, &attempt.answer)),
+            None => Some(spoken(caller, &attempt.answer)),
         }
     }
 }
 
 /// The content of `body`; `None` if its coding cannot be undone.
-fn plain(coding: Option<Coding>, body: &[u8]) -> Option<Cow<'_, [u8]>> {
+pub(super) fn plain(coding: Option<Coding>, body: &[u8]) -> Option<Cow<'_, [u8]>> {
     match coding? {
         Coding::Identity => Some(Cow::Borrowed(body)),
         coding => {

@@ -108,6 +108,8 @@ pub struct Answer {
     pub chunks: Vec<Chunk>,
     /// Stretches of it that stand in the answer of an attempt: where it goes here, and from where.
     same: Vec<(u64, u64, SameAs)>,
+    /// The attempt whose bytes it begins with, and with how many of them.
+    begins_as: Option<(u16, u64)>,
 }
 
 /// How an exchange ended.
@@ -284,6 +286,15 @@ impl Recorded {
         self.attempts.iter().rev().find(|attempt| attempt.answer.status != 0)
     }
 
+    /// Whether the answer of an attempt was passed on as it came, from its beginning on: then it is
+    /// in the caller's dialect.
+    pub fn passed_on(&self, attempt: &Attempt) -> bool {
+        self.delivered.begins_as.is_some_and(|(number, bytes)| {
+            // The first words of two dialects may be the same.
+            number == attempt.number && (bytes >= 1024 || bytes == attempt.answer.bytes)
+        })
+    }
+
     fn attempt(&mut self, number: u16) -> &mut Attempt {
         let at = match self.attempts.iter().position(|known| known.number == number) {
             Some(at) => at,
@@ -361,6 +372,13 @@ impl Recorded {
     /// Fills in what was delivered as it was received. The answer may stand behind its delivery.
     fn resolve(&mut self) {
         for (at, len, same) in std::mem::take(&mut self.delivered.same) {
+            match &mut self.delivered.begins_as {
+                None if at == 0 && same.offset == 0 => {
+                    self.delivered.begins_as = Some((same.attempt, len));
+                }
+                Some((attempt, bytes)) if *attempt == same.attempt && *bytes == at => *bytes += len,
+                Some(_) | None => {}
+            }
             let from = self.attempts.iter().find(|attempt| attempt.number == same.attempt);
             let begin = usize::try_from(same.offset).unwrap_or(usize::MAX);
             let end = begin.saturating_add(usize::try_from(len).unwrap_or(usize::MAX));

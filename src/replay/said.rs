@@ -1,7 +1,10 @@
 //! What an answer says, told apart from how it says it: text, reasoning, tools called, why it
 //! stopped, tokens. Two answers are compared by this where their bytes differ.
 
-use super::recorded::Usage;
+use super::recorded::{Answer, Usage};
+use crate::clock::Tick;
+use crate::exchange::relay::{Relay, Seen};
+use crate::wire::coding::Coding;
 use crate::wire::event::{Block, Channel, Event, Kind};
 use crate::wire::framing::{Framing, Splitter};
 use crate::wire::{Decoder, Dialect, decode_unary};
@@ -9,6 +12,8 @@ use serde::Serialize;
 
 /// The most bytes of one text that are kept.
 pub const TEXT_BYTES_MAX: usize = 1 << 20;
+/// How much of a stream tells its dialect.
+const SPOKEN_BYTES: usize = 64 << 10;
 /// The most calls that are kept.
 const CALLS_MAX: usize = 256;
 
@@ -82,6 +87,25 @@ pub fn told(
     if !rest.is_empty() {
         decoder.frame(&framing.frame(rest), &mut |event| see(&event));
     }
+}
+
+/// The dialect in which an answer is, for a caller of `caller`: the one that understands it.
+pub fn spoken(caller: Dialect, answer: &Answer) -> Dialect {
+    let understands = |dialect: Dialect| {
+        let is_stream = answer.header("content-type").is_some_and(|kind| dialect.framing().is_named_by(kind));
+        if is_stream {
+            let beginning = answer.body.get(..SPOKEN_BYTES).unwrap_or(&answer.body);
+            let mut relay = Relay::new(dialect, Coding::Identity);
+            let mut out = Vec::new();
+            let _ = relay.bytes(beginning, Tick::default(), &mut out);
+            return relay.seen.is_understood;
+        }
+        let mut seen = Seen::default();
+        seen.whole(dialect, &answer.body, Tick::default());
+        seen.is_understood
+    };
+    let others = Dialect::ALL.into_iter().filter(|other| *other != caller);
+    [caller].into_iter().chain(others).find(|dialect| understands(*dialect)).unwrap_or(caller)
 }
 
 impl Said {

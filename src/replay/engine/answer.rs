@@ -49,24 +49,6 @@ pub(super) struct Answering<'a> {
     pub(super) broke: Option<&'a Refusal>,
 }
 
-/// The dialect in which an answer is, for a caller of `caller`: the one that understands it.
-pub(super) fn spoken(caller: Dialect, answer: &Answer) -> Dialect {
-    let understands = |dialect: Dialect| {
-        let is_stream = is_named(answer, dialect.framing()) == Some(true);
-        if is_stream {
-            let mut relay = Relay::new(dialect, Coding::Identity);
-            let mut out = Vec::new();
-            let _ = relay.bytes(&answer.body, Tick::default(), &mut out);
-            return relay.seen.is_understood;
-        }
-        let mut seen = Seen::default();
-        seen.whole(dialect, &answer.body, Tick::default());
-        seen.is_understood
-    };
-    let others = Dialect::ALL.into_iter().filter(|other| *other != caller);
-    [caller].into_iter().chain(others).find(|dialect| understands(*dialect)).unwrap_or(caller)
-}
-
 /// Whether the media type of an answer names `framing`; `None` if it has none.
 fn is_named(answer: &Answer, framing: Framing) -> Option<bool> {
     Some(framing.is_named_by(answer.header("content-type")?))

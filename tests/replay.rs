@@ -1,0 +1,10 @@
+//! The record run again: the same by the same rules, and exactly what a candidate changes.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod support;
+
+#[path = "replay/recordings.rs"]
+mod recordings;
+#[path = "replay/determinism.rs"]
+mod determinism;
