@@ -20,6 +20,7 @@ mod rules;
 mod serve;
 mod status;
 mod tap;
+mod tape;
 mod test;
 mod top;
 
@@ -139,6 +140,8 @@ enum Command {
     Replay(replay::Replay),
     /// Run a pack over the recorded traffic, before it is put in force
     Backtest(backtest::Backtest),
+    /// Serve recorded answers as a provider, in all dialects, with their original timing
+    Tape(tape::Tape),
     /// Print the settings that point a client at the gateway
     Env(clients::Env),
     /// Run a command with those settings
@@ -187,6 +190,7 @@ pub fn run() -> ExitCode {
         Command::Tap(command) => command.run(&common),
         Command::Replay(command) => command.run(&common),
         Command::Backtest(command) => command.run(&common),
+        Command::Tape(command) => command.run(&common),
         Command::Env(command) => command.run(&common),
         Command::Run(command) => command.run(&common),
         Command::Mock(command) => mock::run(&command),
