@@ -8,3 +8,5 @@ mod support;
 mod recordings;
 #[path = "replay/determinism.rs"]
 mod determinism;
+#[path = "replay/history.rs"]
+mod history;

@@ -12,6 +12,7 @@ mod eval;
 mod explain;
 mod init;
 mod lever;
+mod live;
 pub mod mock;
 mod output;
 mod record;

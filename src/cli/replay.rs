@@ -1,5 +1,6 @@
 //! `firedoor replay`: recorded exchanges again, and what would have been otherwise.
 
+use super::live::Live;
 use super::record::{By, Progress, Which, interruption, line, write_private};
 use super::{Common, Exit, output};
 use crate::replay::compare::{Compared, Fared, compare};
@@ -16,13 +17,15 @@ use std::sync::atomic::Ordering;
 /// Run recorded exchanges again, offline, through the same code
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Without candidate rules it shows that the same exchange gives the same verdict and the same bytes, by the rules of the\nconfiguration; with them it shows what would have been cut, redacted or missed.\nExamples:\n  firedoor replay --since 2h\n  firedoor replay --session s-17 --rule-file secrets.toml --html report.html\n  firedoor replay --since 7d --config candidate.toml --data-dir /var/lib/firedoor\nExit codes: 0 done, 1 no candidate was given and something differs, 3 interrupted"
+    after_help = "Without candidate rules it shows that the same exchange gives the same verdict and the same bytes, by the rules of the\nconfiguration; with them it shows what would have been cut, redacted or missed.\nExamples:\n  firedoor replay --since 2h\n  firedoor replay --session s-17 --rule-file secrets.toml --html report.html\n  firedoor replay --since 7d --config candidate.toml --data-dir /var/lib/firedoor\n  firedoor replay --session s-17 --live anthropic/claude-haiku-4-5 --max-usd 0.5\nExit codes: 0 done, 1 no candidate was given and something differs, 3 interrupted"
 )]
 pub struct Replay {
     #[command(flatten)]
     which: Which,
     #[command(flatten)]
     by: By,
+    #[command(flatten)]
+    live: Live,
     /// List the exchanges that did not change, too
     #[arg(long)]
     all: bool,
@@ -92,6 +95,9 @@ impl Run {
 
 impl Replay {
     pub(super) fn run(&self, common: &Common) -> Exit {
+        if self.live.is_asked() {
+            return self.live.run(&self.which, common);
+        }
         let rules = match self.by.rules(common) {
             Ok(rules) => rules,
             Err(exit) => return exit,

@@ -85,7 +85,8 @@ pub struct Change<T> {
 }
 
 impl<T: Clone + PartialEq> Change<T> {
-    fn none(then: T) -> Change<T> {
+    /// Nothing changed.
+    pub fn none(then: T) -> Change<T> {
         Change { now: then.clone(), then }
     }
 

@@ -25,8 +25,8 @@ pub struct Candidate {
 pub struct Rules {
     table: Arc<Table>,
     candidates: Vec<Candidate>,
-    /// By route: what the candidates make of its rules.
-    books: Mutex<HashMap<Arc<str>, Option<Arc<Rulebook>>>>,
+    /// By the names of packs: what the candidates make of them.
+    books: Mutex<HashMap<Vec<Arc<str>>, Option<Arc<Rulebook>>>>,
 }
 
 impl Rules {
@@ -70,11 +70,11 @@ impl Rules {
         if self.candidates.is_empty() {
             return Ok(route.rules.clone());
         }
+        let named = route.rules.as_ref().map_or(&[][..], |book| &book.packs);
         let mut books = self.books.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(book) = books.get(route.name.as_str()) {
+        if let Some(book) = books.get(named) {
             return Ok(book.clone());
         }
-        let named = route.rules.as_ref().map_or(&[][..], |book| &book.packs);
         let mut packs = Vec::new();
         for name in named {
             let candidate = self.candidates.iter().find(|one| one.pack.name == *name);
@@ -98,7 +98,7 @@ impl Rules {
             let why = || complaints.first().map_or_else(String::new, |one| one.reason.to_string());
             Some(Arc::new(book.ok_or_else(why)?))
         };
-        books.insert(route.name.shared(), book.clone());
+        books.insert(named.to_vec(), book.clone());
         Ok(book)
     }
 }

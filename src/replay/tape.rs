@@ -75,6 +75,8 @@ type BodyHash = [u8; 32];
 pub struct Played {
     /// The exchange that it was recorded in.
     pub exchange: Arc<str>,
+    /// When that began.
+    began: Box<str>,
     /// Its status.
     pub status: u16,
     /// Its fields, without those of the connection.
@@ -99,7 +101,7 @@ pub struct Tape {
     pub over_bound: u64,
 }
 
-/// Answers in their order, and which is the next.
+/// Answers in the order in which they were asked for, and which is the next.
 #[derive(Debug, Default)]
 struct Line {
     answers: Vec<usize>,
@@ -107,6 +109,13 @@ struct Line {
 }
 
 impl Line {
+    /// The record tells exchanges in the order in which they ended.
+    fn add(&mut self, at: usize, all: &[Played]) {
+        let began = |at: usize| all.get(at).map(|answer| &answer.began);
+        let place = self.answers.partition_point(|known| began(*known) <= began(at));
+        self.answers.insert(place, at);
+    }
+
     fn next(&mut self) -> Option<usize> {
         let at = *self.answers.get(self.next % self.answers.len().max(1))?;
         self.next += 1;
@@ -184,6 +193,7 @@ impl Tape {
         let at = self.answers.len();
         self.answers.push(Played {
             exchange: recorded.id.as_str().into(),
+            began: recorded.opened.at.as_str().into(),
             status: answer.status,
             headers: headers.cloned().collect(),
             pieces: answer.pieces().map(|(at_us, piece)| (at_us, piece.to_vec())).collect(),
@@ -194,10 +204,10 @@ impl Tape {
                 continue;
             }
             *self.apis.entry(key.0.clone()).or_default() += u64::from(index == 0);
-            self.by_body.entry(key.clone()).or_default().answers.push(at);
+            self.by_body.entry(key.clone()).or_default().add(at, &self.answers);
         }
         if let Some(session) = recorded.session() {
-            self.by_session.entry(session.to_owned()).or_default().answers.push(at);
+            self.by_session.entry(session.to_owned()).or_default().add(at, &self.answers);
         }
     }
 
