@@ -9,7 +9,11 @@
 //! and what tools returned, as agents do, and answers that are streams of small pieces. The text is
 //! the prose of this repository's pages, so it is no line of a benchmark's own.
 
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a bench reports, and stops where it fails")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a bench reports, and stops where it fails"
+)]
 
 use bytes::Bytes;
 use firedoor::clock::Tick;
@@ -127,12 +131,18 @@ fn exchange(store: &Store, number: u64, session: &str, body: Vec<u8>, frames: &[
         levers: vec![],
     };
     let mut track = store.tap().open(Capture::Full, opened).unwrap();
-    let json = (HeaderName::from_static("content-type"), HeaderValue::from_static("application/json"));
-    let head = RequestHead { method: Method::POST, path: "/v1/chat/completions".into(), headers: vec![json] };
+    let json =
+        (HeaderName::from_static("content-type"), HeaderValue::from_static("application/json"));
+    let head = RequestHead {
+        method: Method::POST,
+        path: "/v1/chat/completions".into(),
+        headers: vec![json],
+    };
     let mut bytes = body.len() as u64;
     track.request(Tick(1), head, &Bytes::from(body));
     track.sent(Tick(2), 1, &Arc::from("openai/gpt-4o"), bytes, &SentBody::Same);
-    let stream = (HeaderName::from_static("content-type"), HeaderValue::from_static("text/event-stream"));
+    let stream =
+        (HeaderName::from_static("content-type"), HeaderValue::from_static("text/event-stream"));
     track.received_head(Tick(3), 1, 200, vec![stream.clone()]);
     track.delivered_head(Tick(3), 200, vec![stream]);
     for (at, frame) in frames.iter().enumerate() {
@@ -189,10 +199,17 @@ fn fill(store: &Store, bytes_max: u64) -> (u64, u64) {
             }
             let asked = text(&mut numbers, &sentences, 600);
             messages.push(json!({ "role": "user", "content": asked }));
-            let body = json!({ "model": "gpt-4o", "stream": true, "tools": tools, "messages": messages });
+            let body =
+                json!({ "model": "gpt-4o", "stream": true, "tools": tools, "messages": messages });
             let answer = text(&mut numbers, &sentences, 1_200);
             exchanges += 1;
-            bytes += exchange(store, exchanges, &session, body.to_string().into_bytes(), &frames(&answer));
+            bytes += exchange(
+                store,
+                exchanges,
+                &session,
+                body.to_string().into_bytes(),
+                &frames(&answer),
+            );
             messages.push(json!({ "role": "assistant", "content": answer, "tool_calls": [{ "id": "k",
                 "type": "function", "function": { "name": "tool_1", "arguments": "{\"query\":\"x\"}" } }] }));
         }
@@ -217,7 +234,7 @@ fn main() {
     let store = Store::start(keep).unwrap();
     let began = Instant::now();
     let (bytes, exchanges) = fill(&store, megabytes * 1_000_000);
-    let counters = store.close(Duration::from_secs(60));
+    let counters = store.close(Duration::from_mins(1));
     println!(
         "record: {exchanges} exchanges, {:.0} MB of bodies, {:.0} MB on disk, written in {:.1} s",
         bytes as f64 / 1e6,

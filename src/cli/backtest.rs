@@ -59,7 +59,8 @@ impl Backtest {
         };
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let threads = self.threads.unwrap_or(cores).clamp(1, THREADS_MAX);
-        let options = Options { folder: folder.clone(), select, threads, samples_max: self.samples };
+        let options =
+            Options { folder: folder.clone(), select, threads, samples_max: self.samples };
         let seconds_before = before.as_ref().map_or(0.0, |before| before.seconds);
         let began = Instant::now();
         let ran = watched(&book, &options, before, began);
@@ -76,8 +77,11 @@ impl Backtest {
                 Exit::Failed
             })?;
         }
-        let said =
-            if output::is_json(common) { output::json(&value) } else { output::data(&screen(&report)) };
+        let said = if output::is_json(common) {
+            output::json(&value)
+        } else {
+            output::data(&screen(&report))
+        };
         if !report.is_partial {
             return Ok(said);
         }
@@ -86,7 +90,9 @@ impl Backtest {
             || "; with --report FILE it could be gone on with".to_owned(),
             |file| format!("; go on with --resume {}", file.display()),
         );
-        output::notice(&format!("firedoor: interrupted; this is of the segments that were read{next}"));
+        output::notice(&format!(
+            "firedoor: interrupted; this is of the segments that were read{next}"
+        ));
         Ok(Exit::Partly)
     }
 
@@ -143,8 +149,7 @@ fn watched(
     before: Option<Report>,
     began: Instant,
 ) -> std::io::Result<Report> {
-    let (stop, far, mut shown) =
-        (interruption(), backtest::Progress::default(), Progress::new());
+    let (stop, far, mut shown) = (interruption(), backtest::Progress::default(), Progress::new());
     std::thread::scope(|scope| {
         let run = scope.spawn(|| backtest::run(book, options, &far, before));
         let skipped = far.disk_bytes.load(Relaxed);
@@ -229,7 +234,11 @@ fn screen(report: &Report) -> String {
         if shares.is_empty() {
             continue;
         }
-        let _ = writeln!(out, "\n{title:<40} {:>10} {:>10} {:>9} {:>9}", "EXCHANGES", "HIT", "SHARE", "ENDED");
+        let _ = writeln!(
+            out,
+            "\n{title:<40} {:>10} {:>10} {:>9} {:>9}",
+            "EXCHANGES", "HIT", "SHARE", "ENDED"
+        );
         for (name, share) in shares {
             let _ = writeln!(
                 out,
@@ -243,9 +252,11 @@ fn screen(report: &Report) -> String {
         }
     }
     if !report.verdicts.is_empty() {
-        let _ = writeln!(out, "\n{:<20} {:<20} {:>10}", "VERDICT THEN", "BY THESE RULES", "EXCHANGES");
+        let _ =
+            writeln!(out, "\n{:<20} {:<20} {:>10}", "VERDICT THEN", "BY THESE RULES", "EXCHANGES");
         for one in &report.verdicts {
-            let _ = writeln!(out, "{:<20} {:<20} {:>10}", line(&one.then, 20), one.now, one.exchanges);
+            let _ =
+                writeln!(out, "{:<20} {:<20} {:>10}", line(&one.then, 20), one.now, one.exchanges);
         }
     }
     if !report.samples.is_empty() {

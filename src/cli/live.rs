@@ -1,6 +1,6 @@
 //! `firedoor replay --live`: recorded requests to a running gateway.
 
-use super::record::{Progress, Which, interruption, line, table};
+use super::record::{Progress, Which, go_on, interruption, line, table};
 use super::{Common, Exit, output, status};
 use crate::replay::gather;
 use crate::replay::live::{Aim, Told, again, send};
@@ -10,7 +10,6 @@ use http::{HeaderName, HeaderValue, Uri};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -25,8 +24,8 @@ const HELD_BYTES_MAX: u64 = 512 << 20;
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Live {
     /// Send the requests to a running gateway: to PROVIDER or PROVIDER/MODEL, or `as-is`
-    #[arg(long, value_name = "TARGET", value_parser = target)]
-    live: Option<Target>,
+    #[arg(long = "live", id = "live", value_name = "TARGET", value_parser = target)]
+    to: Option<Target>,
     /// The gateway [default: where the configuration listens]
     #[arg(long, value_name = "URL", requires = "live")]
     gate: Option<Uri>,
@@ -80,12 +79,14 @@ fn field(text: &str) -> Result<(HeaderName, HeaderValue), String> {
 /// In micro-USD.
 fn usd(text: &str) -> Result<u64, String> {
     let money = text.parse().ok().and_then(Money::from_usd);
-    money.map(Money::micro_usd).ok_or_else(|| "an amount is a number of USD, such as 0.5".to_owned())
+    money
+        .map(Money::micro_usd)
+        .ok_or_else(|| "an amount is a number of USD, such as 0.5".to_owned())
 }
 
 impl Live {
     pub(super) fn is_asked(&self) -> bool {
-        self.live.is_some()
+        self.to.is_some()
     }
 
     pub(super) fn run(&self, which: &Which, common: &Common) -> Exit {
@@ -109,10 +110,7 @@ impl Live {
                 Ok(_) => *left_out.entry("too_many").or_insert(0_u64) += 1,
                 Err(why) => *left_out.entry(why.name()).or_insert(0) += 1,
             }
-            match held.len() >= self.requests || stop.load(Ordering::Relaxed) {
-                true => ControlFlow::Break(()),
-                false => ControlFlow::Continue(()),
-            }
+            go_on(held.len() < self.requests && !stop.load(Ordering::Relaxed))
         });
         walked.map_err(|error| {
             output::notice(&format!("firedoor: {}: {error}", folder.display()));
@@ -121,13 +119,22 @@ impl Live {
         let runtime = status::runtime()?;
         let all = held.len();
         let run = Run { told: Vec::new(), micro_usd: 0, unpriced: 0, unsent: 0, left_out };
-        let run = runtime.block_on(self.send_all(held, run, &table, &aim, &mut || {
-            stop.load(Ordering::Relaxed)
-        }, &mut |run: &Run| {
-            progress.tell(|| {
-                format!("replay: {} of {all} answers, {:.4} USD", run.told.len(), run.micro_usd as f64 / 1e6)
-            });
-        }));
+        let run = runtime.block_on(self.send_all(
+            held,
+            run,
+            &table,
+            &aim,
+            &mut || stop.load(Ordering::Relaxed),
+            &mut |run: &Run| {
+                progress.tell(|| {
+                    format!(
+                        "replay: {} of {all} answers, {:.4} USD",
+                        run.told.len(),
+                        run.micro_usd as f64 / 1e6
+                    )
+                });
+            },
+        ));
         progress.end();
         let summary = run.summary();
         let said = if output::is_json(common) {
@@ -136,7 +143,8 @@ impl Live {
             output::data(&run.screen())
         };
         if run.unsent > 0 {
-            let why = if run.micro_usd >= self.max_usd { "--max-usd is spent" } else { "interrupted" };
+            let why =
+                if run.micro_usd >= self.max_usd { "--max-usd is spent" } else { "interrupted" };
             output::notice(&format!("firedoor: {} requests were not sent: {why}", run.unsent));
             return Ok(Exit::Partly);
         }
@@ -145,7 +153,7 @@ impl Live {
     }
 
     fn aim(&self, table: &Table) -> Result<Aim, Exit> {
-        let target = match &self.live {
+        let target = match &self.to {
             None | Some(Target::AsIs) => None,
             Some(Target::Other(provider, model)) => {
                 let known = table.providers.iter().any(|one| one.name.as_str() == provider);

@@ -138,7 +138,7 @@ enum Command {
     /// Follow finished exchanges and levers as they happen
     Tap(tap::Tap),
     /// Run recorded exchanges again, offline, through the same code
-    Replay(replay::Replay),
+    Replay(Box<replay::Replay>),
     /// Run a pack over the recorded traffic, before it is put in force
     Backtest(backtest::Backtest),
     /// Serve recorded answers as a provider, in all dialects, with their original timing

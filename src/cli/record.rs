@@ -9,6 +9,7 @@ use crate::table::Table;
 use crate::table::packs;
 use jiff::Timestamp;
 use std::io::{IsTerminal, Write};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -181,6 +182,11 @@ pub(super) fn interruption() -> Arc<AtomicBool> {
     flag
 }
 
+/// Goes on with a walk, or ends it.
+pub(super) fn go_on(does: bool) -> ControlFlow<()> {
+    if does { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+}
+
 /// A line on standard error that is written again and again, where somebody looks.
 pub(super) struct Progress {
     last: Option<Instant>,
@@ -213,11 +219,8 @@ impl Progress {
 
 /// Text of others on one line of a terminal.
 pub(super) fn line(text: &str, chars_max: usize) -> String {
-    let mut shown: String = text
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .take(chars_max)
-        .collect();
+    let mut shown: String =
+        text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(chars_max).collect();
     if text.chars().count() > chars_max {
         shown.push('…');
     }

@@ -1,7 +1,7 @@
 //! `firedoor replay`: recorded exchanges again, and what would have been otherwise.
 
 use super::live::Live;
-use super::record::{By, Progress, Which, interruption, line, write_private};
+use super::record::{By, Progress, Which, go_on, interruption, line, write_private};
 use super::{Common, Exit, output};
 use crate::replay::compare::{Compared, Fared, compare};
 use crate::replay::engine::replay;
@@ -10,7 +10,6 @@ use crate::replay::html;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
@@ -118,10 +117,7 @@ impl Replay {
                     output::bytes(usize::try_from(walked.disk_bytes).unwrap_or(usize::MAX))
                 )
             });
-            match stop.load(Ordering::Relaxed) {
-                true => ControlFlow::Break(()),
-                false => ControlFlow::Continue(()),
-            }
+            go_on(!stop.load(Ordering::Relaxed))
         };
         let walked = match gather::walk(&folder, &self.which.select(), &mut see) {
             Ok(walked) => walked,

@@ -3,14 +3,13 @@
 use super::mock::fixed;
 use super::mock::peer::{Broken, Gone, Peer, Request};
 use super::mock::play::{Framing, push_framed};
-use super::record::{Progress, Which, interruption};
+use super::record::{Progress, Which, go_on, interruption};
 use super::{Common, Exit, output};
 use crate::replay::gather;
 use crate::replay::tape::{Played, Tape as Record, Wanted, header_map};
 use crate::wire::Dialect;
 use std::fmt::Write;
 use std::net::SocketAddr;
-use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -73,10 +72,7 @@ impl Tape {
         let walked = gather::walk(&folder, &self.which.select(), &mut |recorded, _| {
             tape.add(&recorded);
             progress.tell(|| format!("tape: {} answers", tape.len()));
-            match stop.load(Ordering::Relaxed) {
-                true => ControlFlow::Break(()),
-                false => ControlFlow::Continue(()),
-            }
+            go_on(!stop.load(Ordering::Relaxed))
         });
         progress.end();
         match walked {
@@ -162,7 +158,11 @@ async fn connection(stream: TcpStream, server: Arc<Server>) {
             _ => match found(&server, &request) {
                 Ok(answer) => play(&mut peer, &request, &answer, server.speed).await,
                 Err(why) => {
-                    output::notice(&format!("firedoor tape: {} {}: {why}", request.method, request.path()));
+                    output::notice(&format!(
+                        "firedoor tape: {} {}: {why}",
+                        request.method,
+                        request.path()
+                    ));
                     plain(&mut peer, &request, 404, &why).await
                 }
             },
@@ -218,7 +218,12 @@ fn head(status: u16, keep_alive: bool) -> String {
 }
 
 /// Plays an answer, each piece at its time.
-async fn play(peer: &mut Peer, request: &Request, answer: &Played, speed: Speed) -> Result<(), Gone> {
+async fn play(
+    peer: &mut Peer,
+    request: &Request,
+    answer: &Played,
+    speed: Speed,
+) -> Result<(), Gone> {
     let asked = Instant::now();
     let mut out = head(answer.status, request.keep_alive);
     for (name, value) in answer.headers.iter() {

@@ -190,21 +190,22 @@ impl Compared {
             })
             .collect();
         let mut then = close.findings.clone();
-        (now.sort(), then.sort());
+        now.sort();
+        then.sort();
         self.found_now = without(&now, &then);
         self.missed_now = without(&then, &now);
     }
 
     fn delivered(&mut self, recorded: &Recorded, close: &Close, now: &Delivered) {
         self.status.now = now.status;
-        self.outcome.now = match (now.end, &*close.outcome) {
+        let outcome = match (now.end, &*close.outcome) {
             (End::Refused, _) => "refused",
             (End::Cut, _) => "cut",
             (End::Whole, "client_gone" | "torn") => &close.outcome,
             (End::Whole, _) if now.status >= 400 => "provider_error",
             (End::Whole, _) => "completed",
-        }
-        .to_owned();
+        };
+        outcome.clone_into(&mut self.outcome.now);
         let then = &recorded.delivered.body;
         if *then == now.body {
             return;

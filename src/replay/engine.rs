@@ -263,7 +263,8 @@ impl Run<'_> {
     /// Hop 5, as `proxy::drive::guard` does it.
     fn prompt(&mut self) -> Result<Asked, Why> {
         let request = &self.recorded.request;
-        let asks = |judge: &Arc<Judge>| judge.webhooks().next().map(|(rule, _)| rule.name.to_string());
+        let asks =
+            |judge: &Arc<Judge>| judge.webhooks().next().map(|(rule, _)| rule.name.to_string());
         if let Some(rule) = self.judges.iter().find_map(asks) {
             return Err(Why::Webhook(rule));
         }
@@ -377,7 +378,8 @@ impl Run<'_> {
             }
         }
         // The record says that nothing of it could be used: a connection broke, or nobody was left.
-        if is_refused && !is_by_rule
+        if is_refused
+            && !is_by_rule
             && let Some(refusal) = input
         {
             return Ok(self.refused(&refusal));

@@ -73,9 +73,9 @@ pub fn head(line: &[u8]) -> Option<(&str, Option<&str>)> {
     let rest = &line[at..];
     let end = memchr::memchr(b'"', rest)?;
     let kind = std::str::from_utf8(&rest[..end]).ok()?;
-    let exchange = rest[end..].strip_prefix(EXCHANGE).and_then(|rest| {
-        std::str::from_utf8(&rest[..memchr::memchr(b'"', rest)?]).ok()
-    });
+    let exchange = rest[end..]
+        .strip_prefix(EXCHANGE)
+        .and_then(|rest| std::str::from_utf8(&rest[..memchr::memchr(b'"', rest)?]).ok());
     Some((kind, exchange))
 }
 
@@ -255,11 +255,10 @@ pub fn walk(
     }
     walked.given_up = gatherer.given_up;
     for fragment in gatherer.rest().into_values() {
-        if fragment.has_beginning || select.exchange.is_some() {
-            if see(recorded(&fragment.lines), &walked).is_break() {
-                walked.is_partial = true;
-                break;
-            }
+        let is_told = fragment.has_beginning || select.exchange.is_some();
+        if is_told && see(recorded(&fragment.lines), &walked).is_break() {
+            walked.is_partial = true;
+            break;
         }
     }
     Ok(walked)

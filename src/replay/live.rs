@@ -29,8 +29,14 @@ use std::time::{Duration, Instant};
 const ANSWER_BYTES_MAX: usize = 64 << 20;
 
 /// Fields of then that are sent again.
-const SENT_AGAIN: &[&str] =
-    &["accept", "anthropic-beta", "anthropic-version", "content-encoding", "content-type", "openai-beta"];
+const SENT_AGAIN: &[&str] = &[
+    "accept",
+    "anthropic-beta",
+    "anthropic-version",
+    "content-encoding",
+    "content-type",
+    "openai-beta",
+];
 
 /// Where requests go.
 #[derive(Clone, Debug)]
@@ -115,8 +121,7 @@ pub fn again(recorded: &Recorded, table: &Table, aim: &Aim) -> Result<Again, Why
             let model = model.as_deref().unwrap_or(asked);
             let is_stream = recorded.opened.stream;
             let body = if source == caller {
-                let seen =
-                    view(caller, &body).map_err(|error| unreadable(error.to_string()))?;
+                let seen = view(caller, &body).map_err(|error| unreadable(error.to_string()))?;
                 forward::body(&body, seen.model_span, Some(asked), Some(model))
             } else {
                 let translated = prompt::translate(caller, source, &body, model, is_stream);
@@ -166,7 +171,9 @@ fn path_of(dialect: Dialect, model: &str, is_stream: bool) -> String {
         (Dialect::OpenaiChat, _) => "/v1/chat/completions".to_owned(),
         (Dialect::OpenaiResponses, _) => "/v1/responses".to_owned(),
         (Dialect::Anthropic, _) => "/v1/messages".to_owned(),
-        (Dialect::Gemini, true) => format!("/v1beta/models/{segment}:streamGenerateContent?alt=sse"),
+        (Dialect::Gemini, true) => {
+            format!("/v1beta/models/{segment}:streamGenerateContent?alt=sse")
+        }
         (Dialect::Gemini, false) => format!("/v1beta/models/{segment}:generateContent"),
         (Dialect::Bedrock, true) => format!("/model/{segment}/converse-stream"),
         (Dialect::Bedrock, false) => format!("/model/{segment}/converse"),
@@ -188,7 +195,7 @@ pub async fn send(recorded: &Recorded, again: Again, table: &Table, patience: Du
     let came = tokio::time::timeout(patience, whole(again.request)).await;
     let mut told = then(recorded);
     match came {
-        Ok(Ok(came)) => told.take(came, dialect, table),
+        Ok(Ok(came)) => told.take(&came, dialect, table),
         Ok(Err(why)) => told.why = Some(why),
         Err(_) => told.why = Some("the answer took too long".to_owned()),
     }
@@ -253,7 +260,7 @@ fn then(recorded: &Recorded) -> Told {
 }
 
 impl Told {
-    fn take(&mut self, came: Came, dialect: Dialect, table: &Table) {
+    fn take(&mut self, came: &Came, dialect: Dialect, table: &Table) {
         let field = |name: &str| super::recorded::header(&came.headers, name).map(str::to_owned);
         self.exchange_now = field("x-firedoor-exchange");
         self.status.now = came.status;
@@ -269,20 +276,19 @@ impl Told {
         let Change { then, now } = &self.said;
         self.text_differs = then.text != now.text || then.refusal != now.refusal;
         self.calls_differ = then.calls.len() != now.calls.len()
-            || then.calls.iter().zip(&now.calls).any(|(a, b)| {
-                a.tool != b.tool || a.arguments != b.arguments
-            });
+            || then
+                .calls
+                .iter()
+                .zip(&now.calls)
+                .any(|(a, b)| a.tool != b.tool || a.arguments != b.arguments);
         self.cost_micro_usd = self.target.now.as_deref().and_then(|target| {
             let (name, model) = target.split_once('/').unwrap_or((target, ""));
             let provider = table.providers.iter().find(|one| one.name.as_str() == name)?;
             let models = [Some(model), now.model.as_deref()];
             let mut prices = models.into_iter().flatten();
             let price = prices.find_map(|model| table.prices.of(provider, model))?;
-            let counts = Counts {
-                input: now.input_tokens,
-                output: now.output_tokens,
-                ..Counts::default()
-            };
+            let counts =
+                Counts { input: now.input_tokens, output: now.output_tokens, ..Counts::default() };
             Some(cost(&counts, price)?.micro_usd())
         });
     }

@@ -296,13 +296,11 @@ impl Recorded {
     }
 
     fn attempt(&mut self, number: u16) -> &mut Attempt {
-        let at = match self.attempts.iter().position(|known| known.number == number) {
-            Some(at) => at,
-            None => {
-                self.attempts.push(Attempt { number, ..Attempt::default() });
-                self.attempts.len() - 1
-            }
-        };
+        let known = self.attempts.iter().position(|known| known.number == number);
+        let at = known.unwrap_or_else(|| {
+            self.attempts.push(Attempt { number, ..Attempt::default() });
+            self.attempts.len() - 1
+        });
         &mut self.attempts[at]
     }
 
@@ -357,7 +355,8 @@ impl Recorded {
             }
             "delivered_head" => {
                 let rest: Rest = serde_json::from_slice(line).ok()?;
-                (self.delivered.status, self.delivered.headers) = (rest.status, texts(rest.headers));
+                (self.delivered.status, self.delivered.headers) =
+                    (rest.status, texts(rest.headers));
             }
             "undelivered" => {
                 let rest: Rest = serde_json::from_slice(line).ok()?;

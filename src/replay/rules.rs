@@ -20,13 +20,15 @@ pub struct Candidate {
     pub is_everywhere: bool,
 }
 
+type Books = HashMap<Vec<Arc<str>>, Option<Arc<Rulebook>>>;
+
 /// The rules of a configuration, with candidates in them.
 #[derive(Debug)]
 pub struct Rules {
     table: Arc<Table>,
     candidates: Vec<Candidate>,
     /// By the names of packs: what the candidates make of them.
-    books: Mutex<HashMap<Vec<Arc<str>>, Option<Arc<Rulebook>>>>,
+    books: Mutex<Books>,
 }
 
 impl Rules {

@@ -92,7 +92,8 @@ pub fn told(
 /// The dialect in which an answer is, for a caller of `caller`: the one that understands it.
 pub fn spoken(caller: Dialect, answer: &Answer) -> Dialect {
     let understands = |dialect: Dialect| {
-        let is_stream = answer.header("content-type").is_some_and(|kind| dialect.framing().is_named_by(kind));
+        let is_stream =
+            answer.header("content-type").is_some_and(|kind| dialect.framing().is_named_by(kind));
         if is_stream {
             let beginning = answer.body.get(..SPOKEN_BYTES).unwrap_or(&answer.body);
             let mut relay = Relay::new(dialect, Coding::Identity);

@@ -150,36 +150,34 @@ impl Tape {
             let outcome = recorded.close.as_ref().map_or("", |close| &close.outcome);
             // Firedoor's own answer is one; its refusal is none of a provider.
             if outcome == "completed" && recorded.delivered.status != 0 {
-                self.keep(recorded, &recorded.delivered, [(asked, hash(&request.body))]);
+                self.keep(recorded, &recorded.delivered, &[(asked, hash(&request.body))]);
             } else {
                 self.left_out += 1;
             }
             return;
         };
         let answer = &attempt.answer;
-        let source = caller.map(|caller| {
-            if recorded.passed_on(attempt) { caller } else { spoken(caller, answer) }
-        });
+        let source =
+            caller.map(
+                |caller| {
+                    if recorded.passed_on(attempt) { caller } else { spoken(caller, answer) }
+                },
+            );
         let sent = hash(attempt.sent.as_deref().unwrap_or(&request.body));
         match (caller, source) {
             (Some(caller), Some(source)) if caller != source => {
                 let of_provider = Api::asked_in(source, recorded.opened.stream);
-                self.keep(recorded, answer, [(of_provider, sent)]);
-                self.keep(recorded, &recorded.delivered, [(asked, hash(&request.body))]);
+                self.keep(recorded, answer, &[(of_provider, sent)]);
+                self.keep(recorded, &recorded.delivered, &[(asked, hash(&request.body))]);
             }
             (_, _) => {
                 let keys = [(asked.clone(), hash(&request.body)), (asked, sent)];
-                self.keep(recorded, answer, keys);
+                self.keep(recorded, answer, &keys);
             }
         }
     }
 
-    fn keep<const N: usize>(
-        &mut self,
-        recorded: &Recorded,
-        answer: &Answer,
-        keys: [(Api, BodyHash); N],
-    ) {
+    fn keep(&mut self, recorded: &Recorded, answer: &Answer, keys: &[(Api, BodyHash)]) {
         let size = answer.body.len() as u64;
         if self.bytes.saturating_add(size) > TAPE_BYTES_MAX {
             self.over_bound += 1;
@@ -299,7 +297,8 @@ fn hash(body: &[u8]) -> BodyHash {
 pub fn header_map<'h>(fields: impl IntoIterator<Item = (&'h str, &'h [u8])>) -> HeaderMap {
     let mut map = HeaderMap::new();
     for (name, value) in fields {
-        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::from_bytes(value)) {
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::from_bytes(value))
+        {
             map.append(name, value);
         }
     }

@@ -412,10 +412,7 @@ fn one(
 }
 
 /// The pack in a file, and everything that is wrong with it.
-pub fn from_file(
-    path: &Path,
-    lookup: &Lookup<'_>,
-) -> (Option<Arc<Compiled>>, Vec<Diagnostic>) {
+pub fn from_file(path: &Path, lookup: &Lookup<'_>) -> (Option<Arc<Compiled>>, Vec<Diagnostic>) {
     let (mut diagnostics, mut taken) = (Vec::new(), Vec::new());
     let text = match lookup(Reference::File(&path.to_string_lossy())) {
         Ok(Some(text)) => text,

@@ -81,8 +81,13 @@ fn the_record_run_again_is_the_same_and_a_candidate_shows_what_it_changes() {
 
     let (told, code) = firedoor(&["replay", "--config", &config, "--output", "json"]);
     let summary = &told["summary"];
-    let differ: Vec<String> =
-        told["exchanges"].as_array().unwrap().iter().take(5).map(|one| format!("{one:#}")).collect();
+    let differ: Vec<String> = told["exchanges"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .take(5)
+        .map(|one| format!("{one:#}"))
+        .collect();
     assert_eq!(summary["exchanges"], asked, "{summary:#}");
     assert_eq!(summary["same"], asked, "{summary:#}\n{}", differ.join("\n"));
     assert_eq!(code, Some(0));

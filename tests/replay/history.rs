@@ -116,8 +116,11 @@ fn traffic(gateway: &Gateway) -> Vec<(Vec<Value>, String, Answer)> {
             if session == "two" && number == 1 {
                 let call = json!({ "id": "k", "type": "function",
                     "function": { "name": "look", "arguments": "{}" } });
-                messages.push(json!({ "role": "assistant", "content": null, "tool_calls": [call] }));
-                messages.push(json!({ "role": "tool", "tool_call_id": "k", "content": "it is MARK-T3" }));
+                messages
+                    .push(json!({ "role": "assistant", "content": null, "tool_calls": [call] }));
+                messages.push(
+                    json!({ "role": "tool", "tool_call_id": "k", "content": "it is MARK-T3" }),
+                );
             }
             messages.push(message("user", text));
             let answer = ask(gateway, model, session, &messages);
@@ -207,8 +210,7 @@ fn a_tape_answers_what_was_asked_as_it_was_answered() {
     let mut gateway = Gateway::start(&routes(&upstream.url(), filters.path()));
     let asked = traffic(&gateway);
     let (config, _) = ended(&mut gateway);
-    let arguments =
-        ["tape", "--config", &config, "--listen", "127.0.0.1:0", "--speed", "max"];
+    let arguments = ["tape", "--config", &config, "--listen", "127.0.0.1:0", "--speed", "max"];
     let process = Process::firedoor(&arguments, &[]);
     let address = process.stdout.find("the tape's address", |_| true).unwrap();
     let address: std::net::SocketAddr = address.trim().parse().unwrap();
@@ -238,7 +240,8 @@ fn a_tape_answers_what_was_asked_as_it_was_answered() {
     let other = json!({ "model": "m", "stream": true, "messages": [message("user", "else")] });
     assert_eq!(post(path, Some(session), &other).text(), asked[2].2.text());
     // Then it is over, and what is not on tape is said with what is.
-    for (session, why) in [(Some(&**session), "no more than 3 answers"), (None, "names no session")] {
+    for (session, why) in [(Some(&**session), "no more than 3 answers"), (None, "names no session")]
+    {
         let missing = post(path, session, &other);
         assert_eq!(missing.status(), 404, "{}", missing.text());
         let message = missing.json()["error"]["message"].as_str().unwrap().to_owned();

@@ -3,7 +3,8 @@
 use crate::support::{Answer, CASES, Case, Client, Gateway, Process, Upstream, data};
 use firedoor::wire::Dialect;
 use serde_json::Value;
-use std::io::Write;
+use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -101,15 +102,17 @@ pub fn routes(url: &str, filters: &Path, rules: &str, more: &str) -> String {
     let mut text = format!("[server]\nfilters = '{}'\n\n", filters.display());
     for (name, dialect) in PROVIDERS {
         let base = if name == "oai" { format!("{url}/v1") } else { url.to_owned() };
-        text += &format!(
+        let _ = write!(
+            text,
             "[providers.{name}]\ndialect = \"{dialect}\"\nbase_url = \"{base}\"\napi_key = \"${{TEST_KEY:-k}}\"\n\n"
         );
     }
     for (name, _) in PROVIDERS {
-        text += &format!(
+        let _ = write!(
+            text,
             "[[routes]]\nname = \"{name}\"\nmatch = {{ header = {{ x-to = \"{name}\" }} }}\n\
              targets = [{{ provider = \"{name}\" }}]\nretry = {{ attempts = 1 }}\nrules = {rules}\n{more}\n\n\
-             [[routes]]\nname = \"{name}-bare\"\nmatch = {{ header = {{ x-to = \"{name}-bare\" }} }}\n\
+             [[routes]]\nname = \"{name}-bare\"\nmidstream = \"continue\"\nmatch = {{ header = {{ x-to = \"{name}-bare\" }} }}\n\
              targets = [{{ provider = \"{name}\" }}]\nretry = {{ attempts = 1 }}\n\n"
         );
     }
@@ -117,7 +120,14 @@ pub fn routes(url: &str, filters: &Path, rules: &str, more: &str) -> String {
 }
 
 /// Asks for recording `index` as a caller of `dialect`, over the route `to`.
-pub fn ask(gateway: &Gateway, dialect: Dialect, index: usize, to: &str, is_stream: bool, prompt: &str) -> Answer {
+pub fn ask(
+    gateway: &Gateway,
+    dialect: Dialect,
+    index: usize,
+    to: &str,
+    is_stream: bool,
+    prompt: &str,
+) -> Answer {
     let case = Case { dialect, ..CASES[0] };
     let model = format!("rec-{index}");
     let mut client = Client::connect(gateway.data);

@@ -13,9 +13,7 @@ use super::{Attempted, Exchange, Failed, Interrupt, Stop};
 use crate::clock::Tick;
 use crate::exchange::attempts::Failure;
 use crate::exchange::forward;
-use crate::exchange::screen::{
-    Found, Media, Screened, cannot_judge, refused, screen_unread,
-};
+use crate::exchange::screen::{Found, Media, Screened, cannot_judge, refused, screen_unread};
 use crate::proxy::answer;
 use crate::proxy::client::{Client, Framing};
 use crate::proxy::orders::Ordered;

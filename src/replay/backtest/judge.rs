@@ -1,8 +1,8 @@
 //! One exchange under candidate rules: all of its texts that the gate would judge.
 
+use super::Progress;
 use super::report::Report;
 use super::samples;
-use super::Progress;
 use crate::clock::Tick;
 use crate::exchange::relay::{CallHold, Plan, Relay};
 use crate::exchange::screen::{
@@ -97,7 +97,7 @@ impl<'j> Judging<'j> {
     pub(super) fn see(&mut self, recorded: &Recorded, report: &mut Report, progress: &Progress) {
         progress.exchanges.fetch_add(1, Ordering::Relaxed);
         match self.judge(recorded) {
-            Err(unjudged) => report.unjudged(recorded, unjudged),
+            Err(unjudged) => report.unjudged(unjudged),
             Ok(Judged { found, text_bytes }) => {
                 progress.text_bytes.fetch_add(text_bytes, Ordering::Relaxed);
                 let hits = u64::from(found.count()).saturating_sub(u64::from(found.unjudged));
@@ -135,7 +135,7 @@ impl<'j> Judging<'j> {
             };
             self.answer(recorded, source, &attempt.answer, &mut judged);
         }
-        if !is_answered && self.is_own_answer(recorded) {
+        if !is_answered && is_own_answer(recorded) {
             self.answer(recorded, caller, &recorded.delivered, &mut judged);
         }
         match prompt {
@@ -143,12 +143,6 @@ impl<'j> Judging<'j> {
             Err(unjudged) if !is_answered => Err(unjudged),
             Err(_) | Ok(()) => Ok(judged),
         }
-    }
-
-    /// Whether what the client got is an answer of Firedoor's own, no refusal.
-    fn is_own_answer(&self, recorded: &Recorded) -> bool {
-        let outcome = recorded.close.as_ref().map_or("", |close| &close.outcome);
-        !recorded.delivered.body.is_empty() && outcome != "refused"
     }
 
     fn prompt(
@@ -240,6 +234,12 @@ impl<'j> Judging<'j> {
         };
         judged.found.join(found);
     }
+}
+
+/// Whether what the client got is an answer of Firedoor's own, no refusal.
+fn is_own_answer(recorded: &Recorded) -> bool {
+    let outcome = recorded.close.as_ref().map_or("", |close| &close.outcome);
+    !recorded.delivered.body.is_empty() && outcome != "refused"
 }
 
 fn coding(encoding: Option<&str>) -> Option<Coding> {

@@ -160,8 +160,7 @@ impl Report {
         Ok(())
     }
 
-    pub(super) fn unjudged(&mut self, recorded: &Recorded, unjudged: Unjudged) {
-        let _ = recorded;
+    pub(super) fn unjudged(&mut self, unjudged: Unjudged) {
         *self.unjudged.entry(unjudged.name().to_owned()).or_default() += 1;
     }
 
@@ -206,12 +205,11 @@ impl Report {
 
     fn count_verdicts(&mut self, then: &str, now: &str, exchanges: u64) {
         let known = self.verdicts.iter_mut().find(|one| one.then == then && one.now == now);
-        match known {
-            Some(known) => known.exchanges += exchanges,
-            None => {
-                let (then, now) = (then.to_owned(), now.to_owned());
-                self.verdicts.push(Verdicts { then, now, exchanges });
-            }
+        if let Some(known) = known {
+            known.exchanges += exchanges;
+        } else {
+            let (then, now) = (then.to_owned(), now.to_owned());
+            self.verdicts.push(Verdicts { then, now, exchanges });
         }
     }
 

@@ -103,8 +103,8 @@ impl Answering<'_> {
             return self.whole(dialect, coding);
         }
         let media = Media::of(answer.header("content-type"));
-        let has_body = self.recorded.request.method != "HEAD"
-            && !matches!(answer.status, 204 | 304);
+        let has_body =
+            self.recorded.request.method != "HEAD" && !matches!(answer.status, 204 | 304);
         if self.caller.is_none() && has_body && media != Media::Binary && reads_answers(self.judges)
         {
             return self.unread(coding, media);
@@ -225,8 +225,7 @@ impl Answering<'_> {
     fn told(&self, dialect: Dialect, source: Dialect, body: &[u8]) -> Came {
         let status = self.attempt.answer.status;
         let id = &self.recorded.id;
-        let delivered =
-            |status, body| Came::Delivered(Delivered { status, body, end: End::Whole });
+        let delivered = |status, body| Came::Delivered(Delivered { status, body, end: End::Whole });
         if !(200..300).contains(&status) {
             if source == dialect {
                 return delivered(status, body.to_vec());
