@@ -10,40 +10,52 @@ use std::borrow::Cow;
 /// Words in the names of fields and parameters that carry credentials.
 const WORDS: &[&str] =
     &["auth", "cookie", "credential", "key", "passw", "secret", "session-token", "sig", "token"];
-/// Fields whose names have one of these words and which carry none.
-const HARMLESS: &[&str] = &[
-    "idempotency-key",
-    "sec-websocket-key",
-    "x-ratelimit-limit-tokens",
-    "x-ratelimit-remaining-tokens",
-    "x-ratelimit-reset-tokens",
-    "anthropic-ratelimit-tokens-limit",
-    "anthropic-ratelimit-tokens-remaining",
-    "anthropic-ratelimit-tokens-reset",
-    "anthropic-ratelimit-input-tokens-limit",
-    "anthropic-ratelimit-input-tokens-remaining",
-    "anthropic-ratelimit-input-tokens-reset",
-    "anthropic-ratelimit-output-tokens-limit",
-    "anthropic-ratelimit-output-tokens-remaining",
-    "anthropic-ratelimit-output-tokens-reset",
-    "www-authenticate",
-];
+/// Beginnings of names that have such words and carry no credential.
+const HARMLESS: &[&str] = &["anthropic-ratelimit-", "x-ratelimit-", "x-stainless-"];
 /// What stands in front of a credential, whatever the field is called.
 const SCHEMES: &[&str] = &["bearer ", "basic ", "digest ", "aws4-hmac-sha256 "];
 
+/// Whether `name`, in lower case, is that of something that may carry a credential.
 fn names_credential(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    !HARMLESS.contains(&&*name) && WORDS.iter().any(|word| name.contains(word))
+    match name {
+        // Most fields are these.
+        "accept"
+        | "accept-encoding"
+        | "cache-control"
+        | "connection"
+        | "content-encoding"
+        | "content-length"
+        | "content-type"
+        | "date"
+        | "host"
+        | "server"
+        | "traceparent"
+        | "transfer-encoding"
+        | "user-agent"
+        | "x-firedoor-attempt"
+        | "x-firedoor-exchange"
+        | "x-firedoor-route"
+        | "x-firedoor-target"
+        | "x-request-id"
+        | "idempotency-key"
+        | "sec-websocket-key"
+        | "www-authenticate" => false,
+        _ => {
+            !HARMLESS.iter().any(|beginning| name.starts_with(beginning))
+                && WORDS.iter().any(|word| name.contains(word))
+        }
+    }
 }
 
 fn is_credential(name: &HeaderName, value: &HeaderValue) -> bool {
-    if value.is_sensitive() || names_credential(name.as_str()) {
-        return true;
-    }
     let bytes = value.as_bytes();
-    SCHEMES.iter().any(|scheme| {
+    let has_scheme = |scheme: &&str| {
         bytes.get(..scheme.len()).is_some_and(|head| head.eq_ignore_ascii_case(scheme.as_bytes()))
-    })
+    };
+    value.is_sensitive()
+        || names_credential(name.as_str())
+        || (matches!(bytes.first(), Some(b'a' | b'A' | b'b' | b'B' | b'd' | b'D'))
+            && SCHEMES.iter().any(has_scheme))
 }
 
 /// The fields that may be kept.
@@ -71,7 +83,9 @@ pub fn path<'p>(path: &'p str, query: Option<&str>) -> Cow<'p, str> {
             kept.push('&');
         }
         match pair.split_once('=') {
-            Some((name, _)) if names_credential(name) || name.contains('%') => {
+            Some((name, _))
+                if names_credential(&name.to_ascii_lowercase()) || name.contains('%') =>
+            {
                 kept.push_str(name);
                 kept.push_str("=***");
             }
