@@ -8,6 +8,7 @@ mod clients;
 mod config;
 mod demo;
 mod eval;
+mod evidence;
 mod explain;
 mod init;
 mod lever;
@@ -106,6 +107,8 @@ enum Command {
     Test(test::Test),
     /// Measure packs on texts whose label is known
     Eval(eval::Eval),
+    /// Look after the record of what passed
+    Evidence(evidence::Evidence),
     /// Explain an error code, such as FD0102, or a rule
     Explain(explain::Explain),
     /// Show the configuration that counts, or its schema
@@ -165,6 +168,7 @@ pub fn run() -> ExitCode {
         Command::Check(command) => command.run(&common),
         Command::Test(command) => command.run(&common),
         Command::Eval(command) => command.run(&common),
+        Command::Evidence(command) => command.run(&common),
         Command::Explain(command) => command.run(&common),
         Command::Config(command) => command.run(&common),
         Command::Kill(command) => command.run(&common),

@@ -84,7 +84,7 @@ pub(super) fn address(common: &Common) -> Result<Address, Exit> {
 }
 
 /// The state folder that the configuration names.
-fn data_dir(common: &Common) -> Result<PathBuf, Exit> {
+pub(super) fn data_dir(common: &Common) -> Result<PathBuf, Exit> {
     if let Some(folder) = std::env::var_os("FIREDOOR_DATA_DIR") {
         return Ok(folder.into());
     }

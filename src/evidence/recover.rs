@@ -82,6 +82,27 @@ impl Scan {
         }
     }
 
+    /// The segment as the next one describes it; `head` is what stands before that.
+    fn described(self, number: u64, head: Head) -> Sealed {
+        Sealed {
+            number,
+            first_seq: self.first_seq.unwrap_or(head.seq),
+            last_seq: head.seq.saturating_sub(1),
+            first_unix_ms: self.first_unix_ms.unwrap_or(0),
+            last_unix_ms: self.last_unix_ms,
+            bytes: self.end + self.torn,
+            chain: head.chain.to_string(),
+            signature: self.signature,
+        }
+    }
+
+    /// The same, if it is whole.
+    fn sealed(self, number: u64) -> Option<Sealed> {
+        let head = self.head?;
+        let is_whole = !self.is_damaged && self.torn == 0 && self.signature.is_some();
+        is_whole.then(|| self.described(number, head))
+    }
+
     fn learn(&mut self, text: &[u8]) {
         let (Ok(record), Some((own, stated))) = (Record::parse(text), line::split(text)) else {
             self.is_damaged = true;
@@ -161,7 +182,7 @@ impl Log {
             current: None,
             next: numbers.last().map_or(1, |last| last + 1),
             previous: None,
-            sealed: earlier(&numbers, &headers),
+            sealed: earlier(&*disk, &numbers, &headers)?,
             retired: known.map_or_else(Ranges::default, |header| header.retired.clone()),
             to_remove: Vec::new(),
             under_way: HashSet::new(),
@@ -207,16 +228,7 @@ impl Log {
             unfinished: scan.under_way.iter().map(ToString::to_string).collect(),
         };
         if is_damaged || scan.signature.is_some() {
-            let sealed = Sealed {
-                number,
-                first_seq: scan.first_seq.unwrap_or(self.head.seq),
-                last_seq: self.head.seq.saturating_sub(1),
-                first_unix_ms: scan.first_unix_ms.unwrap_or(0),
-                last_unix_ms: scan.last_unix_ms,
-                bytes: scan.end + scan.torn,
-                chain: self.head.chain.to_string(),
-                signature: scan.signature,
-            };
+            let sealed = scan.described(number, self.head);
             self.sealed.push(sealed.clone());
             self.previous = Some(sealed);
             let is_clean = !is_damaged && found.cut_bytes == 0 && found.unfinished.is_empty();
@@ -254,13 +266,20 @@ pub(super) fn header(disk: &dyn Disk, number: u64) -> io::Result<Option<Header>>
     })
 }
 
-/// What is known of the segments before the last: each is described by the one after it. One whose
-/// successor does not describe it is kept for ever.
-fn earlier(numbers: &[u64], headers: &[Option<Header>]) -> Vec<Sealed> {
-    let pairs = numbers.iter().zip(headers.iter().skip(1));
-    pairs
-        .filter_map(|(number, next)| {
-            next.as_ref()?.previous.clone().filter(|previous| previous.number == *number)
-        })
-        .collect()
+/// What is known of the segments before the last. Each is described by the one after it; where that
+/// is gone, as behind one that was held, it is read itself. One that is damaged is kept for ever.
+fn earlier(
+    disk: &dyn Disk,
+    numbers: &[u64],
+    headers: &[Option<Header>],
+) -> io::Result<Vec<Sealed>> {
+    let mut sealed = Vec::new();
+    for (number, next) in numbers.iter().zip(headers.iter().skip(1)) {
+        let said = next.as_ref().and_then(|next| next.previous.clone());
+        match said.filter(|said| said.number == *number) {
+            Some(said) => sealed.push(said),
+            None => sealed.extend(Scan::read(disk, *number)?.sealed(*number)),
+        }
+    }
+    Ok(sealed)
 }

@@ -281,7 +281,7 @@ impl Track {
     /// What is delivered is no longer what is received.
     fn part(&mut self) {
         if self.delivered.len > 0 {
-            self.hand_on(Rest::Keep);
+            self.hand_on(Rest::Take);
         }
         self.course = Course::Apart;
         self.tail = Vec::new();
@@ -301,21 +301,27 @@ impl Track {
     fn hand_on(&mut self, rest: Rest) {
         let mut batch = Batch::new();
         let at_unix_ms = self.at_unix_ms();
-        if let Some(run) = self.received.take(rest) {
+        let open = match rest {
+            Rest::Keep => self.received.open_character(),
+            Rest::Take => 0,
+        };
+        // Same bytes are told when the bytes that they are the same as are.
+        let told = self.received.offset + self.received.len - open;
+        if let Some(run) = self.received.take(open) {
             let what = What::Received { attempt: self.attempt, run };
             batch.push(Entry { at_unix_ms, exchange: Some(self.id), what });
         }
-        // Same bytes are not cut for the sake of characters: they stand elsewhere.
-        let (same, rest) = match self.course {
-            Course::Same { from, .. } if self.has_texts => {
-                (Some(Stretch { attempt: self.attempt, offset: from }), Rest::Take)
+        let (same, open) = match (&mut self.course, rest) {
+            (Course::Same { from, next }, _) if self.has_texts => {
+                let stretch = Stretch { attempt: self.attempt, offset: *from };
+                let open = next.saturating_sub(told).min(self.delivered.len);
+                *from = *next - open;
+                (Some(stretch), open)
             }
-            Course::Same { .. } | Course::Apart => (None, rest),
+            (Course::Apart, Rest::Keep) => (None, self.delivered.open_character()),
+            (Course::Same { .. }, _) | (Course::Apart, Rest::Take) => (None, 0),
         };
-        if let Some(run) = self.delivered.take(rest) {
-            if let Course::Same { from, next } = &mut self.course {
-                *from = *next;
-            }
+        if let Some(run) = self.delivered.take(open) {
             let what = What::Delivered { same, run };
             batch.push(Entry { at_unix_ms, exchange: Some(self.id), what });
         }
@@ -384,36 +390,35 @@ impl Run {
         }
     }
 
-    /// Takes what there is, but for the beginning of a character that may wait; `None` if that is
-    /// nothing.
-    fn take(&mut self, rest: Rest) -> Option<Run> {
-        let whole = match rest {
-            Rest::Keep => whole_characters(&self.bytes),
-            Rest::Take => self.bytes.len(),
-        };
-        if self.len == 0 || (whole == 0 && !self.bytes.is_empty()) {
+    /// How many bytes at the end are the beginning of a character.
+    fn open_character(&self) -> u64 {
+        (self.bytes.len() - whole_characters(&self.bytes)) as u64
+    }
+
+    /// Takes what there is, but for the last `open` bytes; `None` if that is nothing.
+    fn take(&mut self, open: u64) -> Option<Run> {
+        if self.len <= open {
             return None;
         }
-        let kept = self.bytes.split_off(whole);
-        let mut left = Run {
-            offset: self.offset + self.len - kept.len() as u64,
-            len: kept.len() as u64,
-            ..Run::default()
-        };
-        let mut open = kept.len();
+        self.len -= open;
+        let mut left = Run { offset: self.offset + self.len, len: open, ..Run::default() };
+        if !self.bytes.is_empty() {
+            let whole = self.bytes.len().saturating_sub(open as usize);
+            left.bytes = self.bytes.split_off(whole);
+        }
+        let mut open = open;
         while open > 0
             && let Some(chunk) = self.chunks.pop()
         {
-            let here = open.min(chunk.bytes as usize);
-            open -= here;
-            left.chunks.insert(0, Chunk { bytes: here as u32, ..chunk });
-            if here < chunk.bytes as usize {
+            let here = open.min(u64::from(chunk.bytes)) as u32;
+            open -= u64::from(here);
+            left.chunks.push(Chunk { bytes: here, ..chunk });
+            if here < chunk.bytes {
                 left.joins = true;
-                self.chunks.push(Chunk { bytes: chunk.bytes - here as u32, ..chunk });
+                self.chunks.push(Chunk { bytes: chunk.bytes - here, ..chunk });
             }
         }
-        self.len -= kept.len() as u64;
-        left.bytes = kept;
+        left.chunks.reverse();
         Some(std::mem::replace(self, left))
     }
 }

@@ -433,7 +433,8 @@ impl Walk<'_> {
         }
         self.report.retired.join(&header.retired);
         here.store = Some(header.store);
-        let before = self.before.take();
+        let is_next = |before: u64| before.saturating_add(1) == number;
+        let before = self.before.take().filter(|before| is_next(before.number));
         match (header.previous, before) {
             (None, _) if number > 1 => bad(self, Wrong::Previous),
             (None, Some(_)) => bad(self, Wrong::Previous),
@@ -442,6 +443,7 @@ impl Walk<'_> {
                 let chain = Chain::parse(&said.chain).unwrap_or_default();
                 here.head = Some(Head { seq: said.last_seq.saturating_add(1), chain });
                 match before {
+                    _ if !is_next(said.number) => bad(self, Wrong::Previous),
                     Some(before) if !is_same(&said, &before) => bad(self, Wrong::Previous),
                     Some(_) => {}
                     None => self.claims.push((number, Some(seq), said)),

@@ -46,7 +46,6 @@ struct State {
     trouble: Trouble,
     /// Writes and syncs until the power fails; then nothing changes any more.
     power: Option<u64>,
-    syncs: u64,
 }
 
 #[derive(Debug, Default)]
@@ -72,10 +71,6 @@ impl MemoryDisk {
     /// The power fails after so many writes and syncs.
     pub(super) fn power_for(&self, operations: u64) {
         self.lock().power = Some(operations);
-    }
-
-    pub(super) fn syncs(&self) -> u64 {
-        self.lock().syncs
     }
 
     pub(super) fn put(&self, name: &str, bytes: &[u8]) {
@@ -252,7 +247,6 @@ impl Out for MemoryFile {
         if state.trouble == Trouble::Unsynced {
             return Err(io::Error::other("the sync failed"));
         }
-        state.syncs += 1;
         let kept = self.kept(&mut state)?;
         kept.synced = kept.now.clone();
         kept.since.clear();

@@ -19,18 +19,18 @@ use disk::MemoryDisk;
 use serde_json::Value;
 use std::sync::Arc;
 
-pub(super) const NOW: u64 = 1_700_000_000_000;
+const NOW: u64 = 1_700_000_000_000;
 
 /// The same key each time, so that stores are the same byte for byte.
-pub(super) fn key() -> SealKey {
+fn key() -> SealKey {
     SealKey::from_seed(&[7; 32])
 }
 
-pub(super) fn keys() -> Vec<PublicKey> {
+fn keys() -> Vec<PublicKey> {
     vec![key().public()]
 }
 
-pub(super) fn opened(id: u128) -> super::Opened {
+fn opened(id: u128) -> super::Opened {
     super::Opened {
         id: ExchangeId(id),
         began: Tick(0),
@@ -46,12 +46,12 @@ pub(super) fn opened(id: u128) -> super::Opened {
     }
 }
 
-pub(super) fn open_entry(id: u128) -> Entry {
+fn open_entry(id: u128) -> Entry {
     let what = What::Open(Box::new(opened(id)));
     Entry { at_unix_ms: NOW, exchange: Some(ExchangeId(id)), what }
 }
 
-pub(super) fn close_entry(id: u128) -> Entry {
+fn close_entry(id: u128) -> Entry {
     let what = What::Close {
         ending: super::entry::Ending::Abandoned,
         loss: super::Loss::default(),
@@ -61,22 +61,22 @@ pub(super) fn close_entry(id: u128) -> Entry {
     Entry { at_unix_ms: NOW, exchange: Some(ExchangeId(id)), what }
 }
 
-pub(super) fn note(text: &str) -> Entry {
+fn note(text: &str) -> Entry {
     let about = Ok(serde_json::json!({ "text": text }).to_string());
     Entry { at_unix_ms: NOW, exchange: None, what: What::Note { what: "test".into(), about } }
 }
 
-pub(super) fn log_on(disk: &Arc<MemoryDisk>, limits: Limits) -> Log {
+fn log_on(disk: &Arc<MemoryDisk>, limits: Limits) -> Log {
     let shared: Arc<dyn Disk> = Arc::<MemoryDisk>::clone(disk);
     Log::open(shared, key(), limits, NOW).unwrap().0
 }
 
-pub(super) fn verified(disk: &dyn Disk) -> Report {
+fn verified(disk: &dyn Disk) -> Report {
     verify(disk, Span::default(), &keys()).unwrap()
 }
 
 /// All lines of all segments, as JSON.
-pub(super) fn lines(disk: &dyn Disk) -> Vec<Value> {
+fn lines(disk: &dyn Disk) -> Vec<Value> {
     let mut found = Vec::new();
     for number in segments(disk).unwrap() {
         let mut segment = Segment::open(disk, number, 0).unwrap();
@@ -91,11 +91,11 @@ pub(super) fn lines(disk: &dyn Disk) -> Vec<Value> {
     found
 }
 
-pub(super) fn kinds(disk: &dyn Disk) -> Vec<String> {
+fn kinds(disk: &dyn Disk) -> Vec<String> {
     lines(disk).iter().map(|line| line["kind"].as_str().unwrap().to_owned()).collect()
 }
 
-pub(super) fn of_kind<'l>(lines: &'l [Value], kind: &str) -> Vec<&'l Value> {
+fn of_kind<'l>(lines: &'l [Value], kind: &str) -> Vec<&'l Value> {
     lines.iter().filter(|line| line["kind"] == kind).collect()
 }
 
