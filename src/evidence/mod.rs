@@ -27,15 +27,18 @@
 mod digits;
 pub mod disk;
 mod entry;
+pub mod exchange;
 pub mod key;
 pub mod line;
 mod log;
+pub mod query;
 mod queue;
 pub mod read;
 mod recover;
 pub mod segment;
 mod store;
 mod tap;
+pub mod texts;
 #[cfg(test)]
 mod tests;
 mod told;

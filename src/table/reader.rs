@@ -453,7 +453,7 @@ impl<'r> Reader<'r> {
 }
 
 /// The word that was probably meant.
-pub(super) fn nearest<'w>(
+pub(crate) fn nearest<'w>(
     wrong: &str,
     words: impl IntoIterator<Item = &'w str>,
 ) -> Option<&'w str> {
