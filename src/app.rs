@@ -8,6 +8,7 @@ mod upkeep;
 
 use crate::admin;
 use crate::control::{self, LeverDesk, Reload, Switchboard, WithoutLog};
+use crate::evidence::index::Indexer;
 use crate::evidence::{self, Store};
 use crate::filter;
 use crate::proxy::{self, Gate};
@@ -138,6 +139,8 @@ pub fn serve(options: &Options, started: impl FnOnce(&Bound)) -> Result<(), Star
     let workers = worker_count(&server);
     let evidence = Store::start(kept_evidence(&table.evidence, &server.data_dir))
         .map_err(|why| other("the writer of evidence", why))?;
+    let indexer =
+        Indexer::start(&server.data_dir).map_err(|why| other("the indexer of evidence", why))?;
     let gate = Arc::new(
         Gate::new(Arc::clone(&board), telemetry.clone(), evidence.tap(), workers)
             .map_err(|why| StartFault::Other(why.to_owned()))?,
@@ -186,6 +189,8 @@ pub fn serve(options: &Options, started: impl FnOnce(&Bound)) -> Result<(), Star
         let _ = thread.join();
     }
     evidence.close(EVIDENCE_TIME_MAX);
+    // What it has not read yet it reads at the next start.
+    drop(indexer);
     life.advance(Phase::Stopped);
     runtime.block_on(telemetry.flush(Duration::from_secs(2)));
     outcome

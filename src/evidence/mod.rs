@@ -28,6 +28,8 @@ mod digits;
 pub mod disk;
 mod entry;
 pub mod exchange;
+pub mod export;
+pub mod index;
 pub mod key;
 pub mod line;
 mod log;
@@ -38,11 +40,12 @@ mod recover;
 pub mod segment;
 mod store;
 mod tap;
-pub mod texts;
 #[cfg(test)]
 mod tests;
+pub mod texts;
 mod told;
 mod track;
+pub mod transcript;
 pub mod verify;
 
 pub use entry::{

@@ -202,9 +202,8 @@ impl Telling {
     fn at(&mut self, channel: Channel) -> &mut Said {
         let found = self.said.iter().rposition(|(known, _)| *known == channel);
         let at = found.unwrap_or_else(|| {
-            let of_block = |known: &Channel| {
-                (known.choice, known.block) == (channel.choice, channel.block)
-            };
+            let of_block =
+                |known: &Channel| (known.choice, known.block) == (channel.choice, channel.block);
             let tool = self.opened.iter().rev().find(|(known, _)| of_block(known));
             let tool = tool.map(|(_, name)| name.clone());
             self.said.push((channel, Said { kind: channel.kind, text: String::new(), tool }));

@@ -255,7 +255,8 @@ impl Gather {
                 let mut found = attempt(attempts, number);
                 if found.status.is_some() {
                     // The same attempt answers anew: what it said before stays on record.
-                    let again = Attempt { number, target: found.target.clone(), ..Attempt::default() };
+                    let again =
+                        Attempt { number, target: found.target.clone(), ..Attempt::default() };
                     attempts.push(again);
                     found = attempt(attempts, number);
                 }
@@ -303,9 +304,9 @@ impl Gather {
                 what: line.what.as_deref().unwrap_or_default().to_owned(),
                 about: line.about.clone(),
             }),
-            "gap" => exchange
-                .gaps
-                .push(Gap { records: line.records, bytes: line.bytes.unwrap_or(0) }),
+            "gap" => {
+                exchange.gaps.push(Gap { records: line.records, bytes: line.bytes.unwrap_or(0) })
+            }
             // Of a later writer, of the same version: what it adds is in the lines themselves.
             _ => {}
         }

@@ -30,7 +30,8 @@ fn same(offset: u64, from: u64, len: u64) -> Value {
 
 #[test]
 fn what_did_not_leave_is_not_in_what_was_delivered() {
-    let own = json!({ "kind": "delivered", "offset": 8, "bytes": 4, "chunks": [[9, 4]], "text": "CUT!" });
+    let own =
+        json!({ "kind": "delivered", "offset": 8, "bytes": 4, "chunks": [[9, 4]], "text": "CUT!" });
     let back = json!({ "kind": "undelivered", "bytes": 3, "at_most": false });
     let found = gather(&[received(0, "abcdefgh"), same(0, 0, 8), back, own]);
     assert_eq!(found.delivered.body.bytes, b"abcdeCUT!");
@@ -76,7 +77,8 @@ fn a_body_in_pieces_is_whole_only_with_its_last_piece() {
     assert_eq!(found.request.body.holes, [Hole { at: 3, bytes: 3 }]);
     let found = gather(&[piece(3, "def")]);
     assert_eq!(found.request.body.holes, [Hole { at: 0, bytes: 3 }]);
-    let counted = json!({ "kind": "request", "method": "GET", "path": "/", "headers": [], "bytes": 6 });
+    let counted =
+        json!({ "kind": "request", "method": "GET", "path": "/", "headers": [], "bytes": 6 });
     let found = gather(&[counted]);
     assert!(!found.request.body.is_kept() && found.request.body.len == 6);
 }

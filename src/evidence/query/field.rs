@@ -115,11 +115,9 @@ impl Texts {
             Kind::System | Kind::User | Kind::Other | Kind::ToolDefinition => Texts::Prompt,
             Kind::Document => Texts::Document,
             Kind::ToolResult => Texts::Result,
-            Kind::History
-            | Kind::Answer
-            | Kind::Reasoning
-            | Kind::Refusal
-            | Kind::Citation => Texts::Answer,
+            Kind::History | Kind::Answer | Kind::Reasoning | Kind::Refusal | Kind::Citation => {
+                Texts::Answer
+            }
             Kind::ToolName | Kind::ToolArguments => Texts::Arguments,
         }
     }
@@ -139,13 +137,7 @@ pub const OUTCOMES: &[&str] = &[
 ];
 
 /// What rules say.
-const VERDICTS: [&str; 5] = [
-    "clear",
-    "flag",
-    "redact",
-    "reroute",
-    "cut",
-];
+const VERDICTS: [&str; 5] = ["clear", "flag", "redact", "reroute", "cut"];
 
 const CLASSES: [Class; 12] = [
     Class::BadRequest,

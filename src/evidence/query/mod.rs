@@ -89,7 +89,9 @@ impl Query {
     pub fn beyond_the_feed(&self) -> Option<&Term> {
         self.terms.iter().find(|term| match &term.ask {
             Ask::Words(..) | Ask::Gaps | Ask::Mark(Mark::Tool, _) => true,
-            Ask::Name(..) | Ask::Mark(..) | Ask::Number(..) | Ask::Since(_) | Ask::Until(_) => false,
+            Ask::Name(..) | Ask::Mark(..) | Ask::Number(..) | Ask::Since(_) | Ask::Until(_) => {
+                false
+            }
         })
     }
 

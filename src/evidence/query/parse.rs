@@ -120,6 +120,10 @@ impl Reader<'_> {
         self.text.get(self.at..)?.chars().next()
     }
 
+    fn next_len(&self) -> usize {
+        self.peek().map_or(0, char::len_utf8)
+    }
+
     fn take(&mut self) -> Option<char> {
         let next = self.peek()?;
         self.at += next.len_utf8();
@@ -205,7 +209,7 @@ impl Reader<'_> {
                 text.push('*');
             } else {
                 let what = "white space is expected behind a quote";
-                return Err(self.wrong(self.at..self.at + 1, what));
+                return Err(self.wrong(self.at..self.at + self.next_len(), what));
             }
         }
         Ok(Value { text, place, is_quoted: true })
@@ -251,7 +255,7 @@ impl Reader<'_> {
             "gaps" => Err(self.wrong(value.place, "`gaps:yes` or `-gaps:yes` is expected")),
             _ => {
                 let known = words();
-                let nearest = crate::table::reader::nearest(field, known.iter().copied());
+                let nearest = crate::table::nearest(field, known.iter().copied());
                 let mut wrong = self.wrong(place, format!("there is no field `{field}`"));
                 wrong.nearest = nearest.map(|word| format!("{word}:"));
                 if wrong.nearest.is_none() {
@@ -273,13 +277,13 @@ impl Reader<'_> {
             let value = self.value(&[','])?;
             if value.text.is_empty() {
                 let what = format!("a name is expected behind `{field}:`; `*` stands for any");
-                return Err(self.wrong(start..self.at.max(start + 1).min(self.text.len()), what));
+                return Err(self.wrong(start..self.at + self.next_len(), what));
             }
             if let Some(known) = known
                 && !value.text.contains('*')
                 && !known.contains(&&*value.text)
             {
-                let nearest = crate::table::reader::nearest(&value.text, known.iter().copied());
+                let nearest = crate::table::nearest(&value.text, known.iter().copied());
                 let what = format!("`{field}:` is one of {}", known.join(", "));
                 let mut wrong = self.wrong(value.place, what);
                 wrong.nearest = nearest.map(str::to_owned);
@@ -379,7 +383,8 @@ fn scaled(text: &str, unit: f64) -> Option<u64> {
 
 /// A moment in milliseconds since the Unix epoch.
 fn moment(text: &str, now_unix_ms: u64) -> Option<u64> {
-    let units = [("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000), ("w", 604_800_000)];
+    let units =
+        [("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000), ("w", 604_800_000)];
     for (name, unit) in units {
         if let Some(number) = text.strip_suffix(name).and_then(whole) {
             return Some(now_unix_ms.saturating_sub(number.saturating_mul(unit)));

@@ -24,7 +24,9 @@ impl<'e> Seen<'e> {
         let who = &facts.identity;
         let class = match facts.outcome {
             Outcome::Refused(class) | Outcome::Cut(class) => Some(Class::name(class)),
-            Outcome::Completed | Outcome::ProviderError | Outcome::Torn | Outcome::ClientGone => None,
+            Outcome::Completed | Outcome::ProviderError | Outcome::Torn | Outcome::ClientGone => {
+                None
+            }
         };
         let verdict = || facts.found.verdict().map_or("clear", Done::name);
         let names = [

@@ -115,9 +115,20 @@ fn an_event_of_the_feed_is_judged() {
     });
     let seen = Seen::of_event(&event);
     for text in [
-        "app:helpdesk", "model:gpt-4*", "model:*2024", "status:<400 outcome:cut", "rule:secrets/*",
-        "lever:lv_*", "latency:>2s", "cost:>0.01", "tokens:>1000", "since:2h until:now",
-        "-app:other", "verdict:cut,redact", "exchange:x_1", "",
+        "app:helpdesk",
+        "model:gpt-4*",
+        "model:*2024",
+        "status:<400 outcome:cut",
+        "rule:secrets/*",
+        "lever:lv_*",
+        "latency:>2s",
+        "cost:>0.01",
+        "tokens:>1000",
+        "since:2h until:now",
+        "-app:other",
+        "verdict:cut,redact",
+        "exchange:x_1",
+        "",
     ] {
         assert!(read(text).holds(&seen), "{text}");
     }
