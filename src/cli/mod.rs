@@ -16,6 +16,7 @@ pub mod mock;
 mod output;
 mod rules;
 mod serve;
+mod session;
 mod status;
 mod tap;
 mod test;
@@ -135,6 +136,8 @@ enum Command {
     Top(top::Top),
     /// Follow finished exchanges and levers as they happen
     Tap(tap::Tap),
+    /// Recorded sessions: list, show, search, export
+    Session(session::Sessions),
     /// Print the settings that point a client at the gateway
     Env(clients::Env),
     /// Run a command with those settings
@@ -182,6 +185,7 @@ pub fn run() -> ExitCode {
         Command::Status(command) => command.run(&common),
         Command::Top(command) => command.run(&common),
         Command::Tap(command) => command.run(&common),
+        Command::Session(command) => command.run(&common),
         Command::Env(command) => command.run(&common),
         Command::Run(command) => command.run(&common),
         Command::Mock(command) => mock::run(&command),

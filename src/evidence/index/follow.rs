@@ -157,15 +157,7 @@ impl Follower {
 
     /// How many bytes of segments are still to be read.
     pub fn behind(&self) -> u64 {
-        let sizes = segments(&*self.disk).unwrap_or_default().into_iter().map(|number| {
-            let size = self.disk.size(&super::super::read::segment_name(number)).unwrap_or(0);
-            match number.cmp(&self.at.segment) {
-                std::cmp::Ordering::Less => 0,
-                std::cmp::Ordering::Equal => size.saturating_sub(self.at.end),
-                std::cmp::Ordering::Greater => size,
-            }
-        });
-        sizes.sum()
+        super::behind(&*self.disk, (self.at.segment, self.at.end))
     }
 
     /// Reads on, and writes what it learned. An index that turns out damaged is begun again.

@@ -40,6 +40,8 @@ pub use sessions::{Relation, Session};
 #[doc(hidden)]
 pub use write::{Entry, Texts};
 
+use super::disk::Disk;
+use super::read::{segment_name, segments};
 use rusqlite::{Connection, ErrorCode, InterruptHandle, OpenFlags, OptionalExtension};
 use std::fmt;
 use std::os::unix::fs::OpenOptionsExt;
@@ -231,13 +233,24 @@ impl Index {
         self.connection.get_interrupt_handle()
     }
 
-    /// How far it has read: the segment and the byte behind its last frame.
-    ///
-    /// # Errors
-    /// It cannot be read.
-    pub fn end(&self) -> Result<(u64, u64), Fault> {
-        Ok(position(&self.connection)?.map_or((0, 0), |at| (at.segment, at.end)))
+    /// How many bytes of segments it has not read.
+    pub fn behind(&self, disk: &dyn Disk) -> u64 {
+        let at = position(&self.connection).ok().flatten().unwrap_or_default();
+        behind(disk, (at.segment, at.end))
     }
+}
+
+/// How many bytes of segments stand behind a byte of one of them.
+fn behind(disk: &dyn Disk, (segment, end): (u64, u64)) -> u64 {
+    let sizes = segments(disk).unwrap_or_default().into_iter().map(|number| {
+        let size = disk.size(&segment_name(number)).unwrap_or(0);
+        match number.cmp(&segment) {
+            std::cmp::Ordering::Less => 0,
+            std::cmp::Ordering::Equal => size.saturating_sub(end),
+            std::cmp::Ordering::Greater => size,
+        }
+    });
+    sizes.sum()
 }
 
 /// Opens the index to write in it; makes it where it is missing.
