@@ -382,6 +382,7 @@ async fn start_admin(
         open: Arc::new(move |scope| {
             looked_at.registries.iter().flat_map(|registry| registry.covered(scope)).collect()
         }),
+        data_dir: control.server.data_dir.clone(),
     });
     if let Some(tcp) = tcp {
         tokio::spawn(admin::serve_tcp(tcp, Arc::clone(&state)));

@@ -22,6 +22,7 @@ mod read;
 mod reload;
 pub mod rules;
 pub mod serve;
+mod sessions;
 pub mod state;
 pub mod tokens;
 mod view;

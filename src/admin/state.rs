@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde_json::Value;
 use std::collections::VecDeque;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::Semaphore;
@@ -19,6 +20,9 @@ use super::tokens::Tokens;
 
 /// How many clients may follow the events at once.
 const READERS_MAX: usize = 64;
+
+/// How many searches of the record may be under way at once.
+const SEARCHES_MAX: usize = 4;
 
 /// A listener of the process, as the status shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +57,8 @@ pub struct Parts {
     pub levers: Arc<LeverDesk>,
     /// Finds the open exchanges of a scope.
     pub open: OpenSource,
+    /// Where the record and its index are.
+    pub data_dir: PathBuf,
 }
 
 /// Finds the open exchanges that a scope covers.
@@ -83,6 +89,10 @@ pub struct State {
     pub(super) readers: Arc<Semaphore>,
     /// Held by a trial of rules.
     pub(super) trials: Semaphore,
+    /// Where the record and its index are.
+    pub(super) data_dir: PathBuf,
+    /// Held by those who search the record.
+    pub(super) searches: Arc<Semaphore>,
     started: Instant,
     pub(super) started_unix_ms: u64,
     history: Mutex<History>,
@@ -132,6 +142,8 @@ impl State {
             keyed: tokio::sync::Mutex::default(),
             readers: Arc::new(Semaphore::new(READERS_MAX)),
             trials: Semaphore::new(1),
+            data_dir: parts.data_dir,
+            searches: Arc::new(Semaphore::new(SEARCHES_MAX)),
             started: Instant::now(),
             started_unix_ms: unix_ms(),
             history: Mutex::new(History { warnings: parts.warnings, last: None }),

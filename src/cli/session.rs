@@ -7,12 +7,13 @@ use super::evidence::{Stored, wrong_filter};
 use super::{Common, Exit, output};
 use crate::evidence::export;
 use crate::evidence::index::{Found, Page, Piece, Row, Session, snippets};
-use crate::evidence::query::{Query, join, parse};
+use crate::evidence::query::{Query, is_negation, join, parse};
 use crate::evidence::texts::{Part, Said};
 use crate::evidence::transcript::Turn;
 use crate::filter::Kind;
 use crate::id::ExchangeId;
 use serde_json::{Value, json};
+use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
@@ -21,7 +22,7 @@ const SNIPPETS_MAX: usize = 3;
 /// How many exchanges are read from the index at once.
 const PAGE: usize = 200;
 
-const FILTER_HELP: &str = "Filters: app: agent: session: route: provider: target: model: dialect: outcome: class: verdict:\nrule: lever: tool: status: latency: ttft: cost: tokens: since: until: gaps:yes, words, \"exact words\",\nprompt: document: result: answer: arguments: for words in one kind of text. `-` in front negates,\n`*` stands for anything, a comma between alternatives.";
+const FILTER_HELP: &str = "Filters: app: agent: session: route: provider: target: model: dialect: outcome: class: verdict:\nrule: lever: tool: status: latency: ttft: cost: tokens: since: until: gaps:yes, words, \"exact words\",\nprompt: document: result: answer: arguments: for words in one kind of text. `-` or `!` in front negates,\n`*` stands for anything, commas stand between alternatives. More in docs/search.md.";
 
 /// Recorded sessions: list, show, search, export
 #[derive(Debug, clap::Args)]
@@ -47,7 +48,7 @@ enum What {
 #[derive(Debug, clap::Args)]
 struct List {
     /// What to look for, such as `app:helpdesk status:>=400 since:2h "exact words"`
-    #[arg(value_name = "FILTER", allow_hyphen_values = true)]
+    #[arg(value_name = "FILTER")]
     filter: Vec<String>,
     /// At most so many
     #[arg(long, short, value_name = "NUMBER", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
@@ -86,6 +87,22 @@ enum Format {
     Markdown,
     /// HTTP Archive 1.2: requests and answers as they went
     Har,
+}
+
+/// The arguments, with negated terms so that they are not taken for options: `-outcome:cut` is no
+/// `-o utcome:cut`.
+pub(super) fn with_terms(arguments: Vec<OsString>) -> Vec<OsString> {
+    let mut words = arguments.iter().filter_map(|argument| argument.to_str());
+    let is_search =
+        words.any(|word| word == "session") && words.any(|word| ["ls", "search"].contains(&word));
+    if !is_search {
+        return arguments;
+    }
+    let one = |argument: OsString| match argument.to_str() {
+        Some(text) if is_negation(text) => format!("!{}", &text[1..]).into(),
+        Some(_) | None => argument,
+    };
+    arguments.into_iter().map(one).collect()
 }
 
 impl Sessions {

@@ -16,7 +16,7 @@ mod seen;
 mod tests;
 
 pub use field::{Mark, Name, Number, Texts};
-pub use parse::{Wrong, join, parse};
+pub use parse::{Wrong, is_negation, join, parse};
 pub use seen::Seen;
 
 use crate::table::Pattern;
@@ -93,6 +93,11 @@ impl Query {
                 false
             }
         })
+    }
+
+    /// Whether any term asks for texts.
+    pub fn asks_for_texts(&self) -> bool {
+        self.terms.iter().any(|term| matches!(term.ask, Ask::Words(..)))
     }
 
     /// Words and phrases that are asked for, to be shown where they are found.

@@ -1,7 +1,7 @@
 //! From text to terms.
 //!
 //! Terms stand apart by white space. A term is a word, words in double quotes, or `field:value`; a
-//! `-` in front says that it must not hold. Values may be quoted too; commas outside quotes stand
+//! `-` or `!` in front says that it must not hold. Values may be quoted too; commas outside quotes stand
 //! between alternatives; `\` keeps a quote or itself within quotes.
 
 use super::field::{Mark, Name, Number, Texts, words};
@@ -62,7 +62,7 @@ pub fn join(arguments: &[String]) -> String {
     let one = |argument: &String| {
         let has_space = argument.contains(char::is_whitespace);
         if has_space && !argument.contains([':', '"']) {
-            match argument.strip_prefix('-') {
+            match argument.strip_prefix(['-', '!']) {
                 Some(rest) => format!("-\"{rest}\""),
                 None => format!("\"{argument}\""),
             }
@@ -71,6 +71,16 @@ pub fn join(arguments: &[String]) -> String {
         }
     };
     arguments.iter().map(one).collect::<Vec<_>>().join(" ")
+}
+
+/// Whether an argument of a command is a term that is negated by `-`, not an option: it names a
+/// field, or has white space.
+pub fn is_negation(argument: &str) -> bool {
+    let Some(rest) = argument.strip_prefix('-').filter(|rest| !rest.starts_with('-')) else {
+        return false;
+    };
+    let field = rest.split_once(':').map(|(field, _)| field);
+    field.is_some_and(|field| words().contains(&field)) || rest.contains(char::is_whitespace)
 }
 
 /// Reads a text; relative times count back from `now_unix_ms`.
@@ -136,7 +146,7 @@ impl Reader<'_> {
         }
         let start = self.at;
         let Some(first) = self.peek() else { return Ok(None) };
-        let is_negated = first == '-';
+        let is_negated = matches!(first, '-' | '!');
         if is_negated {
             self.take();
         }

@@ -102,6 +102,8 @@ fn what_is_wrong_has_its_place_and_the_nearest_word() {
 fn a_shell_takes_quotes_away() {
     let arguments = |list: &[&str]| list.iter().map(|&one| one.to_owned()).collect::<Vec<_>>();
     let joined = join(&arguments(&["app:x", "exact words", "-not this", "status:200 b"]));
+    assert!(is_negation("-outcome:completed") && is_negation("-not this"));
+    assert!(!is_negation("-ojson") && !is_negation("--since:2h") && !is_negation("outcome:x"));
     assert_eq!(joined, "app:x \"exact words\" -\"not this\" status:200 b");
 }
 
