@@ -4,10 +4,11 @@
 //! of an end: readiness falls, listeners close, streams run on, what is left is cut in its
 //! dialect, and last the admin plane closes.
 
+mod noted;
 mod upkeep;
 
 use crate::admin;
-use crate::control::{self, LeverDesk, Reload, Switchboard, WithoutLog};
+use crate::control::{self, Condition, LeverDesk, Reload, Switchboard, WithoutLog};
 use crate::evidence::index::Indexer;
 use crate::evidence::{self, Store};
 use crate::filter;
@@ -137,7 +138,7 @@ pub fn serve(options: &Options, started: impl FnOnce(&Bound)) -> Result<(), Star
         None => None,
     };
     let workers = worker_count(&server);
-    let evidence = Store::start(kept_evidence(&table.evidence, &server.data_dir))
+    let evidence = Store::start(kept_evidence(&table.evidence, &server.data_dir, &levers))
         .map_err(|why| other("the writer of evidence", why))?;
     let indexer =
         Indexer::start(&server.data_dir).map_err(|why| other("the indexer of evidence", why))?;
@@ -162,7 +163,11 @@ pub fn serve(options: &Options, started: impl FnOnce(&Bound)) -> Result<(), Star
         tokio::spawn(async move { desk.run().await });
         tokio::spawn(upkeep::pull_tripped(Arc::clone(&levers), trips));
         tokio::spawn(upkeep::keep_limits(Arc::clone(&gate), Arc::clone(&levers)));
-        tokio::spawn(upkeep::watch_levers(Arc::clone(&levers), telemetry.clone()));
+        tokio::spawn(upkeep::watch_levers(
+            Arc::clone(&levers),
+            telemetry.clone(),
+            gate.tap.clone(),
+        ));
         let control = Control { levers: &levers, server: &server, life: &life };
         let admin = start_admin(&gate, &control, &data, &warnings, &folder).await?;
         let bound = Bound {
@@ -175,6 +180,7 @@ pub fn serve(options: &Options, started: impl FnOnce(&Bound)) -> Result<(), Star
             took,
         };
         let signals = Signals::take()?;
+        admin::note_table(&gate.tap, &table);
         write_listen_file(&bound);
         life.advance(Phase::Ready);
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
@@ -212,7 +218,12 @@ fn effective(server: &Server, options: &Options) -> Server {
 }
 
 /// How the store of evidence is kept.
-fn kept_evidence(policy: &EvidencePolicy, data_dir: &Path) -> evidence::Options {
+fn kept_evidence(
+    policy: &EvidencePolicy,
+    data_dir: &Path,
+    levers: &Arc<LeverDesk>,
+) -> evidence::Options {
+    let desk = Arc::clone(levers);
     evidence::Options {
         limits: evidence::Limits {
             segment_bytes_max: policy.segment_bytes_max,
@@ -221,6 +232,14 @@ fn kept_evidence(policy: &EvidencePolicy, data_dir: &Path) -> evidence::Options 
             kept_bytes_max: Some(policy.disk_bytes_max),
         },
         queue_bytes_max: usize::try_from(policy.queue_bytes_max).unwrap_or(usize::MAX),
+        // Where the log of holds does not answer, everything may be held.
+        is_held: Arc::new(move |sealed| {
+            *desk.condition().borrow() != Condition::Up
+                || desk
+                    .holds_blocking()
+                    .iter()
+                    .any(|hold| hold.holds(sealed.first_unix_ms, sealed.last_unix_ms))
+        }),
         ..evidence::Options::of(data_dir)
     }
 }
@@ -379,6 +398,7 @@ async fn start_admin(
         listeners,
         warnings: warnings.to_vec(),
         levers: Arc::clone(control.levers),
+        tap: gate.tap.clone(),
         open: Arc::new(move |scope| {
             looked_at.registries.iter().flat_map(|registry| registry.covered(scope)).collect()
         }),

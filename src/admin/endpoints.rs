@@ -4,7 +4,7 @@ use super::guard;
 use super::problem::Problem;
 use super::state::State;
 use super::tokens::Role;
-use super::{events, levers, read, reload, rules, sessions};
+use super::{events, holds, levers, read, reload, rules, sessions};
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{MethodFilter, MethodRouter, on};
@@ -59,6 +59,9 @@ enum Operation {
     Session,
     Search,
     Record,
+    Holds,
+    Hold,
+    Release,
 }
 
 /// A method of the API; nothing is changed but by POST and DELETE.
@@ -104,7 +107,7 @@ const RESPONDER: Access = Access::Role(Role::Responder);
 const AUTHOR: Access = Access::Role(Role::Author);
 
 /// Every route of the admin plane.
-pub const ENDPOINTS: [Endpoint; 28] = [
+pub const ENDPOINTS: [Endpoint; 31] = [
     row(Verb::Get, "/healthz", Access::Open, Operation::Health),
     row(Verb::Get, "/readyz", Access::Open, Operation::Ready),
     row(Verb::Get, "/metrics", VIEWER, Operation::Metrics),
@@ -132,6 +135,9 @@ pub const ENDPOINTS: [Endpoint; 28] = [
     row(Verb::Post, "/api/v1/rules/test", RESPONDER, Operation::TestRules),
     row(Verb::Post, "/api/v1/rules/{pack}/{id}/demote", RESPONDER, Operation::Demote),
     row(Verb::Post, "/api/v1/rules/{pack}/{id}/promote", RESPONDER, Operation::Promote),
+    row(Verb::Get, "/api/v1/holds", VIEWER, Operation::Holds),
+    row(Verb::Post, "/api/v1/holds", RESPONDER, Operation::Hold),
+    row(Verb::Delete, "/api/v1/holds/{id}", AUTHOR, Operation::Release),
     row(Verb::Get, "/api/v1/openapi.json", VIEWER, Operation::Openapi),
 ];
 
@@ -184,6 +190,9 @@ fn handler(endpoint: Endpoint) -> MethodRouter<Desk> {
         Operation::Extend => on(method, levers::extend),
         Operation::Lift => on(method, levers::lift),
         Operation::Live => on(method, levers::live),
+        Operation::Holds => on(method, holds::list),
+        Operation::Hold => on(method, holds::place),
+        Operation::Release => on(method, holds::release),
         Operation::Rules => on(method, rules::list),
         Operation::TestRules => on(method, rules::test),
         Operation::Demote => on(method, rules::demote),

@@ -9,7 +9,7 @@ use super::guard;
 use super::problem::Problem;
 use super::read::etag;
 use super::view;
-use super::{blast, body, rules};
+use super::{blast, body, holds, rules};
 use crate::control::desk::{Changed, LEVERS_MAX, Standing};
 use crate::control::log::{Entry, Rev};
 use crate::control::{Actor, LeverFault, Notice, Order, Pulled};
@@ -103,7 +103,7 @@ pub(super) fn actor(
 }
 
 /// A text of the caller's: trimmed, bounded, without control characters; `None` if it is blank.
-fn text(name: &str, value: Option<String>) -> Result<Option<Box<str>>, Problem> {
+pub(super) fn text(name: &str, value: Option<String>) -> Result<Option<Box<str>>, Problem> {
     let Some(value) = value else { return Ok(None) };
     let value = value.trim();
     if value.len() > TEXT_BYTES_MAX {
@@ -276,7 +276,7 @@ fn limit(pull: &mut Pull, scope: &Scope) -> Result<Act, Problem> {
     Ok(Act::Limit { ceiling })
 }
 
-fn scope(text: Option<&str>) -> Result<Scope, Problem> {
+pub(super) fn scope(text: Option<&str>) -> Result<Scope, Problem> {
     let text = text.ok_or_else(|| {
         Problem::bad_request(format!("`scope` is required: {}", crate::table::lever::GRAMMAR))
     })?;
@@ -504,6 +504,8 @@ pub(super) fn notice(notice: &Notice) -> (&'static str, Value) {
             value["by"] = json!(actor.by);
             ("rule", value)
         }
+        Notice::Held(hold) => ("hold", holds::view(hold)),
+        Notice::Released(hold) => ("hold_released", holds::view(hold)),
         Notice::Log(condition) => ("control_log", view::condition(condition)),
     }
 }
@@ -609,6 +611,8 @@ fn change(entry: &Entry) -> Value {
     });
     match &entry.change {
         Change::Pull { lever: pulled } => value["lever"] = lever(&Arc::new(pulled.clone())),
+        Change::Hold { hold } => value["hold"] = holds::view(hold),
+        Change::Release { id } => value["hold"] = json!({ "id": id }),
         Change::Extend { ttl_ms, .. } => value["ttl_s"] = json!(ttl_ms.map(|ms| ms / 1_000)),
         Change::Lift { .. }
         | Change::Expire { .. }

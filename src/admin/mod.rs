@@ -14,8 +14,10 @@ mod body;
 pub mod client;
 pub mod endpoints;
 mod events;
+mod evidence;
 pub mod folder;
 mod guard;
+mod holds;
 mod levers;
 pub mod problem;
 mod read;
@@ -28,6 +30,7 @@ pub mod tokens;
 mod view;
 
 pub use endpoints::{Access, Door, ENDPOINTS, router};
+pub use evidence::note_table;
 pub use folder::Folder;
 pub use serve::{serve_tcp, serve_unix};
 pub use state::{Listener, Parts, State};

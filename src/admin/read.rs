@@ -3,7 +3,7 @@
 use super::endpoints::Desk;
 use super::problem::Problem;
 use super::state::State;
-use super::{OPENAPI, view};
+use super::{OPENAPI, evidence, view};
 use crate::telemetry::{Phase, Sequence, TargetHealth};
 use axum::Json;
 use axum::extract::rejection::{PathRejection, QueryRejection};
@@ -70,11 +70,14 @@ pub(super) async fn ready(extract::State(desk): extract::State<Desk>, uri: Uri) 
     let epoch = desk.state.switchboard.peek().epoch.0;
     let log = desk.state.levers.condition().borrow().clone();
     let log = view::condition(&log);
+    let record = desk.state.tap.counters();
     let checks = json!([
         { "name": "table", "ok": epoch > 0, "detail": format!("epoch {epoch}") },
         { "name": "phase", "ok": is_ready, "detail": phase.name() },
         // The gate goes on with the levers that it has, so this alone makes it not unready.
         { "name": "control_log", "ok": log["state"] == "up", "detail": log["state"] },
+        // Nor does this: who must not pass unrecorded says `capture_full = "block"`.
+        { "name": "evidence", "ok": evidence::is_well(&record), "detail": evidence::word(&record) },
     ]);
     (status, Json(json!({ "ready": is_ready, "checks": checks }))).into_response()
 }
@@ -86,6 +89,7 @@ pub(super) async fn metrics(
     for target in (desk.state.health)() {
         telemetry.meters().circuit(&target.target, target.state);
     }
+    telemetry.meters().evidence(&evidence::picture(&desk.state.tap.counters()));
     let limits = Arc::clone(&desk.state.limits);
     // Looks at every counter, reads `/proc`, and may format thousands of lines.
     let text = tokio::task::spawn_blocking(move || {
@@ -129,6 +133,7 @@ pub(super) async fn status(extract::State(desk): extract::State<Desk>) -> Respon
         "targets": targets(state),
         "levers": table.levers.all().len(),
         "control_log": view::condition(&log),
+        "evidence": evidence::view(&state.tap.counters()),
         "last_reload": last,
         "warnings": view::diagnostics(&history.warnings),
     });

@@ -1,6 +1,7 @@
 //! What the handlers share.
 
 use crate::control::{LeverDesk, Reload, Switchboard};
+use crate::evidence::Tap;
 use crate::id::Epoch;
 use crate::proxy::registry::About;
 use crate::table::diagnostic::Diagnostic;
@@ -16,6 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::Semaphore;
 
+use super::evidence;
 use super::tokens::Tokens;
 
 /// How many clients may follow the events at once.
@@ -59,6 +61,8 @@ pub struct Parts {
     pub open: OpenSource,
     /// Where the record and its index are.
     pub data_dir: PathBuf,
+    /// Where the record is written.
+    pub tap: Tap,
 }
 
 /// Finds the open exchanges that a scope covers.
@@ -82,6 +86,7 @@ pub struct State {
     pub(super) listeners: Vec<Listener>,
     pub(super) levers: Arc<LeverDesk>,
     pub(super) open: OpenSource,
+    pub(super) tap: Tap,
     answers: Mutex<VecDeque<(String, Kept)>>,
     /// Held from looking a key up to keeping its answer, so that a call which is repeated while the
     /// first is under way is not done twice.
@@ -138,6 +143,7 @@ impl State {
             listeners: parts.listeners,
             levers: parts.levers,
             open: parts.open,
+            tap: parts.tap,
             answers: Mutex::default(),
             keyed: tokio::sync::Mutex::default(),
             readers: Arc::new(Semaphore::new(READERS_MAX)),
@@ -183,6 +189,9 @@ impl State {
             Reload::Refused { epoch, .. } => (ReloadOutcome::Refused, *epoch),
         };
         self.telemetry.meters().reloaded(outcome, epoch.0);
+        if matches!(outcome, ReloadOutcome::Published) {
+            evidence::note_table(&self.tap, &self.switchboard.table());
+        }
         tracing::info!(outcome = outcome.name(), epoch = epoch.0, "reload");
         let mut history = self.history_lock();
         if let Reload::Published { warnings, .. } = &reload {

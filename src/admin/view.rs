@@ -10,7 +10,7 @@ use crate::id::{AppName, ExchangeId, ProviderName, RouteName};
 use crate::table::diagnostic::{Diagnostic, Severity};
 use crate::table::{
     Auth, Capture, Family, Matcher, Money, Pattern, Provider, RetryPolicy, Route, Table, Timeouts,
-    Unit,
+    Unit, WhenFull,
 };
 use crate::telemetry::{Sequence, TargetHealth};
 use crate::wire::Dialect;
@@ -255,6 +255,10 @@ pub(super) fn route(table: &Table, route: &Route) -> Value {
             Capture::Full => "full",
             Capture::Metadata => "metadata",
             Capture::Off => "off",
+        },
+        "capture_full": match route.when_full {
+            WhenFull::Gap => "gap",
+            WhenFull::Block => "block",
         },
     })
 }

@@ -1,7 +1,9 @@
 //! What runs beside the data path as long as the process does: counters are kept for the next
 //! process, levers that limits ask for are pulled, and metrics and log hear of levers.
 
+use super::noted;
 use crate::control::{Actor, Condition, LeverDesk, Notice, Order};
+use crate::evidence::Tap;
 use crate::exchange::limits::LeverKind;
 use crate::id::{AppName, RouteName};
 use crate::proxy::{Asked, Gate, TripSink};
@@ -133,7 +135,7 @@ async fn demote(levers: Arc<LeverDesk>, rule: Arc<str>, actor: Actor) {
 }
 
 /// Tells metrics and the log what happens at the lever desk.
-pub(super) async fn watch_levers(levers: Arc<LeverDesk>, telemetry: Telemetry) {
+pub(super) async fn watch_levers(levers: Arc<LeverDesk>, telemetry: Telemetry, tap: Tap) {
     use tokio::sync::broadcast::error::RecvError;
     let mut notices = levers.notices();
     loop {
@@ -144,6 +146,7 @@ pub(super) async fn watch_levers(levers: Arc<LeverDesk>, telemetry: Telemetry) {
         telemetry.meters().control_log(is_up);
         match notices.recv().await {
             Ok(notice) => {
+                noted::notice(&tap, levers.epoch().0, &notice);
                 if let Some(change) = log_notice(&notice) {
                     telemetry.meters().lever_changed(change);
                 }
@@ -200,6 +203,14 @@ fn log_notice(notice: &Notice) -> Option<&'static str> {
                     "a rule was promoted"
                 }
             );
+            None
+        }
+        Notice::Held(hold) => {
+            tracing::warn!(hold = &*hold.id, scope = %hold.scope, author = &*hold.author, reason = &*hold.reason, "evidence is held");
+            None
+        }
+        Notice::Released(hold) => {
+            tracing::warn!(hold = &*hold.id, scope = %hold.scope, "a hold on evidence was released");
             None
         }
         // Said where it was found.

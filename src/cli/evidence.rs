@@ -1,6 +1,6 @@
 //! `firedoor evidence`: whether the record is whole, and if not, where; its index, made again.
 
-use super::{Common, Exit, output, status};
+use super::{Common, Exit, hold, output, status};
 use crate::evidence::disk::Folder;
 use crate::evidence::index::{Fault, Follower, Index};
 use crate::evidence::key::PUBLIC_KEY_FILE;
@@ -26,6 +26,12 @@ enum What {
     Verify(Verify),
     /// Bring the index up to date, or make it anew
     Reindex(Reindex),
+    /// Keep evidence beyond its retention
+    Hold(hold::Place),
+    /// List what is held
+    Holds,
+    /// Release a hold
+    Release(hold::Release),
 }
 
 /// Bring the index up to date, or make it anew
@@ -67,6 +73,9 @@ impl Evidence {
         match &self.what {
             What::Verify(command) => command.run(common),
             What::Reindex(command) => command.run(common).unwrap_or_else(|exit| exit),
+            What::Hold(command) => command.run(common),
+            What::Holds => hold::list(common),
+            What::Release(command) => command.run(common),
         }
     }
 }

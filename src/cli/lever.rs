@@ -159,7 +159,7 @@ fn scope(text: &str) -> Result<Scope, String> {
 }
 
 /// `90`, `90s`, `30m`, `2h`, `1d`.
-fn time(text: &str) -> Result<Duration, String> {
+pub(super) fn time(text: &str) -> Result<Duration, String> {
     let wrong = || "a time is a number and s, m, h or d, such as 30m".to_owned();
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let number: u64 = digits.parse().map_err(|_| wrong())?;

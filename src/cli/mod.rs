@@ -10,6 +10,7 @@ mod demo;
 mod eval;
 mod evidence;
 mod explain;
+mod hold;
 mod init;
 mod lever;
 pub mod mock;

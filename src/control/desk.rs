@@ -11,12 +11,14 @@
 //! gate crash, and a kill is never quarantined.
 
 mod held;
+mod holds;
 mod rules;
 #[cfg(test)]
 mod tests;
 mod told;
 
 use held::{Clocked, Held};
+pub use holds::HoldOrder;
 pub use told::{
     Actor, Changed, Condition, LeverFault, Notice, Order, Pulled, Ruled, Standing, Took,
 };

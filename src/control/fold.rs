@@ -4,6 +4,7 @@
 //! force, and the same rules demoted. A change about a lever that is not in force changes nothing: two people may lift the
 //! same lever at once.
 
+use super::hold::Hold;
 use super::log::{Audit, Change, Entry, Rev};
 use crate::id::LeverId;
 use crate::table::lever::Lever;
@@ -20,6 +21,8 @@ pub struct InForce {
     pub levers: BTreeMap<LeverId, Arc<Lever>>,
     /// The rules that only report, as `pack/id`.
     pub demoted: BTreeMap<Box<str>, Demoted>,
+    /// What evidence is held, by the ids of holds.
+    pub holds: BTreeMap<Box<str>, Hold>,
 }
 
 /// Who demoted a rule, when, why.
@@ -46,9 +49,12 @@ impl InForce {
     /// Takes the next change.
     pub fn take(&mut self, entry: &Entry) {
         self.rev = entry.rev;
+        self.holds.retain(|_, hold| !hold.is_over(entry.audit.unix_ms));
         match &entry.change {
             Change::Pull { lever } => {
                 self.levers.insert(lever.id, Arc::new(lever.clone()));
+                let hold = Hold::of(lever);
+                self.holds.insert(hold.id.clone(), hold);
             }
             Change::Extend { id, ttl_ms } => {
                 if let Some(lever) = self.levers.get_mut(id) {
@@ -56,7 +62,17 @@ impl InForce {
                 }
             }
             Change::Lift { id } | Change::Expire { id } => {
-                self.levers.remove(id);
+                if let Some(lever) = self.levers.remove(id)
+                    && let Some(hold) = self.holds.get_mut(&Hold::of(&lever).id)
+                {
+                    hold.ends(entry.audit.unix_ms);
+                }
+            }
+            Change::Hold { hold } => {
+                self.holds.insert(hold.id.clone(), hold.clone());
+            }
+            Change::Release { id } => {
+                self.holds.remove(id);
             }
             Change::Demote { rule } => {
                 self.demoted.insert(rule.clone(), Demoted::from(&entry.audit));

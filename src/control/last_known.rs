@@ -66,7 +66,8 @@ impl LastKnown {
     /// As a state.
     pub fn state(self) -> InForce {
         let levers = self.levers.into_iter().map(|lever| (lever.id, lever)).collect();
-        InForce { rev: self.rev, levers, demoted: self.demoted }
+        // Holds are not known here: without the log, everything is held.
+        InForce { rev: self.rev, levers, demoted: self.demoted, holds: BTreeMap::new() }
     }
 
     /// Reads the file; `None` where there is none.

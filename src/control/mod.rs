@@ -10,6 +10,7 @@
 pub mod clocks;
 pub mod desk;
 pub mod fold;
+pub mod hold;
 pub mod last_known;
 pub mod log;
 pub mod notes;
@@ -17,7 +18,10 @@ pub mod open;
 pub mod switchboard;
 pub mod tally;
 
-pub use desk::{Actor, Condition, LeverDesk, LeverFault, Notice, Order, Pulled, Reach, Ruled};
+pub use desk::{
+    Actor, Condition, HoldOrder, LeverDesk, LeverFault, Notice, Order, Pulled, Reach, Ruled,
+};
 pub use fold::Demoted;
+pub use hold::Hold;
 pub use open::{OpenFault, WithoutLog, open};
 pub use switchboard::{Reload, Switchboard, lookup};

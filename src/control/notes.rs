@@ -131,6 +131,8 @@ pub fn begin_trial(log: &SqliteLog, entries: &[Entry]) -> Result<Option<Rev>, Re
         Change::Extend { .. }
         | Change::Lift { .. }
         | Change::Expire { .. }
+        | Change::Hold { .. }
+        | Change::Release { .. }
         | Change::Demote { .. }
         | Change::Promote { .. } => true,
     };

@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 pub trait Disk: Send + Sync {
     /// The names of its files.
     fn list(&self) -> io::Result<Vec<String>>;
-    /// How long a file is.
-    fn size(&self, name: &str) -> io::Result<u64>;
+    /// How long a file is; `None` if there is none.
+    fn size(&self, name: &str) -> io::Result<Option<u64>>;
     /// Reads a file from `offset`.
     fn read(&self, name: &str, offset: u64) -> io::Result<Box<dyn Read + Send>>;
     /// Makes a file, private to its owner; one of the same name is emptied.
@@ -69,8 +69,12 @@ impl Disk for Folder {
         Ok(names)
     }
 
-    fn size(&self, name: &str) -> io::Result<u64> {
-        Ok(self.path.join(name).metadata()?.len())
+    fn size(&self, name: &str) -> io::Result<Option<u64>> {
+        match self.path.join(name).metadata() {
+            Ok(meta) => Ok(Some(meta.len())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     fn read(&self, name: &str, offset: u64) -> io::Result<Box<dyn Read + Send>> {

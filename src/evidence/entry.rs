@@ -170,7 +170,10 @@ pub(super) struct Hole {
 
 #[derive(Clone, Debug)]
 pub(super) enum What {
-    Open(Box<Opened>),
+    Open {
+        opened: Box<Opened>,
+        has_texts: bool,
+    },
     /// `head` stands with the first piece.
     Request {
         head: Option<Box<RequestHead>>,
@@ -246,7 +249,7 @@ impl Entry {
                         of_piece(piece)
                     }
                     What::Received { run, .. } | What::Delivered { run, .. } => run.len,
-                    What::Open(_)
+                    What::Open { .. }
                     | What::Sent { piece: None, .. }
                     | What::AnswerHead { .. }
                     | What::DeliveredHead { .. }
@@ -267,7 +270,7 @@ impl Entry {
         };
         LINE_COST
             + match &self.what {
-                What::Open(opened) => 512 + opened.levers.len() * 16,
+                What::Open { opened, .. } => 512 + opened.levers.len() * 16,
                 What::Request { head, piece, .. } => {
                     let head = head.as_ref();
                     of_piece(piece)

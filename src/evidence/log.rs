@@ -120,6 +120,7 @@ pub(super) fn compressor() -> io::Result<Compressor<'static>> {
 impl Log {
     /// Writes one frame with a line for each entry, and syncs it.
     pub(super) fn commit(&mut self, entries: &[Entry], now_unix_ms: u64) -> io::Result<Written> {
+        self.look_after_current()?;
         let mut written = self.begin(now_unix_ms)?;
         if entries.is_empty() {
             return Ok(written);
@@ -136,7 +137,7 @@ impl Log {
         written.disk_bytes += frame.disk_bytes;
         for entry in entries {
             match (entry.exchange, &entry.what) {
-                (Some(id), What::Open(_)) => drop(self.under_way.insert(id)),
+                (Some(id), What::Open { .. }) => drop(self.under_way.insert(id)),
                 (Some(id), What::Close { .. }) => drop(self.under_way.remove(&id)),
                 _ => {}
             }
@@ -236,6 +237,34 @@ impl Log {
             }
         }
         self.disk.sync()
+    }
+
+    /// A segment that was moved away, replaced or cut under the running process is lost: what is
+    /// written to it nobody would find. The next one says so.
+    fn look_after_current(&mut self) -> io::Result<()> {
+        let Some(current) = &self.current else { return Ok(()) };
+        let size = self.disk.size(&segment_name(current.number))?;
+        if size.is_some_and(|size| size >= current.len) {
+            return Ok(());
+        }
+        self.found = Some(Recovered {
+            segment: current.number,
+            cut_bytes: current.len - size.unwrap_or(0),
+            damaged: true,
+            unfinished: Vec::new(),
+        });
+        self.previous = Some(Sealed {
+            number: current.number,
+            first_seq: current.first_seq,
+            last_seq: self.head.seq.saturating_sub(1),
+            first_unix_ms: current.first_unix_ms,
+            last_unix_ms: current.last_unix_ms,
+            bytes: size.unwrap_or(0),
+            chain: self.head.chain.to_string(),
+            signature: None,
+        });
+        self.current = None;
+        Ok(())
     }
 
     /// Begins a segment where none is open.

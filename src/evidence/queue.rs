@@ -247,6 +247,13 @@ impl Queue {
         Ok(())
     }
 
+    /// Whether more than three quarters of the queue are taken.
+    pub(super) fn is_crowded(&self) -> bool {
+        let state = self.lock();
+        let held = state.waiting_bytes + state.taken_bytes;
+        !state.is_closed && held > self.bytes_max / 4 * 3
+    }
+
     /// Waits while more than three quarters of the queue are taken.
     pub(super) async fn room(&self) {
         loop {
@@ -362,7 +369,7 @@ impl Queue {
                 return true;
             }
             let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            if left.is_zero() || state.is_over {
                 return false;
             }
             state.pressed = state.pressed.max(goal);

@@ -158,6 +158,23 @@ fn unix_ms() -> u64 {
     now.map_or(0, |now| u64::try_from(now.as_millis()).unwrap_or(u64::MAX))
 }
 
+/// Says at the end of the writer that nothing will be written any more, also where it panicked.
+struct End(Arc<Queue>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.0.close();
+        let state = if thread::panicking() {
+            self.0.forfeit(&[]);
+            DiskState::Failed("the writer ended by a panic".into())
+        } else {
+            DiskState::Closed
+        };
+        self.0.progress(|progress| progress.counters.disk = state);
+        self.0.end();
+    }
+}
+
 struct Writer {
     queue: Arc<Queue>,
     options: Options,
@@ -166,6 +183,7 @@ struct Writer {
 
 impl Writer {
     fn run(mut self, mut open: Opener) {
+        let _end = End(Arc::clone(&self.queue));
         match self.persist(&mut open) {
             Some((mut log, found)) => {
                 if let Some(found) = &found {
@@ -180,8 +198,6 @@ impl Writer {
             }
             None => self.queue.forfeit(&[]),
         }
-        self.queue.progress(|progress| progress.counters.disk = DiskState::Closed);
-        self.queue.end();
     }
 
     /// Until the store is closed and all is written, or cannot be.

@@ -6,7 +6,7 @@ use super::track::Track;
 use crate::table::Capture;
 use smallvec::smallvec;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// The gate's tap. Cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -49,6 +49,16 @@ impl Tap {
             exchange: note.exchange,
             what: What::Note { what: note.what, about },
         }]);
+    }
+
+    /// A record of the gate's own, of now.
+    pub fn say(&self, what: &'static str, about: serde_json::Value) {
+        if self.is_on() {
+            let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+            let at_unix_ms =
+                now.map_or(0, |now| u64::try_from(now.as_millis()).unwrap_or(u64::MAX));
+            self.note(Note { at_unix_ms, what: what.into(), exchange: None, about });
+        }
     }
 
     /// Waits until all that was recorded so far is on disk; `false` if that takes longer. Not for

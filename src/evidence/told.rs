@@ -40,7 +40,7 @@ pub(super) fn write(head: &mut Head, out: &mut Vec<u8>, entry: &Entry) {
 
 fn kind(what: &What) -> &'static str {
     match what {
-        What::Open(_) => "open",
+        What::Open { .. } => "open",
         What::Request { .. } => "request",
         What::Sent { .. } => "sent",
         What::AnswerHead { .. } => "answer_head",
@@ -56,7 +56,10 @@ fn kind(what: &What) -> &'static str {
 
 fn fill(members: &mut Members<'_>, what: &What) {
     match what {
-        What::Open(opened) => open(members, opened),
+        What::Open { opened, has_texts } => {
+            open(members, opened);
+            members.value("capture", if *has_texts { "full" } else { "metadata" });
+        }
         What::Request { head, total, piece: part } => {
             if let Some(head) = head {
                 members.value("method", head.method.as_str());

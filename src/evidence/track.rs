@@ -88,7 +88,7 @@ impl Track {
             loss: Loss::default(),
             is_closed: false,
         };
-        track.push_one(What::Open(Box::new(opened)));
+        track.push_one(What::Open { opened: Box::new(opened), has_texts });
         track
     }
 
@@ -100,6 +100,11 @@ impl Track {
     /// What of this exchange was lost so far.
     pub fn loss(&self) -> Loss {
         self.loss
+    }
+
+    /// Whether the queue is nearly full: who must not lose anything waits.
+    pub fn is_crowded(&self) -> bool {
+        self.queue.is_crowded()
     }
 
     /// Waits while the queue is nearly full: for routes that rather wait than lose. A disk that

@@ -20,11 +20,11 @@ use http::StatusCode;
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 /// How long an ending may take to reach a client that does not read.
 const ENDING_TIME_MAX: Duration = Duration::from_secs(5);
@@ -43,6 +43,9 @@ pub struct Head {
     /// How the body's end is told.
     pub framing: Framing,
 }
+
+/// How often who waits for the record looks whether it takes more.
+pub(super) const RECORD_LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Bounds of the waits.
 #[derive(Clone, Copy, Debug)]
@@ -100,6 +103,8 @@ pub struct Move<'m> {
     pub sent: u64,
     /// When the first byte of the body came.
     pub first_byte: Option<Tick>,
+    /// Whether it rather waits than leaves a gap in the record.
+    pub waits_for_record: bool,
 }
 
 /// Buffers of one pass, the same for every exchange of a worker.
@@ -130,6 +135,7 @@ pub async fn run<C: Client>(
     let end = {
         let mut last = Instant::now();
         let mut timer = pin!(sleep_until((last + waits.idle).min(waits.total)));
+        let mut look: Option<Pin<Box<Sleep>>> = None;
         poll_fn(|cx| {
             loop {
                 // Orders first: a step that begins after a lever was published obeys it.
@@ -137,6 +143,15 @@ pub async fn run<C: Client>(
                     && let Some(end) = moving.obey(client, orders, order)
                 {
                     return Poll::Ready(end);
+                }
+                if moving.waits_for_record && client.track().is_some_and(|track| track.is_crowded())
+                {
+                    // No silence of the provider: it is not asked.
+                    last = Instant::now();
+                    let again = Box::pin(sleep_until(last + RECORD_LOOK_EVERY));
+                    let _ = look.insert(again).as_mut().poll(cx);
+                    let _ = write(orders, client, cx);
+                    break;
                 }
                 if let Poll::Ready(end) = moving.step(cx, gate.clock, orders, client, &mut last) {
                     return Poll::Ready(end);

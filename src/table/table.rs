@@ -132,6 +132,18 @@ pub struct EvidencePolicy {
     pub queue_bytes_max: u64,
 }
 
+impl Default for EvidencePolicy {
+    fn default() -> EvidencePolicy {
+        EvidencePolicy {
+            kept_for: Duration::from_hours(30 * 24),
+            disk_bytes_max: 20 << 30,
+            segment_bytes_max: 128 << 20,
+            segment_age_max: Duration::from_hours(1),
+            queue_bytes_max: 64 << 20,
+        }
+    }
+}
+
 /// Certificate and key of a listener, as PEM files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tls {

@@ -5,6 +5,7 @@
 //! The texts of prompts and answers never come here.
 
 pub mod connect;
+pub mod evidence;
 pub mod health;
 pub mod hits;
 pub mod limits;
@@ -16,6 +17,7 @@ pub mod recent;
 mod series;
 pub mod spans;
 
+pub use evidence::EvidencePicture;
 pub use health::{Circuit, HealthSource, Lifecycle, Phase, TargetHealth};
 pub use hits::RuleHits;
 pub use limits::{Allowed, LimitPicture, LimitSource};

@@ -107,6 +107,32 @@ metrics! {
         "Requests refused by a kill that the client's SDK says are repeats.";
     CONTROL_LOG_UP = Gauge "firedoor_control_log_up" []
         "1 while the control log answers; 0 while the gate keeps the levers that it has.";
+    EVIDENCE_UP = Gauge "firedoor_evidence_up" []
+        "1 while the record is written; 0 while its disk is full or fails.";
+    EVIDENCE_QUEUED = Gauge "firedoor_evidence_queued_bytes" []
+        "Bytes of the record that wait for the disk.";
+    EVIDENCE_QUEUE_MAX = Gauge "firedoor_evidence_queue_bytes_max" []
+        "The bound on them.";
+    EVIDENCE_SEGMENTS = Gauge "firedoor_evidence_segments" []
+        "Segments on disk.";
+    EVIDENCE_STALLED = Gauge "firedoor_evidence_stalled_seconds" []
+        "For how long the writer of the record has waited for the disk.";
+    EVIDENCE_RECORDS = Counter "firedoor_evidence_records_total" []
+        "Lines of the record on disk.";
+    EVIDENCE_TEXT_BYTES = Counter "firedoor_evidence_text_bytes_total" []
+        "Bytes of those lines.";
+    EVIDENCE_DISK_BYTES = Counter "firedoor_evidence_disk_bytes_total" []
+        "Bytes of the frames that hold them.";
+    EVIDENCE_DROPPED = Counter "firedoor_evidence_dropped_records_total" []
+        "Lines that were lost because the record took no more; gaps tell of them.";
+    EVIDENCE_DROPPED_BYTES = Counter "firedoor_evidence_dropped_bytes_total" []
+        "Bytes of bodies that those lines told of.";
+    EVIDENCE_GAPS = Counter "firedoor_evidence_gaps_total" []
+        "Gaps on record.";
+    EVIDENCE_COMMITS = Counter "firedoor_evidence_commits_total" []
+        "Commits of the record.";
+    EVIDENCE_FAILURES = Counter "firedoor_evidence_failures_total" []
+        "Commits that failed and were tried again.";
     LABEL_SETS = Gauge "firedoor_label_sets" []
         "Label sets of firedoor_exchanges_total and the app counters that are kept apart.";
     LABEL_OVERFLOW = Counter "firedoor_label_overflow_total" []

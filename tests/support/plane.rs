@@ -74,6 +74,7 @@ fn route(name: &str) -> Route {
         timeouts: Timeouts { connect: second, first_byte: second, idle: second, total: second },
         midstream: firedoor::table::Midstream::End,
         capture: Capture::Metadata,
+        when_full: firedoor::table::WhenFull::Gap,
     }
 }
 
@@ -95,6 +96,7 @@ fn table(dir: &Path) -> Table {
             drain_timeout: Duration::from_secs(1),
             otlp_endpoint: None,
         },
+        evidence: firedoor::table::EvidencePolicy::default(),
         providers: vec![provider("openai")],
         targets: vec![Arc::new(Target {
             name_value: http::HeaderValue::from_static("openai"),
@@ -193,6 +195,7 @@ impl Plane {
             switchboard: board,
             levers,
             open: Arc::new(|_| vec![]),
+            tap: firedoor::evidence::Tap::off(),
             telemetry: telemetry.clone(),
             lifecycle: lifecycle.clone(),
             health: Arc::new(health),

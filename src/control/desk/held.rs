@@ -5,6 +5,7 @@ use super::HISTORY_MAX;
 use super::told::LeverFault;
 use crate::control::clocks::Moment;
 use crate::control::fold::{Demoted, InForce};
+use crate::control::hold::Hold;
 use crate::control::log::{Audit, Change, Entry, Rev};
 use crate::id::LeverId;
 use crate::table::lever::Lever;
@@ -63,6 +64,12 @@ impl Held {
         demoted
     }
 
+    /// What is held: by the log, and by kills that it has not taken yet.
+    pub(super) fn holds(&self) -> Vec<Hold> {
+        let pending = self.pending.iter().map(|(lever, _)| Hold::of(lever));
+        self.state.holds.values().cloned().chain(pending).collect()
+    }
+
     pub(super) fn take(&mut self, entry: Entry) {
         self.is_unkept = true;
         if self.quarantined == Some(entry.rev) {
@@ -94,6 +101,8 @@ impl Held {
             Change::Extend { .. }
             | Change::Lift { .. }
             | Change::Expire { .. }
+            | Change::Hold { .. }
+            | Change::Release { .. }
             | Change::Demote { .. }
             | Change::Promote { .. } => None,
         });
@@ -118,6 +127,8 @@ impl Held {
             | Change::Extend { .. }
             | Change::Lift { .. }
             | Change::Expire { .. }
+            | Change::Hold { .. }
+            | Change::Release { .. }
             | Change::Demote { .. }
             | Change::Promote { .. } => None,
         }

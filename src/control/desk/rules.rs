@@ -53,7 +53,9 @@ impl LeverDesk {
             Change::Pull { .. }
             | Change::Extend { .. }
             | Change::Lift { .. }
-            | Change::Expire { .. } => {
+            | Change::Expire { .. }
+            | Change::Hold { .. }
+            | Change::Release { .. } => {
                 return Err(LeverFault::Unavailable("this is no change of a rule".to_owned()));
             }
         };

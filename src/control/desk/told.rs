@@ -1,5 +1,6 @@
 //! What the desk is told, and what it tells.
 
+use crate::control::hold::Hold;
 use crate::control::log::Rev;
 use crate::control::tally::Counted;
 use crate::id::{Epoch, LeverId};
@@ -129,6 +130,10 @@ pub enum Notice {
     NearEnd(Arc<Lever>),
     /// A rule was demoted or promoted, and by whom.
     Ruled(Arc<Ruled>, Actor),
+    /// A hold was placed.
+    Held(Arc<Hold>),
+    /// A hold was released.
+    Released(Arc<Hold>),
     /// The log's condition has changed.
     Log(Condition),
 }

@@ -4,6 +4,7 @@
 //! put in is found when the log is read. The encoding that is hashed is the stored text itself.
 
 use super::{ReadFault, Rev};
+use crate::control::hold::Hold;
 use crate::id::LeverId;
 use crate::table::lever::Lever;
 use aws_lc_rs::digest::{Context, SHA256};
@@ -36,6 +37,16 @@ pub enum Change {
         /// Which.
         id: LeverId,
     },
+    /// Evidence is held.
+    Hold {
+        /// The hold.
+        hold: Hold,
+    },
+    /// A hold is released.
+    Release {
+        /// Which.
+        id: Box<str>,
+    },
     /// A rule only reports from now on, whatever its pack says.
     Demote {
         /// Which, as `pack/id`.
@@ -54,7 +65,10 @@ impl Change {
         match self {
             Change::Pull { lever } => Some(lever.id),
             Change::Extend { id, .. } | Change::Lift { id } | Change::Expire { id } => Some(*id),
-            Change::Demote { .. } | Change::Promote { .. } => None,
+            Change::Hold { .. }
+            | Change::Release { .. }
+            | Change::Demote { .. }
+            | Change::Promote { .. } => None,
         }
     }
 
@@ -64,7 +78,9 @@ impl Change {
             Change::Pull { .. }
             | Change::Extend { .. }
             | Change::Lift { .. }
-            | Change::Expire { .. } => None,
+            | Change::Expire { .. }
+            | Change::Hold { .. }
+            | Change::Release { .. } => None,
             Change::Demote { rule } | Change::Promote { rule } => Some(rule),
         }
     }
@@ -76,6 +92,8 @@ impl Change {
             Change::Extend { .. } => "extend",
             Change::Lift { .. } => "lift",
             Change::Expire { .. } => "expire",
+            Change::Hold { .. } => "hold",
+            Change::Release { .. } => "release",
             Change::Demote { .. } => "demote",
             Change::Promote { .. } => "promote",
         }

@@ -252,7 +252,7 @@ impl Follower {
     ) -> Result<(), Fault> {
         let number = self.at.segment;
         let size = self.disk.size(&super::super::read::segment_name(number)).map_err(unreadable)?;
-        if size <= self.at.end {
+        if size.unwrap_or(0) <= self.at.end {
             return Ok(());
         }
         let mut segment = Segment::open(&*self.disk, number, self.at.end).map_err(unreadable)?;

@@ -243,7 +243,7 @@ impl Index {
 /// How many bytes of segments stand behind a byte of one of them.
 fn behind(disk: &dyn Disk, (segment, end): (u64, u64)) -> u64 {
     let sizes = segments(disk).unwrap_or_default().into_iter().map(|number| {
-        let size = disk.size(&segment_name(number)).unwrap_or(0);
+        let size = disk.size(&segment_name(number)).ok().flatten().unwrap_or(0);
         match number.cmp(&segment) {
             std::cmp::Ordering::Less => 0,
             std::cmp::Ordering::Equal => size.saturating_sub(end),

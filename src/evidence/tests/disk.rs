@@ -156,9 +156,8 @@ impl Disk for MemoryDisk {
         Ok(self.lock().files.keys().cloned().collect())
     }
 
-    fn size(&self, name: &str) -> io::Result<u64> {
-        let state = self.lock();
-        state.files.get(name).map(|kept| kept.now.len() as u64).ok_or_else(missing)
+    fn size(&self, name: &str) -> io::Result<Option<u64>> {
+        Ok(self.lock().files.get(name).map(|kept| kept.now.len() as u64))
     }
 
     fn read(&self, name: &str, offset: u64) -> io::Result<Box<dyn Read + Send>> {
@@ -181,7 +180,7 @@ impl Disk for MemoryDisk {
     }
 
     fn reopen(&self, name: &str) -> io::Result<Box<dyn Out>> {
-        self.size(name)?;
+        self.read(name, 0)?;
         let disk = MemoryDisk { state: Arc::clone(&self.state), freed: Arc::clone(&self.freed) };
         Ok(Box::new(MemoryFile { disk, name: name.to_owned() }))
     }

@@ -1,16 +1,19 @@
 //! Disks that fill, fail, stall and lose power.
 
 use super::super::Loss;
+use super::super::disk::Out;
 use super::super::queue::DiskState;
 use super::super::recover;
+use super::super::store::Store;
+use super::super::verify::Wrong;
 use super::disk::Trouble;
 use super::tracks::{options, store_on};
 use super::*;
 use crate::table::Capture;
 use proptest::prelude::*;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 
 /// A store with an open segment of several frames, and how many lines end by each size of it.
 fn small_store() -> (Arc<MemoryDisk>, Vec<(u64, usize)>) {
@@ -79,6 +82,54 @@ fn a_segment_damaged_in_its_middle_is_left_as_it_is() {
     assert!(report.bad.iter().all(|bad| bad.segment == 2), "{:?}", report.bad);
     assert!(!report.is_good());
     assert!(recover::header(&*disk, 3).unwrap().is_some());
+}
+
+#[test]
+fn a_segment_that_was_taken_away_is_missed_at_once() {
+    let disk = MemoryDisk::new();
+    let mut log = log_on(&disk, Limits::default());
+    log.commit(&[note("one")], NOW).unwrap();
+    disk.delete(&segment_name(1));
+    log.commit(&[note("two")], NOW).unwrap();
+    log.seal(NOW, None).unwrap();
+    assert_eq!(kinds(&*disk), ["segment", "recovered", "note", "seal"]);
+    let report = verified(&*disk);
+    assert_eq!(report.bad.len(), 1, "{:?}", report.bad);
+    assert_eq!((report.bad[0].segment, &report.bad[0].wrong), (1, &Wrong::Missing));
+}
+
+#[test]
+fn a_store_whose_disk_panics_says_that_it_ended() {
+    struct Bad;
+    impl Disk for Bad {
+        fn list(&self) -> std::io::Result<Vec<String>> {
+            panic!("a bug in a test")
+        }
+        fn size(&self, _: &str) -> std::io::Result<Option<u64>> {
+            Ok(None)
+        }
+        fn read(&self, _: &str, _: u64) -> std::io::Result<Box<dyn std::io::Read + Send>> {
+            Err(std::io::ErrorKind::NotFound.into())
+        }
+        fn create(&self, _: &str) -> std::io::Result<Box<dyn Out>> {
+            Err(std::io::ErrorKind::NotFound.into())
+        }
+        fn reopen(&self, _: &str) -> std::io::Result<Box<dyn Out>> {
+            Err(std::io::ErrorKind::NotFound.into())
+        }
+        fn remove(&self, _: &str) -> std::io::Result<()> {
+            Ok(())
+        }
+        fn sync(&self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let store = Store::start_on(options(), Arc::new(Bad), || Ok(key())).unwrap();
+    let track = store.tap().open(Capture::Full, opened(1));
+    assert!(!store.flush(LONG));
+    drop(track);
+    assert!(matches!(store.counters().disk, DiskState::Failed(_)));
+    assert_eq!(store.close(LONG).dropped.records, 2);
 }
 
 proptest! {

@@ -13,11 +13,16 @@ use super::log::{Limits, Log};
 use super::read::{Met, Segment, segment_name, segments};
 use super::verify::{Report, Span, verify};
 use crate::clock::Tick;
-use crate::exchange::facts::Identity;
-use crate::id::{AppName, Epoch, ExchangeId};
+use crate::exchange::facts::{Facts, Identity, Outcome};
+use crate::exchange::screen::Found;
+use crate::id::{AppName, Epoch, ExchangeId, LeverId, ProviderName, RouteName};
+use crate::wire::Dialect;
+use crate::wire::event::{Counts, StopReason};
+use crate::wire::loss::Losses;
 use disk::MemoryDisk;
 use serde_json::Value;
 use std::sync::Arc;
+use std::time::Duration;
 
 const NOW: u64 = 1_700_000_000_000;
 
@@ -46,8 +51,45 @@ fn opened(id: u128) -> super::Opened {
     }
 }
 
+/// What is known at the end of an exchange.
+fn facts(id: u128) -> Facts {
+    Facts {
+        id: ExchangeId(id),
+        began_unix_ms: NOW,
+        identity: Identity { agent: Some("planner".into()), ..Identity::default() },
+        path: "POST /v1/chat/completions".into(),
+        dialect: Some(Dialect::OpenaiChat),
+        route: Some(RouteName::new("support")),
+        provider: Some(ProviderName::new("openai")),
+        target: Some("openai/gpt-4o".into()),
+        model_asked: Some("gpt-4o".into()),
+        model_reported: Some("gpt-4o-2024-08-06".into()),
+        is_stream: true,
+        status: 200,
+        outcome: Outcome::Completed,
+        attempts: 1,
+        request_bytes: 100,
+        response_bytes: 2_000,
+        first_byte: Some(Duration::from_millis(100)),
+        first_text: None,
+        total: Duration::from_millis(250),
+        text_events: 20,
+        stop: Some(StopReason::EndTurn),
+        usage: Counts { input: Some(12), output: Some(34), ..Counts::default() },
+        lever: Some(LeverId(5)),
+        is_judged: true,
+        found: Found::default(),
+        losses: Losses::default(),
+        seams: vec![],
+        cost_micro_usd: Some(370),
+        limit: None,
+        loops_met: vec![],
+        fault: None,
+    }
+}
+
 fn open_entry(id: u128) -> Entry {
-    let what = What::Open(Box::new(opened(id)));
+    let what = What::Open { opened: Box::new(opened(id)), has_texts: true };
     Entry { at_unix_ms: NOW, exchange: Some(ExchangeId(id)), what }
 }
 

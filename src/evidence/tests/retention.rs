@@ -3,7 +3,6 @@
 use super::super::Sealed;
 use super::disk::Trouble;
 use super::*;
-use std::time::Duration;
 
 fn filled(limits: Limits, segments: u64) -> (Arc<MemoryDisk>, Log) {
     let disk = MemoryDisk::new();

@@ -9,11 +9,11 @@ use crate::table::Capture;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method};
 use proptest::prelude::*;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::Duration;
 
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 
 pub(super) fn options() -> Options {
     Options::of(Path::new("nowhere"))
@@ -34,7 +34,7 @@ struct Stream {
 fn body(line: &Value) -> Vec<u8> {
     let text = serde_json::to_vec(line).unwrap();
     let record = super::super::Record::parse(&text).unwrap();
-    record.bytes().map(|bytes| bytes.into_owned()).unwrap_or_default()
+    record.bytes().map(Cow::into_owned).unwrap_or_default()
 }
 
 fn add(stream: &mut Stream, line: &Value, bytes: &[u8]) {
@@ -221,9 +221,7 @@ fn run(capture: Capture, act: impl FnOnce(&Tap, &mut super::super::Track)) -> Ve
     let tap = store.tap();
     let mut track = tap.open(capture, opened(1)).unwrap();
     act(&tap, &mut track);
-    let mut facts = crate::telemetry::facts_for_tests(1);
-    facts.lever = Some(crate::id::LeverId(5));
-    track.close(Tick(2_000_000_000), &facts);
+    track.close(Tick(2_000_000_000), &facts(1));
     store.close(LONG);
     assert!(verified(&*disk).is_good());
     lines(&*disk)

@@ -21,6 +21,8 @@ pub(super) struct Book<'g> {
     pub(super) counting: Option<Box<Counting>>,
     /// Where the record waits for the facts; `None` while there is no record.
     pub(super) closing: Option<Closing>,
+    /// Whether the exchange rather waits than leaves a gap in the record.
+    pub(super) waits_for_record: bool,
 }
 
 impl<'g> Book<'g> {
@@ -31,7 +33,14 @@ impl<'g> Book<'g> {
         unix_ms: u64,
     ) -> Book<'g> {
         let facts = blank(id, unix_ms, cut_path(&request.method, request.target.path()));
-        Book { gate, facts: Some(facts), began: request.began, counting: None, closing: None }
+        Book {
+            gate,
+            facts: Some(facts),
+            began: request.began,
+            counting: None,
+            closing: None,
+            waits_for_record: false,
+        }
     }
 
     pub(super) fn note(&mut self, change: impl FnOnce(&mut Facts)) {

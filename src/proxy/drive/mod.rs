@@ -166,7 +166,7 @@ pub async fn drive<C: Client>(
             }
         }
     };
-    record::begin_unrouted(gate, &asked, client, &mut book);
+    record::begin_unrouted(gate, &asked, client, &mut book, &Bytes::new());
     let own = book.facts.as_ref().and_then(|facts| facts.identity.request.clone());
     let status = answer::refuse(client, &refusal, speaks, &id_text, own.as_deref());
     book.note(|facts| {
@@ -313,9 +313,22 @@ impl Exchange<'_> {
         book.note(|facts| facts.dialect = admission.dialect);
         self.refuse_unread(book)?;
         let body = self.read_body(client, book, Instant::now() + BODY_TIME_MAX).await?;
-        let wanted = self.read_view(body, book)?;
-        let route = self.route(&wanted, book)?;
-        self.begin_record(client, book, route, &wanted.body);
+        let raw = match &body {
+            Body::Whole { raw, .. } => raw.clone(),
+            Body::Streamed => Bytes::new(),
+        };
+        let routed = self.read_view(body, book).and_then(|wanted| {
+            let route = self.route(&wanted, book)?;
+            Ok((wanted, route))
+        });
+        let (wanted, route) = match routed {
+            Ok(routed) => routed,
+            Err(refusal) => {
+                record::begin_unrouted(self.gate, &self.asked, client, book, &raw);
+                return Err(refusal.into());
+            }
+        };
+        self.begin_record(client, book, route, &raw);
         self.take_seat(book, &wanted, route);
         let attempts = self.choose(&wanted, route);
         self.refuse_everywhere(book, &wanted, &attempts)?;
@@ -435,6 +448,9 @@ impl Exchange<'_> {
         book.note(|facts| facts.losses.join(losses));
         book.note(|facts| facts.attempts = facts.attempts.saturating_add(1));
         let origin = Origin::from(base);
+        if let Err(attempted) = self.wait_for_record(client, book, until).await {
+            return attempted;
+        }
         self.record_sent(client, book, wanted, target, &prepared);
         let sent = self.send(client, book, &origin, &prepared, wanted, route, until).await;
         let (head, answer) = match sent {

@@ -190,6 +190,7 @@ impl Exchange<'_> {
             share: self.share(book),
             sent: counted.sent,
             first_byte: counted.first_byte,
+            waits_for_record: book.waits_for_record,
         };
         let (end, counted) = relay::run(self.gate, &self.orders, client, waits, moving).await;
         if let Some(relay) = &relay {
@@ -420,6 +421,7 @@ impl Exchange<'_> {
             share: 0,
             sent: 0,
             first_byte: None,
+            waits_for_record: book.waits_for_record,
         };
         let (end, counted) = relay::run(self.gate, &self.orders, client, waits, moving).await;
         Attempted::done(Self::close_book(book, status, end, counted))

@@ -5,7 +5,7 @@
 
 use super::book::Book;
 use super::send::Prepared;
-use super::{Body, Exchange, Wanted};
+use super::{Attempted, Body, Exchange, Interrupt, Stop, Wanted};
 use crate::clock::Tick;
 use crate::evidence::{Opened, RequestHead, SentBody};
 use crate::exchange::admit::Asked;
@@ -13,9 +13,11 @@ use crate::exchange::facts::Facts;
 use crate::exchange::keepable;
 use crate::id::Epoch;
 use crate::proxy::client::Client;
-use crate::proxy::{Gate, h1};
-use crate::table::{Capture, Route, Target};
+use crate::proxy::{Gate, h1, relay};
+use crate::table::{Capture, Route, Target, WhenFull};
+use crate::wire::refusal::{Class, Refusal};
 use bytes::Bytes;
+use tokio::time::Instant;
 
 fn opened(facts: &Facts, began: Tick, epoch: Epoch) -> Opened {
     Opened {
@@ -58,18 +60,30 @@ fn begin<C: Client>(
     client.record(track, closing.clone());
 }
 
-/// Puts an exchange on record that is refused before it has a route.
+/// Puts an exchange on record that is refused before it has a route, as far as the route that says
+/// most would.
 pub(super) fn begin_unrouted<C: Client>(
     gate: &Gate,
     asked: &Asked<'_>,
     client: &mut C,
     book: &mut Book<'_>,
+    body: &Bytes,
 ) {
     let has_route = book.facts.as_ref().is_none_or(|facts| facts.route.is_some());
-    if gate.tap.is_on() && !has_route {
-        let epoch = gate.board.peek().epoch;
-        begin(gate, asked, client, book, (Capture::Full, epoch), &Bytes::new());
+    if !gate.tap.is_on() || has_route || client.track().is_some() {
+        return;
     }
+    let (capture, epoch) = {
+        let table = gate.board.peek();
+        let has = |capture| table.routes.iter().any(|route| route.capture == capture);
+        let capture = match (has(Capture::Full), has(Capture::Metadata)) {
+            (true, _) => Capture::Full,
+            (false, true) => Capture::Metadata,
+            (false, false) => Capture::Off,
+        };
+        (capture, table.epoch)
+    };
+    begin(gate, asked, client, book, (capture, epoch), body);
 }
 
 /// Puts a head on record that could not be read.
@@ -82,22 +96,44 @@ pub(super) fn unreadable(gate: &Gate, facts: &Facts) {
 }
 
 impl Exchange<'_> {
+    /// Waits for the record to take more, where the route says so.
+    ///
+    /// # Errors
+    /// The client left, an order or the deadline came first.
+    pub(super) async fn wait_for_record<C: Client>(
+        &self,
+        client: &mut C,
+        book: &mut Book<'_>,
+        until: Instant,
+    ) -> Result<(), Attempted> {
+        while book.waits_for_record && client.track().is_some_and(|track| track.is_crowded()) {
+            let again = tokio::time::sleep(relay::RECORD_LOOK_EVERY);
+            match self.race(client, until, again).await {
+                Ok(()) => {}
+                Err(Interrupt::Gone) => return Err(Attempted::Stop(Stop::Gone)),
+                Err(Interrupt::Ordered(order)) => return Err(self.obey(book, order)),
+                Err(Interrupt::Late) => {
+                    let message = "the record takes no more, and this route does not go on without it (`capture_full = \"block\"`)";
+                    let refusal = Refusal::new(Class::Unavailable, message);
+                    return Err(Attempted::Stop(refusal.into()));
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Puts the exchange on record, as far as its route says.
     pub(super) fn begin_record<C: Client>(
         &self,
         client: &mut C,
         book: &mut Book<'_>,
         route: &Route,
-        body: &Body,
+        body: &Bytes,
     ) {
         if !self.gate.tap.is_on() || route.capture == Capture::Off {
             return;
         }
-        let empty = Bytes::new();
-        let body = match body {
-            Body::Whole { raw, .. } => raw,
-            Body::Streamed => &empty,
-        };
+        book.waits_for_record = route.when_full == WhenFull::Block;
         let capture = (route.capture, self.table.epoch);
         begin(self.gate, &self.asked, client, book, capture, body);
     }

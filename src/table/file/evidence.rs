@@ -12,14 +12,15 @@ const GB: u64 = 1 << 30;
 pub(super) fn policy(reader: &mut Reader<'_>, value: Option<&Value<'_>>) -> EvidencePolicy {
     let section = value.and_then(|value| reader.section(value, "[evidence]", EVIDENCE));
     let section = section.as_ref();
-    let mut number = |key: &str, range: std::ops::RangeInclusive<u64>, default: u64| {
-        integer::<u64>(reader, section, key, range).unwrap_or(default)
-    };
+    let mut number = |key: &str, most: u64| integer::<u64>(reader, section, key, 1..=most);
+    let usual = EvidencePolicy::default();
     EvidencePolicy {
-        kept_for: Duration::from_hours(24 * number("keep_days", 1..=36_500, 30)),
-        disk_bytes_max: GB * number("disk_gb", 1..=1_000_000, 20),
-        segment_bytes_max: MB * number("segment_mb", 1..=4096, 128),
-        segment_age_max: Duration::from_mins(number("segment_minutes", 1..=1440, 60)),
-        queue_bytes_max: MB * number("queue_mb", 1..=16_384, 64),
+        kept_for: number("keep_days", 36_500)
+            .map_or(usual.kept_for, |days| Duration::from_hours(24 * days)),
+        disk_bytes_max: number("disk_gb", 1_000_000).map_or(usual.disk_bytes_max, |gb| gb * GB),
+        segment_bytes_max: number("segment_mb", 4096).map_or(usual.segment_bytes_max, |mb| mb * MB),
+        segment_age_max: number("segment_minutes", 1440)
+            .map_or(usual.segment_age_max, Duration::from_mins),
+        queue_bytes_max: number("queue_mb", 16_384).map_or(usual.queue_bytes_max, |mb| mb * MB),
     }
 }

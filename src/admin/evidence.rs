@@ -1,0 +1,71 @@
+//! The record's health, as `/readyz`, the status and the metrics show it.
+
+use crate::evidence::{Counters, DiskState, Tap};
+use crate::table::Table;
+use crate::telemetry::EvidencePicture;
+use serde_json::{Value, json};
+
+/// The word for it, and why it is not well.
+fn told(disk: &DiskState) -> (&'static str, Option<&str>) {
+    match disk {
+        DiskState::Opening => ("opening", None),
+        DiskState::Well => ("up", None),
+        DiskState::Full(why) => ("full", Some(why)),
+        DiskState::Failed(why) => ("failed", Some(why)),
+        DiskState::Closed => ("closed", None),
+    }
+}
+
+/// Whether what passes now is recorded: nothing waits for a disk that does not take it.
+pub(super) fn is_well(counters: &Counters) -> bool {
+    matches!(counters.disk, DiskState::Opening | DiskState::Well) && counters.untold.is_none()
+}
+
+/// The word alone, for who needs no token.
+pub(super) fn word(counters: &Counters) -> &'static str {
+    told(&counters.disk).0
+}
+
+pub(super) fn view(counters: &Counters) -> Value {
+    let (state, why) = told(&counters.disk);
+    json!({
+        "state": state,
+        "why": why,
+        "queued_bytes": counters.queued_bytes,
+        "queued_bytes_max": counters.queued_bytes_max,
+        "records": counters.records,
+        "text_bytes": counters.text_bytes,
+        "disk_bytes": counters.disk_bytes,
+        "segments": counters.segments,
+        "gaps": counters.gaps,
+        "dropped_records": counters.dropped.records,
+        "dropped_bytes": counters.dropped.bytes,
+    })
+}
+
+pub(super) fn picture(counters: &Counters) -> EvidencePicture {
+    EvidencePicture {
+        is_up: matches!(counters.disk, DiskState::Well),
+        queued_bytes: [counters.queued_bytes as u64, counters.queued_bytes_max as u64],
+        records: counters.records,
+        bytes: [counters.text_bytes, counters.disk_bytes],
+        dropped: [counters.dropped.records, counters.dropped.bytes],
+        gaps: counters.gaps,
+        segments: counters.segments,
+        commits: [counters.commits, counters.failures],
+        stalled_seconds: counters.stalled_for.map_or(0.0, |time| time.as_secs_f64()),
+    }
+}
+
+/// Puts on record which table is live from now on.
+pub fn note_table(tap: &Tap, table: &Table) {
+    tap.say(
+        "table_published",
+        json!({
+            "epoch": table.epoch.0,
+            "digest": table.digest,
+            "version": env!("CARGO_PKG_VERSION"),
+            "levers": table.levers.all().iter().map(|of| of.id.to_string()).collect::<Vec<_>>(),
+        }),
+    );
+}

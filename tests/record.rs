@@ -1,0 +1,22 @@
+//! The record of exchanges: what it says is what went over the wire.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a failure in a test is a failed test"
+)]
+
+#[path = "record/book.rs"]
+mod book;
+#[path = "record/bytes.rs"]
+mod bytes;
+#[path = "record/crash.rs"]
+mod crash;
+#[path = "record/endings.rs"]
+mod endings;
+#[path = "record/holds.rs"]
+mod holds;
+#[path = "record/secrets.rs"]
+mod secrets;
+mod support;
