@@ -12,7 +12,7 @@ mod support;
 use firedoor::wire::Dialect;
 use serde_json::{Value, json};
 use std::path::Path;
-use support::{Answer, Case, Gateway, Process, get, post, wait_for};
+use support::{Answer, Case, Gateway, Process, post, wait_for};
 
 const ROUTES: &str = r#"
 [providers.sim]
@@ -172,9 +172,7 @@ fn the_api_lists_for_viewers_and_reads_for_responders() {
     let gateway = Gateway::start(ROUTES);
     let id = ask(&gateway, Dialect::OpenaiChat, "a/b", &chat(&[("user", "a lost parcel")]));
     indexed(&gateway.data_dir(), &id);
-    let token = gateway.admin_token();
-    let bearer = format!("Bearer {token}");
-    let get = |path: &str| get(gateway.admin, path, &[("authorization", &bearer)]);
+    let get = |path: &str| gateway.admin_call("GET", path);
     let list = get("/api/v1/sessions?filter=status%3A200");
     assert_eq!(list.status(), 200, "{}", list.text());
     assert_eq!(list.json()["items"][0]["id"], "a/b");

@@ -253,14 +253,11 @@ where
         let _ = ready.send(index.interrupt());
         work(&index, &Folder::at(&data_dir.join(crate::evidence::FOLDER)))
     });
-    let done = match tokio::time::timeout(SEARCH_TIME_MAX, &mut task).await {
-        Ok(done) => done,
-        Err(_) => {
-            if let Ok(handle) = handle.await {
-                handle.interrupt();
-            }
-            return Err(Problem::timeout());
+    let Ok(done) = tokio::time::timeout(SEARCH_TIME_MAX, &mut task).await else {
+        if let Ok(handle) = handle.await {
+            handle.interrupt();
         }
+        return Err(Problem::timeout());
     };
     done.map_err(|_| Problem::internal())?
 }
@@ -284,6 +281,7 @@ fn bad_cursor() -> Problem {
     Problem::bad_request("`cursor` is not one that this list gave; begin again without it.")
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "what `map_err` gives")]
 fn problem(fault: Fault) -> Problem {
     match fault {
         Fault::Interrupted => Problem::timeout(),

@@ -188,7 +188,8 @@ impl Progress {
             // A short work is over before it is told of.
             None => took >= every,
         };
-        if !is_due && !(is_last && self.told.is_some()) {
+        let is_end = is_last && self.told.is_some();
+        if !is_due && !is_end {
             return;
         }
         self.told = Some(Instant::now());

@@ -278,7 +278,7 @@ impl Chosen {
         if let Some(exchange) = crate::evidence::segment::exchange_id(id) {
             return match stored.index.row(exchange).map_err(unusable)? {
                 Some(row) => Ok(Chosen::Exchange(Box::new(row))),
-                None => Err(stored.not_indexed(exchange)),
+                None => Err(not_indexed(exchange)),
             };
         }
         if let Some(session) = stored.index.session(id).map_err(unusable)? {
@@ -299,7 +299,9 @@ impl Chosen {
             }
             several => {
                 let mut notice = format!("firedoor: several sessions begin with `{}`:", short(id));
-                several.iter().for_each(|one| _ = write!(notice, "\n  {}", short(one)));
+                for one in several {
+                    let _ = write!(notice, "\n  {}", short(one));
+                }
                 output::notice(&notice);
                 Err(Exit::Failed)
             }
@@ -497,6 +499,14 @@ fn short(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(200).collect()
 }
 
+fn not_indexed(id: ExchangeId) -> Exit {
+    output::notice(&format!(
+        "firedoor: the index has no exchange {id}; if it was recorded just now, ask again, or bring \
+         the index up to date with `firedoor evidence reindex`"
+    ));
+    Exit::Failed
+}
+
 fn printed(text: &str) -> Result<(), Exit> {
     match output::data(text) {
         Exit::Done => Ok(()),
@@ -510,13 +520,5 @@ impl Stored {
             output::notice(&format!("firedoor: the segments cannot be read: {error}"));
             Exit::Failed
         })
-    }
-
-    fn not_indexed(&self, id: ExchangeId) -> Exit {
-        output::notice(&format!(
-            "firedoor: the index has no exchange {id}; if it was recorded just now, ask again, or \
-             bring the index up to date with `firedoor evidence reindex`"
-        ));
-        Exit::Failed
     }
 }

@@ -39,7 +39,9 @@ pub fn markdown(turn: &Turn) -> String {
         row.latency_us.map_or_else(String::new, |us| format!(", {:.1} s", us as f64 / 1e6)),
     );
     for (whose, said) in [("asked", &turn.asked), ("answered", &turn.answer.said)] {
-        said.iter().for_each(|said| block(&mut out, whose, said));
+        for said in said {
+            block(&mut out, whose, said);
+        }
     }
     if let Some(answer) = &turn.withheld {
         answer
@@ -174,12 +176,11 @@ fn headers(fields: &Fields) -> Value {
 /// A body's text, without its content coding, as HAR wants it; base64 where it is no text.
 fn put_text(into: &mut Value, fields: &Fields, body: &Stream) {
     let bytes = plain(fields, &body.bytes);
-    match std::str::from_utf8(&bytes) {
-        Ok(text) => into["text"] = json!(text),
-        Err(_) => {
-            into["text"] = json!(super::digits::base64(&bytes));
-            into["encoding"] = json!("base64");
-        }
+    if let Ok(text) = std::str::from_utf8(&bytes) {
+        into["text"] = json!(text);
+    } else {
+        into["text"] = json!(super::digits::base64(&bytes));
+        into["encoding"] = json!("base64");
     }
     if !body.is_kept() {
         into["comment"] = json!("not all of it is on record");

@@ -220,6 +220,7 @@ impl Telling {
 }
 
 /// Finds what is new in a conversation while it is walked.
+#[expect(clippy::struct_excessive_bools, reason = "where a walk is; none of them decides alone")]
 struct Conversation {
     part: Part,
     /// Whether the body is of a dialect that is known, so that unknown members are no texts.
@@ -316,12 +317,11 @@ fn strings(body: &[u8], kind: Kind) -> Vec<Said> {
     } else if let Ok(whole) = std::str::from_utf8(body) {
         for line in whole.lines() {
             let line = line.strip_prefix("data:").unwrap_or(line);
-            match serde_json::from_str::<Value>(line) {
-                Ok(value @ (Value::Object(_) | Value::Array(_))) => push_strings(&value, &mut text),
-                Ok(_) | Err(_) => {
-                    text.push_str(line);
-                    text.push('\n');
-                }
+            if let Ok(value @ (Value::Object(_) | Value::Array(_))) = serde_json::from_str(line) {
+                push_strings(&value, &mut text);
+            } else {
+                text.push_str(line);
+                text.push('\n');
             }
         }
     }

@@ -236,7 +236,7 @@ impl Gather {
                 let request = &mut exchange.request;
                 if let Some(method) = &line.method {
                     request.method = method.to_string();
-                    request.path = line.path.as_deref().unwrap_or_default().to_owned();
+                    request.path = line.path.as_deref().unwrap_or_default().into();
                     request.headers = fields(&line.headers);
                 }
                 self.kept_bytes += request.body.piece(&run(line), line.bytes.unwrap_or(0));
@@ -293,9 +293,10 @@ impl Gather {
                     exchange.began_unix_ms = began;
                 }
                 // An abandoned exchange has no facts at its end.
-                exchange.known = match exchange.is_abandoned() {
-                    true => Known { outcome: known.outcome, ..std::mem::take(&mut exchange.known) },
-                    false => known.with_beginning(&exchange.known),
+                exchange.known = if exchange.is_abandoned() {
+                    Known { outcome: known.outcome, ..std::mem::take(&mut exchange.known) }
+                } else {
+                    known.with_beginning(&exchange.known)
                 };
                 exchange.is_closed = true;
             }
@@ -305,7 +306,7 @@ impl Gather {
                 about: line.about.clone(),
             }),
             "gap" => {
-                exchange.gaps.push(Gap { records: line.records, bytes: line.bytes.unwrap_or(0) })
+                exchange.gaps.push(Gap { records: line.records, bytes: line.bytes.unwrap_or(0) });
             }
             // Of a later writer, of the same version: what it adds is in the lines themselves.
             _ => {}

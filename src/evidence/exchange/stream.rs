@@ -73,17 +73,13 @@ impl Stream {
     pub(super) fn run(&mut self, run: &Run<'_>) -> usize {
         self.skip_to(run.offset);
         self.times(run);
-        match &run.bytes {
-            Some(bytes) => {
-                self.push(bytes);
-                bytes.len()
-            }
-            None => {
-                self.is_only_counted |= run.len > 0;
-                self.len += run.len;
-                0
-            }
-        }
+        let Some(bytes) = &run.bytes else {
+            self.is_only_counted |= run.len > 0;
+            self.len = self.len.saturating_add(run.len);
+            return 0;
+        };
+        self.push(bytes);
+        bytes.len()
     }
 
     fn known(&self) -> u64 {

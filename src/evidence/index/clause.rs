@@ -190,11 +190,11 @@ fn texts(patterns: &[Pattern], of: impl Fn(&str) -> String) -> Clause {
         let (test, value) = match pattern {
             Pattern::Exact(text) => ("= ?", text.to_string()),
             Pattern::Glob(pieces) => {
-                let piece = |piece: &Box<str>| {
+                let piece = |piece: &str| {
                     // These stand for more than themselves, outside brackets.
                     piece.replace('[', "[[]").replace('?', "[?]")
                 };
-                ("GLOB ?", pieces.iter().map(piece).collect::<Vec<_>>().join("*"))
+                ("GLOB ?", pieces.iter().map(|one| piece(one)).collect::<Vec<_>>().join("*"))
             }
         };
         let or = if clause.sql.is_empty() { "" } else { " OR " };

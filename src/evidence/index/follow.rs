@@ -119,20 +119,20 @@ impl Follower {
     /// # Errors
     /// The index cannot be written now.
     pub fn open(data_dir: &Path) -> Result<Follower, Fault> {
-        let disk = Arc::new(Folder::at(&data_dir.join(FOLDER)));
-        Follower::open_on(data_dir, disk)
+        let disk: Arc<dyn Disk> = Arc::new(Folder::at(&data_dir.join(FOLDER)));
+        Follower::open_on(data_dir, &disk)
     }
 
     /// The same, of the segments on any disk.
     ///
     /// # Errors
     /// The index cannot be written now.
-    pub fn open_on(data_dir: &Path, disk: Arc<dyn Disk>) -> Result<Follower, Fault> {
-        match Follower::try_open(data_dir, &disk) {
+    pub fn open_on(data_dir: &Path, disk: &Arc<dyn Disk>) -> Result<Follower, Fault> {
+        match Follower::try_open(data_dir, disk) {
             Err(Fault::Unusable(why)) => {
                 tracing::warn!(why, "the index of evidence is made again");
                 remove(data_dir).map_err(|error| Fault::Unavailable(error.to_string()))?;
-                Follower::try_open(data_dir, &disk)
+                Follower::try_open(data_dir, disk)
             }
             other => other,
         }
@@ -487,10 +487,9 @@ fn check(disk: &dyn Disk, at: &At) -> Result<(), Fault> {
     let there = segments(disk).map_err(unreadable)?;
     if !there.contains(&at.segment) {
         // Retired, unless nothing newer is there.
-        return match there.iter().any(|number| *number > at.segment) {
-            true => Ok(()),
-            false => Err(Fault::Unusable("the segment that it read last is gone".to_owned())),
-        };
+        let is_retired = there.iter().any(|number| *number > at.segment);
+        let gone = || Fault::Unusable("the segment that it read last is gone".to_owned());
+        return if is_retired { Ok(()) } else { Err(gone()) };
     }
     let mut segment = Segment::open(disk, at.segment, at.frame).map_err(unreadable)?;
     let mut chain = None;
@@ -512,6 +511,7 @@ fn identity(data_dir: &Path) -> Option<(u64, u64)> {
     Some((meta.dev(), meta.ino()))
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "what `map_err` gives")]
 fn unreadable(error: io::Error) -> Fault {
     Fault::Unavailable(format!("the segments cannot be read: {error}"))
 }

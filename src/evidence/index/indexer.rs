@@ -6,7 +6,7 @@
 use super::Fault;
 use super::follow::Follower;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -87,7 +87,7 @@ impl Shared {
     }
 }
 
-fn run(data_dir: &PathBuf, shared: &Shared) {
+fn run(data_dir: &Path, shared: &Shared) {
     let mut follower: Option<Follower> = None;
     loop {
         let done = match &mut follower {

@@ -3,6 +3,7 @@
 use super::super::query::{Query, Words};
 use super::super::texts::Said;
 use crate::filter::Kind;
+use std::collections::VecDeque;
 
 /// How many characters stand around a match.
 const AROUND: usize = 60;
@@ -86,7 +87,7 @@ fn folded(word: &str) -> String {
 /// Where phrases stand, in order, without overlaps.
 fn marks(text: &str, wanted: &[Vec<String>], beginnings: &[bool]) -> Vec<(usize, usize)> {
     let longest = wanted.iter().map(Vec::len).max().unwrap_or(0);
-    let mut window: std::collections::VecDeque<(usize, usize, String)> = Default::default();
+    let mut window: VecDeque<(usize, usize, String)> = VecDeque::new();
     let mut found: Vec<(usize, usize)> = Vec::new();
     for (start, end) in tokens(text) {
         window.push_back((start, end, folded(&text[start..end])));

@@ -38,7 +38,7 @@ pub use mark::{Piece, Snippet, snippets};
 pub use row::Row;
 pub use sessions::{Relation, Session};
 #[doc(hidden)]
-pub use write::{Entry, Texts};
+pub use write::{Entry, Loader, Texts};
 
 use super::disk::Disk;
 use super::read::{segment_name, segments};

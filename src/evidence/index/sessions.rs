@@ -57,7 +57,7 @@ const VERDICTS: [&str; 5] = ["clear", "flag", "redact", "reroute", "cut"];
 /// A verdict as a number that grows with its severity; 0 where nothing was judged.
 pub(super) fn severity(verdict: Option<&str>) -> i64 {
     let at = verdict.and_then(|verdict| VERDICTS.iter().position(|known| *known == verdict));
-    at.map_or(0, |at| at as i64 + 1)
+    at.map_or(0, |at| count(at) + 1)
 }
 
 /// Counts a session again after exchanges of it went; drops it with the last of them.

@@ -56,7 +56,7 @@ fn id(number: u128) -> ExchangeId {
 }
 
 fn facts(number: u128, told: &Told) -> Facts {
-    let mut facts = crate::telemetry::facts_for_tests(number);
+    let mut facts = super::super::tests::facts(number);
     facts.id = ExchangeId::new(NOW + told.at_ms, number);
     facts.began_unix_ms = NOW + told.at_ms;
     facts.identity = Identity {

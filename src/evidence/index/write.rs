@@ -99,14 +99,11 @@ impl Names {
             .prepare_cached("SELECT id FROM names WHERE text = ?1")?
             .query_row([text], |row| row.get(0))
             .optional()?;
-        let id = match found {
-            Some(id) => id,
-            None => {
-                connection
-                    .prepare_cached("INSERT INTO names (text) VALUES (?1)")?
-                    .execute([text])?;
-                connection.last_insert_rowid()
-            }
+        let id = if let Some(id) = found {
+            id
+        } else {
+            connection.prepare_cached("INSERT INTO names (text) VALUES (?1)")?.execute([text])?;
+            connection.last_insert_rowid()
         };
         if self.0.len() >= NAMES_MAX {
             self.0.clear();
@@ -118,6 +115,37 @@ impl Names {
     /// Forgets what a transaction that was not committed may have put in.
     pub(super) fn clear(&mut self) {
         self.0.clear();
+    }
+}
+
+/// Writes rows that were made elsewhere: for measuring.
+#[derive(Debug)]
+pub struct Loader {
+    connection: Connection,
+    names: Names,
+}
+
+impl Loader {
+    /// Opens the index of a data folder.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn open(data_dir: &std::path::Path) -> Result<Loader, super::Fault> {
+        let connection = super::open_to_write(data_dir)?;
+        Ok(Loader { connection, names: Names::default() })
+    }
+
+    /// Writes entries in one transaction.
+    ///
+    /// # Errors
+    /// They cannot be written.
+    pub fn put(&mut self, entries: &[(ExchangeId, Entry)]) -> Result<(), super::Fault> {
+        let transaction = self.connection.transaction()?;
+        for (id, entry) in entries {
+            put(&transaction, &mut self.names, *id, None, entry)?;
+        }
+        transaction.commit()?;
+        Ok(())
     }
 }
 

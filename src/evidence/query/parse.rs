@@ -150,16 +150,15 @@ impl Reader<'_> {
         if is_negated {
             self.take();
         }
-        let ask = match self.field() {
-            Some((field, place)) => self.of_field(&field, place)?,
-            None => {
-                let value = self.value(&[])?;
-                if value.text.is_empty() {
-                    let what = "a word, a phrase in quotes, or `field:value` is expected";
-                    return Err(self.wrong(start..self.at, what));
-                }
-                self.phrase(None, value)?
+        let ask = if let Some((field, place)) = self.field() {
+            self.of_field(&field, place)?
+        } else {
+            let value = self.value(&[])?;
+            if value.text.is_empty() {
+                let what = "a word, a phrase in quotes, or `field:value` is expected";
+                return Err(self.wrong(start..self.at, what));
             }
+            self.phrase(None, value)?
         };
         let text = self.text.get(start..self.at).unwrap_or("").to_owned();
         Ok(Some(Term { is_negated, ask, text }))

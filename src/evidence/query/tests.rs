@@ -146,7 +146,7 @@ fn an_event_of_the_feed_is_judged() {
 
 #[test]
 fn facts_and_their_event_are_judged_alike() {
-    let facts = crate::telemetry::facts_for_tests(1);
+    let facts = crate::evidence::tests::facts(1);
     let seen = Seen::of_facts(&facts);
     for text in ["outcome:completed", "cost:0.00037", "latency:>0ms", "tokens:>30"] {
         assert!(read(text).holds(&seen), "{text}");
