@@ -9,7 +9,7 @@ mod upkeep;
 
 use crate::admin;
 use crate::control::{self, Condition, LeverDesk, Reload, Switchboard, WithoutLog};
-use crate::evidence::index::Indexer;
+use crate::evidence::index::{Indexer, Watch};
 use crate::evidence::{self, Store};
 use crate::filter;
 use crate::proxy::{self, Gate};
@@ -113,7 +113,8 @@ pub fn serve(options: &Options, started: impl FnOnce(&Bound)) -> Result<(), Star
     let folder =
         admin::Folder::open(&server.data_dir).map_err(|why| other("the state folder", why))?;
     // Before any text is judged.
-    filter::set_digest_key(folder.digest_key().map_err(|why| other("the key of digests", why))?);
+    let secret = folder.digest_key().map_err(|why| other("the key of digests", why))?;
+    filter::set_digest_key(secret);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -142,10 +143,8 @@ pub fn serve(options: &Options, started: impl FnOnce(&Bound)) -> Result<(), Star
         .map_err(|why| other("the writer of evidence", why))?;
     let indexer =
         Indexer::start(&server.data_dir).map_err(|why| other("the indexer of evidence", why))?;
-    let gate = Arc::new(
-        Gate::new(Arc::clone(&board), telemetry.clone(), evidence.tap(), workers)
-            .map_err(|why| StartFault::Other(why.to_owned()))?,
-    );
+    let gate =
+        Arc::new(Gate::new(Arc::clone(&board), telemetry.clone(), evidence.tap(), workers, secret));
     levers.set_reach(Arc::clone(&gate) as Arc<dyn control::Reach>);
     upkeep::restore_limits(&gate, &levers);
     let trips = upkeep::forward_trips(&gate);
@@ -168,7 +167,8 @@ pub fn serve(options: &Options, started: impl FnOnce(&Bound)) -> Result<(), Star
             telemetry.clone(),
             gate.tap.clone(),
         ));
-        let control = Control { levers: &levers, server: &server, life: &life };
+        let control =
+            Control { levers: &levers, server: &server, life: &life, index: indexer.watch() };
         let admin = start_admin(&gate, &control, &data, &warnings, &folder).await?;
         let bound = Bound {
             data,
@@ -350,6 +350,7 @@ struct Control<'c> {
     levers: &'c Arc<LeverDesk>,
     server: &'c Server,
     life: &'c Lifecycle,
+    index: Watch,
 }
 
 async fn start_admin(
@@ -403,6 +404,7 @@ async fn start_admin(
             looked_at.registries.iter().flat_map(|registry| registry.covered(scope)).collect()
         }),
         data_dir: control.server.data_dir.clone(),
+        index: control.index.clone(),
     });
     if let Some(tcp) = tcp {
         tokio::spawn(admin::serve_tcp(tcp, Arc::clone(&state)));

@@ -15,7 +15,7 @@ use crate::evidence::disk::Folder;
 use crate::evidence::exchange::lines_at;
 use crate::evidence::index::{Fault, Index, Page, Row, Session, snippets};
 use crate::evidence::query::{Query as Asked, parse};
-use crate::evidence::texts::{Part, Said};
+use crate::evidence::texts::Part;
 use crate::evidence::transcript::Turn;
 use crate::id::ExchangeId;
 use axum::Json;
@@ -177,10 +177,7 @@ fn item(disk: &Folder, row: Row, asked: &Asked, has_words: bool) -> Result<Value
         return Ok(value);
     }
     let turn = Turn::read(disk, row, Part::All).map_err(|error| unreadable(&error))?;
-    let withheld = turn.withheld.iter().flat_map(|answer| &answer.said);
-    let said: Vec<Said> =
-        turn.asked.iter().chain(&turn.answer.said).chain(withheld).cloned().collect();
-    let snippets = snippets(&said, asked, SNIPPETS_MAX);
+    let snippets = snippets(&turn.texts(), asked, SNIPPETS_MAX);
     value["snippets"] = snippets
         .iter()
         .map(|snippet| {

@@ -2,6 +2,7 @@
 
 use crate::control::{LeverDesk, Reload, Switchboard};
 use crate::evidence::Tap;
+use crate::evidence::index::Watch;
 use crate::id::Epoch;
 use crate::proxy::registry::About;
 use crate::table::diagnostic::Diagnostic;
@@ -61,6 +62,8 @@ pub struct Parts {
     pub open: OpenSource,
     /// Where the record and its index are.
     pub data_dir: PathBuf,
+    /// How the index does.
+    pub index: Watch,
     /// Where the record is written.
     pub tap: Tap,
 }
@@ -96,6 +99,7 @@ pub struct State {
     pub(super) trials: Semaphore,
     /// Where the record and its index are.
     pub(super) data_dir: PathBuf,
+    pub(super) index: Watch,
     /// Held by those who search the record.
     pub(super) searches: Arc<Semaphore>,
     started: Instant,
@@ -149,6 +153,7 @@ impl State {
             readers: Arc::new(Semaphore::new(READERS_MAX)),
             trials: Semaphore::new(1),
             data_dir: parts.data_dir,
+            index: parts.index,
             searches: Arc::new(Semaphore::new(SEARCHES_MAX)),
             started: Instant::now(),
             started_unix_ms: unix_ms(),

@@ -75,6 +75,10 @@ fn banner(bound: &Bound) {
         "  admin    {admin}  and {}",
         bound.data_dir.join("admin.sock").display()
     ));
+    output::notice(&format!(
+        "  record   {}  (what passes, with its texts; `capture = \"off\"` keeps a route out of it)",
+        bound.data_dir.join(crate::evidence::FOLDER).display()
+    ));
     if let Some(token) = &bound.first_token {
         output::notice(&format!(
             "  token    {token}  (admin; shown once, kept in {})",

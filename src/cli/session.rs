@@ -164,10 +164,7 @@ impl List {
         for row in rows {
             let snippets = if has_words {
                 let turn = stored.turn(row.clone(), Part::All)?;
-                let withheld = turn.withheld.iter().flat_map(|answer| &answer.said);
-                let said: Vec<Said> =
-                    turn.asked.iter().chain(&turn.answer.said).chain(withheld).cloned().collect();
-                snippets(&said, &query, SNIPPETS_MAX)
+                snippets(&turn.texts(), &query, SNIPPETS_MAX)
             } else {
                 Vec::new()
             };

@@ -75,6 +75,17 @@ pub fn asked(exchange: &Exchange, part: Part) -> Vec<Said> {
     if walked.is_err() && said.is_empty() { strings(&body, Kind::Other) } else { said }
 }
 
+/// The documents that an application attached.
+pub fn attached(exchange: &Exchange) -> Vec<Said> {
+    let contexts = exchange.notes.iter().filter(|note| note.what == "context");
+    let said = contexts.map(|note| {
+        let mut text = String::new();
+        push_strings(&note.about["documents"], &mut text);
+        Said { kind: Kind::Document, text, tool: None }
+    });
+    said.filter(|said| !said.text.is_empty()).collect()
+}
+
 /// The texts of the answer that the client got.
 pub fn delivered(exchange: &Exchange) -> Answer {
     let body = plain(&exchange.delivered.headers, &exchange.delivered.body.bytes);

@@ -41,7 +41,6 @@ use crate::exchange::limits::{Ledger, Trip};
 use crate::id::{AppName, hex};
 use crate::telemetry::{Allowed, LimitPicture, Telemetry};
 use crate::wire::request::Opening;
-use aws_lc_rs::hmac;
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -118,9 +117,9 @@ pub struct Gate {
     /// Who pulls the levers that limits ask for.
     trips: OnceLock<TripSink>,
     /// The key of the hash that stands for an end user.
-    user_key: hmac::Key,
+    user_key: [u8; 32],
     /// The key of the hash that stands for a conversation.
-    session_key: hmac::Key,
+    session_key: [u8; 32],
     draining: AtomicBool,
     drain: Notify,
     /// Each worker's open exchanges.
@@ -128,22 +127,16 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// A gate for `workers` workers.
-    ///
-    /// # Errors
-    /// The machine gives no randomness.
+    /// A gate for `workers` workers. `secret` keys the hashes that stand for end users and for
+    /// conversations; gates that have the same write the same.
     pub fn new(
         board: Arc<Switchboard>,
         telemetry: Telemetry,
         tap: Tap,
         workers: usize,
-    ) -> Result<Gate, &'static str> {
-        let key = || {
-            let mut key = [0u8; 32];
-            fill_random(&mut key)?;
-            Ok::<_, &'static str>(hmac::Key::new(hmac::HMAC_SHA256, &key))
-        };
-        Ok(Gate {
+        secret: [u8; 16],
+    ) -> Gate {
+        Gate {
             board,
             telemetry,
             tap,
@@ -152,12 +145,12 @@ impl Gate {
             limits: Arc::default(),
             rules: rules::RuleWatch::default(),
             trips: OnceLock::new(),
-            user_key: key()?,
-            session_key: key()?,
+            user_key: blake3::derive_key("firedoor 2026 hash of end users", &secret),
+            session_key: blake3::derive_key("firedoor 2026 hash of conversations", &secret),
             draining: AtomicBool::new(false),
             drain: Notify::new(),
             registries: (0..workers).map(|_| Arc::default()).collect(),
-        })
+        }
     }
 
     /// Whether the gate is on its way out: no new connections, no keep-alive.
@@ -230,22 +223,24 @@ impl Gate {
         }
     }
 
-    /// A keyed hash that stands for an end user as long as this process lives.
+    /// A keyed hash that stands for an end user, the same as long as the gate's secret is.
     fn hash_user(&self, user: &str) -> Box<str> {
-        short(&hmac::sign(&self.user_key, user.as_bytes())).into()
+        short(blake3::keyed_hash(&self.user_key, user.as_bytes())).into()
     }
 
-    /// A keyed hash that stands for a conversation as long as this process lives.
+    /// A keyed hash that stands for a conversation, the same as long as the gate's secret is.
     fn hash_conversation(
         &self,
         app: Option<&AppName>,
         end_user: Option<&str>,
         opening: &Opening<'_>,
     ) -> Arc<str> {
-        let mut context = hmac::Context::with_key(&self.session_key);
+        let mut hasher = blake3::Hasher::new_keyed(&self.session_key);
         let app = app.map(AppName::as_str);
-        identity::conversation(app, end_user, opening, |piece| context.update(piece));
-        format!("{}{}", identity::INFERRED_PREFIX, short(&context.sign())).into()
+        identity::conversation(app, end_user, opening, |piece| {
+            hasher.update(piece);
+        });
+        format!("{}{}", identity::INFERRED_PREFIX, short(hasher.finalize())).into()
     }
 
     /// Hands on what is known of an exchange that is over.
@@ -292,8 +287,8 @@ thread_local! {
 }
 
 /// The first 8 bytes of a keyed hash.
-fn short(tag: &hmac::Tag) -> String {
-    hex(tag.as_ref().get(..8).unwrap_or_default())
+fn short(hash: blake3::Hash) -> String {
+    hex(hash.as_bytes().get(..8).unwrap_or_default())
 }
 
 /// Random bytes from the kernel. The crypto library's own generator gathers entropy for some 20 ms
@@ -333,7 +328,7 @@ mod tests {
     fn a_lever_that_a_limit_asks_for_reaches_its_sink() {
         let (board, _) = Switchboard::open(None).unwrap();
         let (telemetry, _upkeep) = Telemetry::quiet().unwrap();
-        let gate = Gate::new(board, telemetry, Tap::off(), 1).unwrap();
+        let gate = Gate::new(board, telemetry, Tap::off(), 1, [0; 16]);
         let trip = Trip {
             lever_kind: LeverKind::Kill,
             scope: TripScope { session: Some("s".into()), ..TripScope::default() },

@@ -121,7 +121,9 @@ fn a_client_that_stops_reading_stops_the_provider() {
         }
     });
     let more = "timeouts = { idle_ms = 300000 }";
-    let gateway = Gateway::start(&routes_to(&upstream.url(), more));
+    // What waits for the disk has its own bound, which is no stream's cost.
+    let record = "[evidence]\nqueue_mb = 1\n\n";
+    let gateway = Gateway::start(&(record.to_owned() + &routes_to(&upstream.url(), more)));
     // Unread streams, up to the provider's stop. Still means: nothing was written during half a
     // second.
     let held = |count: usize| {

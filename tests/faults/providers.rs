@@ -178,7 +178,9 @@ fn truncated() {
 #[test]
 fn oversized() {
     let mock = MockServer::start();
-    let gateway = Gateway::start(&routes_to(&mock.url(), PATIENT));
+    // What waits for the disk has a bound of its own.
+    let record = "[evidence]\nqueue_mb = 1\n\n";
+    let gateway = Gateway::start(&(record.to_owned() + &routes_to(&mock.url(), PATIENT)));
     for case in &CASES {
         for stream in [true, false] {
             let answer = case.ask(&gateway, "tokens=20,fault=oversize,at=4", stream).answer();

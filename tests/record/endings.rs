@@ -60,6 +60,34 @@ fn what_is_refused_is_on_record_with_what_it_was_told() {
 }
 
 #[test]
+fn what_an_application_retrieved_is_attached() {
+    let gateway = Gateway::start(&routes_to("http://127.0.0.1:9", ""));
+    let id = format!("x_{}", "0123456789abcdef".repeat(2));
+    let context = json!({ "exchange": id, "documents": [{ "source": "kb/1", "text": "words" }] });
+    let answer = crate::support::post(gateway.data, "/v1/context", &[], &context.to_string());
+    assert_eq!((answer.status(), answer.text().trim()), (202, "{\"recorded\":true}"));
+    wait_for("the note", || {
+        let lines = book::lines(&gateway.data_dir());
+        let note = lines.into_iter().find(|line| line["what"] == "context")?;
+        assert_eq!(note["exchange"], *id);
+        assert_eq!(note["about"]["documents"][0]["text"], "words");
+        Some(())
+    });
+    for (bad, what) in [
+        (json!({ "documents": [] }), "belongs to nothing"),
+        (json!({ "exchange": "x_1", "documents": [] }), "no id of an exchange"),
+        (json!({ "session": "s" }), "documents"),
+        (json!({ "session": "s", "documents": [], "more": 1 }), "more"),
+    ] {
+        let answer = crate::support::post(gateway.data, "/v1/context", &[], &bad.to_string());
+        assert_eq!(answer.status(), 400, "{bad}");
+        assert!(answer.text().contains(what), "{}", answer.text());
+    }
+    let large = json!({ "session": "s", "documents": ["x".repeat(300 << 10)] }).to_string();
+    assert_eq!(crate::support::post(gateway.data, "/v1/context", &[], &large).status(), 413);
+}
+
+#[test]
 fn a_client_that_leaves_is_on_record() {
     let mock = MockServer::start();
     let gateway = Gateway::start(&routes_to(&mock.url(), ""));

@@ -13,7 +13,7 @@ use super::super::read::{Framed, Segment, Text, segments};
 use super::super::segment::exchange_id;
 use super::super::store::FOLDER;
 use super::super::texts::Part;
-use super::write::{Entry, Names, Texts, add_places, forget, known, others_of_session, put};
+use super::write::{Entry, Names, Texts, Writing, add_places, forget, has_earlier, known, put};
 use super::{At, Fault, open_to_write, position, remove, set_position};
 use crate::id::ExchangeId;
 use rusqlite::{Connection, TransactionBehavior};
@@ -88,6 +88,10 @@ struct Pending {
     end: Option<End>,
     /// Whether the index does not have all of it yet.
     is_dirty: bool,
+    /// Whether the index has its end.
+    is_ended: bool,
+    /// Whether something came behind its end that belongs to it.
+    is_late: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -316,7 +320,15 @@ impl Follower {
             (kind, Some(id)) => {
                 let Some(id) = exchange_id(id) else { return Ok(0) };
                 let is_end = kind == "close";
+                let is_note = kind == "note";
+                let is_late = is_note || kind == "gap";
                 let pending = self.pending(id)?;
+                if is_note && pending.places.is_empty() {
+                    // Anybody can attach something to an exchange that never was.
+                    self.under_way.remove(&id);
+                    return Ok(0);
+                }
+                pending.is_late |= is_late;
                 if pending.places.last() != Some(&place) {
                     pending.places.push(place);
                 }
@@ -345,13 +357,15 @@ impl Follower {
             Slot::Vacant(slot) => {
                 let pending = match known(&self.connection, id)? {
                     // Its earlier lines were read by somebody else.
-                    Some((row, places, _)) => Pending {
+                    Some((row, places, is_ended)) => Pending {
                         row: Some(row),
                         gather: None,
                         kept_bytes: 0,
                         places,
                         end: None,
                         is_dirty: false,
+                        is_ended,
+                        is_late: false,
                     },
                     None => Pending {
                         row: None,
@@ -360,6 +374,8 @@ impl Follower {
                         places: Vec::new(),
                         end: None,
                         is_dirty: false,
+                        is_ended: false,
+                        is_late: false,
                     },
                 };
                 Ok(slot.insert(pending))
@@ -385,11 +401,11 @@ impl Follower {
         dirty.sort_unstable();
         for id in dirty {
             let Some(pending) = self.under_way.get_mut(&id) else { continue };
-            let is_ended = known(&transaction, id)?.is_some_and(|(_, _, is_ended)| is_ended);
-            if is_ended || (pending.row.is_some() && pending.end.is_none()) {
+            let is_late = pending.is_ended && pending.is_late;
+            let is_middle = pending.row.is_some() && pending.end.is_none();
+            if !is_late && (pending.is_ended || is_middle) {
                 // In the middle of an exchange, and behind its end, only its places are new.
                 add_places(&transaction, id, &pending.places)?;
-                pending.end = is_ended.then_some(End::Closed);
                 pending.is_dirty = false;
                 continue;
             }
@@ -398,13 +414,19 @@ impl Follower {
                 (Some(gather), Some(_)) => std::mem::take(gather).finish(),
                 (None, _) => read_at(&*self.disk, id, &pending.places).map_err(unreadable)?,
             };
-            let outcome = pending.end.filter(|end| *end == End::Unfinished).map(|_| "unfinished");
-            let texts = match pending.end {
-                Some(_) => Some(Texts::of(&exchange, part(&transaction, id, &exchange)?)),
-                None => None,
+            let is_unfinished =
+                pending.end == Some(End::Unfinished) || (is_late && !exchange.is_closed);
+            let outcome = is_unfinished.then_some("unfinished");
+            let writing = if is_late { Writing::Again } else { Writing::New };
+            let texts = if pending.end.is_some() || is_late {
+                let part = part(&transaction, id, pending.row, &exchange)?;
+                Some(Texts::of(&exchange, part))
+            } else {
+                None
             };
             let entry = Entry { exchange, places: pending.places.clone(), outcome, texts };
-            pending.row = Some(put(&transaction, &mut self.names, id, pending.row, &entry)?);
+            pending.row =
+                Some(put(&transaction, &mut self.names, id, pending.row, &entry, writing)?);
             pending.is_dirty = false;
         }
         for number in there.iter().filter(|number| (was.segment..=self.at.segment).contains(number))
@@ -421,7 +443,7 @@ impl Follower {
 
     /// Lets go of what has ended, and of what is too much to keep.
     fn thin_out(&mut self) {
-        self.under_way.retain(|_, pending| pending.end.is_none());
+        self.under_way.retain(|_, pending| pending.end.is_none() && !pending.is_ended);
         if self.under_way.len() > KEPT_MAX {
             // All of them have a row: they are found again by it.
             self.under_way.clear();
@@ -470,10 +492,15 @@ impl Follower {
     }
 }
 
-/// Which texts of a request are indexed: all, if no other exchange of its session is.
-fn part(connection: &Connection, id: ExchangeId, exchange: &Exchange) -> Result<Part, Fault> {
+/// Which texts of a request are indexed: all, if no exchange of its session from before is.
+fn part(
+    connection: &Connection,
+    id: ExchangeId,
+    row: Option<i64>,
+    exchange: &Exchange,
+) -> Result<Part, Fault> {
     match &exchange.known.session {
-        Some(session) if !others_of_session(connection, session, id)? => Ok(Part::All),
+        Some(session) if !has_earlier(connection, session, id, row)? => Ok(Part::All),
         Some(_) | None => Ok(Part::New),
     }
 }

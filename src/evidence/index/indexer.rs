@@ -31,6 +31,17 @@ pub struct Counters {
     pub is_caught_up: bool,
 }
 
+/// Where it can be asked how an indexer does.
+#[derive(Clone, Debug, Default)]
+pub struct Watch(Arc<Shared>);
+
+impl Watch {
+    /// How it does.
+    pub fn counters(&self) -> Counters {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner).1.clone()
+    }
+}
+
 /// A running indexer. Dropping it stops it at the end of its step.
 #[derive(Debug)]
 pub struct Indexer {
@@ -58,9 +69,9 @@ impl Indexer {
         Ok(Indexer { shared, thread: Some(thread) })
     }
 
-    /// How it does.
-    pub fn counters(&self) -> Counters {
-        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner).1.clone()
+    /// Where it can be asked how it does.
+    pub fn watch(&self) -> Watch {
+        Watch(Arc::clone(&self.shared))
     }
 }
 

@@ -9,7 +9,9 @@
 //!   other: who finds that the other was faster goes on from there.
 //! * A file that is damaged, of another version, of another store, or ahead of the segments (they
 //!   lost their end with the power) is dropped and made again.
-//! * What retention took is taken out of it too, texts first of all.
+//! * What retention took is taken out of it too: an exchange goes with the segment of its last line.
+//! * What is attached to an exchange behind its end is found as well; an exchange of which nothing
+//!   else is on record does not come to be by that.
 //!
 //! An exchange's row number is the millisecond at which it began, and four bits more: so rows sort
 //! by time, each index is one by time as well, and a span of time is a span of numbers.
@@ -33,7 +35,7 @@ mod write;
 
 pub use find::{Found, Page};
 pub use follow::{Follower, Step};
-pub use indexer::{Counters, Indexer};
+pub use indexer::{Counters, Indexer, Watch};
 pub use mark::{Piece, Snippet, snippets};
 pub use row::Row;
 pub use sessions::{Relation, Session};

@@ -244,6 +244,31 @@ fn an_exchange_that_no_follower_saw_whole_is_read_again() {
 }
 
 #[test]
+fn what_is_attached_behind_the_end_is_found_and_counted_once() {
+    let folder = TempDir::new().unwrap();
+    let store = store(&folder);
+    let done = record(&store, 1, &Told::default());
+    assert!(store.flush(LONG));
+    let mut follower = Follower::open(folder.path()).unwrap();
+    caught_up(&mut follower);
+    let context = |exchange| super::super::Note {
+        at_unix_ms: NOW,
+        what: "context".into(),
+        exchange: Some(exchange),
+        about: json!({ "documents": [{ "source": "kb/refunds.md", "text": "a retrieved passage" }] }),
+    };
+    store.tap().note(context(done));
+    store.tap().note(context(id(99)));
+    assert!(store.flush(LONG));
+    caught_up(&mut follower);
+    let index = Index::open(folder.path()).unwrap();
+    assert_eq!(find(&index, "document:\"retrieved passage\" prompt:parcel"), [done]);
+    assert_eq!(find(&index, ""), [done], "nobody makes exchanges by naming them");
+    let session = index.session("s1").unwrap().unwrap();
+    assert_eq!((session.exchanges, session.cost_micro_usd), (1, 370));
+}
+
+#[test]
 fn what_cannot_be_used_is_made_again() {
     let folder = TempDir::new().unwrap();
     let store = store(&folder);

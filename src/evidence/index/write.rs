@@ -42,6 +42,7 @@ impl Texts {
     pub fn of(exchange: &Exchange, part: Part) -> Texts {
         let mut found = Texts::default();
         found.add(&texts::asked(exchange, part));
+        found.add(&texts::attached(exchange));
         let delivered = texts::delivered(exchange);
         let received = texts::received(exchange);
         let missing = |answer: &Answer| {
@@ -142,7 +143,7 @@ impl Loader {
     pub fn put(&mut self, entries: &[(ExchangeId, Entry)]) -> Result<(), super::Fault> {
         let transaction = self.connection.transaction()?;
         for (id, entry) in entries {
-            put(&transaction, &mut self.names, *id, None, entry)?;
+            put(&transaction, &mut self.names, *id, None, entry, Writing::New)?;
         }
         transaction.commit()?;
         Ok(())
@@ -161,15 +162,18 @@ pub(super) fn known(
     connection.prepare_cached(sql)?.query_row([id.0.to_be_bytes()], row).optional()
 }
 
-/// Whether a session has other exchanges in the index.
-pub(super) fn others_of_session(
+/// Whether the index has exchanges of a session from before this one, or, where it is new, any.
+pub(super) fn has_earlier(
     connection: &Connection,
     session: &str,
     id: ExchangeId,
+    row: Option<i64>,
 ) -> rusqlite::Result<bool> {
     let sql = "SELECT 1 FROM exchanges
-               WHERE session = (SELECT id FROM sessions WHERE text = ?1) AND exchange <> ?2";
-    connection.prepare_cached(sql)?.exists(params![session, id.0.to_be_bytes()])
+               WHERE session = (SELECT id FROM sessions WHERE text = ?1) AND exchange <> ?2
+               AND id < ?3";
+    let before = row.unwrap_or(i64::MAX);
+    connection.prepare_cached(sql)?.exists(params![session, id.0.to_be_bytes(), before])
 }
 
 /// Tells where the lines of an exchange are, when nothing else of it is new.
@@ -186,13 +190,23 @@ pub(super) fn add_places(
         .map(|_| ())
 }
 
-/// Writes an exchange's row, new or again.
+/// What is written of an exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Writing {
+    /// What was not written before.
+    New,
+    /// What was written when it ended, with what came behind its end.
+    Again,
+}
+
+/// Writes an exchange's row.
 pub(super) fn put(
     connection: &Connection,
     names: &mut Names,
     id: ExchangeId,
     row: Option<i64>,
     entry: &Entry,
+    writing: Writing,
 ) -> rusqlite::Result<i64> {
     let known = &entry.exchange.known;
     // An exchange of which no beginning and no end is on record began when its id says.
@@ -258,6 +272,9 @@ pub(super) fn put(
             .prepare_cached("INSERT OR IGNORE INTO marks VALUES (?1, ?2, ?3)")?
             .execute(params![mark as i64, name, row])?;
     }
+    if writing == Writing::Again {
+        connection.prepare_cached("DELETE FROM texts WHERE rowid = ?1")?.execute([row])?;
+    }
     if let Some(texts) = entry.texts.as_ref().filter(|texts| !texts.is_empty()) {
         let sql = "INSERT INTO texts (rowid, prompt, document, result, answer, arguments)
                    VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
@@ -266,7 +283,7 @@ pub(super) fn put(
             .prepare_cached(sql)?
             .execute(params![row, prompt, document, result, answer, arguments])?;
     }
-    if let Some(session) = session {
+    if let Some(session) = session.filter(|_| writing == Writing::New) {
         let usage = known.usage.total().filter(|_| is_ended).unwrap_or(0);
         let cost = known.cost.0.filter(|_| is_ended).unwrap_or(0);
         let last = began.saturating_add(known.total_us.unwrap_or(0) / 1_000);

@@ -9,6 +9,7 @@ mod aside;
 mod asking;
 mod book;
 mod contain;
+mod context;
 mod guard;
 mod limits;
 mod pass;
@@ -309,6 +310,9 @@ impl Exchange<'_> {
         if self.request.upgrade.is_some() && admission.dialect.is_some() {
             let message = "this path does not switch protocols; send the request without `upgrade`";
             return Err(Refusal::new(Class::BadRequest, message).into());
+        }
+        if self.attaches() {
+            return self.attach(client, book).await;
         }
         book.note(|facts| facts.dialect = admission.dialect);
         self.refuse_unread(book)?;

@@ -85,7 +85,7 @@ fn request(gate: &Gate) -> Received {
 async fn a_panic_ends_its_own_exchange_and_no_other() {
     let (board, _) = Switchboard::open(None).unwrap();
     let (telemetry, _upkeep) = Telemetry::quiet().unwrap();
-    let gate = Arc::new(Gate::new(board, telemetry.clone(), Tap::off(), 1).unwrap());
+    let gate = Arc::new(Gate::new(board, telemetry.clone(), Tap::off(), 1, [0; 16]));
     let worker = Arc::new(Worker {
         pool: upstream::Pool::new(gate.telemetry.clone()),
         registry: Arc::clone(&gate.registries[0]),
@@ -214,7 +214,7 @@ async fn a_step_that_a_kill_meets_ends_before_the_kill_counts_or_writes_nothing(
     for kill in [Kill::Waits, Kill::HasWaited, Kill::TooLate] {
         let (board, _) = Switchboard::open(None).unwrap();
         let (telemetry, _upkeep) = Telemetry::quiet().unwrap();
-        let gate = Arc::new(Gate::new(board, telemetry.clone(), Tap::off(), 1).unwrap());
+        let gate = Arc::new(Gate::new(board, telemetry.clone(), Tap::off(), 1, [0; 16]));
         let worker = Arc::new(Worker {
             pool: upstream::Pool::new(gate.telemetry.clone()),
             registry: Arc::clone(&gate.registries[0]),
