@@ -41,7 +41,7 @@ fn run(data: &Path, arguments: &[&str]) -> (i32, String, String) {
     let variables = [("FIREDOOR_DATA_DIR", data.to_str().unwrap())];
     let mut process = Process::firedoor(arguments, &variables);
     let status = process.wait();
-    (status.code().unwrap(), process.stdout.text(), process.stderr.text())
+    (status.code().unwrap(), process.stdout.whole(), process.stderr.whole())
 }
 
 fn found(data: &Path, filter: &[&str]) -> Value {
