@@ -14,6 +14,7 @@
 //! | 4 | [`evidence`] | the record of what passed: tap, segments, chain and seals, verification |
 //! | 4 | [`telemetry`] | metrics and spans with closed label sets; the ring of recent exchanges |
 //! | 5 | [`proxy`] | the only room with client and provider sockets: accept, drive an exchange, dial, drain |
+//! | 6 | [`replay`] | recorded exchanges again, through the same code; rules over the whole record; the record as a provider |
 //! | 7 | [`admin`] | the HTTP API |
 //! | 8 | [`app`] | rooms built and run, from a configuration to a serving process and back |
 //! | 9 | [`cli`] | arguments in, one room called, an exit code out |
@@ -32,6 +33,7 @@ pub mod fault;
 pub mod filter;
 pub mod id;
 pub mod proxy;
+pub mod replay;
 pub mod stage;
 pub mod table;
 pub mod telemetry;

@@ -3,6 +3,7 @@
 //! Data goes to standard output and notices to standard error. Exit codes: 0 done, 1 failed,
 //! 2 usage, 3 partly applied, 69 no running gateway answers, 78 the configuration is wrong.
 
+mod backtest;
 mod check;
 mod clients;
 mod config;
@@ -13,13 +14,17 @@ mod explain;
 mod hold;
 mod init;
 mod lever;
+mod live;
 pub mod mock;
 mod output;
+mod record;
+mod replay;
 mod rules;
 mod serve;
 mod session;
 mod status;
 mod tap;
+mod tape;
 mod test;
 mod top;
 
@@ -139,6 +144,12 @@ enum Command {
     Tap(tap::Tap),
     /// Recorded sessions: list, show, search, export
     Session(session::Sessions),
+    /// Run recorded exchanges again, offline, through the same code
+    Replay(Box<replay::Replay>),
+    /// Run a pack over the recorded traffic, before it is put in force
+    Backtest(backtest::Backtest),
+    /// Serve recorded answers as a provider, in all dialects, with their original timing
+    Tape(tape::Tape),
     /// Print the settings that point a client at the gateway
     Env(clients::Env),
     /// Run a command with those settings
@@ -188,6 +199,9 @@ pub fn run() -> ExitCode {
         Command::Top(command) => command.run(&common),
         Command::Tap(command) => command.run(&common),
         Command::Session(command) => command.run(&common),
+        Command::Replay(command) => command.run(&common),
+        Command::Backtest(command) => command.run(&common),
+        Command::Tape(command) => command.run(&common),
         Command::Env(command) => command.run(&common),
         Command::Run(command) => command.run(&common),
         Command::Mock(command) => mock::run(&command),

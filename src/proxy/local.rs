@@ -6,12 +6,12 @@
 
 use super::Gate;
 use super::client::{BACKLOG_MAX, Client, Framing};
-use super::drive::{blocked, killed};
+use super::drive::killed;
 use super::orders::{Ordered, Orders};
 use super::relay::{self, Counted, End};
 use crate::exchange::forward::Headers;
 use crate::exchange::relay::Seen;
-use crate::exchange::screen::{Found, Screen};
+use crate::exchange::screen::{Found, Screen, blocked};
 use crate::exchange::simulated::{self, Frames, Script};
 use crate::table::lever::{Filter, Lever};
 use crate::table::rules::Judge;

@@ -6,13 +6,14 @@
 //! watched all the while, and so is an order to cut.
 
 use super::client::{BACKLOG_MAX, Client, Framing};
-use super::drive::{blocked, killed};
+use super::drive::killed;
 use super::orders::{Ordered, Orders};
 use super::upstream::{Answer, Piece};
 use super::{Clock, Gate};
 use crate::clock::Tick;
 use crate::exchange::forward::Headers;
 use crate::exchange::relay::{Broken, Relay, ToolKill};
+use crate::exchange::screen::blocked;
 use crate::id::LeverId;
 use crate::table::lever::{Filter, Lever};
 use crate::wire::refusal::{Class, Refusal};

@@ -411,6 +411,24 @@ fn one(
     compiled
 }
 
+/// The pack in a file, and everything that is wrong with it.
+pub fn from_file(path: &Path, lookup: &Lookup<'_>) -> (Option<Arc<Compiled>>, Vec<Diagnostic>) {
+    let (mut diagnostics, mut taken) = (Vec::new(), Vec::new());
+    let text = match lookup(Reference::File(&path.to_string_lossy())) {
+        Ok(Some(text)) => text,
+        Ok(None) => {
+            diagnostics.push(Diagnostic::unreadable(path, "there is no such file"));
+            return (None, diagnostics);
+        }
+        Err(why) => {
+            diagnostics.push(Diagnostic::unreadable(path, &why));
+            return (None, diagnostics);
+        }
+    };
+    let found = one(path, &text, lookup, &mut diagnostics, &mut taken);
+    (found, diagnostics)
+}
+
 /// The rulebook of the text of a pack.
 ///
 /// # Errors

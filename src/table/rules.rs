@@ -306,6 +306,16 @@ static JUDGES: AtomicU64 = AtomicU64::new(1);
 /// How many sessions are told apart by staged rules.
 pub const SHARES: u8 = 100;
 
+/// The number of a session among [`SHARES`], always the same for one session; what has none is told
+/// by the id of its exchange.
+pub fn share_of(session: &str) -> u8 {
+    // FNV-1a: the same in every process, so that a session stays where it is.
+    let hash = session.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    ((hash >> 32) % u64::from(SHARES)) as u8
+}
+
 impl Rulebook {
     /// Compiles `packs`; rules that `shadowed` names only report. Gives no book if a complaint is
     /// an error. Complaints count the parts of all rules in the order of the packs.

@@ -83,7 +83,7 @@ fn embeddings(body: &[u8]) -> Value {
 }
 
 /// An error as the provider of a dialect words it.
-pub(super) fn error(dialect: Dialect, status: u16, message: &str) -> Vec<u8> {
+pub(in crate::cli) fn error(dialect: Dialect, status: u16, message: &str) -> Vec<u8> {
     let body = match dialect {
         Dialect::OpenaiChat | Dialect::OpenaiResponses => {
             let (kind, code) = openai_words(status);

@@ -10,10 +10,10 @@
 //! What it cannot do: TLS, HTTP/2. It is no place for real credentials, and by default it only
 //! listens on the loopback.
 
-mod fixed;
+pub(super) mod fixed;
 mod ledger;
-mod peer;
-mod play;
+pub(super) mod peer;
+pub(super) mod play;
 mod route;
 mod tape;
 

@@ -21,36 +21,36 @@ const FIELDS_MAX: usize = 128;
 
 /// A whole request.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Request {
-    pub(super) method: String,
+pub(in crate::cli) struct Request {
+    pub(in crate::cli) method: String,
     /// Path and query as they came.
-    pub(super) target: String,
+    pub(in crate::cli) target: String,
     /// The head as it came, blank line included.
-    pub(super) head: Vec<u8>,
-    pub(super) fields: Vec<(String, Vec<u8>)>,
-    pub(super) body: Vec<u8>,
+    pub(in crate::cli) head: Vec<u8>,
+    pub(in crate::cli) fields: Vec<(String, Vec<u8>)>,
+    pub(in crate::cli) body: Vec<u8>,
     /// Whether the connection may carry another request.
-    pub(super) keep_alive: bool,
+    pub(in crate::cli) keep_alive: bool,
     /// Whether the client understands chunks (HTTP/1.1).
-    pub(super) takes_chunks: bool,
+    pub(in crate::cli) takes_chunks: bool,
 }
 
 impl Request {
     /// The first value of a header field.
-    pub(super) fn field(&self, name: &str) -> Option<&[u8]> {
+    pub(in crate::cli) fn field(&self, name: &str) -> Option<&[u8]> {
         let field = self.fields.iter().find(|(have, _)| have.eq_ignore_ascii_case(name));
         field.map(|(_, value)| &**value)
     }
 
     /// The path without its query.
-    pub(super) fn path(&self) -> &str {
+    pub(in crate::cli) fn path(&self) -> &str {
         self.target.split('?').next().unwrap_or("")
     }
 }
 
 /// Why no request came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Broken {
+pub(in crate::cli) enum Broken {
     /// The client left inside a request.
     Gone,
     /// The request cannot be taken; the status says why.
@@ -59,22 +59,22 @@ pub(super) enum Broken {
 
 /// The client has left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Gone;
+pub(in crate::cli) struct Gone;
 
 /// One client's socket.
 #[derive(Debug)]
-pub(super) struct Peer {
+pub(in crate::cli) struct Peer {
     stream: TcpStream,
     inbox: Vec<u8>,
 }
 
 impl Peer {
-    pub(super) fn new(stream: TcpStream) -> Peer {
+    pub(in crate::cli) fn new(stream: TcpStream) -> Peer {
         Peer { stream, inbox: Vec::new() }
     }
 
     /// The next request; `None` if the client leaves between requests.
-    pub(super) async fn read(&mut self) -> Result<Option<Request>, Broken> {
+    pub(in crate::cli) async fn read(&mut self) -> Result<Option<Request>, Broken> {
         let (mut request, framing) = loop {
             if let Some(parsed) = parse_head(&mut self.inbox)? {
                 break parsed;
@@ -166,7 +166,7 @@ impl Peer {
     }
 
     /// Writes all of `bytes`, or finds that the client has left.
-    pub(super) async fn send(&mut self, mut bytes: &[u8]) -> Result<(), Gone> {
+    pub(in crate::cli) async fn send(&mut self, mut bytes: &[u8]) -> Result<(), Gone> {
         self.look()?;
         while !bytes.is_empty() {
             match self.stream.try_write(bytes) {
@@ -183,7 +183,7 @@ impl Peer {
     }
 
     /// Waits until `due`, or finds that the client has left.
-    pub(super) async fn pause(&mut self, due: Instant) -> Result<(), Gone> {
+    pub(in crate::cli) async fn pause(&mut self, due: Instant) -> Result<(), Gone> {
         tokio::select! {
             biased;
             () = tokio::time::sleep_until(due) => Ok(()),
@@ -192,7 +192,7 @@ impl Peer {
     }
 
     /// Waits until the client has left.
-    pub(super) async fn gone(&mut self) -> Gone {
+    pub(in crate::cli) async fn gone(&mut self) -> Gone {
         loop {
             if self.stream.readable().await.is_err() || self.look().is_err() {
                 return Gone;
@@ -201,13 +201,13 @@ impl Peer {
     }
 
     /// Ends the connection in order.
-    pub(super) async fn close(&mut self) {
+    pub(in crate::cli) async fn close(&mut self) {
         // The client may have left first.
         let _ = tokio::io::AsyncWriteExt::shutdown(&mut self.stream).await;
     }
 
     /// Makes the end of the connection a reset instead.
-    pub(super) fn reset(&mut self) {
+    pub(in crate::cli) fn reset(&mut self) {
         // With no time to linger, closing sends RST and drops what was not sent yet.
         let _ = socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
     }

@@ -86,7 +86,7 @@ struct Piece {
 
 /// How a body is framed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Framing {
+pub(in crate::cli) enum Framing {
     Chunks,
     /// By a length that was told, or by the end of the connection.
     Bare,
@@ -329,7 +329,7 @@ fn make_invalid(bytes: &mut [u8]) -> bool {
     true
 }
 
-fn push_framed(out: &mut Vec<u8>, bytes: &[u8], framing: Framing) {
+pub(in crate::cli) fn push_framed(out: &mut Vec<u8>, bytes: &[u8], framing: Framing) {
     // An empty chunk would be the last one.
     if framing == Framing::Bare || bytes.is_empty() {
         out.extend_from_slice(bytes);

@@ -2,6 +2,7 @@
 
 use crate::table::rules::PackRule;
 use crate::wire::event::Kind;
+use crate::wire::refusal::{Class, Refusal};
 use smallvec::SmallVec;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -175,4 +176,24 @@ impl Found {
         }
         self.counts().map(|(_, done, _)| done).max()
     }
+}
+
+/// What a caller is told whose exchange a rule ends.
+pub fn blocked(found: &Found, what: &str) -> Refusal {
+    Refusal {
+        class: Class::Blocked,
+        message: format!("Blocked by firedoor: a rule forbids this {what}").into(),
+        reference: found.cut_by().map(|rule| Box::from(&*rule.name)),
+    }
+}
+
+/// The same of what no dialect tells: it may not have been read at all.
+pub fn refused(found: &Found, what: &str) -> Refusal {
+    if found.unjudged == 0 {
+        return blocked(found, what);
+    }
+    let message = format!(
+        "Blocked by firedoor: this {what} cannot be read by the rules in force here, which say `on_error = \"cut\"`"
+    );
+    Refusal { message: message.into(), ..blocked(found, what) }
 }

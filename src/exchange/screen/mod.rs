@@ -19,7 +19,7 @@ mod unread;
 mod webhook;
 mod whole;
 
-pub use found::{Done, Found, Hit};
+pub use found::{Done, Found, Hit, blocked, refused};
 pub use prompt::{Digest, Prompt, reads_answers, reads_prompts, screen_prompt};
 pub use unread::{Media, cannot_judge, screen_unread};
 pub use webhook::{NoAnswer, Question, questions, unasked};

@@ -8,12 +8,12 @@ use super::aside;
 use super::asking::Asking;
 use super::book::Book;
 use super::{Attempted, Body, Exchange, Wanted};
-use crate::exchange::screen::{Digest, Found, Prompt, reads_prompts, screen_prompt};
+use crate::exchange::screen::{Digest, Prompt, blocked, reads_prompts, screen_prompt};
 use crate::proxy::client::Client;
 use crate::proxy::orders::Ordered;
 use crate::table::Route;
 use crate::table::lever::Filter;
-use crate::table::rules::{Judge, SHARES};
+use crate::table::rules::{Judge, share_of};
 use crate::wire::refusal::{Class, Refusal};
 use bytes::Bytes;
 use http::header;
@@ -68,15 +68,6 @@ impl Guard {
     /// The prompt to send: `content`, unless rules changed it.
     pub(super) fn content<'g>(&'g self, content: &'g Bytes) -> &'g Bytes {
         self.body.as_ref().unwrap_or(content)
-    }
-}
-
-/// What a caller is told whose exchange a rule ends.
-pub(in crate::proxy) fn blocked(found: &Found, what: &str) -> Refusal {
-    Refusal {
-        class: Class::Blocked,
-        message: format!("Blocked by firedoor: a rule forbids this {what}").into(),
-        reference: found.cut_by().map(|rule| Box::from(&*rule.name)),
     }
 }
 
@@ -141,11 +132,7 @@ impl Exchange<'_> {
         let identity = book.facts.as_ref().map(|facts| &facts.identity);
         let session = identity.and_then(|who| who.session.as_deref());
         let text = session.unwrap_or_else(|| self.id.as_str());
-        // FNV-1a: the same in every process, so that a session stays where it is.
-        let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-        });
-        ((hash >> 32) % u64::from(SHARES)) as u8
+        share_of(text)
     }
 
     /// Judges the prompt by the rules that are in force now, unless it was judged by them before.

@@ -3,7 +3,6 @@
 use super::aside::Content;
 use super::asking::Asking;
 use super::book::Book;
-use super::guard::blocked;
 use super::under_way::UnderWay;
 use super::unread::{Read, Unread, media_of};
 use super::{After, Answered, Attempted, Exchange, Failed, Ran, Using};
@@ -11,7 +10,7 @@ use crate::exchange::attempts::Failure;
 use crate::exchange::facts::Outcome;
 use crate::exchange::forward;
 use crate::exchange::relay::{Broken, CallHold, Plan, Relay, Resume, Seen, whole};
-use crate::exchange::screen::{Media, Screened, reads_answers, screen_whole};
+use crate::exchange::screen::{Media, Screened, blocked, reads_answers, screen_whole};
 use crate::id::LeverId;
 use crate::proxy::answer;
 use crate::proxy::client::{Client, Framing};

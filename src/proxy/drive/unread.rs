@@ -7,13 +7,13 @@
 use super::aside::{self, Content};
 use super::asking::Asking;
 use super::book::Book;
-use super::guard::{Guard, blocked};
+use super::guard::Guard;
 use super::pass::{HOLD_BYTES_MAX, coding_of};
 use super::{Attempted, Exchange, Failed, Interrupt, Stop};
 use crate::clock::Tick;
 use crate::exchange::attempts::Failure;
 use crate::exchange::forward;
-use crate::exchange::screen::{Found, Media, Screened, cannot_judge, screen_unread};
+use crate::exchange::screen::{Found, Media, Screened, cannot_judge, refused, screen_unread};
 use crate::proxy::answer;
 use crate::proxy::client::{Client, Framing};
 use crate::proxy::orders::Ordered;
@@ -232,16 +232,6 @@ fn let_pass(book: &mut Book<'_>, found: Found) -> Result<(), Refusal> {
     let refusal = found.is_cut().then(|| refused(&found, "answer"));
     book.note(|facts| facts.found.join(found));
     refusal.map_or(Ok(()), Err)
-}
-
-pub(super) fn refused(found: &Found, what: &str) -> Refusal {
-    if found.unjudged == 0 {
-        return blocked(found, what);
-    }
-    let message = format!(
-        "Blocked by firedoor: this {what} cannot be read by the rules in force here, which say `on_error = \"cut\"`"
-    );
-    Refusal { message: message.into(), ..blocked(found, what) }
 }
 
 fn unjudged(judges: &[Arc<Judge>]) -> Screened<'static> {

@@ -6,10 +6,10 @@
 //! about again as long as a worker remembers them.
 
 use super::book::Book;
-use super::guard::{KNOWN, blocked};
-use super::unread::{media_of, refused};
+use super::guard::KNOWN;
+use super::unread::media_of;
 use super::{Attempted, Exchange, Interrupt, Stop};
-use crate::exchange::screen::{Digest, Found, Media, questions, unasked};
+use crate::exchange::screen::{Digest, Found, Media, blocked, questions, refused, unasked};
 use crate::proxy::client::Client;
 use crate::proxy::webhook;
 use crate::table::rules::Judge;

@@ -1,0 +1,246 @@
+//! `firedoor replay`: recorded exchanges again, and what would have been otherwise.
+
+use super::live::Live;
+use super::record::{By, Progress, Which, go_on, interruption, line, write_private};
+use super::{Common, Exit, output};
+use crate::replay::compare::{Compared, Fared, compare};
+use crate::replay::engine::replay;
+use crate::replay::gather::{self, Walked};
+use crate::replay::html;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+
+/// Run recorded exchanges again, offline, through the same code
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Without candidate rules it shows that the same exchange gives the same verdict and the same bytes, by the rules of the\nconfiguration; with them it shows what would have been cut, redacted or missed.\nExamples:\n  firedoor replay --since 2h\n  firedoor replay --session s-17 --rule-file secrets.toml --html report.html\n  firedoor replay --since 7d --config candidate.toml --data-dir /var/lib/firedoor\n  firedoor replay --session s-17 --live anthropic/claude-haiku-4-5 --max-usd 0.5\nExit codes: 0 done, 1 no candidate was given and something differs, 3 interrupted"
+)]
+pub struct Replay {
+    #[command(flatten)]
+    which: Which,
+    #[command(flatten)]
+    by: By,
+    #[command(flatten)]
+    live: Live,
+    /// List the exchanges that did not change, too
+    #[arg(long)]
+    all: bool,
+    /// The most exchanges that are listed; all are counted
+    #[arg(long, value_name = "NUMBER", default_value_t = 1000)]
+    limit: usize,
+    /// Also write a report for people, in one file that needs no other
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+}
+
+/// All that was run.
+#[derive(Debug, Default)]
+struct Run {
+    listed: Vec<Compared>,
+    unlisted: u64,
+    counts: BTreeMap<Fared, u64>,
+    reasons: BTreeMap<&'static str, u64>,
+    verdicts: BTreeMap<(String, String), u64>,
+}
+
+impl Run {
+    fn take(&mut self, compared: Compared, all: bool, limit: usize) {
+        *self.counts.entry(compared.fared).or_default() += 1;
+        if let Some(why) = &compared.why {
+            *self.reasons.entry(why.name).or_default() += 1;
+        }
+        if compared.fared != Fared::NotRun {
+            let name = |verdict: &Option<String>| verdict.clone().unwrap_or_else(|| "none".into());
+            let verdicts = (name(&compared.verdict.then), name(&compared.verdict.now));
+            *self.verdicts.entry(verdicts).or_default() += 1;
+        }
+        if !all && compared.fared == Fared::Same {
+            return;
+        }
+        if self.listed.len() < limit {
+            self.listed.push(compared);
+        } else {
+            self.unlisted += 1;
+        }
+    }
+
+    fn count(&self, fared: Fared) -> u64 {
+        self.counts.get(&fared).copied().unwrap_or(0)
+    }
+
+    fn summary(&self, walked: &Walked, has_candidates: bool) -> Value {
+        let verdicts: Vec<Value> = self
+            .verdicts
+            .iter()
+            .map(|((then, now), count)| json!({ "then": then, "now": now, "exchanges": count }))
+            .collect();
+        json!({
+            "exchanges": self.counts.values().sum::<u64>(),
+            "same": self.count(Fared::Same),
+            "differ": self.count(Fared::Differs),
+            "partly": self.count(Fared::Partly),
+            "not_run": self.count(Fared::NotRun),
+            "why": self.reasons,
+            "verdicts": verdicts,
+            "has_candidates": has_candidates,
+            "unlisted": self.unlisted,
+            "read": walked,
+        })
+    }
+}
+
+impl Replay {
+    pub(super) fn run(&self, common: &Common) -> Exit {
+        if self.live.is_asked() {
+            return self.live.run(&self.which, common);
+        }
+        let rules = match self.by.rules(common) {
+            Ok(rules) => rules,
+            Err(exit) => return exit,
+        };
+        let folder = match self.which.folder(common) {
+            Ok(folder) => folder,
+            Err(exit) => return exit,
+        };
+        let (stop, mut progress) = (interruption(), Progress::new());
+        let mut run = Run::default();
+        let mut see = |recorded: crate::replay::recorded::Recorded, walked: &Walked| {
+            run.take(compare(&recorded, &replay(&recorded, &rules)), self.all, self.limit);
+            progress.tell(|| {
+                format!(
+                    "replay: {} exchanges, {} differ, {} read",
+                    run.counts.values().sum::<u64>(),
+                    run.count(Fared::Differs),
+                    output::bytes(usize::try_from(walked.disk_bytes).unwrap_or(usize::MAX))
+                )
+            });
+            go_on(!stop.load(Ordering::Relaxed))
+        };
+        let walked = match gather::walk(&folder, &self.which.select(), &mut see) {
+            Ok(walked) => walked,
+            Err(error) => {
+                output::notice(&format!("firedoor: {}: {error}", folder.display()));
+                return Exit::Failed;
+            }
+        };
+        progress.end();
+        let summary = run.summary(&walked, rules.has_candidates());
+        if let Some(path) = &self.html {
+            let page = html::page(&summary, &run.listed);
+            if let Err(error) = write_private(path, page.as_bytes()) {
+                output::notice(&format!("firedoor: {}: {error}", path.display()));
+                return Exit::Failed;
+            }
+        }
+        let said = if output::is_json(common) {
+            output::json(&json!({ "summary": summary, "exchanges": run.listed }))
+        } else {
+            output::data(&screen(&run, &walked))
+        };
+        if walked.is_partial {
+            output::notice("firedoor: interrupted; what is told is of the part that was run");
+            return Exit::Partly;
+        }
+        let is_broken = !rules.has_candidates() && run.count(Fared::Differs) > 0;
+        if is_broken { Exit::Failed } else { said }
+    }
+}
+
+fn screen(run: &Run, walked: &Walked) -> String {
+    let mut out = String::new();
+    for one in &run.listed {
+        out.push_str(&told(one));
+    }
+    if run.unlisted > 0 {
+        let _ = writeln!(out, "and {} more (--limit)", run.unlisted);
+    }
+    let _ = writeln!(
+        out,
+        "{} exchanges: {} same, {} differ, {} run in part, {} not run",
+        run.counts.values().sum::<u64>(),
+        run.count(Fared::Same),
+        run.count(Fared::Differs),
+        run.count(Fared::Partly),
+        run.count(Fared::NotRun)
+    );
+    for (name, count) in &run.reasons {
+        let _ = writeln!(out, "  {count:>8} {name}");
+    }
+    for ((then, now), count) in run.verdicts.iter().filter(|((then, now), _)| then != now) {
+        let _ = writeln!(out, "  {count:>8} verdict {then} -> {now}");
+    }
+    if walked.damaged_bytes > 0 {
+        let _ = writeln!(
+            out,
+            "  {} of the record are damaged; `firedoor evidence verify` names the places",
+            output::bytes(usize::try_from(walked.damaged_bytes).unwrap_or(usize::MAX))
+        );
+    }
+    if walked.given_up > 0 {
+        let _ = writeln!(out, "  {} exchanges are too large to be gathered", walked.given_up);
+    }
+    out
+}
+
+/// One exchange, some lines.
+fn told(one: &Compared) -> String {
+    let mut out = String::new();
+    let fared = match one.fared {
+        Fared::Same => "same",
+        Fared::Differs => "DIFFERS",
+        Fared::Partly => "in part",
+        Fared::NotRun => "not run",
+    };
+    let none = || "-".to_owned();
+    let _ = writeln!(
+        out,
+        "{}  {}  {fared}  {} {} {}",
+        one.exchange,
+        one.began,
+        line(one.app.as_deref().unwrap_or("-"), 40),
+        line(one.route.as_deref().unwrap_or("-"), 40),
+        line(one.target.as_deref().unwrap_or("-"), 60),
+    );
+    if let Some(why) = &one.why {
+        let _ = writeln!(out, "    {}", line(&why.message, 200));
+    }
+    if !one.verdict.is_none() {
+        let then = one.verdict.then.clone().unwrap_or_else(none);
+        let now = one.verdict.now.clone().unwrap_or_else(none);
+        let _ = writeln!(out, "    verdict  {then} -> {now}");
+    }
+    if !one.outcome.is_none() || !one.status.is_none() {
+        let _ = writeln!(
+            out,
+            "    outcome  {} {} -> {} {}",
+            one.outcome.then, one.status.then, one.outcome.now, one.status.now
+        );
+    }
+    for (sign, list) in [("+", &one.found_now), ("-", &one.missed_now)] {
+        for finding in list {
+            let _ = writeln!(
+                out,
+                "    {sign} {} {} {} {}..{}",
+                finding.action, finding.rule, finding.channel, finding.start, finding.end
+            );
+        }
+    }
+    if one.prompt_changes && one.fared != Fared::Same {
+        let _ = writeln!(out, "    the prompt is changed: its answer might have been another");
+    }
+    if let Some(bytes) = &one.bytes {
+        let _ = writeln!(
+            out,
+            "    bytes    {} -> {}, from byte {}\n      then  {}\n      now   {}",
+            bytes.length.then,
+            bytes.length.now,
+            bytes.first_difference,
+            line(&bytes.around.then, 120),
+            line(&bytes.around.now, 120),
+        );
+    }
+    out
+}

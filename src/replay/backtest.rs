@@ -1,0 +1,236 @@
+//! One pack of rules over the whole record, before it may be put in force.
+//!
+//! Every text is judged that the gate would judge: prompts with their tools and documents, and the
+//! answers of every attempt, by the functions that judge them live. Segments are independent, so
+//! each thread reads its own; what of an exchange stands in two segments is joined at the end. A
+//! message that was sent again with the history, in which nothing was found, is not judged again,
+//! as the gate does not.
+//!
+//! What always holds: an exchange that cannot be judged is counted with the reason; an interrupted
+//! run says that it is one, and goes on later from its own report; samples are bounded, and nothing
+//! else of the texts is kept.
+//!
+//! What it cannot do: ask webhooks, which are told as not asked.
+
+mod judge;
+mod report;
+mod samples;
+
+pub use judge::{Judged, Unjudged};
+pub use report::{Report, RuleCount, Sample, Share, VERSION};
+
+use super::gather::{Fragment, Gatherer, Select, numbers};
+use super::recorded::recorded;
+use crate::evidence::{Met, Segment};
+use crate::table::rules::{Judge, Rulebook};
+use judge::Judging;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// What is asked for.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The folder of segments.
+    pub folder: PathBuf,
+    /// Which exchanges.
+    pub select: Select,
+    /// How many threads.
+    pub threads: usize,
+    /// The most samples of a rule.
+    pub samples_max: usize,
+}
+
+/// How far a run is. Shared with whoever tells it.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Bytes of all segments on disk.
+    pub disk_bytes_all: AtomicU64,
+    /// Bytes of them that were read.
+    pub disk_bytes: AtomicU64,
+    /// Bytes of bodies that were judged.
+    pub text_bytes: AtomicU64,
+    /// Exchanges judged.
+    pub exchanges: AtomicU64,
+    /// Hits.
+    pub hits: AtomicU64,
+    /// Set to end it early, with what there is.
+    pub stop: AtomicBool,
+}
+
+/// A part of a run: what one thread, or one segment, came to.
+struct Part {
+    report: Report,
+    fragments: BTreeMap<u64, BTreeMap<Box<str>, Fragment>>,
+}
+
+/// Runs `book` over the record; goes on from `before` where there is one.
+///
+/// # Errors
+/// The folder cannot be listed, or `before` is of other rules.
+pub fn run(
+    book: &Rulebook,
+    options: &Options,
+    progress: &Progress,
+    before: Option<Report>,
+) -> io::Result<Report> {
+    let judges: Vec<Arc<Judge>> = book.judge(0).into_iter().map(Arc::clone).collect();
+    let all = numbers(&options.folder, options.select.since.as_deref())?;
+    let mut report = before.unwrap_or_else(|| Report::new(book, &options.select));
+    report.is_partial = false;
+    let sizes: BTreeMap<u64, u64> =
+        all.iter().map(|number| (*number, size(&options.folder, *number))).collect();
+    progress.disk_bytes_all.store(sizes.values().sum(), Ordering::Relaxed);
+    let done = report.segments_done.clone();
+    let left: Vec<u64> = all.iter().copied().filter(|number| !done.contains(number)).collect();
+    let begun: u64 = done.iter().filter_map(|number| sizes.get(number)).sum();
+    progress.disk_bytes.store(begun, Ordering::Relaxed);
+    let next = AtomicUsize::new(0);
+    let parts: Mutex<Vec<io::Result<Part>>> = Mutex::default();
+    std::thread::scope(|scope| {
+        for _ in 0..options.threads.clamp(1, left.len().max(1)) {
+            scope.spawn(|| {
+                let mut judging = Judging::new(&judges, options.samples_max);
+                loop {
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(number) = left.get(at) else { return };
+                    let part = segment(*number, options, progress, &mut judging, book);
+                    let mut parts = parts.lock().unwrap_or_else(PoisonError::into_inner);
+                    parts.push(part);
+                    if progress.stop.load(Ordering::Relaxed) {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    let mut fragments: BTreeMap<u64, BTreeMap<Box<str>, Fragment>> = BTreeMap::new();
+    for part in parts.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        let part = part?;
+        report.join(part.report, options.samples_max);
+        fragments.extend(part.fragments);
+    }
+    report.is_partial = left.iter().any(|number| !report.segments_done.contains(number));
+    for (number, held) in &fragments {
+        if report.segments_done.contains(number) {
+            report.fragments.insert(*number, held.keys().map(ToString::to_string).collect());
+        }
+    }
+    if report.is_partial {
+        return Ok(report);
+    }
+    // What a part that was run before left is read once more.
+    for (number, ids) in &report.fragments {
+        if !fragments.contains_key(number) {
+            let ids: BTreeSet<&str> = ids.iter().map(String::as_str).collect();
+            fragments.insert(*number, again(&options.folder, *number, &ids, &options.select)?);
+        }
+    }
+    let mut judging = Judging::new(&judges, options.samples_max);
+    let mut joined: BTreeMap<Box<str>, Fragment> = BTreeMap::new();
+    for (id, fragment) in fragments.into_values().flatten() {
+        let whole = joined.entry(id).or_default();
+        whole.has_beginning |= fragment.has_beginning;
+        whole.has_end |= fragment.has_end;
+        whole.lines.extend_from_slice(&fragment.lines);
+    }
+    let mut last = Report::new(book, &options.select);
+    // What began before the first segment that is read is not selected, or not on record.
+    for fragment in joined.into_values().filter(|fragment| fragment.has_beginning) {
+        judging.see(&recorded(&fragment.lines), &mut last, progress);
+    }
+    report.join(last, options.samples_max);
+    report.fragments.clear();
+    Ok(report)
+}
+
+fn size(folder: &Path, number: u64) -> u64 {
+    let name = crate::evidence::read::segment_name(number);
+    std::fs::metadata(folder.join(name)).map_or(0, |file| file.len())
+}
+
+/// Judges what stands whole in one segment.
+fn segment(
+    number: u64,
+    options: &Options,
+    progress: &Progress,
+    judging: &mut Judging<'_>,
+    book: &Rulebook,
+) -> io::Result<Part> {
+    let mut report = Report::new(book, &options.select);
+    let mut part = Part { report: Report::default(), fragments: BTreeMap::new() };
+    let mut gatherer = Gatherer::new(options.select.clone());
+    let mut segment = match Segment::open_in(&options.folder, number) {
+        Ok(segment) => segment,
+        // It was retired meanwhile: what is gone is not judged.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            report.segments_done.insert(number);
+            report.segments_gone += 1;
+            part.report = report;
+            return Ok(part);
+        }
+        Err(error) => return Err(error),
+    };
+    let mut told = 0;
+    loop {
+        let whole = match segment.next_line()? {
+            Met::Line(_, line) => {
+                report.record_bytes += line.len() as u64 + 1;
+                gatherer.take(line)
+            }
+            Met::Damage(damage) => {
+                report.damaged_bytes += damage.bytes;
+                None
+            }
+            Met::End => break,
+        };
+        let Some(whole) = whole else { continue };
+        judging.see(&recorded(&whole.lines), &mut report, progress);
+        let read = segment.frames_end();
+        progress.disk_bytes.fetch_add(read.saturating_sub(told), Ordering::Relaxed);
+        told = read;
+        if progress.stop.load(Ordering::Relaxed) {
+            // A segment counts whole or not at all, so that it can be gone on with.
+            return Ok(part);
+        }
+    }
+    progress.disk_bytes.fetch_add(segment.frames_end().saturating_sub(told), Ordering::Relaxed);
+    report.too_large += gatherer.given_up;
+    report.segments_done.insert(number);
+    report.disk_bytes += segment.frames_end();
+    part.report = report;
+    let rest = gatherer.rest();
+    if !rest.is_empty() {
+        part.fragments.insert(number, rest);
+    }
+    Ok(part)
+}
+
+/// The fragments of some exchanges in one segment.
+fn again(
+    folder: &Path,
+    number: u64,
+    ids: &BTreeSet<&str>,
+    select: &Select,
+) -> io::Result<BTreeMap<Box<str>, Fragment>> {
+    let mut gatherer = Gatherer::new(select.clone());
+    let mut segment = match Segment::open_in(folder, number) {
+        Ok(segment) => segment,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
+        Err(error) => return Err(error),
+    };
+    loop {
+        match segment.next_line()? {
+            Met::Line(_, line) => {
+                let id = super::gather::head(line).and_then(|(_, id)| id);
+                if id.is_some_and(|id| ids.contains(id)) {
+                    gatherer.take(line);
+                }
+            }
+            Met::Damage(_) => {}
+            Met::End => return Ok(gatherer.rest()),
+        }
+    }
+}

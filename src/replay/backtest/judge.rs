@@ -1,0 +1,250 @@
+//! One exchange under candidate rules: all of its texts that the gate would judge.
+
+use super::Progress;
+use super::report::Report;
+use super::samples;
+use crate::clock::Tick;
+use crate::exchange::relay::{CallHold, Plan, Relay};
+use crate::exchange::screen::{
+    Digest, Found, Media, Screened, cannot_judge, reads_answers, reads_prompts, screen_prompt,
+    screen_unread, screen_whole,
+};
+use crate::replay::engine::{dialect_named, plain};
+use crate::replay::recorded::{Answer, Missing, Recorded, header};
+use crate::replay::said::spoken;
+use crate::table::lever::KilledTools;
+use crate::table::rules::Judge;
+use crate::wire::Dialect;
+use crate::wire::coding::Coding;
+use crate::wire::framing::Framing;
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// The most messages without a finding that a thread remembers, twice.
+const KNOWN_MAX: usize = 512 << 10;
+
+/// Messages in which nothing was found; the older half is forgotten when there are too many.
+#[derive(Default)]
+struct Known {
+    newer: HashSet<Digest>,
+    older: HashSet<Digest>,
+}
+
+impl Known {
+    fn has(&self, digest: &Digest) -> bool {
+        self.newer.contains(digest) || self.older.contains(digest)
+    }
+
+    fn add(&mut self, digest: Digest) {
+        if self.newer.len() >= KNOWN_MAX {
+            self.older = std::mem::take(&mut self.newer);
+        }
+        self.newer.insert(digest);
+    }
+}
+
+/// Why nothing of an exchange could be judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Unjudged {
+    /// Its texts were not recorded.
+    NoTexts,
+    /// Its request cannot be read, then as now.
+    Unreadable,
+}
+
+impl Unjudged {
+    /// A name for counts.
+    pub fn name(self) -> &'static str {
+        match self {
+            Unjudged::NoTexts => "no_texts",
+            Unjudged::Unreadable => "unreadable",
+        }
+    }
+}
+
+/// What rules find in an exchange.
+#[derive(Debug, Default)]
+pub struct Judged {
+    /// All of it.
+    pub found: Found,
+    /// Bytes of bodies that were looked at.
+    pub text_bytes: u64,
+}
+
+/// Judges exchange after exchange, on one thread.
+pub(super) struct Judging<'j> {
+    judges: &'j [Arc<Judge>],
+    reads_prompts: bool,
+    reads_unread: bool,
+    known: RefCell<Known>,
+    samples_max: usize,
+}
+
+impl<'j> Judging<'j> {
+    pub(super) fn new(judges: &'j [Arc<Judge>], samples_max: usize) -> Judging<'j> {
+        Judging {
+            judges,
+            reads_prompts: reads_prompts(judges),
+            reads_unread: reads_answers(judges),
+            known: RefCell::default(),
+            samples_max,
+        }
+    }
+
+    /// Judges an exchange and counts it.
+    pub(super) fn see(&mut self, recorded: &Recorded, report: &mut Report, progress: &Progress) {
+        progress.exchanges.fetch_add(1, Ordering::Relaxed);
+        match self.judge(recorded) {
+            Err(unjudged) => report.unjudged(unjudged),
+            Ok(Judged { found, text_bytes }) => {
+                progress.text_bytes.fetch_add(text_bytes, Ordering::Relaxed);
+                let hits = u64::from(found.count()).saturating_sub(u64::from(found.unjudged));
+                progress.hits.fetch_add(hits, Ordering::Relaxed);
+                let wants = report.wants_samples(&found, self.samples_max);
+                report.judged(recorded, &found, text_bytes);
+                if !wants.is_empty() {
+                    let samples = samples::of(recorded, self.judges, &wants, self.samples_max);
+                    report.add_samples(samples, self.samples_max);
+                }
+            }
+        }
+    }
+
+    fn judge(&self, recorded: &Recorded) -> Result<Judged, Unjudged> {
+        let has_texts = !recorded.request.body.is_empty()
+            || !recorded.delivered.body.is_empty()
+            || recorded.attempts.iter().any(|attempt| !attempt.answer.body.is_empty());
+        if !has_texts && recorded.missing() == Some(Missing::Texts) {
+            return Err(Unjudged::NoTexts);
+        }
+        let caller = recorded.opened.dialect.as_deref().and_then(dialect_named);
+        let mut judged = Judged::default();
+        let prompt = self.prompt(recorded, caller, &mut judged);
+        let answered = recorded.attempts.iter().filter(|one| !one.answer.body.is_empty());
+        let mut is_answered = false;
+        for attempt in answered {
+            is_answered = true;
+            // As its provider says it; what the client got is a translation of it.
+            let source = match caller {
+                Some(caller) if !recorded.passed_on(attempt) => {
+                    Some(spoken(caller, &attempt.answer))
+                }
+                same => same,
+            };
+            self.answer(recorded, source, &attempt.answer, &mut judged);
+        }
+        if !is_answered && is_own_answer(recorded) {
+            self.answer(recorded, caller, &recorded.delivered, &mut judged);
+        }
+        match prompt {
+            // What cannot be read was refused, and nobody answered it.
+            Err(unjudged) if !is_answered => Err(unjudged),
+            Err(_) | Ok(()) => Ok(judged),
+        }
+    }
+
+    fn prompt(
+        &self,
+        recorded: &Recorded,
+        caller: Option<Dialect>,
+        judged: &mut Judged,
+    ) -> Result<(), Unjudged> {
+        let request = &recorded.request;
+        if !self.reads_prompts || request.body.is_empty() {
+            return Ok(());
+        }
+        let encoding = header(&request.headers, "content-encoding");
+        let content = plain(coding(encoding), &request.body).ok_or(Unjudged::Unreadable)?;
+        judged.text_bytes += content.len() as u64;
+        let first = content.iter().find(|byte| !byte.is_ascii_whitespace());
+        if caller.is_some() || encoding.is_none() && first == Some(&b'{') {
+            let known = |digest: &Digest| self.known.borrow().has(digest);
+            let prompt = screen_prompt(self.judges, caller, &content, &known)
+                .map_err(|_| Unjudged::Unreadable)?;
+            let mut known = self.known.borrow_mut();
+            for digest in prompt.clear {
+                known.add(digest);
+            }
+            judged.found.join(prompt.found);
+            return Ok(());
+        }
+        let media = Media::of(header(&request.headers, "content-type"));
+        judged.found.join(screen_unread(self.judges, media, &content).found);
+        Ok(())
+    }
+
+    fn answer(
+        &self,
+        recorded: &Recorded,
+        source: Option<Dialect>,
+        answer: &Answer,
+        judged: &mut Judged,
+    ) {
+        judged.text_bytes += answer.body.len() as u64;
+        let kind = answer.header("content-type");
+        let is = |framing: Framing| kind.is_some_and(|kind| framing.is_named_by(kind));
+        let coding = coding(answer.header("content-encoding"));
+        let Some(dialect) = source else {
+            return self.unread(answer, coding, judged);
+        };
+        let is_stream = is(dialect.framing());
+        let is_array = dialect == Dialect::Gemini
+            && recorded.opened.stream
+            && is(Framing::JsonArray)
+            && answer.body.trim_ascii_start().starts_with(b"[");
+        let (Some(coding), true) = (coding, is_stream || is_array) else {
+            let Some(content) = plain(coding, &answer.body) else {
+                judged.found.note_unjudged();
+                return;
+            };
+            judged.found.join(screen_whole(self.judges, dialect, &content).found);
+            return;
+        };
+        let mut relay = if is_array {
+            Relay::of_array(coding, self.judges.to_vec())
+        } else {
+            Relay::with(&Plan {
+                client: dialect,
+                source: dialect,
+                coding,
+                killed: KilledTools::default(),
+                calls: CallHold::Never,
+                judges: self.judges.to_vec(),
+            })
+        };
+        let (now, mut out) = (Tick::default(), Vec::with_capacity(answer.body.len()));
+        // The verdict does not depend on the pieces, so one is enough. A stream that broke off
+        // breaks off here too, and what was found until then is found.
+        let _ = relay.bytes(&answer.body, now, &mut out).and_then(|()| relay.end(now, &mut out));
+        judged.found.join(relay.found().cloned().unwrap_or_default());
+    }
+
+    /// An answer of no dialect.
+    fn unread(&self, answer: &Answer, coding: Option<Coding>, judged: &mut Judged) {
+        let media = Media::of(answer.header("content-type"));
+        if !self.reads_unread || media == Media::Binary {
+            return;
+        }
+        let content = plain(coding, &answer.body).filter(|_| media != Media::Frames);
+        let Screened { found, .. } = match &content {
+            Some(content) => screen_unread(self.judges, media, content),
+            None => Screened { body: [].as_slice().into(), found: cannot_judge(self.judges) },
+        };
+        judged.found.join(found);
+    }
+}
+
+/// Whether what the client got is an answer of Firedoor's own, no refusal.
+fn is_own_answer(recorded: &Recorded) -> bool {
+    let outcome = recorded.close.as_ref().map_or("", |close| &close.outcome);
+    !recorded.delivered.body.is_empty() && outcome != "refused"
+}
+
+fn coding(encoding: Option<&str>) -> Option<Coding> {
+    match encoding {
+        None => Some(Coding::Identity),
+        Some(name) => Coding::parse(name).ok(),
+    }
+}

@@ -1,0 +1,265 @@
+//! The lines of each exchange, gathered from segments in which those of many stand mixed.
+//!
+//! A segment can be gathered by itself: what of an exchange stands in it is whole, or a fragment to
+//! be joined with those of the segments beside it. What always holds: what is gathered has a bound
+//! ([`PENDING_BYTES_MAX`]); beyond it the largest exchange is given up, and counted.
+
+use super::recorded::{Recorded, recorded};
+use crate::evidence::read::segments;
+use crate::evidence::{FOLDER, Met, Segment, disk::Folder};
+use serde::Deserialize;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::io;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+/// The most bytes of lines of exchanges that are not whole yet.
+pub const PENDING_BYTES_MAX: usize = 512 << 20;
+
+/// Which exchanges are wanted; every part that is given must match.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Select {
+    /// This session.
+    pub session: Option<String>,
+    /// This exchange, by its id.
+    pub exchange: Option<String>,
+    /// Begun at this moment or later, RFC 3339 in UTC with milliseconds, as lines have it.
+    pub since: Option<String>,
+    /// Begun before this moment.
+    pub until: Option<String>,
+    /// Of this route.
+    pub route: Option<String>,
+    /// Of this app.
+    pub app: Option<String>,
+}
+
+/// What of an `open` line selects.
+#[derive(Deserialize)]
+struct Opening<'l> {
+    #[serde(borrow)]
+    at: &'l str,
+    app: Option<String>,
+    session: Option<String>,
+    route: Option<String>,
+}
+
+impl Select {
+    fn takes(&self, id: &str, line: &[u8]) -> bool {
+        if self.exchange.as_deref().is_some_and(|wanted| wanted != id) {
+            return false;
+        }
+        if *self == Select::default() {
+            return true;
+        }
+        let Ok(opening) = serde_json::from_slice::<Opening<'_>>(line) else { return true };
+        let is = |wanted: &Option<String>, has: Option<&str>| {
+            wanted.as_deref().is_none_or(|wanted| has == Some(wanted))
+        };
+        is(&self.session, opening.session.as_deref())
+            && is(&self.route, opening.route.as_deref())
+            && is(&self.app, opening.app.as_deref())
+            && self.since.as_deref().is_none_or(|since| opening.at >= since)
+            && self.until.as_deref().is_none_or(|until| opening.at < until)
+    }
+}
+
+/// The kind of a line and the exchange that it belongs to, read off its beginning: the members that
+/// every line has stand first.
+pub fn head(line: &[u8]) -> Option<(&str, Option<&str>)> {
+    const KIND: &[u8] = b"\"kind\":\"";
+    const EXCHANGE: &[u8] = b"\",\"exchange\":\"";
+    let beginning = line.get(..line.len().min(192))?;
+    let at = memchr::memmem::find(beginning, KIND)? + KIND.len();
+    let rest = &line[at..];
+    let end = memchr::memchr(b'"', rest)?;
+    let kind = std::str::from_utf8(&rest[..end]).ok()?;
+    let exchange = rest[end..]
+        .strip_prefix(EXCHANGE)
+        .and_then(|rest| std::str::from_utf8(&rest[..memchr::memchr(b'"', rest)?]).ok());
+    Some((kind, exchange))
+}
+
+/// The lines of an exchange that is not whole.
+#[derive(Clone, Debug, Default)]
+pub struct Fragment {
+    /// The lines, with line ends.
+    pub lines: Vec<u8>,
+    /// Whether the first of them begins the exchange.
+    pub has_beginning: bool,
+    /// Whether the last of them ends it.
+    pub has_end: bool,
+}
+
+/// Gathers the lines of exchanges.
+#[derive(Debug)]
+pub struct Gatherer {
+    select: Select,
+    pending: HashMap<Box<str>, Fragment>,
+    passed_over: HashSet<Box<str>>,
+    pending_bytes: usize,
+    pending_bytes_max: usize,
+    /// Exchanges that were given up for their size.
+    pub given_up: u64,
+}
+
+impl Gatherer {
+    /// A gatherer of what `select` takes.
+    pub fn new(select: Select) -> Gatherer {
+        Gatherer::bounded(select, PENDING_BYTES_MAX)
+    }
+
+    /// The same with another bound.
+    pub fn bounded(select: Select, pending_bytes_max: usize) -> Gatherer {
+        Gatherer {
+            select,
+            pending: HashMap::new(),
+            passed_over: HashSet::new(),
+            pending_bytes: 0,
+            pending_bytes_max,
+            given_up: 0,
+        }
+    }
+
+    /// Takes a line; gives all lines of an exchange that ends with it and began here.
+    pub fn take(&mut self, line: &[u8]) -> Option<Fragment> {
+        let (kind, Some(id)) = head(line)? else { return None };
+        let is_beginning = kind == "open";
+        if is_beginning && !self.select.takes(id, line) {
+            self.passed_over.insert(id.into());
+            return None;
+        }
+        if !self.pending.contains_key(id) {
+            if kind == "close" && self.passed_over.remove(id) || self.passed_over.contains(id) {
+                return None;
+            }
+            let fragment = Fragment { has_beginning: is_beginning, ..Fragment::default() };
+            self.pending.insert(id.into(), fragment);
+        }
+        let fragment = self.pending.get_mut(id)?;
+        fragment.lines.extend_from_slice(line);
+        fragment.lines.push(b'\n');
+        self.pending_bytes += line.len() + 1;
+        if kind == "close" {
+            fragment.has_end = true;
+            if fragment.has_beginning {
+                let whole = self.pending.remove(id)?;
+                self.pending_bytes -= whole.lines.len();
+                return Some(whole);
+            }
+        }
+        if self.pending_bytes > self.pending_bytes_max {
+            self.give_up();
+        }
+        None
+    }
+
+    fn give_up(&mut self) {
+        let largest = self.pending.iter().max_by_key(|(_, fragment)| fragment.lines.len());
+        let Some(id) = largest.map(|(id, _)| id.clone()) else { return };
+        if let Some(fragment) = self.pending.remove(&id) {
+            self.pending_bytes -= fragment.lines.len();
+        }
+        self.passed_over.insert(id);
+        self.given_up += 1;
+    }
+
+    /// What is not whole, by exchange.
+    pub fn rest(self) -> BTreeMap<Box<str>, Fragment> {
+        let wanted = self.select.exchange;
+        let is_wanted = |id: &str| wanted.as_deref().is_none_or(|wanted| wanted == id);
+        self.pending.into_iter().filter(|(id, _)| is_wanted(id)).collect()
+    }
+}
+
+/// Where the segments of a data folder lie.
+pub fn folder(data_dir: &Path) -> PathBuf {
+    data_dir.join(FOLDER)
+}
+
+/// The segments of a folder that may hold what begins at `since` or later.
+///
+/// # Errors
+/// The folder cannot be listed.
+pub fn numbers(folder: &Path, since: Option<&str>) -> io::Result<Vec<u64>> {
+    let mut numbers = segments(&Folder::at(folder))?;
+    let Some(since) = since else { return Ok(numbers) };
+    // All that stands in a segment is older than the first line of the next one.
+    let is_old = |number: u64| first_moment(folder, number).is_some_and(|at| *at < *since);
+    let keep_from = numbers.iter().rposition(|number| is_old(*number)).unwrap_or(0);
+    numbers.drain(..keep_from);
+    Ok(numbers)
+}
+
+fn first_moment(folder: &Path, number: u64) -> Option<String> {
+    let mut segment = Segment::open_in(folder, number).ok()?;
+    let Ok(Met::Line(_, line)) = segment.next_line() else { return None };
+    let opening: Opening<'_> = serde_json::from_slice(line).ok()?;
+    Some(opening.at.to_owned())
+}
+
+/// What was met on a walk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Walked {
+    /// Segments read.
+    pub segments: u64,
+    /// Bytes of them on disk.
+    pub disk_bytes: u64,
+    /// Bytes that are no whole frame.
+    pub damaged_bytes: u64,
+    /// Exchanges that were given up for their size.
+    pub given_up: u64,
+    /// Whether it ended before the end.
+    pub is_partial: bool,
+}
+
+/// Tells `see` every exchange that `select` takes, in the order in which they ended, and then those
+/// that did not; until it breaks.
+///
+/// # Errors
+/// The folder or a segment cannot be read.
+pub fn walk(
+    folder: &Path,
+    select: &Select,
+    see: &mut dyn FnMut(Recorded, &Walked) -> ControlFlow<()>,
+) -> io::Result<Walked> {
+    let mut walked = Walked::default();
+    let mut gatherer = Gatherer::new(select.clone());
+    for number in numbers(folder, select.since.as_deref())? {
+        let mut segment = match Segment::open_in(folder, number) {
+            Ok(segment) => segment,
+            // It was retired meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        let before = walked.disk_bytes;
+        walked.segments += 1;
+        loop {
+            let whole = match segment.next_line()? {
+                Met::Line(_, line) => gatherer.take(line),
+                Met::Damage(damage) => {
+                    walked.damaged_bytes += damage.bytes;
+                    None
+                }
+                Met::End => break,
+            };
+            if let Some(whole) = whole {
+                walked.disk_bytes = before + segment.frames_end();
+                walked.given_up = gatherer.given_up;
+                if see(recorded(&whole.lines), &walked).is_break() {
+                    walked.is_partial = true;
+                    return Ok(walked);
+                }
+            }
+        }
+        walked.disk_bytes = before + segment.frames_end();
+    }
+    walked.given_up = gatherer.given_up;
+    for fragment in gatherer.rest().into_values() {
+        let is_told = fragment.has_beginning || select.exchange.is_some();
+        if is_told && see(recorded(&fragment.lines), &walked).is_break() {
+            walked.is_partial = true;
+            break;
+        }
+    }
+    Ok(walked)
+}

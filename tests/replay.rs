@@ -1,0 +1,14 @@
+//! The record run again: the same by the same rules, and exactly what a candidate changes.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
+
+mod support;
+
+#[path = "replay/determinism.rs"]
+mod determinism;
+#[path = "replay/history.rs"]
+mod history;
+#[path = "replay/reasons.rs"]
+mod reasons;
+#[path = "replay/recordings.rs"]
+mod recordings;
