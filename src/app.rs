@@ -9,6 +9,7 @@ mod upkeep;
 
 use crate::admin;
 use crate::control::{self, Condition, LeverDesk, Reload, Switchboard, WithoutLog};
+use crate::evidence::index::{Indexer, Watch};
 use crate::evidence::{self, Store};
 use crate::filter;
 use crate::proxy::{self, Gate};
@@ -140,6 +141,8 @@ pub fn serve(options: &Options, started: impl FnOnce(&Bound)) -> Result<(), Star
     let workers = worker_count(&server);
     let evidence = Store::start(kept_evidence(&table.evidence, &server.data_dir, &levers))
         .map_err(|why| other("the writer of evidence", why))?;
+    let indexer =
+        Indexer::start(&server.data_dir).map_err(|why| other("the indexer of evidence", why))?;
     let gate =
         Arc::new(Gate::new(Arc::clone(&board), telemetry.clone(), evidence.tap(), workers, secret));
     levers.set_reach(Arc::clone(&gate) as Arc<dyn control::Reach>);
@@ -164,7 +167,8 @@ pub fn serve(options: &Options, started: impl FnOnce(&Bound)) -> Result<(), Star
             telemetry.clone(),
             gate.tap.clone(),
         ));
-        let control = Control { levers: &levers, server: &server, life: &life };
+        let control =
+            Control { levers: &levers, server: &server, life: &life, index: indexer.watch() };
         let admin = start_admin(&gate, &control, &data, &warnings, &folder).await?;
         let bound = Bound {
             data,
@@ -191,6 +195,8 @@ pub fn serve(options: &Options, started: impl FnOnce(&Bound)) -> Result<(), Star
         let _ = thread.join();
     }
     evidence.close(EVIDENCE_TIME_MAX);
+    // What it has not read yet it reads at the next start.
+    drop(indexer);
     life.advance(Phase::Stopped);
     runtime.block_on(telemetry.flush(Duration::from_secs(2)));
     outcome
@@ -344,6 +350,7 @@ struct Control<'c> {
     levers: &'c Arc<LeverDesk>,
     server: &'c Server,
     life: &'c Lifecycle,
+    index: Watch,
 }
 
 async fn start_admin(
@@ -396,6 +403,8 @@ async fn start_admin(
         open: Arc::new(move |scope| {
             looked_at.registries.iter().flat_map(|registry| registry.covered(scope)).collect()
         }),
+        data_dir: control.server.data_dir.clone(),
+        index: control.index.clone(),
     });
     if let Some(tcp) = tcp {
         tokio::spawn(admin::serve_tcp(tcp, Arc::clone(&state)));

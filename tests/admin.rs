@@ -49,6 +49,22 @@ async fn every_route_asks_for_its_role_and_no_less() {
 }
 
 #[tokio::test]
+async fn who_may_only_list_cannot_ask_for_words() {
+    let plane = Plane::start().await;
+    for path in ["/api/v1/search?q=", "/api/v1/sessions?filter="] {
+        for (filter, is_refused) in [("word", true), ("-prompt:word", true), ("app:x", false)] {
+            for role in Role::ALL {
+                let bearer = plane.bearer(role);
+                let path = format!("{path}{filter}");
+                let answer = plane.ask("GET", &path, &[("authorization", &bearer)]).await;
+                let is_viewer = role == Role::Viewer;
+                assert_eq!(answer.status == 403, is_viewer && is_refused, "{path}: {answer:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn unknown_expired_and_missing_tokens_look_the_same() {
     let plane = Plane::start().await;
     let token = &plane.tokens[&Role::Viewer];

@@ -4,7 +4,7 @@ use super::guard;
 use super::problem::Problem;
 use super::state::State;
 use super::tokens::Role;
-use super::{events, holds, levers, read, reload, rules};
+use super::{events, holds, levers, read, reload, rules, sessions};
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{MethodFilter, MethodRouter, on};
@@ -55,6 +55,10 @@ enum Operation {
     TestRules,
     Demote,
     Promote,
+    Sessions,
+    Session,
+    Search,
+    Record,
     Holds,
     Hold,
     Release,
@@ -103,7 +107,7 @@ const RESPONDER: Access = Access::Role(Role::Responder);
 const AUTHOR: Access = Access::Role(Role::Author);
 
 /// Every route of the admin plane.
-pub const ENDPOINTS: [Endpoint; 27] = [
+pub const ENDPOINTS: [Endpoint; 31] = [
     row(Verb::Get, "/healthz", Access::Open, Operation::Health),
     row(Verb::Get, "/readyz", Access::Open, Operation::Ready),
     row(Verb::Get, "/metrics", VIEWER, Operation::Metrics),
@@ -113,6 +117,10 @@ pub const ENDPOINTS: [Endpoint; 27] = [
     row(Verb::Get, "/api/v1/limits", VIEWER, Operation::Limits),
     row(Verb::Get, "/api/v1/exchanges", VIEWER, Operation::Exchanges),
     row(Verb::Get, "/api/v1/exchanges/{id}", VIEWER, Operation::Exchange),
+    row(Verb::Get, "/api/v1/exchanges/{id}/record", RESPONDER, Operation::Record),
+    row(Verb::Get, "/api/v1/sessions", VIEWER, Operation::Sessions),
+    row(Verb::Get, "/api/v1/sessions/{id}", RESPONDER, Operation::Session),
+    row(Verb::Get, "/api/v1/search", VIEWER, Operation::Search),
     row(Verb::Get, "/api/v1/events", VIEWER, Operation::Events),
     row(Verb::Post, "/api/v1/reload", AUTHOR, Operation::Reload),
     row(Verb::Get, "/api/v1/live", VIEWER, Operation::Live),
@@ -189,6 +197,10 @@ fn handler(endpoint: Endpoint) -> MethodRouter<Desk> {
         Operation::TestRules => on(method, rules::test),
         Operation::Demote => on(method, rules::demote),
         Operation::Promote => on(method, rules::promote),
+        Operation::Sessions => on(method, sessions::list),
+        Operation::Session => on(method, sessions::show),
+        Operation::Search => on(method, sessions::search),
+        Operation::Record => on(method, sessions::record),
         Operation::History => on(method, levers::history),
     }
 }

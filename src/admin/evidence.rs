@@ -1,5 +1,6 @@
 //! The record's health, as `/readyz`, the status and the metrics show it.
 
+use crate::evidence::index;
 use crate::evidence::{Counters, DiskState, Tap};
 use crate::table::Table;
 use crate::telemetry::EvidencePicture;
@@ -68,4 +69,14 @@ pub fn note_table(tap: &Tap, table: &Table) {
             "levers": table.levers.all().iter().map(|of| of.id.to_string()).collect::<Vec<_>>(),
         }),
     );
+}
+
+/// How the index of the record does.
+pub(super) fn index(counters: &index::Counters) -> Value {
+    json!({
+        "caught_up": counters.is_caught_up,
+        "exchanges": counters.exchanges,
+        "failures": counters.failures,
+        "fault": counters.fault,
+    })
 }

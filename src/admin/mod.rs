@@ -24,6 +24,7 @@ mod read;
 mod reload;
 pub mod rules;
 pub mod serve;
+mod sessions;
 pub mod state;
 pub mod tokens;
 mod view;

@@ -134,6 +134,7 @@ pub(super) async fn status(extract::State(desk): extract::State<Desk>) -> Respon
         "levers": table.levers.all().len(),
         "control_log": view::condition(&log),
         "evidence": evidence::view(&state.tap.counters()),
+        "index": evidence::index(&state.index.counters()),
         "last_reload": last,
         "warnings": view::diagnostics(&history.warnings),
     });

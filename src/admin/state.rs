@@ -2,6 +2,7 @@
 
 use crate::control::{LeverDesk, Reload, Switchboard};
 use crate::evidence::Tap;
+use crate::evidence::index::Watch;
 use crate::id::Epoch;
 use crate::proxy::registry::About;
 use crate::table::diagnostic::Diagnostic;
@@ -12,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde_json::Value;
 use std::collections::VecDeque;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::Semaphore;
@@ -21,6 +23,9 @@ use super::tokens::Tokens;
 
 /// How many clients may follow the events at once.
 const READERS_MAX: usize = 64;
+
+/// How many searches of the record may be under way at once.
+const SEARCHES_MAX: usize = 4;
 
 /// A listener of the process, as the status shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +60,10 @@ pub struct Parts {
     pub levers: Arc<LeverDesk>,
     /// Finds the open exchanges of a scope.
     pub open: OpenSource,
+    /// Where the record and its index are.
+    pub data_dir: PathBuf,
+    /// How the index does.
+    pub index: Watch,
     /// Where the record is written.
     pub tap: Tap,
 }
@@ -88,6 +97,11 @@ pub struct State {
     pub(super) readers: Arc<Semaphore>,
     /// Held by a trial of rules.
     pub(super) trials: Semaphore,
+    /// Where the record and its index are.
+    pub(super) data_dir: PathBuf,
+    pub(super) index: Watch,
+    /// Held by those who search the record.
+    pub(super) searches: Arc<Semaphore>,
     started: Instant,
     pub(super) started_unix_ms: u64,
     history: Mutex<History>,
@@ -138,6 +152,9 @@ impl State {
             keyed: tokio::sync::Mutex::default(),
             readers: Arc::new(Semaphore::new(READERS_MAX)),
             trials: Semaphore::new(1),
+            data_dir: parts.data_dir,
+            index: parts.index,
+            searches: Arc::new(Semaphore::new(SEARCHES_MAX)),
             started: Instant::now(),
             started_unix_ms: unix_ms(),
             history: Mutex::new(History { warnings: parts.warnings, last: None }),

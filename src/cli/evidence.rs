@@ -1,13 +1,17 @@
-//! `firedoor evidence`: whether the record is whole, and if not, where.
+//! `firedoor evidence`: whether the record is whole, and if not, where; its index, made again.
 
 use super::{Common, Exit, hold, output, status};
 use crate::evidence::disk::Folder;
+use crate::evidence::index::{Fault, Follower, Index};
 use crate::evidence::key::PUBLIC_KEY_FILE;
+use crate::evidence::query::Wrong;
 use crate::evidence::verify::{Bad, Report, Span, verify};
 use crate::evidence::{FOLDER, PublicKey};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
+use std::io::{IsTerminal, Write as _};
 use std::path::PathBuf;
+use std::time::{Duration, Instant, SystemTime};
 
 /// Look after the record of what passed
 #[derive(Debug, clap::Args)]
@@ -20,12 +24,28 @@ pub struct Evidence {
 enum What {
     /// Check every record, seal and segment; name what is bad
     Verify(Verify),
+    /// Bring the index up to date, or make it anew
+    Reindex(Reindex),
     /// Keep evidence beyond its retention
     Hold(hold::Place),
     /// List what is held
     Holds,
     /// Release a hold
     Release(hold::Release),
+}
+
+/// Bring the index up to date, or make it anew
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "It may run beside the gateway, and be stopped at any time: called again it goes on where it was.\nAn index that is damaged or of another version is made anew in any case. Nothing is lost with it:\nall of it comes from the segments."
+)]
+struct Reindex {
+    /// Begin with nothing
+    #[arg(long)]
+    anew: bool,
+    /// The data folder, instead of the one that the configuration names
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
 }
 
 /// Check every record, seal and segment; name what is bad
@@ -52,6 +72,7 @@ impl Evidence {
     pub(super) fn run(&self, common: &Common) -> Exit {
         match &self.what {
             What::Verify(command) => command.run(common),
+            What::Reindex(command) => command.run(common).unwrap_or_else(|exit| exit),
             What::Hold(command) => command.run(common),
             What::Holds => hold::list(common),
             What::Release(command) => command.run(common),
@@ -67,15 +88,11 @@ impl Verify {
             output::notice("firedoor: --from lies behind --to");
             return Exit::Usage;
         }
-        let data_dir = match self.data_dir.clone().map_or_else(|| status::data_dir(common), Ok) {
+        let data_dir = match data_dir(common, self.data_dir.as_ref()) {
             Ok(data_dir) => data_dir,
             Err(exit) => return exit,
         };
         let path = data_dir.join(FOLDER);
-        if !path.is_dir() {
-            output::notice(&format!("firedoor: there is no evidence in {}", path.display()));
-            return Exit::Failed;
-        }
         let key_file = self.key.clone().unwrap_or_else(|| path.join(PUBLIC_KEY_FILE));
         let keys = match PublicKey::read(&key_file) {
             Ok(keys) => keys,
@@ -99,6 +116,180 @@ impl Verify {
         };
         if report.is_good() { said } else { Exit::Failed }
     }
+}
+
+impl Reindex {
+    fn run(&self, common: &Common) -> Result<Exit, Exit> {
+        let data_dir = data_dir(common, self.data_dir.as_ref())?;
+        let failed = |fault: Fault| {
+            output::notice(&format!("firedoor: {fault}; called again it goes on where it was"));
+            Exit::Failed
+        };
+        let mut follower = Follower::open(&data_dir).map_err(failed)?;
+        if self.anew {
+            follower.reset().map_err(failed)?;
+        }
+        let began = Instant::now();
+        let all = follower.behind();
+        let (mut disk, mut text, mut exchanges, mut damaged, mut forgotten) = (0, 0, 0, 0, 0);
+        let mut progress = Progress::default();
+        loop {
+            let step = follower.step().map_err(failed)?;
+            disk += step.disk_bytes;
+            text += step.text_bytes;
+            exchanges += step.exchanges;
+            damaged += step.damaged;
+            forgotten += step.forgotten;
+            progress.show(disk, all, exchanges, began.elapsed(), step.is_caught_up);
+            if step.is_caught_up {
+                break;
+            }
+        }
+        let seconds = began.elapsed().as_secs_f64();
+        if output::is_json(common) {
+            return Ok(output::json(&json!({
+                "exchanges": exchanges,
+                "disk_bytes": disk,
+                "text_bytes": text,
+                "damaged_frames": damaged,
+                "forgotten": forgotten,
+                "seconds": seconds,
+            })));
+        }
+        let mut out = format!(
+            "{exchanges} exchanges indexed from {} of text in {seconds:.1} s\n",
+            output::bytes(usize::try_from(text).unwrap_or(usize::MAX))
+        );
+        if forgotten > 0 {
+            let _ = writeln!(out, "{forgotten} taken out, whose segments are gone");
+        }
+        if damaged > 0 {
+            let _ = writeln!(
+                out,
+                "{damaged} damaged frames were passed over: `firedoor evidence verify` names them"
+            );
+        }
+        Ok(output::data(&out))
+    }
+}
+
+/// How far a long work is, on standard error: in place on a terminal, else now and then.
+#[derive(Default)]
+struct Progress {
+    told: Option<Instant>,
+}
+
+impl Progress {
+    fn show(&mut self, done: u64, all: u64, exchanges: u64, took: Duration, is_last: bool) {
+        let is_terminal = std::io::stderr().is_terminal();
+        let every = if is_terminal { Duration::from_millis(200) } else { Duration::from_secs(10) };
+        let is_due = match self.told {
+            Some(told) => told.elapsed() >= every,
+            // A short work is over before it is told of.
+            None => took >= every,
+        };
+        let is_end = is_last && self.told.is_some();
+        if !is_due && !is_end {
+            return;
+        }
+        self.told = Some(Instant::now());
+        let share = if all == 0 { 1.0 } else { (done as f64 / all as f64).min(1.0) };
+        let left = if share > 0.0 { took.as_secs_f64() * (1.0 / share - 1.0) } else { 0.0 };
+        let line = format!(
+            "{:3.0} %  {exchanges} exchanges  {:.0} a second  about {left:.0} s left",
+            share * 100.0,
+            exchanges as f64 / took.as_secs_f64().max(0.001),
+        );
+        let mut out = std::io::stderr().lock();
+        let _ = match (is_terminal, is_last) {
+            (true, false) => write!(out, "\r{line}\u{1b}[K"),
+            (true, true) => writeln!(out, "\r{line}\u{1b}[K"),
+            (false, _) => writeln!(out, "firedoor: {line}"),
+        };
+        let _ = out.flush();
+    }
+}
+
+/// The record of a data folder, to be read.
+pub(super) struct Stored {
+    pub(super) index: Index,
+    pub(super) disk: Folder,
+}
+
+impl Stored {
+    /// Opens what a command reads; says what is missing, and whether the index is behind.
+    pub(super) fn open(common: &Common, folder: Option<&PathBuf>) -> Result<Stored, Exit> {
+        let data_dir = data_dir(common, folder)?;
+        let disk = Folder::at(&data_dir.join(FOLDER));
+        let index = Index::open(&data_dir).map_err(|fault| {
+            let what = match fault {
+                Fault::Missing => "make it with",
+                Fault::Unusable(_) | Fault::Unavailable(_) | Fault::Interrupted => "mend it with",
+            };
+            output::notice(&format!(
+                "firedoor: {fault} in {}; {what} `firedoor evidence reindex`",
+                data_dir.display()
+            ));
+            Exit::Failed
+        })?;
+        let behind = index.behind(&disk);
+        if behind > BEHIND_BYTES {
+            output::notice(&format!(
+                "firedoor: the index is {} behind the record; `firedoor evidence reindex` brings it \
+                 up to date",
+                output::bytes(usize::try_from(behind).unwrap_or(usize::MAX))
+            ));
+        }
+        Ok(Stored { index, disk })
+    }
+
+    /// Says why a search failed.
+    #[expect(clippy::unused_self, reason = "what cannot be used is this")]
+    pub(super) fn unusable(&self, fault: &Fault) -> Exit {
+        output::notice(&format!("firedoor: {fault}; `firedoor evidence reindex` makes it again"));
+        Exit::Failed
+    }
+
+    /// A moment for people: UTC, to the second.
+    #[expect(clippy::unused_self, reason = "so that a time zone has a place to come from")]
+    pub(super) fn moment(&self, unix_ms: u64) -> String {
+        let moment = i64::try_from(unix_ms).ok();
+        let moment = moment.and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+        moment.map_or_else(
+            || "-".to_owned(),
+            |moment| moment.strftime("%Y-%m-%d %H:%M:%SZ").to_string(),
+        )
+    }
+}
+
+/// What a running gateway may be behind by without a word.
+const BEHIND_BYTES: u64 = 1 << 20;
+
+/// The data folder that has a record.
+fn data_dir(common: &Common, named: Option<&PathBuf>) -> Result<PathBuf, Exit> {
+    let data_dir = named.cloned().map_or_else(|| status::data_dir(common), Ok)?;
+    let path = data_dir.join(FOLDER);
+    if path.is_dir() {
+        return Ok(data_dir);
+    }
+    output::notice(&format!(
+        "firedoor: there is no evidence in {}; name the data folder with --data-dir, or its file \
+         with --config",
+        path.display()
+    ));
+    Err(Exit::Failed)
+}
+
+/// Says what is wrong with a filter, and where.
+pub(super) fn wrong_filter(wrong: &Wrong) -> Exit {
+    output::notice(&format!("firedoor: {wrong}\n  {}", wrong.pointed().replace('\n', "\n  ")));
+    Exit::Usage
+}
+
+/// Now, in milliseconds since the Unix epoch.
+pub(super) fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn told(report: &Report) -> Value {

@@ -21,6 +21,7 @@ mod record;
 mod replay;
 mod rules;
 mod serve;
+mod session;
 mod status;
 mod tap;
 mod tape;
@@ -141,6 +142,8 @@ enum Command {
     Top(top::Top),
     /// Follow finished exchanges and levers as they happen
     Tap(tap::Tap),
+    /// Recorded sessions: list, show, search, export
+    Session(session::Sessions),
     /// Run recorded exchanges again, offline, through the same code
     Replay(Box<replay::Replay>),
     /// Run a pack over the recorded traffic, before it is put in force
@@ -165,7 +168,8 @@ enum Command {
 
 /// Runs the command that the arguments name.
 pub fn run() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let arguments = session::with_terms(std::env::args_os().collect());
+    let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {
             let _ = error.print();
@@ -194,6 +198,7 @@ pub fn run() -> ExitCode {
         Command::Status(command) => command.run(&common),
         Command::Top(command) => command.run(&common),
         Command::Tap(command) => command.run(&common),
+        Command::Session(command) => command.run(&common),
         Command::Replay(command) => command.run(&common),
         Command::Backtest(command) => command.run(&common),
         Command::Tape(command) => command.run(&common),

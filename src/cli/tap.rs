@@ -1,8 +1,10 @@
 //! `firedoor tap`: finished exchanges and levers, followed as they happen.
 
+use super::evidence::{unix_ms, wrong_filter};
 use super::status::{address, runtime, unreachable};
 use super::{Common, Exit, output};
 use crate::admin::client::Client;
+use crate::evidence::query::{Query, Seen, parse};
 use crate::table::lever::{Scope, Subject};
 use crate::wire::sse::{Frame, Splitter};
 use http_body_util::BodyExt;
@@ -14,10 +16,17 @@ pub struct Tap {
     /// Only exchanges of this scope
     #[arg(long, value_name = "SCOPE", value_parser = |text: &str| Scope::parse(text).map_err(|e| e.to_string()))]
     scope: Option<Scope>,
+    /// Only exchanges that fit, such as `app:helpdesk status:>=400 latency:>2s`
+    #[arg(long, value_name = "FILTER")]
+    filter: Option<String>,
 }
 
 impl Tap {
     pub(super) fn run(&self, common: &Common) -> Exit {
+        let query = match self.query() {
+            Ok(query) => query,
+            Err(exit) => return exit,
+        };
         let address = match address(common) {
             Ok(address) => address,
             Err(exit) => return exit,
@@ -42,7 +51,7 @@ impl Tap {
                 held.extend_from_slice(&data);
                 while let Some(length) = splitter.next(&held) {
                     let frame: Vec<u8> = held.drain(..length).collect();
-                    if self.show(common, &Frame::parse(&frame)) != Exit::Done {
+                    if self.show(common, &query, &Frame::parse(&frame)) != Exit::Done {
                         return Exit::Failed;
                     }
                 }
@@ -52,12 +61,30 @@ impl Tap {
         })
     }
 
-    fn show(&self, common: &Common, frame: &Frame<'_>) -> Exit {
+    /// The filter; what only the record can tell is refused, instead of finding nothing.
+    fn query(&self) -> Result<Query, Exit> {
+        let text = self.filter.as_deref().unwrap_or("");
+        let query = parse(text, unix_ms()).map_err(|wrong| wrong_filter(&wrong))?;
+        if let Some(term) = query.beyond_the_feed() {
+            output::notice(&format!(
+                "firedoor: `{}` cannot be told from what the feed says of an exchange; search for it \
+                 with `firedoor session search`",
+                term.text
+            ));
+            return Err(Exit::Usage);
+        }
+        Ok(query)
+    }
+
+    fn show(&self, common: &Common, query: &Query, frame: &Frame<'_>) -> Exit {
         let Ok(mut value) = serde_json::from_slice::<Value>(&frame.data) else {
             return Exit::Done;
         };
         let kind = String::from_utf8_lossy(frame.event).into_owned();
         if kind == "exchange" && self.scope.as_ref().is_some_and(|scope| !covers(scope, &value)) {
+            return Exit::Done;
+        }
+        if kind == "exchange" && !query.holds(&Seen::of_event(&value)) {
             return Exit::Done;
         }
         if output::is_json(common) {

@@ -27,9 +27,13 @@
 mod digits;
 pub mod disk;
 mod entry;
+pub mod exchange;
+pub mod export;
+pub mod index;
 pub mod key;
 pub mod line;
 mod log;
+pub mod query;
 mod queue;
 pub mod read;
 mod recover;
@@ -38,8 +42,10 @@ mod store;
 mod tap;
 #[cfg(test)]
 mod tests;
+pub mod texts;
 mod told;
 mod track;
+pub mod transcript;
 pub mod verify;
 
 pub use entry::{

@@ -90,6 +90,17 @@ pub enum Met<'r> {
     End,
 }
 
+/// What stands in the place of the next frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framed {
+    /// A frame; its lines are to be taken.
+    Whole,
+    /// Bytes that are no whole frame.
+    Damage(Damage),
+    /// The end.
+    End,
+}
+
 /// Reads one segment.
 pub struct Segment {
     number: u64,
@@ -156,18 +167,29 @@ impl Segment {
         self.offset
     }
 
-    /// The next line, or what stands in its place.
+    /// Goes on to the next frame; lines of the one before that were not taken are passed over.
     ///
     /// # Errors
     /// The file cannot be read.
-    pub fn next_line(&mut self) -> io::Result<Met<'_>> {
-        while self.rest.is_empty() {
+    pub fn next_frame(&mut self) -> io::Result<Framed> {
+        self.rest = 0..0;
+        loop {
             if let Some(damage) = self.advance()? {
-                return Ok(Met::Damage(damage));
+                return Ok(Framed::Damage(damage));
             }
-            if self.rest.is_empty() && self.is_done() {
-                return Ok(Met::End);
+            if !self.rest.is_empty() {
+                return Ok(Framed::Whole);
             }
+            if self.is_done() {
+                return Ok(Framed::End);
+            }
+        }
+    }
+
+    /// The next line of the frame, without its end; `None` at the frame's end.
+    pub fn line_of_frame(&mut self) -> Option<(Position, &[u8])> {
+        if self.rest.is_empty() {
+            return None;
         }
         let begin = self.rest.start;
         let text = &self.text[self.rest.clone()];
@@ -175,7 +197,25 @@ impl Segment {
         self.rest.start = (end + 1).min(self.rest.end);
         let position = self.position;
         self.position.line += 1;
-        Ok(Met::Line(position, &self.text[begin..end]))
+        Some((position, &self.text[begin..end]))
+    }
+
+    /// The next line, or what stands in its place.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn next_line(&mut self) -> io::Result<Met<'_>> {
+        if self.rest.is_empty() {
+            match self.next_frame()? {
+                Framed::Whole => {}
+                Framed::Damage(damage) => return Ok(Met::Damage(damage)),
+                Framed::End => return Ok(Met::End),
+            }
+        }
+        match self.line_of_frame() {
+            Some((position, line)) => Ok(Met::Line(position, line)),
+            None => Ok(Met::End),
+        }
     }
 
     fn is_done(&self) -> bool {

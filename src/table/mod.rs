@@ -28,6 +28,7 @@ pub mod webhook;
 pub use limit::{CAPS, Cap, Limit, LimitMatcher, Per, SameCall, Then, Unit, Unpriced, Window};
 pub use price::{Money, Price, Prices, cost, listed_as_of};
 pub use provider::is_plain_path;
+pub use reader::nearest;
 pub use table::*;
 
 use diagnostic::Diagnostic;

@@ -453,10 +453,7 @@ impl<'r> Reader<'r> {
 }
 
 /// The word that was probably meant.
-pub(super) fn nearest<'w>(
-    wrong: &str,
-    words: impl IntoIterator<Item = &'w str>,
-) -> Option<&'w str> {
+pub fn nearest<'w>(wrong: &str, words: impl IntoIterator<Item = &'w str>) -> Option<&'w str> {
     if wrong.len() > 64 {
         return None;
     }

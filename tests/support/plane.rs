@@ -204,6 +204,8 @@ impl Plane {
             hosts: vec!["firedoor.internal".to_owned()],
             listeners: vec![Listener { plane: "admin", address: "127.0.0.1:0".to_owned() }],
             warnings: vec![],
+            data_dir: dir.path().to_path_buf(),
+            index: firedoor::evidence::index::Watch::default(),
         });
         let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = tcp.local_addr().unwrap();

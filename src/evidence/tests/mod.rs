@@ -52,7 +52,7 @@ fn opened(id: u128) -> super::Opened {
 }
 
 /// What is known at the end of an exchange.
-fn facts(id: u128) -> Facts {
+pub(super) fn facts(id: u128) -> Facts {
     Facts {
         id: ExchangeId(id),
         began_unix_ms: NOW,

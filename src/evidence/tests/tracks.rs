@@ -1,6 +1,7 @@
 //! What a track is told is what can be read back, however it was cut.
 
 use super::super::disk::Disk;
+use super::super::exchange::{self, Exchange, Gather};
 use super::super::store::{Options, Store};
 use super::super::{RequestHead, SentBody, TAIL_BYTES_MAX, Tap};
 use super::*;
@@ -81,6 +82,22 @@ fn read_back(lines: &[Value]) -> (BTreeMap<u64, Stream>, Stream) {
         }
     }
     (received, delivered)
+}
+
+/// The exchange, put together from its lines.
+fn gathered(lines: &[Value]) -> Exchange {
+    let mut gather = Gather::new(ExchangeId(1));
+    for line in lines {
+        gather.line(&serde_json::to_vec(line).unwrap()).unwrap();
+    }
+    gather.finish()
+}
+
+fn of(stream: &exchange::Stream) -> Stream {
+    assert!(stream.is_kept());
+    assert_eq!(stream.len, stream.bytes.len() as u64);
+    let chunks = stream.chunks.iter().map(|chunk| (chunk.at_us, chunk.bytes)).collect();
+    Stream { bytes: stream.bytes.clone(), chunks }
 }
 
 #[derive(Clone, Debug)]
@@ -164,12 +181,20 @@ proptest! {
         prop_assert_eq!(counters.dropped, super::super::Loss::default());
         let lines = lines(&*disk);
         let (back_received, back_delivered) = read_back(&lines);
-        prop_assert_eq!(back_received, received);
+        prop_assert_eq!(&back_received, &received);
         prop_assert_eq!(&back_delivered, &delivered);
         let close = of_kind(&lines, "close");
         prop_assert_eq!(close.len(), 1);
         prop_assert_eq!(&close[0]["outcome"], "abandoned");
         prop_assert_eq!(&close[0]["delivered_bytes"], &serde_json::json!(delivered.bytes.len()));
+        let back = gathered(&lines);
+        prop_assert!(back.is_whole());
+        prop_assert_eq!(of(&back.delivered.body), delivered);
+        for one in &back.attempts {
+            let told = received.remove(&u64::from(one.number)).unwrap_or_default();
+            prop_assert_eq!(of(&one.received), told);
+        }
+        prop_assert!(received.is_empty());
         prop_assert!(verified(&*disk).is_good());
     }
 

@@ -1,0 +1,471 @@
+//! The index as a whole: followed live, killed, damaged, retired, searched.
+
+use super::super::query::{Seen, parse};
+use super::super::{Options, RequestHead, SentBody, Store};
+use super::*;
+use crate::clock::Tick;
+use crate::exchange::facts::{Facts, Identity};
+use crate::id::{AppName, Epoch, ExchangeId};
+use crate::table::Capture;
+use crate::wire::Dialect;
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Method};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use std::time::Duration;
+use tempfile::TempDir;
+
+const NOW: u64 = 1_795_867_200_000;
+const LONG: Duration = Duration::from_secs(60);
+const ALL: Page = Page { before: None, limit: 1_000 };
+
+/// What one exchange is to be like.
+#[derive(Clone, Debug)]
+struct Told {
+    at_ms: u64,
+    app: &'static str,
+    session: Option<&'static str>,
+    trace: Option<&'static str>,
+    asked: Vec<(&'static str, &'static str)>,
+    answer: &'static str,
+    status: u16,
+    cost: Option<u64>,
+    total_ms: u64,
+    is_closed: bool,
+}
+
+impl Default for Told {
+    fn default() -> Told {
+        Told {
+            at_ms: 0,
+            app: "helpdesk",
+            session: Some("s1"),
+            trace: None,
+            asked: vec![("user", "where is my parcel")],
+            answer: "in the post",
+            status: 200,
+            cost: Some(370),
+            total_ms: 2_000,
+            is_closed: true,
+        }
+    }
+}
+
+fn id(number: u128) -> ExchangeId {
+    ExchangeId::new(NOW, number)
+}
+
+fn facts(number: u128, told: &Told) -> Facts {
+    let mut facts = super::super::tests::facts(number);
+    facts.id = ExchangeId::new(NOW + told.at_ms, number);
+    facts.began_unix_ms = NOW + told.at_ms;
+    facts.identity = Identity {
+        app: Some(AppName::new(told.app)),
+        session: told.session.map(Into::into),
+        trace: told.trace.map(Into::into),
+        ..Identity::default()
+    };
+    facts.dialect = Some(Dialect::OpenaiChat);
+    facts.model_asked = Some("gpt-4o".into());
+    facts.status = told.status;
+    facts.cost_micro_usd = told.cost;
+    facts.total = Duration::from_millis(told.total_ms);
+    facts
+}
+
+fn record(store: &Store, number: u128, told: &Told) -> ExchangeId {
+    let facts = facts(number, told);
+    let opened = super::super::Opened {
+        id: facts.id,
+        began: Tick(0),
+        began_unix_ms: facts.began_unix_ms,
+        identity: facts.identity.clone(),
+        route: facts.route.clone(),
+        dialect: facts.dialect,
+        model: facts.model_asked.clone(),
+        is_stream: false,
+        epoch: Epoch(1),
+        ruleset: None,
+        levers: vec![],
+    };
+    let mut track = store.tap().open(Capture::Full, opened).unwrap();
+    let turns: Vec<Value> =
+        told.asked.iter().map(|(role, text)| json!({ "role": role, "content": text })).collect();
+    let body = Bytes::from(json!({ "model": "gpt-4o", "messages": turns }).to_string());
+    let head =
+        RequestHead { method: Method::POST, path: "/v1/chat/completions".into(), headers: vec![] };
+    track.request(Tick(0), head, &body);
+    track.sent(Tick(0), 1, &"openai/gpt-4o".into(), body.len() as u64, &SentBody::Same);
+    let kind =
+        (HeaderName::from_static("content-type"), HeaderValue::from_static("application/json"));
+    track.received_head(Tick(0), 1, told.status, vec![kind.clone()]);
+    let answer = json!({ "id": "a", "object": "chat.completion", "choices": [{ "index": 0,
+        "message": { "role": "assistant", "content": told.answer, "tool_calls": [{ "id": "c",
+            "type": "function", "function": { "name": "look_up", "arguments": "{\"k\":\"parcel9\"}" } }] },
+        "finish_reason": "stop" }] })
+    .to_string();
+    track.received(Tick(1_000_000), answer.as_bytes());
+    track.delivered_head(Tick(1_000_000), told.status, vec![kind]);
+    track.delivered(Tick(1_000_000), answer.as_bytes());
+    if told.is_closed {
+        track.close(Tick(1_000_000), &facts);
+    } else {
+        track.flush(Tick(1_000_000));
+        // Whoever drives it is still at it.
+        std::mem::forget(track);
+    }
+    facts.id
+}
+
+fn store(folder: &TempDir) -> Store {
+    Store::start(Options::of(folder.path())).unwrap()
+}
+
+fn caught_up(follower: &mut Follower) -> Step {
+    let mut sum = Step::default();
+    for _ in 0..1_000 {
+        let step = follower.step().unwrap();
+        sum.exchanges += step.exchanges;
+        sum.damaged += step.damaged;
+        sum.forgotten += step.forgotten;
+        if step.is_caught_up {
+            sum.is_caught_up = true;
+            return sum;
+        }
+    }
+    panic!("it does not end");
+}
+
+fn find(index: &Index, query: &str) -> Vec<ExchangeId> {
+    let query = parse(query, NOW + 3_600_000).unwrap();
+    index.find(&query, ALL).unwrap().rows.iter().map(Row::exchange).collect()
+}
+
+#[test]
+fn exchanges_are_found_while_the_record_grows() {
+    let folder = TempDir::new().unwrap();
+    let store = store(&folder);
+    let open = record(&store, 1, &Told { is_closed: false, ..Told::default() });
+    assert!(store.flush(LONG));
+    let mut follower = Follower::open(folder.path()).unwrap();
+    caught_up(&mut follower);
+    let index = Index::open(folder.path()).unwrap();
+    assert_eq!(find(&index, "outcome:under_way"), [open]);
+    assert_eq!(find(&index, "parcel"), []);
+    let done = record(
+        &store,
+        2,
+        &Told {
+            at_ms: 5,
+            asked: vec![
+                ("user", "where is my parcel"),
+                ("assistant", "in the cellar"),
+                ("user", "which \"exact words\" stand there"),
+            ],
+            ..Told::default()
+        },
+    );
+    assert!(store.flush(LONG));
+    assert_eq!(caught_up(&mut follower).exchanges, 1);
+    assert_eq!(find(&index, "app:help* status:200"), [done]);
+    assert_eq!(find(&index, "model:gpt-4*"), [done, open]);
+    assert_eq!(find(&index, "\"exact words\" post tool:look_*"), [done]);
+    assert_eq!(find(&index, "\"words exact\""), []);
+    assert_eq!(find(&index, "arguments:parcel9"), [done]);
+    assert_eq!(find(&index, "answer:parcel9"), []);
+    assert_eq!(find(&index, "cellar"), [], "what was said before is not indexed again");
+    assert_eq!(find(&index, &format!("exchange:{done}")), [done]);
+    let row = index.row(done).unwrap().unwrap();
+    let folder = super::super::disk::Folder::at(&folder.path().join(super::super::FOLDER));
+    let back = super::super::exchange::read_at(&folder, done, &row.places).unwrap();
+    assert!(back.is_whole());
+    assert_eq!(back.delivered.body.bytes, back.attempts[0].received.bytes);
+}
+
+#[test]
+fn an_index_that_is_killed_at_any_step_has_each_exchange_once() {
+    let folder = TempDir::new().unwrap();
+    let store = store(&folder);
+    for number in 1..=30 {
+        record(&store, number, &Told { at_ms: number as u64 / 4, ..Told::default() });
+        if number % 7 == 0 {
+            assert!(store.flush(LONG));
+            // Dropped without an end, as a kill would.
+            Follower::open(folder.path()).unwrap().step().unwrap();
+        }
+    }
+    store.close(LONG);
+    let mut one = Follower::open(folder.path()).unwrap();
+    let mut other = Follower::open(folder.path()).unwrap();
+    one.step().unwrap();
+    other.step().unwrap();
+    caught_up(&mut one);
+    caught_up(&mut other);
+    let index = Index::open(folder.path()).unwrap();
+    assert_eq!(find(&index, "parcel").len(), 30);
+    let session = index.session("s1").unwrap().unwrap();
+    assert_eq!((session.exchanges, session.cost_micro_usd), (30, 30 * 370));
+    let rows = index.exchanges_of("s1", None, ALL).unwrap();
+    assert!(rows.is_sorted_by_key(|row| row.began_unix_ms));
+    assert!(rows.iter().all(|row| row.began_unix_ms >= NOW));
+}
+
+#[test]
+fn an_exchange_that_no_follower_saw_whole_is_read_again() {
+    let folder = TempDir::new().unwrap();
+    let store = store(&folder);
+    let told = Told::default();
+    let facts = facts(9, &told);
+    let opened = super::super::Opened {
+        id: facts.id,
+        began: Tick(0),
+        began_unix_ms: facts.began_unix_ms,
+        identity: facts.identity.clone(),
+        route: None,
+        dialect: facts.dialect,
+        model: None,
+        is_stream: false,
+        epoch: Epoch(1),
+        ruleset: None,
+        levers: vec![],
+    };
+    let mut track = store.tap().open(Capture::Full, opened).unwrap();
+    let head = RequestHead { method: Method::POST, path: "/".into(), headers: vec![] };
+    let body = r#"{"messages":[{"role":"user","content":"an early question"}]}"#;
+    track.request(Tick(0), head, &Bytes::from(body));
+    assert!(store.flush(LONG));
+    caught_up(&mut Follower::open(folder.path()).unwrap());
+    track.close(Tick(5), &facts);
+    assert!(store.flush(LONG));
+    caught_up(&mut Follower::open(folder.path()).unwrap());
+    let index = Index::open(folder.path()).unwrap();
+    assert_eq!(find(&index, "\"early question\" outcome:completed"), [facts.id]);
+    assert_eq!(index.session("s1").unwrap().unwrap().exchanges, 1);
+}
+
+#[test]
+fn what_is_attached_behind_the_end_is_found_and_counted_once() {
+    let folder = TempDir::new().unwrap();
+    let store = store(&folder);
+    let done = record(&store, 1, &Told::default());
+    assert!(store.flush(LONG));
+    let mut follower = Follower::open(folder.path()).unwrap();
+    caught_up(&mut follower);
+    let context = |exchange| super::super::Note {
+        at_unix_ms: NOW,
+        what: "context".into(),
+        exchange: Some(exchange),
+        about: json!({ "documents": [{ "source": "kb/refunds.md", "text": "a retrieved passage" }] }),
+    };
+    store.tap().note(context(done));
+    store.tap().note(context(id(99)));
+    assert!(store.flush(LONG));
+    caught_up(&mut follower);
+    let index = Index::open(folder.path()).unwrap();
+    assert_eq!(find(&index, "document:\"retrieved passage\" prompt:parcel"), [done]);
+    assert_eq!(find(&index, ""), [done], "nobody makes exchanges by naming them");
+    let session = index.session("s1").unwrap().unwrap();
+    assert_eq!((session.exchanges, session.cost_micro_usd), (1, 370));
+}
+
+#[test]
+fn what_cannot_be_used_is_made_again() {
+    let folder = TempDir::new().unwrap();
+    let store = store(&folder);
+    for number in 1..=3 {
+        record(&store, number, &Told::default());
+    }
+    store.close(LONG);
+    let path = path(folder.path());
+    let damages: [&dyn Fn(); 3] = [
+        &|| std::fs::write(&path, b"this is no database at all, whatever its name says").unwrap(),
+        &|| {
+            let connection = Connection::open(&path).unwrap();
+            connection.pragma_update(None, "user_version", 99).unwrap();
+        },
+        &|| {
+            let connection = Connection::open(&path).unwrap();
+            let sql = "UPDATE meta SET value = replace(value, ' ', ' 1')";
+            connection.execute(sql, []).unwrap();
+        },
+    ];
+    for damage in damages {
+        caught_up(&mut Follower::open(folder.path()).unwrap());
+        damage();
+        caught_up(&mut Follower::open(folder.path()).unwrap());
+        let index = Index::open(folder.path()).unwrap();
+        assert_eq!(find(&index, "parcel").len(), 3);
+    }
+    remove(folder.path()).unwrap();
+    assert!(matches!(Index::open(folder.path()), Err(Fault::Missing)));
+}
+
+#[test]
+fn what_retention_took_is_not_found() {
+    let folder = TempDir::new().unwrap();
+    let mut options = Options::of(folder.path());
+    options.limits.segment_bytes_max = 1;
+    let store = Store::start(options).unwrap();
+    record(&store, 1, &Told { answer: "a fleeting word", ..Told::default() });
+    assert!(store.flush(LONG));
+    let kept = record(&store, 2, &Told { at_ms: 1, session: Some("s2"), ..Told::default() });
+    store.close(LONG);
+    let mut follower = Follower::open(folder.path()).unwrap();
+    caught_up(&mut follower);
+    let index = Index::open(folder.path()).unwrap();
+    assert_eq!(find(&index, "").len(), 2);
+    let first = index.row(id(1)).unwrap().unwrap().places[0].segment;
+    let file = super::super::read::segment_name(first);
+    std::fs::remove_file(folder.path().join(super::super::FOLDER).join(file)).unwrap();
+    let mut follower = Follower::open(folder.path()).unwrap();
+    assert_eq!(caught_up(&mut follower).forgotten, 1);
+    assert_eq!(find(&index, ""), [kept]);
+    assert_eq!(find(&index, "fleeting"), []);
+    assert_eq!(find(&index, "tool:look_up"), [kept]);
+    assert!(index.session("s1").unwrap().is_none());
+    assert!(index.session("s2").unwrap().is_some());
+}
+
+#[test]
+fn pages_and_relatives() {
+    let folder = TempDir::new().unwrap();
+    let store = store(&folder);
+    let trace = "0af7651916cd43dd8448eb211c80319c";
+    for number in 0..10_u64 {
+        let session = if number < 4 { "parent" } else { "child" };
+        let told =
+            Told { at_ms: number, session: Some(session), trace: Some(trace), ..Told::default() };
+        record(&store, u128::from(number), &told);
+    }
+    store.close(LONG);
+    caught_up(&mut Follower::open(folder.path()).unwrap());
+    let index = Index::open(folder.path()).unwrap();
+    for text in ["", "parcel", "app:helpdesk", "session:*"] {
+        let query = parse(text, NOW).unwrap();
+        let (mut before, mut seen) = (None, Vec::new());
+        loop {
+            let found = index.find(&query, Page { before, limit: 3 }).unwrap();
+            seen.extend(found.rows.iter().map(|row| row.began_unix_ms - NOW));
+            before = found.next;
+            if before.is_none() {
+                break;
+            }
+        }
+        assert_eq!(seen, (0..10).rev().collect::<Vec<_>>(), "{text}");
+    }
+    let (sessions, next) = index.sessions(&parse("app:helpdesk", NOW).unwrap(), None, 1).unwrap();
+    assert_eq!(sessions[0].id, "child");
+    let (sessions, next) = index.sessions(&parse("", NOW).unwrap(), next, 5).unwrap();
+    assert_eq!((&*sessions[0].id, sessions.len(), next), ("parent", 1, None));
+    let relation = &index.relatives(&sessions[0]).unwrap()[0];
+    assert_eq!((&*relation.session, relation.is_parent), ("child", false));
+    assert_eq!(index.sessions_like("pa", 5).unwrap(), ["parent"]);
+}
+
+#[test]
+fn a_query_that_is_stopped_says_so() {
+    let folder = TempDir::new().unwrap();
+    record(&store(&folder), 1, &Told::default());
+    caught_up(&mut Follower::open(folder.path()).unwrap());
+    let index = Index::open(folder.path()).unwrap();
+    let handle = index.interrupt();
+    let stopper = std::thread::spawn(move || {
+        for _ in 0..50 {
+            handle.interrupt();
+            std::thread::yield_now();
+        }
+    });
+    for _ in 0..50 {
+        let found = index.find(&parse("parcel", NOW).unwrap(), ALL);
+        assert!(matches!(found, Ok(_) | Err(Fault::Interrupted)), "{found:?}");
+    }
+    stopper.join().unwrap();
+}
+
+fn told() -> impl Strategy<Value = Told> {
+    (
+        0_u64..7_200_000,
+        prop::sample::select(vec!["helpdesk", "crawler", "a?b"]),
+        prop::sample::select(vec![None, Some("s1"), Some("s[2]")]),
+        prop::sample::select(vec![200_u16, 404, 500]),
+        prop::option::of(0_u64..50_000),
+        0_u64..5_000,
+    )
+        .prop_map(|(at_ms, app, session, status, cost, total_ms)| Told {
+            at_ms,
+            app,
+            session,
+            status,
+            cost,
+            total_ms,
+            ..Told::default()
+        })
+}
+
+fn query() -> impl Strategy<Value = String> {
+    let term = prop::sample::select(vec![
+        "app:helpdesk",
+        "app:*e*",
+        "app:a?b",
+        "app:nobody",
+        "session:s1",
+        "session:s[*",
+        "session:*",
+        "status:>=400",
+        "status:2xx",
+        "status:404..500",
+        "cost:>0.02",
+        "cost:<=0.01",
+        "latency:>2s",
+        "latency:1s..3s",
+        "since:30m",
+        "until:1h",
+        "outcome:completed",
+        "model:gpt-4*",
+        "agent:*",
+        "verdict:clear",
+        "exchange:x_*",
+        "tokens:>10",
+        "trace:*",
+        "dialect:openai-chat",
+        "ttft:>1ms",
+    ]);
+    prop::collection::vec((any::<bool>(), term), 0..4).prop_map(|terms| {
+        let one = |(not, term): (bool, &str)| format!("{}{term}", if not { "-" } else { "" });
+        terms.into_iter().map(one).collect::<Vec<_>>().join(" ")
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 20, ..ProptestConfig::default() })]
+
+    /// The index finds what the same query says of the facts themselves.
+    #[test]
+    fn sql_and_facts_agree(
+        told in prop::collection::vec(told(), 1..25),
+        queries in prop::collection::vec(query(), 1..25),
+    ) {
+        let folder = TempDir::new().unwrap();
+        let store = store(&folder);
+        let mut all = Vec::new();
+        for (number, told) in told.iter().enumerate() {
+            record(&store, number as u128, told);
+            all.push(facts(number as u128, told));
+        }
+        store.close(LONG);
+        caught_up(&mut Follower::open(folder.path()).unwrap());
+        let index = Index::open(folder.path()).unwrap();
+        for text in queries {
+            let query = parse(&text, NOW + 3_600_000).unwrap();
+            let mut expected: Vec<ExchangeId> = all
+                .iter()
+                .filter(|facts| query.holds(&Seen::of_facts(facts)))
+                .map(|facts| facts.id)
+                .collect();
+            let mut found = find(&index, &text);
+            expected.sort();
+            found.sort();
+            prop_assert_eq!(found, expected, "{}", text);
+        }
+    }
+}

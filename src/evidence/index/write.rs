@@ -1,0 +1,435 @@
+//! Rows, written.
+
+use super::super::exchange::{Exchange, Place};
+use super::super::query::{Mark, Texts as Column};
+use super::super::texts::{self, Answer, Part, Said};
+use super::{SLOTS, integer};
+use crate::id::ExchangeId;
+use rusqlite::{Connection, OptionalExtension, params};
+use std::collections::HashMap;
+
+/// The most bytes of an exchange's texts that are indexed, in each column.
+const COLUMN_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// The most names that are kept in memory.
+const NAMES_MAX: usize = 50_000;
+/// After so many taken numbers the next free one is asked for.
+const PROBES_MAX: u64 = 256;
+
+/// What the index has of an exchange.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Entry {
+    /// The exchange, as far as it is known.
+    pub exchange: Exchange,
+    /// The frames that hold its lines.
+    pub places: Vec<Place>,
+    /// How it ended, where that is not what its end says.
+    pub outcome: Option<&'static str>,
+    /// Its texts, once it has ended.
+    pub texts: Option<Texts>,
+}
+
+/// Texts by column, and the tools called.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Texts {
+    /// One text for each of [`Column::ALL`].
+    pub columns: [String; 5],
+    /// The tools that the answer calls.
+    pub tools: Vec<String>,
+}
+
+impl Texts {
+    /// The texts of an exchange.
+    pub fn of(exchange: &Exchange, part: Part) -> Texts {
+        let mut found = Texts::default();
+        found.add(&texts::asked(exchange, part));
+        found.add(&texts::attached(exchange));
+        let delivered = texts::delivered(exchange);
+        let received = texts::received(exchange);
+        let missing = |answer: &Answer| {
+            let is_new = |said: &&Said| !delivered.said.contains(said);
+            answer.said.iter().filter(is_new).cloned().collect::<Vec<_>>()
+        };
+        found.add(&delivered.said);
+        if let Some(received) = received {
+            found.add(&missing(&received));
+            found.tools.extend(received.tools);
+        }
+        found.tools.extend(delivered.tools);
+        found.tools.sort_unstable();
+        found.tools.dedup();
+        found
+    }
+
+    fn add(&mut self, said: &[Said]) {
+        for said in said {
+            self.push(Column::of(said.kind), &said.text);
+            if let Some(tool) = &said.tool {
+                self.push(Column::Arguments, tool);
+            }
+        }
+    }
+
+    fn push(&mut self, column: Column, text: &str) {
+        let place = Column::ALL.iter().position(|known| *known == column);
+        let Some(into) = place.and_then(|place| self.columns.get_mut(place)) else { return };
+        let room = COLUMN_BYTES_MAX.saturating_sub(into.len());
+        let mut end = text.len().min(room);
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        into.push_str(&text[..end]);
+        into.push('\n');
+    }
+
+    fn is_empty(&self) -> bool {
+        self.columns.iter().all(String::is_empty)
+    }
+}
+
+/// The numbers of names, as far as they were needed lately.
+#[derive(Debug, Default)]
+pub(super) struct Names(HashMap<String, i64>);
+
+impl Names {
+    fn of(&mut self, connection: &Connection, text: Option<&str>) -> rusqlite::Result<Option<i64>> {
+        let Some(text) = text else { return Ok(None) };
+        if let Some(id) = self.0.get(text) {
+            return Ok(Some(*id));
+        }
+        let found = connection
+            .prepare_cached("SELECT id FROM names WHERE text = ?1")?
+            .query_row([text], |row| row.get(0))
+            .optional()?;
+        let id = if let Some(id) = found {
+            id
+        } else {
+            connection.prepare_cached("INSERT INTO names (text) VALUES (?1)")?.execute([text])?;
+            connection.last_insert_rowid()
+        };
+        if self.0.len() >= NAMES_MAX {
+            self.0.clear();
+        }
+        self.0.insert(text.to_owned(), id);
+        Ok(Some(id))
+    }
+
+    /// Forgets what a transaction that was not committed may have put in.
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
+/// Writes rows that were made elsewhere: for measuring.
+#[derive(Debug)]
+pub struct Loader {
+    connection: Connection,
+    names: Names,
+}
+
+impl Loader {
+    /// Opens the index of a data folder.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn open(data_dir: &std::path::Path) -> Result<Loader, super::Fault> {
+        let connection = super::open_to_write(data_dir)?;
+        Ok(Loader { connection, names: Names::default() })
+    }
+
+    /// Writes entries in one transaction.
+    ///
+    /// # Errors
+    /// They cannot be written.
+    pub fn put(&mut self, entries: &[(ExchangeId, Entry)]) -> Result<(), super::Fault> {
+        let transaction = self.connection.transaction()?;
+        for (id, entry) in entries {
+            put(&transaction, &mut self.names, *id, None, entry, Writing::New)?;
+        }
+        transaction.commit()?;
+        Ok(())
+    }
+}
+
+/// The row of an exchange, if it has one: its number, its places, and whether it has ended.
+pub(super) fn known(
+    connection: &Connection,
+    id: ExchangeId,
+) -> rusqlite::Result<Option<(i64, Vec<Place>, bool)>> {
+    let sql = "SELECT id, places, is_ended FROM exchanges WHERE exchange = ?1";
+    let row = |row: &rusqlite::Row<'_>| {
+        Ok((row.get(0)?, read_places(row.get_ref(1)?.as_blob()?), row.get(2)?))
+    };
+    connection.prepare_cached(sql)?.query_row([id.0.to_be_bytes()], row).optional()
+}
+
+/// Whether the index has exchanges of a session from before this one, or, where it is new, any.
+pub(super) fn has_earlier(
+    connection: &Connection,
+    session: &str,
+    id: ExchangeId,
+    row: Option<i64>,
+) -> rusqlite::Result<bool> {
+    let sql = "SELECT 1 FROM exchanges
+               WHERE session = (SELECT id FROM sessions WHERE text = ?1) AND exchange <> ?2
+               AND id < ?3";
+    let before = row.unwrap_or(i64::MAX);
+    connection.prepare_cached(sql)?.exists(params![session, id.0.to_be_bytes(), before])
+}
+
+/// Tells where the lines of an exchange are, when nothing else of it is new.
+pub(super) fn add_places(
+    connection: &Connection,
+    id: ExchangeId,
+    places: &[Place],
+) -> rusqlite::Result<()> {
+    let sql = "UPDATE exchanges SET places = ?2, last_segment = ?3 WHERE exchange = ?1";
+    let last = integer(places.last().map_or(0, |place| place.segment));
+    connection
+        .prepare_cached(sql)?
+        .execute(params![id.0.to_be_bytes(), write_places(places), last])
+        .map(|_| ())
+}
+
+/// What is written of an exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Writing {
+    /// What was not written before.
+    New,
+    /// What was written when it ended, with what came behind its end.
+    Again,
+}
+
+/// Writes an exchange's row.
+pub(super) fn put(
+    connection: &Connection,
+    names: &mut Names,
+    id: ExchangeId,
+    row: Option<i64>,
+    entry: &Entry,
+    writing: Writing,
+) -> rusqlite::Result<i64> {
+    let known = &entry.exchange.known;
+    // An exchange of which no beginning and no end is on record began when its id says.
+    let began = match entry.exchange.began_unix_ms {
+        0 => (id.0 >> 80) as u64,
+        began => began,
+    };
+    let session = match &known.session {
+        Some(text) => Some(session_of(connection, text, began)?),
+        None => None,
+    };
+    let (is_new, row) = match row {
+        Some(row) => (false, row),
+        None => (true, free_row(connection, began)?),
+    };
+    let outcome = entry.outcome.or(known.outcome.as_deref()).unwrap_or("under_way");
+    let is_ended = entry.texts.is_some();
+    let lost = entry.exchange.closed.get("lost").is_some();
+    let has_gaps = lost || !entry.exchange.gaps.is_empty() || entry.outcome == Some("unfinished");
+    let mut name = |text: Option<&str>| names.of(connection, text);
+    let sql = "INSERT OR REPLACE INTO exchanges VALUES
+        (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?21,?22,?23,?24,
+         ?25,?26,?27,?28,?29)";
+    let status = (is_ended && known.status > 0).then_some(known.status);
+    connection.prepare_cached(sql)?.execute(params![
+        row,
+        id.0.to_be_bytes(),
+        integer(began),
+        session,
+        name(known.app.as_deref())?,
+        name(known.agent.as_deref())?,
+        name(known.route.as_deref())?,
+        name(known.provider.as_deref())?,
+        name(known.target.as_deref())?,
+        name(known.model_asked.as_deref())?,
+        name(known.model_reported.as_deref())?,
+        name(known.dialect.as_deref())?,
+        name(Some(outcome))?,
+        name(known.class.as_deref())?,
+        name(known.verdict.as_deref())?,
+        known.trace,
+        status,
+        known.total_us.map(integer),
+        known.first_text_us.map(integer),
+        known.cost.0.map(integer),
+        known.usage.total().map(integer),
+        known.attempts,
+        integer(known.request_bytes.max(entry.exchange.request.body.len)),
+        integer(known.response_bytes),
+        known.stream,
+        has_gaps,
+        is_ended,
+        integer(entry.places.last().map_or(0, |place| place.segment)),
+        write_places(&entry.places),
+    ])?;
+    let rules = known.findings.iter().map(|finding| (Mark::Rule, &*finding.rule));
+    let levers = known.levers.iter().chain(&known.lever).map(|lever| (Mark::Lever, &**lever));
+    let tools = entry.texts.iter().flat_map(|texts| &texts.tools);
+    let tools = tools.map(|tool| (Mark::Tool, &**tool));
+    for (mark, text) in rules.chain(levers).chain(tools) {
+        let name = names.of(connection, Some(text))?;
+        connection
+            .prepare_cached("INSERT OR IGNORE INTO marks VALUES (?1, ?2, ?3)")?
+            .execute(params![mark as i64, name, row])?;
+    }
+    if writing == Writing::Again {
+        connection.prepare_cached("DELETE FROM texts WHERE rowid = ?1")?.execute([row])?;
+    }
+    if let Some(texts) = entry.texts.as_ref().filter(|texts| !texts.is_empty()) {
+        let sql = "INSERT INTO texts (rowid, prompt, document, result, answer, arguments)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+        let [prompt, document, result, answer, arguments] = &texts.columns;
+        connection
+            .prepare_cached(sql)?
+            .execute(params![row, prompt, document, result, answer, arguments])?;
+    }
+    if let Some(session) = session.filter(|_| writing == Writing::New) {
+        let usage = known.usage.total().filter(|_| is_ended).unwrap_or(0);
+        let cost = known.cost.0.filter(|_| is_ended).unwrap_or(0);
+        let last = began.saturating_add(known.total_us.unwrap_or(0) / 1_000);
+        let sql = "UPDATE sessions SET began = min(began, ?2), last = max(last, ?3),
+            exchanges = exchanges + ?4, tokens = tokens + ?5, cost = cost + ?6,
+            severity = max(severity, ?7) WHERE id = ?1";
+        connection.prepare_cached(sql)?.execute(params![
+            session,
+            integer(began),
+            integer(last),
+            i64::from(is_new),
+            integer(usage),
+            integer(cost),
+            super::sessions::severity(known.verdict.as_deref()),
+        ])?;
+    }
+    Ok(row)
+}
+
+fn session_of(connection: &Connection, text: &str, began: u64) -> rusqlite::Result<i64> {
+    let found = connection
+        .prepare_cached("SELECT id FROM sessions WHERE text = ?1")?
+        .query_row([text], |row| row.get(0))
+        .optional()?;
+    if let Some(id) = found {
+        return Ok(id);
+    }
+    let sql = "INSERT INTO sessions (text, began, last, exchanges, tokens, cost, severity)
+               VALUES (?1, ?2, ?2, 0, 0, 0, 0)";
+    connection.prepare_cached(sql)?.execute(params![text, integer(began)])?;
+    Ok(connection.last_insert_rowid())
+}
+
+/// A number for an exchange that began at this millisecond.
+fn free_row(connection: &Connection, began_unix_ms: u64) -> rusqlite::Result<i64> {
+    let first = integer(began_unix_ms.saturating_mul(SLOTS));
+    let mut taken = connection.prepare_cached("SELECT 1 FROM exchanges WHERE id = ?1")?;
+    for row in first..first.saturating_add(integer(PROBES_MAX)) {
+        if !taken.exists([row])? {
+            return Ok(row);
+        }
+    }
+    let sql = "SELECT max(id) + 1 FROM exchanges";
+    connection.prepare_cached(sql)?.query_row([], |row| row.get(0))
+}
+
+/// Takes exchanges whose last line stands in `segment` out; `most` of them at once. Gives how many
+/// it took.
+pub(super) fn forget(
+    connection: &Connection,
+    segment: u64,
+    most: usize,
+) -> rusqlite::Result<usize> {
+    let mut rows: Vec<(i64, Option<i64>)> = Vec::new();
+    {
+        let sql = "SELECT id, session FROM exchanges WHERE last_segment = ?1 LIMIT ?2";
+        let mut statement = connection.prepare_cached(sql)?;
+        let found = statement.query_map(params![integer(segment), super::count(most)], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?;
+        for row in found {
+            rows.push(row?);
+        }
+    }
+    let mut sessions: Vec<i64> = Vec::new();
+    for (row, session) in &rows {
+        connection.prepare_cached("DELETE FROM texts WHERE rowid = ?1")?.execute([row])?;
+        connection.prepare_cached("DELETE FROM marks WHERE exchange = ?1")?.execute([row])?;
+        connection.prepare_cached("DELETE FROM exchanges WHERE id = ?1")?.execute([row])?;
+        sessions.extend(session);
+    }
+    sessions.sort_unstable();
+    sessions.dedup();
+    for session in sessions {
+        super::sessions::count_again(connection, session)?;
+    }
+    Ok(rows.len())
+}
+
+/// Places as bytes: differences from one to the next, seven bits to a byte.
+fn write_places(places: &[Place]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(places.len() * 4);
+    let mut last = Place { segment: 0, frame: 0 };
+    for place in places {
+        let is_same = place.segment == last.segment;
+        push_number(&mut out, place.segment.wrapping_sub(last.segment));
+        push_number(
+            &mut out,
+            if is_same { place.frame.wrapping_sub(last.frame) } else { place.frame },
+        );
+        last = *place;
+    }
+    out
+}
+
+fn push_number(out: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        out.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    out.push(number as u8);
+}
+
+/// The places that bytes tell; what cannot be read is left out.
+pub(super) fn read_places(bytes: &[u8]) -> Vec<Place> {
+    let mut numbers = Vec::new();
+    let (mut number, mut shift) = (0_u64, 0_u32);
+    for byte in bytes {
+        number |= u64::from(byte & 0x7F).checked_shl(shift).unwrap_or(0);
+        shift += 7;
+        if byte & 0x80 == 0 {
+            numbers.push(number);
+            (number, shift) = (0, 0);
+        }
+    }
+    let mut last = Place { segment: 0, frame: 0 };
+    let (pairs, _) = numbers.as_chunks::<2>();
+    let place = |[segment, frame]: &[u64; 2]| {
+        let is_same = *segment == 0;
+        last = Place {
+            segment: last.segment.wrapping_add(*segment),
+            frame: if is_same { last.frame.wrapping_add(*frame) } else { *frame },
+        };
+        last
+    };
+    pairs.iter().map(place).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn places_are_read_as_they_are_written(
+            places in proptest::collection::vec((1_u64..5, any::<u64>()), 0..20)
+        ) {
+            let places: Vec<Place> =
+                places.into_iter().map(|(segment, frame)| Place { segment, frame }).collect();
+            prop_assert_eq!(read_places(&write_places(&places)), places);
+        }
+
+        #[test]
+        fn any_bytes_are_some_places(bytes in proptest::collection::vec(any::<u8>(), 0..40)) {
+            read_places(&bytes);
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! An exchange as a query sees it, wherever it is told of.
+
+use super::{Ask, Mark, Name, Number};
+use crate::exchange::facts::{Facts, Outcome};
+use crate::exchange::screen::Done;
+use crate::id::{AppName, ProviderName, RouteName};
+use crate::wire::Dialect;
+use crate::wire::refusal::Class;
+use serde_json::Value;
+use std::borrow::Cow;
+
+/// What is known of one exchange.
+#[derive(Clone, Debug, Default)]
+pub struct Seen<'e> {
+    names: Vec<(Name, Cow<'e, str>)>,
+    marks: Vec<(Mark, Cow<'e, str>)>,
+    numbers: Vec<(Number, u64)>,
+    began_unix_ms: u64,
+}
+
+impl<'e> Seen<'e> {
+    /// One that is over.
+    pub fn of_facts(facts: &'e Facts) -> Seen<'e> {
+        let who = &facts.identity;
+        let class = match facts.outcome {
+            Outcome::Refused(class) | Outcome::Cut(class) => Some(Class::name(class)),
+            Outcome::Completed | Outcome::ProviderError | Outcome::Torn | Outcome::ClientGone => {
+                None
+            }
+        };
+        let verdict = || facts.found.verdict().map_or("clear", Done::name);
+        let names = [
+            (Name::App, who.app.as_ref().map(AppName::as_str)),
+            (Name::Agent, who.agent.as_deref()),
+            (Name::Session, who.session.as_deref()),
+            (Name::Route, facts.route.as_ref().map(RouteName::as_str)),
+            (Name::Provider, facts.provider.as_ref().map(ProviderName::as_str)),
+            (Name::Target, facts.target.as_deref()),
+            (Name::Model, facts.model_asked.as_deref()),
+            (Name::Model, facts.model_reported.as_deref()),
+            (Name::Dialect, facts.dialect.map(Dialect::name)),
+            (Name::Outcome, Some(facts.outcome.name())),
+            (Name::Class, class),
+            (Name::Verdict, facts.is_judged.then(verdict)),
+            (Name::Trace, who.trace.as_deref()),
+        ];
+        let mut seen = Seen { began_unix_ms: facts.began_unix_ms, ..Seen::default() };
+        for (name, text) in names {
+            seen.names.extend(text.map(|text| (name, Cow::Borrowed(text))));
+        }
+        seen.names.push((Name::Exchange, Cow::Owned(facts.id.to_string())));
+        let rules = facts.found.hits.iter().map(|hit| (Mark::Rule, Cow::Borrowed(&*hit.rule.name)));
+        seen.marks.extend(rules);
+        seen.marks.extend(facts.lever.map(|lever| (Mark::Lever, Cow::Owned(lever.to_string()))));
+        let us = |time: std::time::Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        let usage = &facts.usage;
+        let tokens = (usage.input.is_some() || usage.output.is_some())
+            .then(|| usage.input.unwrap_or(0).saturating_add(usage.output.unwrap_or(0)));
+        let numbers = [
+            (Number::Status, Some(u64::from(facts.status))),
+            (Number::Latency, Some(us(facts.total))),
+            (Number::Ttft, facts.first_text.map(us)),
+            (Number::Cost, facts.cost_micro_usd),
+            (Number::Tokens, tokens),
+            (Number::Attempts, Some(u64::from(facts.attempts))),
+            (Number::Prompt, Some(facts.request_bytes)),
+            (Number::Answer, Some(facts.response_bytes)),
+        ];
+        seen.numbers.extend(numbers.into_iter().filter_map(|(name, n)| Some((name, n?))));
+        seen
+    }
+
+    /// One as the feed tells it.
+    pub fn of_event(event: &'e Value) -> Seen<'e> {
+        let mut seen = Seen::default();
+        let names = [
+            (Name::App, "app"),
+            (Name::Agent, "agent"),
+            (Name::Session, "session"),
+            (Name::Route, "route"),
+            (Name::Provider, "provider"),
+            (Name::Target, "target"),
+            (Name::Model, "model_asked"),
+            (Name::Model, "model_reported"),
+            (Name::Dialect, "dialect"),
+            (Name::Outcome, "outcome"),
+            (Name::Class, "class"),
+            (Name::Verdict, "verdict"),
+            (Name::Trace, "trace"),
+            (Name::Exchange, "id"),
+        ];
+        for (name, member) in names {
+            seen.names.extend(event[member].as_str().map(|text| (name, Cow::Borrowed(text))));
+        }
+        for finding in event["findings"].as_array().into_iter().flatten() {
+            let rule = finding["rule"].as_str();
+            seen.marks.extend(rule.map(|rule| (Mark::Rule, Cow::Borrowed(rule))));
+        }
+        let lever = event["lever"].as_str();
+        seen.marks.extend(lever.map(|lever| (Mark::Lever, Cow::Borrowed(lever))));
+        let us = |member: &str| event[member].as_f64().map(|ms| (ms * 1e3).round() as u64);
+        let usage = &event["usage"];
+        let (input, output) = (usage["input"].as_u64(), usage["output"].as_u64());
+        let tokens = (input.is_some() || output.is_some())
+            .then(|| input.unwrap_or(0).saturating_add(output.unwrap_or(0)));
+        let numbers = [
+            (Number::Status, event["status"].as_u64()),
+            (Number::Latency, us("total_ms")),
+            (Number::Ttft, us("first_text_ms")),
+            (Number::Cost, event["cost_micro_usd"].as_u64()),
+            (Number::Tokens, tokens),
+            (Number::Attempts, event["attempts"].as_u64()),
+            (Number::Prompt, event["request_bytes"].as_u64()),
+            (Number::Answer, event["response_bytes"].as_u64()),
+        ];
+        seen.numbers.extend(numbers.into_iter().filter_map(|(name, n)| Some((name, n?))));
+        let began = event["began"].as_str().and_then(crate::evidence::line::unix_ms);
+        seen.began_unix_ms = began.unwrap_or(0);
+        seen
+    }
+
+    /// Whether the exchange is as `ask` says. What is not known of it is not so.
+    pub(super) fn answers(&self, ask: &Ask) -> bool {
+        match ask {
+            Ask::Name(name, patterns) => self.names.iter().any(|(known, text)| {
+                known == name && patterns.iter().any(|one| one.matches(text.as_bytes()))
+            }),
+            Ask::Mark(mark, patterns) => self.marks.iter().any(|(known, text)| {
+                known == mark && patterns.iter().any(|one| one.matches(text.as_bytes()))
+            }),
+            Ask::Number(number, span) => {
+                self.numbers.iter().any(|(known, value)| known == number && span.has(*value))
+            }
+            Ask::Since(moment) => self.began_unix_ms >= *moment,
+            Ask::Until(moment) => self.began_unix_ms < *moment,
+            Ask::Gaps | Ask::Words(..) => false,
+        }
+    }
+}
