@@ -21,7 +21,7 @@ use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 const BEGAN: u64 = 1_795_000_000_000;
-const BATCH: u64 = 500;
+const BATCH: u64 = 4_000;
 const ROUNDS: usize = 40;
 
 /// SplitMix64: the same exchanges each time.

@@ -25,10 +25,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// The most exchanges that end in a step.
-const ENDS_MAX: usize = 500;
+/// The most exchanges that end in a step: words are merged commit by commit, so large ones are
+/// cheap. A gateway that is not behind commits several times a second all the same.
+const ENDS_MAX: usize = 4_000;
 /// The most bytes of lines that a step reads.
-const STEP_BYTES_MAX: usize = 16 << 20;
+const STEP_BYTES_MAX: usize = 32 << 20;
 /// The longest that a step reads.
 const STEP_TIME_MAX: Duration = Duration::from_secs(1);
 /// The most bytes of bodies of exchanges under way that are kept from step to step.

@@ -133,6 +133,7 @@ CREATE VIRTUAL TABLE texts USING fts5 (
   prompt, document, result, answer, arguments,
   content = '', contentless_delete = 1, tokenize = 'unicode61 remove_diacritics 2'
 );
+INSERT INTO texts (texts, rank) VALUES ('hashsize', 33554432);
 ";
 
 /// What is wrong with an index.
@@ -272,6 +273,8 @@ fn open_to_write(data_dir: &Path) -> Result<Connection, Fault> {
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
     // What a power loss takes is read again.
     connection.pragma_update(None, "synchronous", "NORMAL")?;
+    // Pages that change with every commit are copied back once in many; 64 MiB wait at most.
+    connection.pragma_update_and_check(None, "wal_autocheckpoint", 16_384, |_| Ok(()))?;
     connection.pragma_update(None, "trusted_schema", false)?;
     connection.pragma_update(None, "cache_size", -65_536)?;
     connection.set_prepared_statement_cache_capacity(64);
