@@ -28,3 +28,5 @@ pub mod recorded;
 pub mod rules;
 pub mod said;
 pub mod tape;
+#[cfg(test)]
+mod tests;

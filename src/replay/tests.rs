@@ -1,0 +1,269 @@
+//! Reading exchanges back, gathering them, and what an interrupted run leaves.
+
+use super::backtest::{Options, Progress, Report, run};
+use super::gather::{Gatherer, Select, folder, head};
+use super::recorded::{Missing, recorded};
+use crate::clock::Tick;
+use crate::evidence::{Opened, Options as Keep, RequestHead, SentBody, Store};
+use crate::exchange::facts::{Facts, Identity, Outcome};
+use crate::exchange::screen::Found;
+use crate::id::{Epoch, ExchangeId, RouteName};
+use crate::table::Capture;
+use crate::table::packs::inline;
+use crate::table::rules::Rulebook;
+use crate::wire::Dialect;
+use crate::wire::event::Counts;
+use crate::wire::loss::Losses;
+use bytes::Bytes;
+use http::Method;
+use proptest::prelude::*;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+fn facts(id: ExchangeId) -> Facts {
+    Facts {
+        id,
+        began_unix_ms: 1_700_000_000_000,
+        identity: Identity::default(),
+        path: "POST /v1/chat/completions".into(),
+        dialect: Some(Dialect::OpenaiChat),
+        route: Some(RouteName::new("r")),
+        provider: None,
+        target: None,
+        model_asked: None,
+        model_reported: None,
+        is_stream: true,
+        status: 200,
+        outcome: Outcome::Completed,
+        attempts: 1,
+        request_bytes: 0,
+        response_bytes: 0,
+        first_byte: None,
+        first_text: None,
+        total: Duration::ZERO,
+        text_events: 0,
+        stop: None,
+        usage: Counts::default(),
+        lever: None,
+        is_judged: false,
+        found: Found::default(),
+        losses: Losses::default(),
+        seams: vec![],
+        cost_micro_usd: None,
+        limit: None,
+        loops_met: vec![],
+        fault: None,
+    }
+}
+
+/// One exchange: what came in which pieces, and what of it went on as what.
+#[derive(Clone, Debug)]
+struct Passed {
+    asked: Vec<u8>,
+    sent: Option<Vec<u8>>,
+    received: Vec<Vec<u8>>,
+    delivered: Vec<Vec<u8>>,
+}
+
+fn passed() -> impl Strategy<Value = Passed> {
+    let piece = || proptest::collection::vec(any::<u8>(), 1..400);
+    let pieces = proptest::collection::vec((piece(), 0..4_u8), 0..12);
+    (piece(), proptest::option::of(piece()), pieces).prop_map(|(asked, sent, pieces)| {
+        let received: Vec<Vec<u8>> = pieces.iter().map(|(piece, _)| piece.clone()).collect();
+        // Most goes on as it came, some otherwise, some not at all, some together with the next.
+        let mut delivered: Vec<Vec<u8>> = Vec::new();
+        for (piece, how) in &pieces {
+            match (how, delivered.last_mut()) {
+                (0, _) => delivered.push(b"[other]".to_vec()),
+                (1, Some(last)) => last.extend_from_slice(piece),
+                (_, _) => delivered.push(piece.clone()),
+            }
+        }
+        Passed { asked, sent, received, delivered }
+    })
+}
+
+fn record(store: &Store, number: u128, capture: Capture, one: &Passed) {
+    let id = ExchangeId(number);
+    let opened = Opened {
+        id,
+        began: Tick::default(),
+        began_unix_ms: 1_700_000_000_000,
+        identity: Identity::default(),
+        route: Some(RouteName::new("r")),
+        dialect: Some(Dialect::OpenaiChat),
+        model: None,
+        is_stream: true,
+        epoch: Epoch(1),
+        ruleset: None,
+        levers: vec![],
+    };
+    let mut track = store.tap().open(capture, opened).unwrap();
+    let head = RequestHead { method: Method::POST, path: "/v1/x".into(), headers: vec![] };
+    track.request(Tick(1), head, &Bytes::from(one.asked.clone()));
+    let sent = match &one.sent {
+        None => SentBody::Same,
+        Some(body) => SentBody::Bytes(Bytes::from(body.clone())),
+    };
+    track.sent(Tick(2), 1, &Arc::from("p"), one.asked.len() as u64, &sent);
+    track.received_head(Tick(3), 1, 200, vec![]);
+    track.delivered_head(Tick(4), 200, vec![]);
+    for (at, piece) in one.received.iter().enumerate() {
+        track.received(Tick(at as u64 * 1000), piece);
+        if let Some(piece) = one.delivered.get(at) {
+            track.delivered(Tick(at as u64 * 1000), piece);
+        }
+    }
+    for piece in one.delivered.iter().skip(one.received.len()) {
+        track.delivered(Tick(9_000_000), piece);
+    }
+    track.close(Tick(10_000_000), &facts(id));
+}
+
+/// The lines of all exchanges of a record.
+fn all_lines(data_dir: &Path) -> Vec<Vec<u8>> {
+    let mut all = Vec::new();
+    let walked = super::gather::walk(&folder(data_dir), &Select::default(), &mut |recorded, _| {
+        all.push(recorded);
+        std::ops::ControlFlow::Continue(())
+    });
+    assert!(!walked.unwrap().is_partial);
+    all.sort_by(|a, b| a.id.cmp(&b.id));
+    all.into_iter().map(|one| one.id.into_bytes()).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn an_exchange_is_read_back_byte_for_byte_and_piece_by_piece(one in passed()) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::start(Keep::of(dir.path())).unwrap();
+        record(&store, 1, Capture::Full, &one);
+        record(&store, 2, Capture::Metadata, &one);
+        store.close(Duration::from_mins(1));
+        prop_assert_eq!(all_lines(dir.path()).len(), 2);
+        let mut seen = Vec::new();
+        super::gather::walk(&folder(dir.path()), &Select::default(), &mut |recorded, _| {
+            seen.push(recorded);
+            std::ops::ControlFlow::Continue(())
+        })
+        .unwrap();
+        let full = seen.iter().find(|seen| seen.id == ExchangeId(1).to_string()).unwrap();
+        prop_assert_eq!(full.missing(), None);
+        prop_assert_eq!(&full.request.body, &one.asked);
+        prop_assert_eq!(&full.attempts[0].sent, &one.sent);
+        let pieces: Vec<Vec<u8>> =
+            full.attempts[0].answer.pieces().map(|(_, piece)| piece.to_vec()).collect();
+        prop_assert_eq!(pieces, one.received.clone());
+        prop_assert_eq!(&full.delivered.body, &one.delivered.concat());
+        let bare = seen.iter().find(|seen| seen.id == ExchangeId(2).to_string()).unwrap();
+        prop_assert_eq!(bare.missing(), Some(Missing::Texts));
+        prop_assert_eq!(bare.request.bytes, one.asked.len() as u64);
+    }
+
+    #[test]
+    fn nothing_that_is_no_line_panics(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        let _ = recorded(&bytes);
+        let _ = head(&bytes);
+        let _ = Gatherer::new(Select::default()).take(&bytes);
+    }
+
+    #[test]
+    fn damaged_lines_never_panic(at in 0..2_000_usize, byte in any::<u8>()) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::start(Keep::of(dir.path())).unwrap();
+        let one = Passed {
+            asked: b"{\"model\":\"m\"}".to_vec(),
+            sent: None,
+            received: vec![b"data: [DONE]\n\n".to_vec()],
+            delivered: vec![b"data: [DONE]\n\n".to_vec()],
+        };
+        record(&store, 1, Capture::Full, &one);
+        store.close(Duration::from_mins(1));
+        let mut segment = crate::evidence::Segment::open_in(&folder(dir.path()), 1).unwrap();
+        let mut lines = Vec::new();
+        while let crate::evidence::Met::Line(_, line) = segment.next_line().unwrap() {
+            lines.extend_from_slice(line);
+            lines.push(b'\n');
+        }
+        if let Some(place) = lines.get_mut(at) {
+            *place = byte;
+        }
+        let _ = recorded(&lines).missing();
+    }
+}
+
+#[test]
+fn what_is_gathered_has_a_bound() {
+    let line = |kind: &str, id: u128, more: usize| {
+        let id = ExchangeId(id);
+        let rest = "x".repeat(more);
+        format!("{{\"v\":1,\"seq\":1,\"at\":\"2026-01-01T00:00:00.000Z\",\"kind\":\"{kind}\",\"exchange\":\"{id}\",\"text\":\"{rest}\"}}")
+            .into_bytes()
+    };
+    let mut gatherer = Gatherer::bounded(Select::default(), 2_000);
+    assert!(gatherer.take(&line("open", 1, 10)).is_none());
+    assert!(gatherer.take(&line("open", 2, 10)).is_none());
+    assert!(gatherer.take(&line("received", 1, 3_000)).is_none());
+    assert_eq!(gatherer.given_up, 1);
+    assert!(gatherer.take(&line("received", 1, 3_000)).is_none());
+    assert!(gatherer.take(&line("close", 1, 10)).is_none());
+    assert!(gatherer.take(&line("close", 2, 10)).is_some());
+    assert!(gatherer.rest().is_empty());
+}
+
+fn book(word: &str) -> Arc<Rulebook> {
+    let text = format!(
+        "pack = \"p\"\n[[rule]]\nid = \"r\"\nabout = \"a word\"\nchannels = [\"user\"]\nmatch = {{ words = [\"{word}\"] }}\naction = \"flag\"\nmode = \"enforce\"\non_error = \"pass\"\n"
+    );
+    inline(&text).unwrap()
+}
+
+#[test]
+fn an_interrupted_backtest_says_so_and_goes_on_to_the_same_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let asked = |text: &str| Passed {
+        asked: format!(
+            "{{\"model\":\"m\",\"messages\":[{{\"role\":\"user\",\"content\":\"{text}\"}}]}}"
+        )
+        .into_bytes(),
+        sent: None,
+        received: vec![],
+        delivered: vec![],
+    };
+    for part in 0..3_u128 {
+        let store = Store::start(Keep::of(dir.path())).unwrap();
+        for number in 0..20 {
+            let text = if number % 4 == 0 { "an apple" } else { "a pear" };
+            record(&store, part * 100 + number, Capture::Full, &asked(text));
+        }
+        store.close(Duration::from_mins(1));
+    }
+    let options = Options {
+        folder: folder(dir.path()),
+        select: Select::default(),
+        threads: 2,
+        samples_max: 1,
+    };
+    let rules = book("apple");
+    let whole = run(&rules, &options, &Progress::default(), None).unwrap();
+    assert_eq!((whole.exchanges, whole.hit, whole.is_partial), (60, 15, false));
+    assert_eq!(whole.samples[0].matched, "apple");
+
+    let stopped = Progress::default();
+    stopped.stop.store(true, Ordering::Relaxed);
+    let partial = run(&rules, &options, &stopped, None).unwrap();
+    assert!(partial.is_partial);
+    assert!(partial.exchanges < 60 && partial.segments_done.len() < 3, "{partial:?}");
+    // It is saved and read as JSON.
+    let saved = serde_json::to_string(&partial).unwrap();
+    let saved: Report = serde_json::from_str(&saved).unwrap();
+    saved.goes_on(&rules, &options.select).unwrap();
+    assert!(saved.goes_on(&book("pear"), &options.select).is_err());
+    let resumed = run(&rules, &options, &Progress::default(), Some(saved)).unwrap();
+    assert_eq!((resumed.exchanges, resumed.hit, resumed.is_partial), (60, 15, false));
+    assert_eq!((&resumed.rules, &resumed.routes), (&whole.rules, &whole.routes));
+}
