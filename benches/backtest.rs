@@ -220,6 +220,13 @@ fn fill(store: &Store, bytes_max: u64) -> (u64, u64) {
     (bytes, exchanges)
 }
 
+/// CPU time of this process so far: other work on the machine does not count.
+fn cpu() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    let (seconds, nanos) = (u64::try_from(now.tv_sec), u32::try_from(now.tv_nsec));
+    Duration::new(seconds.unwrap_or(0), nanos.unwrap_or(0))
+}
+
 fn setting(name: &str, default: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| default.to_owned())
 }
@@ -250,13 +257,15 @@ fn main() {
         samples_max: 3,
     };
     for pass in 1..=3 {
-        let (began, progress) = (Instant::now(), Progress::default());
+        let (began, cpu_before, progress) = (Instant::now(), cpu(), Progress::default());
         let report = run(&book, &options, &progress, None).unwrap();
-        let seconds = began.elapsed().as_secs_f64();
+        let (seconds, busy) =
+            (began.elapsed().as_secs_f64(), cpu().saturating_sub(cpu_before).as_secs_f64());
         println!(
-            "pass {pass}: {pack}, {threads} threads: {:.0} MB of text in {seconds:.2} s, {:.0} MB/s, {:.0} exchanges/s, {} hits",
+            "pass {pass}: {pack}, {threads} threads: {:.0} MB of text in {seconds:.2} s, {:.0} MB/s; {busy:.2} s of CPU, {:.0} MB/s per core; {:.0} exchanges/s, {} hits",
             report.text_bytes as f64 / 1e6,
             report.text_bytes as f64 / 1e6 / seconds,
+            report.text_bytes as f64 / 1e6 / busy,
             report.exchanges as f64 / seconds,
             progress.hits.load(Ordering::Relaxed)
         );

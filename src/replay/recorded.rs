@@ -3,9 +3,11 @@
 //! What always holds: the bytes are those that passed, in the chunks in which they passed; what the
 //! record does not have is missing here too and never made up ([`Recorded::missing`]).
 
-use crate::evidence::read::SameAs;
+use crate::evidence::line::VERSION;
+use crate::evidence::read::{SameAs, Text};
 use crate::evidence::{Chunk, Record};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use std::fmt;
 
 /// An exchange as its lines tell it.
@@ -215,12 +217,26 @@ impl fmt::Display for Missing {
     }
 }
 
-/// What of a line belongs to its kind, bodies aside.
+/// What of a line tells of an exchange on its way, read in one pass: bodies are the most of a record.
 #[derive(Deserialize)]
-struct Rest {
+struct Line<'l> {
+    v: u32,
+    #[serde(borrow)]
+    kind: Text<'l>,
+    #[serde(borrow)]
+    exchange: Option<Text<'l>>,
+    attempt: Option<u16>,
     #[serde(default)]
     bytes: u64,
+    #[serde(borrow)]
+    text: Option<Text<'l>>,
+    base64: Option<IgnoredAny>,
+    #[serde(default)]
+    chunks: Vec<(u64, u32)>,
+    #[serde(default)]
+    joins: bool,
     target: Option<String>,
+    /// A number in the heads of answers.
     #[serde(default)]
     status: u16,
     #[serde(default)]
@@ -228,6 +244,18 @@ struct Rest {
     method: Option<String>,
     path: Option<String>,
     same: Option<serde_json::Value>,
+}
+
+impl Line<'_> {
+    /// Adds the bytes that stand in the line, which is `raw`.
+    fn add_to(&self, body: &mut Vec<u8>, raw: &[u8]) -> Option<()> {
+        if let Some(text) = &self.text {
+            body.extend_from_slice(text.as_bytes());
+        } else if self.base64.is_some() {
+            body.extend_from_slice(&Record::parse(raw).ok()?.bytes()?);
+        }
+        Some(())
+    }
 }
 
 /// Reads an exchange back from its lines, which stand one behind another with line ends between.
@@ -304,64 +332,52 @@ impl Recorded {
         &mut self.attempts[at]
     }
 
-    fn take(&mut self, line: &[u8]) -> Option<()> {
-        let record = Record::parse(line).ok()?;
-        let id = record.exchange.as_deref()?;
+    fn take(&mut self, raw: &[u8]) -> Option<()> {
+        let line: Line<'_> = serde_json::from_slice(raw).ok()?;
+        let id = line.exchange.as_deref().filter(|_| line.v <= VERSION)?;
         if self.id.is_empty() {
             id.clone_into(&mut self.id);
         } else if self.id != id {
             return Some(());
         }
-        match &*record.kind {
+        match &*line.kind {
             "open" => {
-                self.opened = serde_json::from_slice(line).ok()?;
+                self.opened = serde_json::from_slice(raw).ok()?;
                 self.is_opened = true;
             }
-            "close" => self.close = Some(serde_json::from_slice(line).ok()?),
-            "received" => {
-                let rest: Rest = serde_json::from_slice(line).ok()?;
-                let answer = &mut self.attempt(record.attempt?).answer;
-                answer.add(&record, rest.bytes, None)?;
-            }
+            "close" => self.close = Some(serde_json::from_slice(raw).ok()?),
+            "received" => self.attempt(line.attempt?).answer.add(&line, raw, None)?,
             "delivered" => {
-                let rest: Rest = serde_json::from_slice(line).ok()?;
-                let same = match rest.same {
-                    Some(same) => Some(serde_json::from_value(same).ok()?),
+                let same = match &line.same {
+                    Some(same) => Some(SameAs::deserialize(same).ok()?),
                     None => None,
                 };
-                self.delivered.add(&record, rest.bytes, same)?;
+                self.delivered.add(&line, raw, same)?;
             }
             "request" => {
-                let rest: Rest = serde_json::from_slice(line).ok()?;
-                self.request.bytes = rest.bytes;
-                if let (Some(method), Some(path)) = (rest.method, rest.path) {
+                self.request.bytes = line.bytes;
+                line.add_to(&mut self.request.body, raw)?;
+                if let (Some(method), Some(path)) = (line.method, line.path) {
                     (self.request.method, self.request.path) = (method, path);
-                    self.request.headers = texts(rest.headers);
+                    self.request.headers = texts(line.headers);
                 }
-                add(&mut self.request.body, &record)?;
             }
             "sent" => {
-                let rest: Rest = serde_json::from_slice(line).ok()?;
-                let attempt = self.attempt(record.attempt?);
-                attempt.target = rest.target.unwrap_or_default();
-                if rest.same.is_none() {
-                    add(attempt.sent.get_or_insert_default(), &record)?;
+                let attempt = self.attempt(line.attempt?);
+                if line.same.is_none() {
+                    line.add_to(attempt.sent.get_or_insert_default(), raw)?;
                 }
+                attempt.target = line.target.unwrap_or_default();
             }
             "answer_head" => {
-                let rest: Rest = serde_json::from_slice(line).ok()?;
-                let answer = &mut self.attempt(record.attempt?).answer;
-                (answer.status, answer.headers) = (rest.status, texts(rest.headers));
+                let answer = &mut self.attempt(line.attempt?).answer;
+                (answer.status, answer.headers) = (line.status, texts(line.headers));
             }
             "delivered_head" => {
-                let rest: Rest = serde_json::from_slice(line).ok()?;
                 (self.delivered.status, self.delivered.headers) =
-                    (rest.status, texts(rest.headers));
+                    (line.status, texts(line.headers));
             }
-            "undelivered" => {
-                let rest: Rest = serde_json::from_slice(line).ok()?;
-                self.undelivered += rest.bytes;
-            }
+            "undelivered" => self.undelivered += line.bytes,
             // Notes about it, and what later versions add.
             _ => {}
         }
@@ -400,15 +416,15 @@ impl Answer {
         header(&self.headers, name)
     }
 
-    fn add(&mut self, record: &Record<'_>, bytes: u64, same: Option<SameAs>) -> Option<()> {
+    fn add(&mut self, line: &Line<'_>, raw: &[u8], same: Option<SameAs>) -> Option<()> {
         match same {
-            Some(same) => self.same.push((self.bytes, bytes, same)),
-            None => add(&mut self.body, record)?,
+            Some(same) => self.same.push((self.bytes, line.bytes, same)),
+            None => line.add_to(&mut self.body, raw)?,
         }
-        self.bytes += bytes;
-        for (index, (at_us, bytes)) in record.chunks.iter().enumerate() {
+        self.bytes += line.bytes;
+        for (index, (at_us, bytes)) in line.chunks.iter().enumerate() {
             match self.chunks.last_mut() {
-                Some(last) if index == 0 && record.joins => {
+                Some(last) if index == 0 && line.joins => {
                     last.bytes = last.bytes.saturating_add(*bytes);
                 }
                 Some(_) | None => self.chunks.push(Chunk { at_us: *at_us, bytes: *bytes }),
@@ -432,17 +448,6 @@ impl Answer {
 pub fn header<'h>(headers: &'h [(String, String)], name: &str) -> Option<&'h str> {
     let field = headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
     field.map(|(_, value)| &**value)
-}
-
-fn add(body: &mut Vec<u8>, record: &Record<'_>) -> Option<()> {
-    match record.bytes() {
-        Some(bytes) => {
-            body.extend_from_slice(&bytes);
-            Some(())
-        }
-        // Where texts are not recorded there are none; where they cannot be read there should be.
-        None => record.base64.is_none().then_some(()),
-    }
 }
 
 fn texts(headers: Vec<HeaderLine>) -> Vec<(String, String)> {
