@@ -73,7 +73,7 @@ fn a_body_in_pieces_is_whole_only_with_its_last_piece() {
     assert_eq!(found.request.body.bytes, b"abcdef");
     assert!(found.request.body.is_kept());
     assert_eq!((&*found.request.path, field(&found.request.headers, "A")), ("/v1/x", Some("b")));
-    let found = gather(&[first.clone()]);
+    let found = gather(std::slice::from_ref(&first));
     assert_eq!(found.request.body.holes, [Hole { at: 3, bytes: 3 }]);
     let found = gather(&[piece(3, "def")]);
     assert_eq!(found.request.body.holes, [Hole { at: 0, bytes: 3 }]);
@@ -87,7 +87,7 @@ fn a_body_in_pieces_is_whole_only_with_its_last_piece() {
 fn an_end_without_facts_keeps_what_the_beginning_said() {
     let open = json!({ "kind": "open", "app": "helpdesk", "session": "s", "model": "m", "epoch": 3,
                        "stream": true });
-    let found = gather(&[open.clone()]);
+    let found = gather(std::slice::from_ref(&open));
     assert!(!found.is_closed);
     assert_eq!(found.known.model_asked.as_deref(), Some("m"));
     let found = gather(&[open.clone(), json!({ "kind": "close", "outcome": "abandoned" })]);

@@ -16,7 +16,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 const NOW: u64 = 1_795_867_200_000;
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 const ALL: Page = Page { before: None, limit: 1_000 };
 
 /// What one exchange is to be like.
