@@ -120,10 +120,9 @@ fn a_client_that_stops_reading_stops_the_provider() {
             counted.fetch_add(frame.len() as u64, Ordering::SeqCst);
         }
     });
-    let more = "timeouts = { idle_ms = 300000 }";
-    // What waits for the disk has its own bound, which is no stream's cost.
-    let record = "[evidence]\nqueue_mb = 1\n\n";
-    let gateway = Gateway::start(&(record.to_owned() + &routes_to(&upstream.url(), more)));
+    // The record and its index have bounds of their own, which are no stream's cost.
+    let more = "timeouts = { idle_ms = 300000 }\ncapture = \"off\"";
+    let gateway = Gateway::start(&routes_to(&upstream.url(), more));
     // Unread streams, up to the provider's stop. Still means: nothing was written during half a
     // second.
     let held = |count: usize| {
