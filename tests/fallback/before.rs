@@ -1,8 +1,7 @@
 //! The first target fails before its first byte: another one, of another dialect, answers.
 
-use crate::support::{ALL, Gateway, MockServer, Told, Upstream, ask, get_json};
+use crate::support::{ALL, Gateway, MockServer, NOBODY, Told, Upstream, ask, get_json};
 use crate::{FAMILIES, Family, family_behind, provider, route};
-use std::net::TcpListener;
 
 const FIRST: &str = "text=said%20by%20the%20first";
 const SECOND: &str = "text=said%20by%20the%20second";
@@ -63,8 +62,7 @@ fn struck(fault: &str) {
 
 #[test]
 fn no_connection() {
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    taken_over("", |_, _| format!("http://{free}"));
+    taken_over("", |_, _| NOBODY.to_owned());
 }
 
 #[test]

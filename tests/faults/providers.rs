@@ -1,10 +1,9 @@
 //! Providers that fail, each fault once.
 
 use crate::support::{
-    Answer, CASES, Case, Gateway, MockServer, Upstream, get_json, routes_to, wait_for,
+    Answer, CASES, Case, Gateway, MockServer, NOBODY, Upstream, get_json, routes_to, wait_for,
 };
 use std::io::Write;
-use std::net::TcpListener;
 
 /// One try, and waits that end while the test runs.
 const PATIENT: &str =
@@ -53,8 +52,7 @@ fn broken(more: &str, script: &str, status: u16, code: &str) {
 
 #[test]
 fn connect_refused() {
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let gateway = Gateway::start(&routes_to(&format!("http://{free}"), PATIENT));
+    let gateway = Gateway::start(&routes_to(NOBODY, PATIENT));
     for case in &CASES {
         for stream in [true, false] {
             let answer = case.ask(&gateway, "", stream).answer();
@@ -181,7 +179,8 @@ fn oversized() {
     // What waits for the disk has a bound of its own.
     let record = "[evidence]\nqueue_mb = 1\n\n";
     let gateway = Gateway::start(&(record.to_owned() + &routes_to(&mock.url(), PATIENT)));
-    for case in &CASES {
+    const ROUNDS: usize = 4;
+    for case in CASES.iter().cycle().take(ROUNDS * CASES.len()) {
         for stream in [true, false] {
             let answer = case.ask(&gateway, "tokens=20,fault=oversize,at=4", stream).answer();
             if stream {
@@ -193,10 +192,11 @@ fn oversized() {
         }
     }
     nothing_is_left(&gateway, &mock);
-    // While a buffer grows from 16 to 32 MiB both are there, and the allocator keeps that much for
-    // each of the two workers; the process itself takes the rest.
+    // While a buffer grows from 16 to 32 MiB both are there, and the allocator keeps freed blocks
+    // of that size for a while, for each worker. Kept whole, what came would take twice the bound.
     let peak = gateway.process.peak_memory_bytes() >> 20;
-    assert!(peak < 2 * (16 + 32) + 64, "{peak} MiB at the peak, for frames of at most 16 MiB");
+    assert!(peak < 256, "{peak} MiB at the peak, for frames of at most 16 MiB");
+    assert!(ROUNDS * CASES.len() * 2 * 17 > 2 * 256);
 }
 
 #[test]

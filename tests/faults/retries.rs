@@ -1,8 +1,7 @@
 //! Retries, fallbacks, the budget and the circuit.
 
-use crate::support::{CASES, Gateway, MockServer, Upstream, get_json, routes_to, wait_for};
+use crate::support::{CASES, Gateway, MockServer, NOBODY, Upstream, get_json, routes_to, wait_for};
 use std::fmt::Write;
-use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -35,16 +34,12 @@ fn chain(first: &str, second: &str) -> String {
     routes
 }
 
-fn nobody() -> String {
-    format!("http://{}", TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap())
-}
-
 /// Whatever goes wrong before the first byte, a second provider of the dialect takes over.
 #[test]
 fn the_second_provider_takes_over_before_the_first_byte() {
     let healthy = MockServer::start();
     let failing: Vec<(&str, String, Option<Upstream>)> = vec![
-        ("refused", nobody(), None),
+        ("refused", NOBODY.to_owned(), None),
         (
             "429",
             String::new(),
@@ -99,7 +94,7 @@ fn the_second_provider_takes_over_before_the_first_byte() {
 /// When every provider is gone the canned answer comes, in the caller's dialect.
 #[test]
 fn the_canned_answer_comes_last() {
-    let gateway = Gateway::start(&chain(&nobody(), &nobody()));
+    let gateway = Gateway::start(&chain(NOBODY, NOBODY));
     for case in &CASES {
         for stream in [true, false] {
             let answer = case.ask(&gateway, "", stream).answer();

@@ -7,6 +7,11 @@ use std::path::Path;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 
+/// A provider that refuses every connection.
+///
+/// A port that was free a moment ago may be another test's by now; the lowest one is nobody's.
+pub const NOBODY: &str = "http://127.0.0.1:1";
+
 /// `firedoor mock` on a free port.
 pub struct MockProcess {
     /// The process.

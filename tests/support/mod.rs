@@ -28,7 +28,7 @@ pub use admin::admin_send;
 pub use client::{Answer, Client, End, Head, get, get_json, post};
 pub use dialects::{CASES, Case, frames, routes_to};
 pub use gateway::{Ended, Gateway};
-pub use mock::{MockProcess, MockServer};
+pub use mock::{MockProcess, MockServer, NOBODY};
 pub use process::Process;
 pub use told::{ALL, Told, ask, send};
 pub use upstream::{Upstream, read_request};
