@@ -112,7 +112,7 @@ fn fill(data_dir: &Path, exchanges: u128) -> Counters {
             track.received(Tick(30_000_000), &[0xFF, 0, 0xFE]);
         }
         if id > 1 {
-            track.close(Tick(40_000_000), &facts(id));
+            track.close(Tick(40_000_000), std::sync::Arc::new(facts(id)));
         }
         assert!(tap.flush(LONG));
     }

@@ -11,10 +11,14 @@
 mod book;
 #[path = "record/bytes.rs"]
 mod bytes;
+#[path = "record/context.rs"]
+mod context;
 #[path = "record/crash.rs"]
 mod crash;
 #[path = "record/endings.rs"]
 mod endings;
+#[path = "record/full.rs"]
+mod full;
 #[path = "record/holds.rs"]
 mod holds;
 #[path = "record/secrets.rs"]

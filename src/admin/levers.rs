@@ -11,6 +11,7 @@ use super::read::etag;
 use super::view;
 use super::{blast, body, holds, rules};
 use crate::control::desk::{Changed, LEVERS_MAX, Standing};
+use crate::control::hold::HOLDS_MAX;
 use crate::control::log::{Entry, Rev};
 use crate::control::{Actor, LeverFault, Notice, Order, Pulled};
 use crate::id::LeverId;
@@ -476,6 +477,9 @@ pub(super) fn problem(fault: LeverFault) -> Problem {
         }
         LeverFault::TooMany => Problem::unavailable(format!(
             "There are {LEVERS_MAX} levers in force; lift some first."
+        )),
+        LeverFault::TooManyHolds => Problem::unavailable(format!(
+            "There are {HOLDS_MAX} holds by hand; release some first."
         )),
         LeverFault::Unavailable(why) => Problem::unavailable(format!(
             "The control log cannot take it, and nothing was changed: {why}"

@@ -16,6 +16,8 @@ pub const AROUND: Duration = Duration::from_hours(1);
 pub const LEVER_HOLD_KEPT: Duration = Duration::from_hours(90 * 24);
 /// The most holds by hand.
 pub const HOLDS_MAX: usize = 10_000;
+/// The most holds of levers that are no longer in force; those that ended first are joined.
+pub const ENDED_HOLDS_MAX: usize = 10_000;
 
 /// A hold.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +47,11 @@ fn ms(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// Whether a lever's hold up to `until` is over: its lever has been out of force for long.
+pub fn is_over(until_unix_ms: u64, unix_ms: u64) -> bool {
+    until_unix_ms.saturating_add(ms(LEVER_HOLD_KEPT)) < unix_ms
+}
+
 impl Hold {
     /// The hold that `lever` takes.
     pub fn of(lever: &Lever) -> Hold {
@@ -63,15 +70,17 @@ impl Hold {
         }
     }
 
-    /// Its lever is no longer in force since `unix_ms`.
-    pub fn ends(&mut self, unix_ms: u64) {
-        self.until_unix_ms.get_or_insert(unix_ms.saturating_add(ms(AROUND)));
+    /// Its lever is no longer in force since `unix_ms`; tells up to when it holds.
+    pub fn ends(&mut self, unix_ms: u64) -> u64 {
+        *self.until_unix_ms.get_or_insert(unix_ms.saturating_add(ms(AROUND)))
     }
 
-    /// Whether it is over: its lever has been out of force for long.
-    pub fn is_over(&self, unix_ms: u64) -> bool {
-        let kept = |until: u64| until.saturating_add(ms(LEVER_HOLD_KEPT)) < unix_ms;
-        self.lever.is_some() && self.until_unix_ms.is_some_and(kept)
+    /// Holds from now on what `earlier` held too.
+    pub fn join(&mut self, earlier: Hold) {
+        self.from_unix_ms = self.from_unix_ms.min(earlier.from_unix_ms);
+        if self.scope != earlier.scope {
+            self.scope = Scope::all();
+        }
     }
 
     /// Whether it holds anything that happened between two moments, both included.
@@ -107,8 +116,6 @@ mod tests {
         hold.ends(9_000_000_000);
         let end = 1_000 + ms(AROUND);
         assert!(hold.holds(end, end + 5) && !hold.holds(end + 1, end + 5));
-        assert!(!hold.is_over(end) && hold.is_over(end + ms(LEVER_HOLD_KEPT) + 1));
-        hold.lever = None;
-        assert!(!hold.is_over(u64::MAX), "one by hand is released by hand");
+        assert!(!is_over(end, end) && is_over(end, end + ms(LEVER_HOLD_KEPT) + 1));
     }
 }

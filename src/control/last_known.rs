@@ -67,7 +67,7 @@ impl LastKnown {
     pub fn state(self) -> InForce {
         let levers = self.levers.into_iter().map(|lever| (lever.id, lever)).collect();
         // Holds are not known here: without the log, everything is held.
-        InForce { rev: self.rev, levers, demoted: self.demoted, holds: BTreeMap::new() }
+        InForce { rev: self.rev, levers, demoted: self.demoted, ..InForce::default() }
     }
 
     /// Reads the file; `None` where there is none.

@@ -9,7 +9,6 @@ use crate::id::{Epoch, ExchangeId, LeverId, RouteName};
 use crate::wire::Dialect;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method};
-use smallvec::SmallVec;
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -155,7 +154,7 @@ pub(super) struct Piece {
 #[derive(Clone, Debug)]
 pub(super) enum Ending {
     /// It ended, and this is known of it.
-    Facts(Box<Facts>),
+    Facts(Arc<Facts>),
     /// Whoever drove it went away without a word.
     Abandoned,
 }
@@ -227,9 +226,6 @@ pub(super) struct Entry {
     pub exchange: Option<ExchangeId>,
     pub what: What,
 }
-
-/// Entries that go or are lost together.
-pub(super) type Batch = SmallVec<[Entry; 2]>;
 
 impl Entry {
     pub(super) fn is_gap(&self) -> bool {

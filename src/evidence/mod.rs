@@ -5,7 +5,7 @@
 //! into segments: newline-delimited JSON in independent zstd frames, each frame one commit. What
 //! always holds:
 //!
-//! * The data path never waits for a disk, unless it asks to ([`Track::room`]).
+//! * The data path never waits for a disk, unless it asks to ([`Track::is_crowded`]).
 //! * Nothing is lost in silence. What does not fit into the queue is counted, and a `gap` record
 //!   says how many records and bytes are missing, of which exchange, and when. What a crash took
 //!   is told by a `recovered` record.
@@ -57,5 +57,5 @@ pub use queue::{Counters, DiskState};
 pub use read::{Met, Position, Record, Segment};
 pub use segment::Sealed;
 pub use store::{FOLDER, IsHeld, Options, Store};
-pub use tap::Tap;
+pub use tap::{Noted, Tap};
 pub use track::{BATCH_BYTES, BATCH_TIME, TAIL_BYTES_MAX, Track};

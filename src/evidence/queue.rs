@@ -9,12 +9,12 @@
 //! What is lost in all equals what the gaps tell, plus what is still to be told
 //! ([`Counters::untold`]).
 
-use super::entry::{Batch, Entry, Hole, Loss, What};
+use super::entry::{Entry, Hole, Loss, What};
 use crate::id::ExchangeId;
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::Notify;
 
 /// Exchanges whose losses are told one by one; those of more are told together.
 const LOSERS_MAX: usize = 16_384;
@@ -102,8 +102,8 @@ pub(super) struct Queue {
     arrived: Condvar,
     /// For those who wait until all is written.
     written: Condvar,
-    /// For exchanges that rather wait than lose.
-    room: Notify,
+    /// Whether exchanges that rather wait than lose wait.
+    is_crowded: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -203,7 +203,7 @@ impl Queue {
             progress: Mutex::default(),
             arrived: Condvar::new(),
             written: Condvar::new(),
-            room: Notify::new(),
+            is_crowded: AtomicBool::new(false),
         }
     }
 
@@ -212,8 +212,11 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts a batch in, or loses it.
-    pub(super) fn push(&self, batch: Batch) -> Result<(), Loss> {
+    /// Puts a batch in, or loses it: it goes, or is lost, as a whole, and is empty after.
+    pub(super) fn push(&self, batch: &mut Vec<Entry>) -> Result<(), Loss> {
+        if batch.is_empty() {
+            return Ok(());
+        }
         let cost: usize = batch.iter().map(Entry::cost).sum();
         let mut state = self.lock();
         let held = state.waiting_bytes + state.taken_bytes;
@@ -221,9 +224,9 @@ impl Queue {
         let most = if is_well { self.bytes_max } else { self.bytes_max - self.bytes_max / 8 };
         if state.is_closed || held + cost > most {
             let mut loss = Loss::default();
-            for entry in &batch {
+            for entry in batch.drain(..) {
                 loss.add(entry.loss());
-                state.lost.add(entry);
+                state.lost.add(&entry);
             }
             state.dropped.add(loss);
             return Err(loss);
@@ -233,7 +236,8 @@ impl Queue {
         }
         state.waiting_bytes += cost;
         state.pushed += batch.len() as u64;
-        state.waiting.extend(batch);
+        state.waiting.extend(batch.drain(..));
+        self.note_crowd(&state);
         let wake = match state.writer {
             Writer::Awake => false,
             Writer::Idle => true,
@@ -249,27 +253,13 @@ impl Queue {
 
     /// Whether more than three quarters of the queue are taken.
     pub(super) fn is_crowded(&self) -> bool {
-        let state = self.lock();
-        let held = state.waiting_bytes + state.taken_bytes;
-        !state.is_closed && held > self.bytes_max / 4 * 3
+        self.is_crowded.load(Ordering::Relaxed)
     }
 
-    /// Waits while more than three quarters of the queue are taken.
-    pub(super) async fn room(&self) {
-        loop {
-            let freed = self.room.notified();
-            tokio::pin!(freed);
-            // Before the look, so that nothing is freed between the look and the wait.
-            freed.as_mut().enable();
-            let held = {
-                let state = self.lock();
-                if state.is_closed { 0 } else { state.waiting_bytes + state.taken_bytes }
-            };
-            if held <= self.bytes_max / 4 * 3 {
-                return;
-            }
-            freed.await;
-        }
+    fn note_crowd(&self, state: &State) {
+        let held = state.waiting_bytes + state.taken_bytes;
+        let is_crowded = !state.is_closed && held > self.bytes_max / 4 * 3;
+        self.is_crowded.store(is_crowded, Ordering::Relaxed);
     }
 
     /// Takes about as much as makes a commit: at once if that much waits, else `gather` after the
@@ -334,9 +324,9 @@ impl Queue {
         let mut state = self.lock();
         state.taken_bytes = 0;
         state.settled += std::mem::take(&mut state.taken);
+        self.note_crowd(&state);
         drop(state);
         self.written.notify_all();
-        self.room.notify_waiters();
     }
 
     /// What was taken cannot be written any more, as `entries` say.
@@ -354,9 +344,9 @@ impl Queue {
             }
             state.lost.add(entry);
         }
+        self.note_crowd(&state);
         drop(state);
         self.written.notify_all();
-        self.room.notify_waiters();
     }
 
     /// Waits until all that was pushed before is on disk; `false` if that takes longer.
@@ -381,9 +371,11 @@ impl Queue {
 
     /// Lets nothing more in.
     pub(super) fn close(&self) {
-        self.lock().is_closed = true;
+        let mut state = self.lock();
+        state.is_closed = true;
+        self.note_crowd(&state);
+        drop(state);
         self.arrived.notify_all();
-        self.room.notify_waiters();
     }
 
     pub(super) fn is_closed(&self) -> bool {

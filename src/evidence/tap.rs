@@ -4,13 +4,25 @@ use super::entry::{Entry, Note, Opened, PIECE_BYTES_MAX, What};
 use super::queue::{Counters, Queue};
 use super::track::Track;
 use crate::table::Capture;
-use smallvec::smallvec;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 /// The gate's tap. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Tap(Option<Arc<Queue>>);
+
+/// What became of a note.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Noted {
+    /// It is on its way to the disk.
+    Taken,
+    /// Only its size is.
+    TooLarge,
+    /// The queue is full; a gap will tell of it.
+    Lost,
+    /// There is no store.
+    Off,
+}
 
 impl Tap {
     /// A tap that records nothing.
@@ -27,6 +39,11 @@ impl Tap {
         self.0.is_some()
     }
 
+    /// Whether the queue is nearly full: who must not lose anything waits.
+    pub fn is_crowded(&self) -> bool {
+        self.0.as_ref().is_some_and(|queue| queue.is_crowded())
+    }
+
     /// Begins the track of an exchange; `None` where its route records nothing, or nothing does.
     pub fn open(&self, capture: Capture, opened: Opened) -> Option<Track> {
         let has_texts = match capture {
@@ -39,16 +56,22 @@ impl Tap {
     }
 
     /// A record of the gate's own, or one that somebody attaches to an exchange.
-    pub fn note(&self, note: Note) {
-        let Some(queue) = &self.0 else { return };
+    pub fn note(&self, note: Note) -> Noted {
+        let Some(queue) = &self.0 else { return Noted::Off };
         let about = note.about.to_string();
-        let about = if about.len() > PIECE_BYTES_MAX { Err(about.len()) } else { Ok(about) };
+        let is_whole = about.len() <= PIECE_BYTES_MAX;
+        let about = if is_whole { Ok(about) } else { Err(about.len()) };
         // What is lost is counted by the queue, and told by a gap.
-        let _ = queue.push(smallvec![Entry {
+        let pushed = queue.push(&mut vec![Entry {
             at_unix_ms: note.at_unix_ms,
             exchange: note.exchange,
             what: What::Note { what: note.what, about },
         }]);
+        match pushed {
+            Err(_) => Noted::Lost,
+            Ok(()) if is_whole => Noted::Taken,
+            Ok(()) => Noted::TooLarge,
+        }
     }
 
     /// A record of the gate's own, of now.

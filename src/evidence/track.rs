@@ -10,15 +10,14 @@
 //! difference on, what is delivered is written out, until another attempt begins to answer.
 
 use super::entry::{
-    Batch, Bound, Chunk, Ending, Entry, Headers, Loss, Opened, PIECE_BYTES_MAX, Piece, RequestHead,
-    Run, SentBody, Stretch, What, pieces, whole_characters,
+    Bound, Chunk, Ending, Entry, Headers, Loss, Opened, PIECE_BYTES_MAX, Piece, RequestHead, Run,
+    SentBody, Stretch, What, pieces, whole_characters,
 };
 use super::queue::Queue;
 use crate::clock::Tick;
 use crate::exchange::facts::Facts;
 use crate::id::ExchangeId;
 use bytes::Bytes;
-use smallvec::smallvec;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,6 +50,8 @@ pub struct Track {
     /// The provider's bytes that are not delivered yet, from `tail_start` on.
     tail: Vec<u8>,
     tail_start: usize,
+    /// What goes to the queue with the next batch.
+    batch: Vec<Entry>,
     received_bytes: u64,
     delivered_bytes: u64,
     loss: Loss,
@@ -83,12 +84,13 @@ impl Track {
             course: Course::Same { from: 0, next: 0 },
             tail: Vec::new(),
             tail_start: 0,
+            batch: Vec::with_capacity(8),
             received_bytes: 0,
             delivered_bytes: 0,
             loss: Loss::default(),
             is_closed: false,
         };
-        track.push_one(What::Open { opened: Box::new(opened), has_texts });
+        track.add(What::Open { opened: Box::new(opened), has_texts });
         track
     }
 
@@ -107,23 +109,17 @@ impl Track {
         self.queue.is_crowded()
     }
 
-    /// Waits while the queue is nearly full: for routes that rather wait than lose. A disk that
-    /// stays away lets it wait on, so the caller bounds the wait.
-    pub async fn room(&self) {
-        self.queue.room().await;
-    }
-
-    /// The client's request.
+    /// The client's request. It is handed on with what is sent first, or by [`Track::flush`].
     pub fn request(&mut self, now: Tick, head: RequestHead, body: &Bytes) {
         self.last = now;
         let total = body.len() as u64;
         let mut head = Some(Box::new(head));
         if self.has_texts {
             for piece in pieces(body) {
-                self.push_one(What::Request { head: head.take(), total, piece });
+                self.add(What::Request { head: head.take(), total, piece });
             }
         } else {
-            self.push_one(What::Request { head, total, piece: Piece { offset: 0, bytes: None } });
+            self.add(What::Request { head, total, piece: Piece { offset: 0, bytes: None } });
         }
     }
 
@@ -139,26 +135,28 @@ impl Track {
         self.last = now;
         let sent = |piece| What::Sent { attempt, target: Arc::clone(target), total, piece };
         match body {
-            SentBody::Same => self.push_one(sent(None)),
+            SentBody::Same => self.add(sent(None)),
             SentBody::Bytes(body) if self.has_texts => {
                 for piece in pieces(body) {
-                    self.push_one(sent(Some(piece)));
+                    self.add(sent(Some(piece)));
                 }
             }
-            SentBody::Bytes(_) => self.push_one(sent(Some(Piece { offset: 0, bytes: None }))),
+            SentBody::Bytes(_) => self.add(sent(Some(Piece { offset: 0, bytes: None }))),
         }
+        // The provider may take its time, or be what brings the process down.
+        self.push();
     }
 
     /// The head of the answer to an attempt; what comes after it is that attempt's.
     pub fn received_head(&mut self, now: Tick, attempt: u16, status: u16, headers: Headers) {
         self.last = now;
-        self.hand_on(Rest::Take);
+        self.gather(Rest::Take);
         self.attempt = attempt;
         self.received = Run::default();
         self.course = Course::Same { from: 0, next: 0 };
         self.tail.clear();
         self.tail_start = 0;
-        self.push_one(What::AnswerHead { attempt, status, headers });
+        self.add(What::AnswerHead { attempt, status, headers });
     }
 
     /// One chunk of the provider's answer.
@@ -181,7 +179,7 @@ impl Track {
     /// The head that goes to the client.
     pub fn delivered_head(&mut self, now: Tick, status: u16, headers: Headers) {
         self.last = now;
-        self.push_one(What::DeliveredHead { status, headers });
+        self.add(What::DeliveredHead { status, headers });
     }
 
     /// One chunk that goes to the client.
@@ -220,34 +218,36 @@ impl Track {
     /// The last `bytes` of what was delivered did not leave after all.
     pub fn undelivered(&mut self, now: Tick, bytes: u64, bound: Bound) {
         self.last = now;
-        self.hand_on(Rest::Take);
+        self.gather(Rest::Take);
         if self.course != Course::Apart {
             self.part();
         }
-        self.push_one(What::Undelivered { bytes, bound });
+        self.add(What::Undelivered { bytes, bound });
     }
 
     /// Hands on what was gathered, whatever there is of it.
     pub fn flush(&mut self, now: Tick) {
         self.last = now;
-        self.hand_on(Rest::Keep);
+        self.gather(Rest::Keep);
+        self.push();
     }
 
     /// The end of the exchange.
-    pub fn close(mut self, now: Tick, facts: &Facts) {
+    pub fn close(mut self, now: Tick, facts: Arc<Facts>) {
         self.last = now;
-        self.end(Ending::Facts(Box::new(facts.clone())));
+        self.end(Ending::Facts(facts));
     }
 
     fn end(&mut self, ending: Ending) {
         self.is_closed = true;
-        self.hand_on(Rest::Take);
-        self.push_one(What::Close {
+        self.gather(Rest::Take);
+        self.add(What::Close {
             ending,
             loss: self.loss,
             received: self.received_bytes,
             delivered: self.delivered_bytes,
         });
+        self.push();
     }
 
     fn at_us(&self) -> u64 {
@@ -286,7 +286,7 @@ impl Track {
     /// What is delivered is no longer what is received.
     fn part(&mut self) {
         if self.delivered.len > 0 {
-            self.hand_on(Rest::Take);
+            self.gather(Rest::Take);
         }
         self.course = Course::Apart;
         self.tail = Vec::new();
@@ -299,13 +299,13 @@ impl Track {
         let bytes = self.received.bytes.len() + self.delivered.bytes.len();
         let chunks = self.received.chunks.len().max(self.delivered.chunks.len());
         if bytes >= BATCH_BYTES || chunks >= CHUNKS_MAX || now.since(since) >= BATCH_TIME {
-            self.hand_on(Rest::Keep);
+            self.gather(Rest::Keep);
+            self.push();
         }
     }
 
-    fn hand_on(&mut self, rest: Rest) {
-        let mut batch = Batch::new();
-        let at_unix_ms = self.at_unix_ms();
+    /// Puts what was gathered into the batch.
+    fn gather(&mut self, rest: Rest) {
         let open = match rest {
             Rest::Keep => self.received.open_character(),
             Rest::Take => 0,
@@ -313,8 +313,7 @@ impl Track {
         // Same bytes are told when the bytes that they are the same as are.
         let told = self.received.offset + self.received.len - open;
         if let Some(run) = self.received.take(open) {
-            let what = What::Received { attempt: self.attempt, run };
-            batch.push(Entry { at_unix_ms, exchange: Some(self.id), what });
+            self.add(What::Received { attempt: self.attempt, run });
         }
         let (same, open) = match (&mut self.course, rest) {
             (Course::Same { from, next }, _) if self.has_texts => {
@@ -327,23 +326,21 @@ impl Track {
             (Course::Same { .. }, _) | (Course::Apart, Rest::Take) => (None, 0),
         };
         if let Some(run) = self.delivered.take(open) {
-            let what = What::Delivered { same, run };
-            batch.push(Entry { at_unix_ms, exchange: Some(self.id), what });
+            self.add(What::Delivered { same, run });
         }
         let is_rest = self.received.len + self.delivered.len > 0;
         self.since = is_rest.then_some(self.last);
-        if !batch.is_empty() {
-            self.push(batch);
-        }
     }
 
-    fn push_one(&mut self, what: What) {
+    /// Puts a line into the batch.
+    fn add(&mut self, what: What) {
         let entry = Entry { at_unix_ms: self.at_unix_ms(), exchange: Some(self.id), what };
-        self.push(smallvec![entry]);
+        self.batch.push(entry);
     }
 
-    fn push(&mut self, batch: Batch) {
-        if let Err(loss) = self.queue.push(batch) {
+    /// Hands the batch to the queue.
+    fn push(&mut self) {
+        if let Err(loss) = self.queue.push(&mut self.batch) {
             self.loss.add(loss);
         }
     }

@@ -128,7 +128,7 @@ impl<C: Client> Drop for Recorded<'_, C> {
             let (track, closing) = *kept;
             // A track without facts records that its exchange was abandoned.
             if let Some(facts) = closing.get() {
-                track.close(self.clock.now(), facts);
+                track.close(self.clock.now(), Arc::clone(facts));
             }
         }
     }

@@ -119,7 +119,7 @@ fn record(store: &Store, number: u128, capture: Capture, one: &Passed) {
     for piece in one.delivered.iter().skip(one.received.len()) {
         track.delivered(Tick(9_000_000), piece);
     }
-    track.close(Tick(10_000_000), &facts(id));
+    track.close(Tick(10_000_000), std::sync::Arc::new(facts(id)));
 }
 
 /// The lines of all exchanges of a record.

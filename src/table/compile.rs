@@ -5,13 +5,13 @@
 //! fail in a way that a file could cause.
 
 use super::file::{self, File, Link, RoutePart, TargetPart};
+use super::implicit;
 use super::packs::{self, Books, Packs, built_in_diagnostics};
 use super::reader::{Reader, listed, nearest, shown};
 use super::rules::Rulebook;
 use super::{
-    AppIndex, Capture, Family, Limit, Lookup, Matcher, Midstream, Prepared, Prices, Provider,
-    ProviderIndex, RetryPolicy, Route, RouteIndex, Routes, Source, Table, Target, TargetIndex,
-    Timeouts, Unit, Weighted, WhenFull, codes,
+    AppIndex, Limit, Lookup, Matcher, Prepared, Prices, Provider, ProviderIndex, Route, RouteIndex,
+    Routes, Source, Table, Target, TargetIndex, Unit, Weighted, codes,
 };
 use crate::id::{Epoch, ModelName, RouteName, hex};
 use crate::table::diagnostic::Severity;
@@ -20,29 +20,12 @@ use aws_lc_rs::digest;
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
 use toml::de::DeTable;
 
 /// Most bytes of a routes file.
 const TEXT_BYTES_MAX: usize = 4 << 20;
 /// Most different targets of a table; indices are 16 bits.
 const TARGETS_MAX: usize = 1 << 15;
-
-/// What implicit routes do: a caller that names a provider in the path wants that provider as if
-/// nothing stood between, and its own client has timeouts and retries. Bounds stay, wide ones.
-const IMPLICIT_RETRY: RetryPolicy = RetryPolicy {
-    attempts: 2,
-    on_connect: true,
-    on_429: false,
-    on_5xx: false,
-    on_first_byte_timeout: false,
-};
-const IMPLICIT_TIMEOUTS: Timeouts = Timeouts {
-    connect: Duration::from_secs(5),
-    first_byte: Duration::from_mins(10),
-    idle: Duration::from_mins(5),
-    total: Duration::from_hours(1),
-};
 
 /// Reads, links, checks and builds.
 pub(super) fn compile(
@@ -562,7 +545,9 @@ fn build(
         let route = RouteIndex(routes.len() as u16);
         by_provider_name.insert(provider.name.shared(), (ProviderIndex(index), route));
         let rules = linked.everywhere.clone();
-        routes.push(implicit(provider, ProviderIndex(index), TargetIndex(target), rules));
+        let (index, target) = (ProviderIndex(index), TargetIndex(target));
+        let route = implicit::route(provider, index, target, rules, &routes, &linked.targets);
+        routes.push(route);
     }
     let routes = Routes {
         digest,
@@ -589,31 +574,6 @@ fn under(mut limit: Limit, apps: Vec<AppIndex>) -> Limit {
 }
 
 /// A name as a header's value; one that no header can carry is left out.
-fn header_value(name: &str) -> http::HeaderValue {
+pub(super) fn header_value(name: &str) -> http::HeaderValue {
     http::HeaderValue::from_str(name).unwrap_or(http::HeaderValue::from_static(""))
-}
-
-/// The route of everything under `/{provider}/` that no written route takes. Its name is that path:
-/// no written route can have it.
-fn implicit(
-    provider: &Provider,
-    index: ProviderIndex,
-    target: TargetIndex,
-    rules: Option<Arc<Rulebook>>,
-) -> Route {
-    let is_ours = matches!(provider.family, Family::Canned | Family::Simulated);
-    let name = format!("/{}/", provider.name);
-    Route {
-        name: RouteName::new(&name),
-        name_value: header_value(&name),
-        matcher: Matcher { provider: Some(index), ..Matcher::default() },
-        targets: vec![Weighted { target, weight: 1 }],
-        fallback: Vec::new(),
-        rules,
-        retry: RetryPolicy { attempts: if is_ours { 1 } else { 2 }, ..IMPLICIT_RETRY },
-        timeouts: IMPLICIT_TIMEOUTS,
-        midstream: Midstream::End,
-        capture: Capture::Full,
-        when_full: WhenFull::Gap,
-    }
 }

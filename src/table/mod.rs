@@ -11,6 +11,7 @@ pub mod costs;
 pub mod describe;
 pub mod diagnostic;
 mod file;
+mod implicit;
 mod interpolate;
 pub mod lever;
 mod limit;

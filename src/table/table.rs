@@ -422,19 +422,19 @@ pub enum Midstream {
     Continue,
 }
 
-/// What is recorded of an exchange.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What is recorded of an exchange, the least first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Capture {
-    /// Everything.
-    Full,
-    /// All but the texts.
-    Metadata,
     /// Nothing.
     Off,
+    /// All but the texts.
+    Metadata,
+    /// Everything.
+    Full,
 }
 
-/// What an exchange does when the record takes no more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What an exchange does when the record takes no more, the mildest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum WhenFull {
     /// It goes on, and the record says what is missing.
     Gap,

@@ -4,7 +4,8 @@ use crate::support::wait_for;
 use base64_of_rfc_4648::decode;
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
 
 /// One exchange, as its lines tell it.
 #[derive(Debug, Default)]
@@ -22,16 +23,43 @@ pub struct Told {
     pub times: BTreeMap<&'static str, Vec<u64>>,
 }
 
-/// All lines of all segments, in order.
-pub fn lines(data_dir: &Path) -> Vec<Value> {
+/// The segments, in order.
+fn segments(data_dir: &Path) -> Vec<PathBuf> {
     let mut files: Vec<_> = std::fs::read_dir(data_dir.join("evidence"))
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .filter(|path| path.extension().is_some_and(|ending| ending == "zst"))
         .collect();
     files.sort();
+    files
+}
+
+/// All lines of the frames that are whole, in order: what was written before the last write.
+pub fn whole_lines(data_dir: &Path) -> Vec<Value> {
     let mut lines = Vec::new();
-    for file in files {
+    for file in segments(data_dir) {
+        let mut file = BufReader::new(std::fs::File::open(file).unwrap());
+        while !file.fill_buf().unwrap().is_empty() {
+            let mut text = Vec::new();
+            let mut frame = zstd::Decoder::with_buffer(&mut file).unwrap().single_frame();
+            if frame.read_to_end(&mut text).is_err() {
+                break;
+            }
+            assert!(text.ends_with(b"\n"), "a frame ends with a line");
+            lines.extend(
+                text.split(|byte| *byte == b'\n')
+                    .filter(|line| !line.is_empty())
+                    .map(|line| serde_json::from_slice::<Value>(line).unwrap()),
+            );
+        }
+    }
+    lines
+}
+
+/// All lines of all segments, in order.
+pub fn lines(data_dir: &Path) -> Vec<Value> {
+    let mut lines = Vec::new();
+    for file in segments(data_dir) {
         let mut text = Vec::new();
         let mut reader = zstd::Decoder::new(std::fs::File::open(file).unwrap()).unwrap();
         // A frame that is being written has no end yet.

@@ -60,34 +60,6 @@ fn what_is_refused_is_on_record_with_what_it_was_told() {
 }
 
 #[test]
-fn what_an_application_retrieved_is_attached() {
-    let gateway = Gateway::start(&routes_to("http://127.0.0.1:9", ""));
-    let id = format!("x_{}", "0123456789abcdef".repeat(2));
-    let context = json!({ "exchange": id, "documents": [{ "source": "kb/1", "text": "words" }] });
-    let answer = crate::support::post(gateway.data, "/v1/context", &[], &context.to_string());
-    assert_eq!((answer.status(), answer.text().trim()), (202, "{\"recorded\":true}"));
-    wait_for("the note", || {
-        let lines = book::lines(&gateway.data_dir());
-        let note = lines.into_iter().find(|line| line["what"] == "context")?;
-        assert_eq!(note["exchange"], *id);
-        assert_eq!(note["about"]["documents"][0]["text"], "words");
-        Some(())
-    });
-    for (bad, what) in [
-        (json!({ "documents": [] }), "belongs to nothing"),
-        (json!({ "exchange": "x_1", "documents": [] }), "no id of an exchange"),
-        (json!({ "session": "s" }), "documents"),
-        (json!({ "session": "s", "documents": [], "more": 1 }), "more"),
-    ] {
-        let answer = crate::support::post(gateway.data, "/v1/context", &[], &bad.to_string());
-        assert_eq!(answer.status(), 400, "{bad}");
-        assert!(answer.text().contains(what), "{}", answer.text());
-    }
-    let large = json!({ "session": "s", "documents": ["x".repeat(300 << 10)] }).to_string();
-    assert_eq!(crate::support::post(gateway.data, "/v1/context", &[], &large).status(), 413);
-}
-
-#[test]
 fn a_client_that_leaves_is_on_record() {
     let mock = MockServer::start();
     let gateway = Gateway::start(&routes_to(&mock.url(), ""));
@@ -100,4 +72,20 @@ fn a_client_that_leaves_is_on_record() {
     assert!(told.delivered.starts_with(&chunk));
     assert_eq!(told.close["delivered_bytes"].as_u64().unwrap(), told.delivered.len() as u64);
     assert_ne!(told.open, Value::Null);
+}
+
+/// The implicit route of a provider keeps no more than the routes to it.
+#[test]
+fn a_providers_own_path_keeps_no_more_than_its_routes() {
+    let mock = MockServer::start();
+    let gateway = Gateway::start(&routes_to(&mock.url(), "capture = \"metadata\""));
+    let body = CASES[0].body("m", "a secret of the house", false);
+    let fields = [("content-type", "application/json")];
+    let answer = crate::support::post(gateway.data, "/oai/v1/chat/completions", &fields, &body);
+    assert_eq!(answer.status(), 200, "{}", answer.text());
+    let told =
+        book::exchange(&gateway.data_dir(), answer.head.field("x-firedoor-exchange").unwrap());
+    assert_eq!(told.open["route"], "/oai/");
+    assert_eq!(told.open["capture"], "metadata");
+    assert!(told.request.is_empty() && told.delivered.is_empty());
 }

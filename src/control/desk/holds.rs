@@ -48,8 +48,8 @@ impl LeverDesk {
         };
         let audit = audit(actor, &hold.reason, hold.incident.as_deref(), None);
         let mut held = self.held.lock().await;
-        if held.state.holds.len() >= HOLDS_MAX {
-            return Err(LeverFault::TooMany);
+        if held.state.holds.values().filter(|hold| hold.lever.is_none()).count() >= HOLDS_MAX {
+            return Err(LeverFault::TooManyHolds);
         }
         self.append(&mut held, Change::Hold { hold: hold.clone() }, audit)
             .await

@@ -100,6 +100,8 @@ pub enum LeverFault {
     NoSuchLever(Vec<LeverId>),
     /// As many levers as there may be are in force.
     TooMany,
+    /// As many holds by hand as there may be stand.
+    TooManyHolds,
     /// The log cannot take it; nothing was changed.
     Unavailable(String),
 }

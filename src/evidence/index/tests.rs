@@ -12,6 +12,7 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method};
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -108,7 +109,7 @@ fn record(store: &Store, number: u128, told: &Told) -> ExchangeId {
     track.delivered_head(Tick(1_000_000), told.status, vec![kind]);
     track.delivered(Tick(1_000_000), answer.as_bytes());
     if told.is_closed {
-        track.close(Tick(1_000_000), &facts);
+        track.close(Tick(1_000_000), Arc::new(facts.clone()));
     } else {
         track.flush(Tick(1_000_000));
         // Whoever drives it is still at it.
@@ -235,7 +236,7 @@ fn an_exchange_that_no_follower_saw_whole_is_read_again() {
     track.request(Tick(0), head, &Bytes::from(body));
     assert!(store.flush(LONG));
     caught_up(&mut Follower::open(folder.path()).unwrap());
-    track.close(Tick(5), &facts);
+    track.close(Tick(5), Arc::new(facts.clone()));
     assert!(store.flush(LONG));
     caught_up(&mut Follower::open(folder.path()).unwrap());
     let index = Index::open(folder.path()).unwrap();

@@ -125,7 +125,8 @@ fn a_store_whose_disk_panics_says_that_it_ended() {
         }
     }
     let store = Store::start_on(options(), Arc::new(Bad), || Ok(key())).unwrap();
-    let track = store.tap().open(Capture::Full, opened(1));
+    let mut track = store.tap().open(Capture::Full, opened(1)).unwrap();
+    track.flush(Tick(1));
     assert!(!store.flush(LONG));
     drop(track);
     assert!(matches!(store.counters().disk, DiskState::Failed(_)));
@@ -331,22 +332,21 @@ fn a_disk_that_never_comes_back_does_not_keep_the_store_from_closing() {
     assert_eq!(counters.untold, counters.dropped);
 }
 
-#[tokio::test]
-async fn who_would_rather_wait_than_lose_waits_for_room() {
+#[test]
+fn who_would_rather_wait_than_lose_is_told_to() {
     let disk = MemoryDisk::new();
     let mut options = options();
     options.queue_bytes_max = 128 * 1024;
     let store = store_on(&disk, options);
     let mut track = store.tap().open(Capture::Full, opened(1)).unwrap();
-    track.room().await;
+    assert!(!track.is_crowded());
     disk.trouble(Trouble::Stalled);
     for round in 0..7 {
         track.received(Tick(round), &[b'a'; 16 * 1024]);
     }
-    let waited = tokio::time::timeout(Duration::from_millis(20), track.room()).await;
-    assert!(waited.is_err());
+    assert!(track.is_crowded() && store.tap().is_crowded());
     disk.trouble(Trouble::None);
-    track.room().await;
+    wait_for(|| !track.is_crowded());
     assert!(track.loss().is_none());
     drop(track);
     store.close(LONG);

@@ -221,7 +221,7 @@ fn run(capture: Capture, act: impl FnOnce(&Tap, &mut super::super::Track)) -> Ve
     let tap = store.tap();
     let mut track = tap.open(capture, opened(1)).unwrap();
     act(&tap, &mut track);
-    track.close(Tick(2_000_000_000), &facts(1));
+    track.close(Tick(2_000_000_000), Arc::new(facts(1)));
     store.close(LONG);
     assert!(verified(&*disk).is_good());
     lines(&*disk)

@@ -7,10 +7,12 @@
 use super::book::Book;
 use super::{BODY_TIME_MAX, Body, Exchange, Ran, Stop, flush_answer};
 use crate::evidence::segment::exchange_id;
-use crate::evidence::{Note, PIECE_BYTES_MAX};
+use crate::evidence::{Note, Noted, PIECE_BYTES_MAX};
 use crate::exchange::facts::Outcome;
+use crate::id::ExchangeId;
 use crate::proxy::answer;
 use crate::proxy::client::{Client, Framing};
+use crate::table::Capture;
 use crate::wire::refusal::{Class, Refusal};
 use http::{HeaderValue, Method, StatusCode, header};
 use serde::Deserialize;
@@ -38,55 +40,60 @@ impl Exchange<'_> {
         self.asked.path == PATH && *self.asked.method == Method::POST
     }
 
-    /// Puts a context on record.
+    /// Puts a context on record. It is counted like any request, and kills of whoever sends it
+    /// stand before it.
     ///
     /// # Errors
-    /// It is none, or there is no record.
+    /// It is none, a limit is met, or there is nothing that would take it whole.
     pub(super) async fn attach<C: Client>(
         &self,
         client: &mut C,
         book: &mut Book<'_>,
     ) -> Result<Ran, Stop> {
         let refuse = |class, message: String| Err(Refusal::new(class, message).into());
-        if self.request.body_bytes.is_some_and(|bytes| bytes > PIECE_BYTES_MAX as u64) {
+        let too_large = || {
             let message = format!("a context may have {PIECE_BYTES_MAX} bytes; send it in parts");
-            return refuse(Class::TooLarge, message);
+            Refusal::new(Class::TooLarge, message)
+        };
+        if self.request.body_bytes.is_some_and(|bytes| bytes > PIECE_BYTES_MAX as u64) {
+            return Err(too_large().into());
+        }
+        if self.asked.headers.contains_key(header::CONTENT_ENCODING) {
+            return refuse(Class::BadRequest, "send the context uncompressed".to_owned());
         }
         let body = self.read_body(client, book, Instant::now() + BODY_TIME_MAX).await?;
-        let Body::Whole { raw, .. } = body else {
+        let Body::Whole { raw, .. } = &body else {
             return refuse(Class::BadRequest, "send the context with `content-length`".to_owned());
         };
-        let shape = "send {\"exchange\": \"x_..\", \"documents\": [..]}, or \"session\" in place of \"exchange\"";
-        let context: Context = match serde_json::from_slice(&raw) {
-            Ok(context) => context,
-            Err(error) => return refuse(Class::BadRequest, format!("{error}; {shape}")),
-        };
-        let exchange = match context.exchange.as_deref().map(|text| (text, exchange_id(text))) {
-            Some((text, None)) => {
-                let message = format!("`{}` is no id of an exchange; {shape}", text.escape_debug());
-                return refuse(Class::BadRequest, message);
-            }
-            Some((_, id)) => id,
-            None if context.session.is_none() => {
-                return refuse(Class::BadRequest, format!("it belongs to nothing; {shape}"));
-            }
-            None => None,
-        };
-        if !self.gate.tap.is_on() {
-            return refuse(Class::Unavailable, "nothing is recorded here".to_owned());
+        let raw = raw.clone();
+        let wanted = self.read_view(body, book)?;
+        self.count(book, &wanted, None)?;
+        let (exchange, session, documents) = belongs(&raw)?;
+        if !self.table.routes.iter().any(|route| route.capture == Capture::Full) {
+            let message = "no route here keeps texts on record (`capture`), so no context is kept";
+            return refuse(Class::Unavailable, message.to_owned());
         }
         let app = self.admission.app.map(|app| self.table.apps[usize::from(app.0)].name.clone());
-        self.gate.tap.note(Note {
+        let app = app.as_ref().map(crate::id::AppName::as_str);
+        let note = Note {
             at_unix_ms: self.gate.clock.unix_ms(),
             what: "context".into(),
             exchange,
-            about: json!({
-                "app": app.as_ref().map(crate::id::AppName::as_str),
-                "session": context.session,
-                "documents": context.documents,
-            }),
-        });
-        let said = b"{\"recorded\":true}\n";
+            about: json!({ "app": app, "session": session, "documents": documents }),
+        };
+        match self.gate.tap.note(note) {
+            Noted::Taken => {}
+            Noted::TooLarge => return Err(too_large().into()),
+            Noted::Lost => {
+                let message =
+                    "the record takes nothing now, so the context is lost; send it again later";
+                return refuse(Class::Unavailable, message.to_owned());
+            }
+            Noted::Off => {
+                return refuse(Class::Unavailable, "nothing is recorded here".to_owned());
+            }
+        }
+        let said = b"{\"accepted\":true}\n";
         let headers = [
             (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
             (answer::name::EXCHANGE, answer::value(self.id.as_str())),
@@ -100,4 +107,20 @@ impl Exchange<'_> {
         });
         Ok(Ran::Done(flush_answer(client).await))
     }
+}
+
+/// What a context is attached to, and what it is.
+fn belongs(raw: &[u8]) -> Result<(Option<ExchangeId>, Option<String>, Vec<Value>), Refusal> {
+    const SHAPE: &str = "send {\"exchange\": \"x_..\", \"documents\": [..]}, or \"session\" in place of \"exchange\"";
+    let bad = |why: String| Refusal::new(Class::BadRequest, format!("{why}; {SHAPE}"));
+    let context: Context = serde_json::from_slice(raw).map_err(|error| bad(error.to_string()))?;
+    let exchange = match context.exchange.as_deref() {
+        Some(text) => Some(
+            exchange_id(text)
+                .ok_or_else(|| bad(format!("`{}` is no id of an exchange", text.escape_debug())))?,
+        ),
+        None if context.session.is_none() => return Err(bad("it belongs to nothing".to_owned())),
+        None => None,
+    };
+    Ok((exchange, context.session, context.documents))
 }

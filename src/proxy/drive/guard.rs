@@ -174,6 +174,12 @@ impl Exchange<'_> {
             self.webhooks_unasked(book, &guard.judges).map_err(refuse)?;
             return self.guard_unread(book, Some(content), guard).await.map_err(refuse);
         }
+        if (asks_others || !aside::is_inline(content.len()))
+            && let Some(track) = client.track()
+        {
+            // This may take its time.
+            track.flush(self.gate.clock.now());
+        }
         let judged =
             self.judge_prompt(&guard.judges, &ids, content.clone()).await.map_err(refuse)?;
         let Prompt { body, found, clear } = judged;

@@ -38,12 +38,13 @@ fn who<'w>(identity: &'w Identity, app: Option<AppIndex>, model: Option<&'w str>
 }
 
 impl Exchange<'_> {
-    /// Counts the exchange against every limit that holds for it.
+    /// Counts the exchange against every limit that holds for it; without a route it uses a
+    /// request and nothing else.
     pub(super) fn count(
         &self,
         book: &mut Book<'_>,
         wanted: &Wanted,
-        route: &Route,
+        route: Option<&Route>,
     ) -> Result<(), Refusal> {
         let table = self.table;
         let mut counting = Counting {
@@ -69,7 +70,7 @@ impl Exchange<'_> {
                 who.is_under(limit) && (limit.counts(Unit::Tokens) || limit.counts(Unit::Money))
             });
             let mut need = Need::default();
-            if is_metered {
+            if let (true, Some(route)) = (is_metered, route) {
                 counting.output_max = self.output_max(wanted);
                 need = self.need(wanted, route, facts.request_bytes, counting.output_max);
             }

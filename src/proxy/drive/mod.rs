@@ -311,11 +311,11 @@ impl Exchange<'_> {
             let message = "this path does not switch protocols; send the request without `upgrade`";
             return Err(Refusal::new(Class::BadRequest, message).into());
         }
+        book.note(|facts| facts.dialect = admission.dialect);
+        self.refuse_unread(book)?;
         if self.attaches() {
             return self.attach(client, book).await;
         }
-        book.note(|facts| facts.dialect = admission.dialect);
-        self.refuse_unread(book)?;
         let body = self.read_body(client, book, Instant::now() + BODY_TIME_MAX).await?;
         let raw = match &body {
             Body::Whole { raw, .. } => raw.clone(),
@@ -332,12 +332,16 @@ impl Exchange<'_> {
                 return Err(refusal.into());
             }
         };
-        self.begin_record(client, book, route, &raw);
         self.take_seat(book, &wanted, route);
-        let attempts = self.choose(&wanted, route);
-        self.refuse_everywhere(book, &wanted, &attempts)?;
-        self.count(book, &wanted, route)?;
         let until = Instant::now() + route.timeouts.total;
+        let is_rerouted = self.begin_record(client, book, route, &raw, until).await?;
+        let attempts = if is_rerouted {
+            self.choose_live(&wanted, route)
+        } else {
+            self.choose(&wanted, route)
+        };
+        self.refuse_everywhere(book, &wanted, &attempts)?;
+        self.count(book, &wanted, Some(route))?;
         self.gate.health.request_began();
         self.attempt_all(client, book, &wanted, route, until, attempts).await
     }

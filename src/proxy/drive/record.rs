@@ -7,7 +7,7 @@ use super::book::Book;
 use super::send::Prepared;
 use super::{Attempted, Body, Exchange, Interrupt, Stop, Wanted};
 use crate::clock::Tick;
-use crate::evidence::{Opened, RequestHead, SentBody};
+use crate::evidence::{Opened, RequestHead, SentBody, Track};
 use crate::exchange::admit::Asked;
 use crate::exchange::facts::Facts;
 use crate::exchange::keepable;
@@ -17,6 +17,7 @@ use crate::proxy::{Gate, h1, relay};
 use crate::table::{Capture, Route, Target, WhenFull};
 use crate::wire::refusal::{Class, Refusal};
 use bytes::Bytes;
+use std::sync::Arc;
 use tokio::time::Instant;
 
 fn opened(facts: &Facts, began: Tick, epoch: Epoch) -> Opened {
@@ -75,23 +76,19 @@ pub(super) fn begin_unrouted<C: Client>(
     }
     let (capture, epoch) = {
         let table = gate.board.peek();
-        let has = |capture| table.routes.iter().any(|route| route.capture == capture);
-        let capture = match (has(Capture::Full), has(Capture::Metadata)) {
-            (true, _) => Capture::Full,
-            (false, true) => Capture::Metadata,
-            (false, false) => Capture::Off,
-        };
+        let capture = table.routes.iter().map(|route| route.capture).max();
+        let capture = capture.unwrap_or(Capture::Off);
         (capture, table.epoch)
     };
     begin(gate, asked, client, book, (capture, epoch), body);
 }
 
 /// Puts a head on record that could not be read.
-pub(super) fn unreadable(gate: &Gate, facts: &Facts) {
+pub(super) fn unreadable(gate: &Gate, facts: &Arc<Facts>) {
     let epoch = gate.board.peek().epoch;
     let now = gate.clock.now();
     if let Some(track) = gate.tap.open(Capture::Metadata, opened(facts, now, epoch)) {
-        track.close(now, facts);
+        track.close(now, Arc::clone(facts));
     }
 }
 
@@ -99,43 +96,68 @@ impl Exchange<'_> {
     /// Waits for the record to take more, where the route says so.
     ///
     /// # Errors
-    /// The client left, an order or the deadline came first.
+    /// The client left, an order or the deadline came first, or a part of the exchange was lost
+    /// before anything of it was sent.
     pub(super) async fn wait_for_record<C: Client>(
         &self,
         client: &mut C,
         book: &mut Book<'_>,
         until: Instant,
     ) -> Result<(), Attempted> {
-        while book.waits_for_record && client.track().is_some_and(|track| track.is_crowded()) {
+        let full = || {
+            let message = "the record takes no more, and this route does not go on without it (`capture_full = \"block\"`)";
+            Attempted::Stop(Refusal::new(Class::Unavailable, message).into())
+        };
+        while book.waits_for_record && self.gate.tap.is_crowded() {
             let again = tokio::time::sleep(relay::RECORD_LOOK_EVERY);
             match self.race(client, until, again).await {
                 Ok(()) => {}
                 Err(Interrupt::Gone) => return Err(Attempted::Stop(Stop::Gone)),
                 Err(Interrupt::Ordered(order)) => return Err(self.obey(book, order)),
-                Err(Interrupt::Late) => {
-                    let message = "the record takes no more, and this route does not go on without it (`capture_full = \"block\"`)";
-                    let refusal = Refusal::new(Class::Unavailable, message);
-                    return Err(Attempted::Stop(refusal.into()));
-                }
+                Err(Interrupt::Late) => return Err(full()),
             }
+        }
+        // Many may have found room at the same time, and it was not for all of them.
+        let is_lost = |track: &mut Track| !track.loss().is_none();
+        if book.waits_for_record && client.track().is_some_and(is_lost) {
+            return Err(full());
         }
         Ok(())
     }
 
-    /// Puts the exchange on record, as far as its route says.
-    pub(super) fn begin_record<C: Client>(
+    /// Puts the exchange on record, as far as its route says, when the record takes it; tells
+    /// whether a lever sent the exchange elsewhere meanwhile.
+    ///
+    /// # Errors
+    /// It must be on record, and is not.
+    pub(super) async fn begin_record<C: Client>(
         &self,
         client: &mut C,
         book: &mut Book<'_>,
         route: &Route,
         body: &Bytes,
-    ) {
+        until: Instant,
+    ) -> Result<bool, Stop> {
         if !self.gate.tap.is_on() || route.capture == Capture::Off {
-            return;
+            return Ok(false);
         }
         book.waits_for_record = route.when_full == WhenFull::Block;
+        let waited = self.wait_for_record(client, book, until).await;
         let capture = (route.capture, self.table.epoch);
         begin(self.gate, &self.asked, client, book, capture, body);
+        let is_rerouted = match waited {
+            Err(Attempted::Stop(stop)) => return Err(stop),
+            Err(Attempted::Failed(failed)) => return Err(failed.refusal.into()),
+            Err(Attempted::Rerouted) => true,
+            // Rules and tools are looked at from here on.
+            Err(Attempted::Outdated | Attempted::Ran(_)) | Ok(()) => false,
+        };
+        if book.waits_for_record
+            && let Some(track) = client.track()
+        {
+            track.flush(self.gate.clock.now());
+        }
+        Ok(is_rerouted)
     }
 
     /// Records what is sent to a target.

@@ -120,7 +120,7 @@ impl Exchange<'_> {
     }
 
     /// The chain under the levers that are in force now.
-    fn choose_live(&self, wanted: &Wanted, route: &Route) -> Attempts {
+    pub(super) fn choose_live(&self, wanted: &Wanted, route: &Route) -> Attempts {
         let live = self.gate.board.peek();
         if Arc::ptr_eq(&live.files, &self.table.files) {
             self.chain(&live.levers, wanted, route)
