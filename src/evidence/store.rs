@@ -44,6 +44,8 @@ pub struct Options {
     pub commit_after: Duration,
     /// Whether a segment must stay, asked by the writer's thread before it retires one.
     pub is_held: IsHeld,
+    /// The time of day, in milliseconds since the Unix epoch.
+    pub unix_ms: fn() -> u64,
 }
 
 impl fmt::Debug for Options {
@@ -62,6 +64,7 @@ impl Options {
             commit_bytes: 1024 * 1024,
             commit_after: Duration::from_millis(100),
             is_held: Arc::new(|_| false),
+            unix_ms,
         }
     }
 }
@@ -83,6 +86,7 @@ impl Store {
     /// No thread can be started.
     pub fn start(options: Options) -> io::Result<Store> {
         let (data_dir, limits) = (options.data_dir.clone(), options.limits);
+        let unix_ms = options.unix_ms;
         let opener = move || {
             let path = data_dir.join(FOLDER);
             let folder = Folder::make(&path)?;
@@ -101,7 +105,7 @@ impl Store {
         disk: Arc<dyn Disk>,
         key: impl Fn() -> io::Result<SealKey> + Send + 'static,
     ) -> io::Result<Store> {
-        let limits = options.limits;
+        let (limits, unix_ms) = (options.limits, options.unix_ms);
         let opener = move || Log::open(Arc::clone(&disk), key()?, limits, unix_ms());
         Store::run(options, Box::new(opener))
     }
@@ -190,7 +194,8 @@ impl Writer {
                     tell(found);
                 }
                 self.write_on(&mut log);
-                let sealed = self.once(|| log.seal(unix_ms(), None));
+                let now = (self.options.unix_ms)();
+                let sealed = self.once(|| log.seal(now, None));
                 self.count(&log);
                 if sealed.is_none() {
                     tracing::warn!("the last segment of evidence could not be sealed");
@@ -203,6 +208,7 @@ impl Writer {
     /// Until the store is closed and all is written, or cannot be.
     fn write_on(&mut self, log: &mut Log) {
         // The segment begins now, so that what was found is on record before anything else.
+        let unix_ms = self.options.unix_ms;
         self.once(|| log.commit(&[], unix_ms()));
         self.count(log);
         loop {
@@ -234,6 +240,7 @@ impl Writer {
     }
 
     fn upkeep(&mut self, log: &mut Log) {
+        let unix_ms = self.options.unix_ms;
         let was = log.segments();
         self.once(|| log.rotate(unix_ms()));
         let is_rotated = log.current.is_none() && was > 0;

@@ -33,6 +33,24 @@ pub enum BodyFault {
     Malformed(String),
 }
 
+/// What of a queued body was dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Discarded {
+    /// Nothing: a piece of it has left, and the answer cannot go on behind that.
+    Nothing,
+    /// All that was queued since the transport last had everything.
+    All,
+    /// The last so many bytes.
+    Bytes(usize),
+}
+
+impl Discarded {
+    /// Whether nothing of what was queued leaves any more.
+    pub fn is_clear(self) -> bool {
+        self != Discarded::Nothing
+    }
+}
+
 /// The client's side of one exchange.
 pub trait Client: Send {
     /// Appends what has come of the request's body; `true` once it is whole.
@@ -60,9 +78,8 @@ pub trait Client: Send {
     /// Moves queued bytes into the transport; ready when none is left.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
-    /// Drops what is queued of the body; `false` if some of it has left already and the rest would
-    /// be missed.
-    fn discard(&mut self) -> bool;
+    /// Drops what is queued of the body, unless the rest of something that has left would be missed.
+    fn discard(&mut self) -> Discarded;
 
     /// Ends the answer in a way that no client takes for a whole one.
     fn tear(&mut self);

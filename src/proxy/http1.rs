@@ -3,7 +3,7 @@
 //! Strictness lives in `h1`; here are the waits, each with its bound: for a head, for a body, for
 //! a slow reader, for the next request.
 
-use super::client::{BodyFault, Client, Framing};
+use super::client::{BodyFault, Client, Discarded, Framing};
 use super::drive::{self, After, Received};
 use super::h1::{self, BodyLength, BodyReader, ParsedRequest, ResponseLength};
 use super::orders::{Ordered, Orders};
@@ -424,13 +424,13 @@ impl Client for Turn<'_> {
         sent
     }
 
-    fn discard(&mut self) -> bool {
+    fn discard(&mut self) -> Discarded {
         if self.connection.has_begun {
-            return false;
+            return Discarded::Nothing;
         }
         // The head may still stand in front of the body.
         self.connection.out.truncate(self.head_end);
-        true
+        Discarded::All
     }
 
     fn tear(&mut self) {

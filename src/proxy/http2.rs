@@ -3,7 +3,7 @@
 //! Each stream runs [`drive`] in a task of its own. Between the two stands one shared buffer: the
 //! driver appends, hyper takes when the client's window allows; its fill is the backpressure.
 
-use super::client::{BodyFault, Client, Framing};
+use super::client::{BodyFault, Client, Discarded, Framing};
 use super::drive::{self, After, Received};
 use super::stream::Stream;
 use super::{Gate, Worker, h1};
@@ -285,9 +285,8 @@ impl Client for Http2 {
         Poll::Pending
     }
 
-    fn discard(&mut self) -> bool {
-        lock(&self.shared).unsent.clear();
-        true
+    fn discard(&mut self) -> Discarded {
+        Discarded::Bytes(std::mem::take(&mut lock(&self.shared).unsent).len())
     }
 
     fn tear(&mut self) {

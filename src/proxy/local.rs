@@ -302,7 +302,7 @@ impl Paced<'_> {
             Ended::Blocked(refusal) => (refusal, None, CLIENT_TIME_MAX),
         };
         // What waits for the client is content: none of it may leave after a kill.
-        if lever.is_some() && !client.discard() {
+        if lever.is_some() && !client.discard().is_clear() {
             client.tear();
             return (End::Torn(refusal, lever), sent);
         }

@@ -5,7 +5,7 @@
 //! itself; a record ends with the exchange's facts, also when its task ends in a panic.
 
 use super::Clock;
-use super::client::{BodyFault, Client, Framing};
+use super::client::{BodyFault, Client, Discarded, Framing};
 use crate::evidence::{Bound, Track};
 use crate::exchange::facts::Facts;
 use crate::exchange::keepable;
@@ -96,15 +96,20 @@ impl<C: Client> Client for Recorded<'_, C> {
         flushed
     }
 
-    fn discard(&mut self) -> bool {
-        let is_discarded = self.client.discard();
-        if is_discarded
+    fn discard(&mut self) -> Discarded {
+        let discarded = self.client.discard();
+        let bytes = match discarded {
+            Discarded::Nothing => return discarded,
+            Discarded::All => self.queued,
+            Discarded::Bytes(bytes) => bytes as u64,
+        };
+        self.queued = 0;
+        if bytes > 0
             && let Some((track, _)) = self.track.as_deref_mut()
-            && self.queued > 0
         {
-            track.undelivered(self.clock.now(), std::mem::take(&mut self.queued), Bound::Exact);
+            track.undelivered(self.clock.now(), bytes, Bound::Exact);
         }
-        is_discarded
+        discarded
     }
 
     fn tear(&mut self) {

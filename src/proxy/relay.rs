@@ -595,7 +595,7 @@ impl Move<'_> {
         }
         // What waits for the client is content: none of it may leave any more.
         let must_keep = self.relay.as_ref().is_some_and(|relay| !relay.may_lose_frames());
-        if must_keep && client.backlog() > 0 || !client.discard() {
+        if must_keep && client.backlog() > 0 || !client.discard().is_clear() {
             client.tear();
             return Some(End::Torn(killed(&lever), Some(lever.id)));
         }

@@ -18,13 +18,15 @@ pub struct Told {
     /// What the provider answered, by attempt.
     pub received: BTreeMap<u64, Vec<u8>>,
     pub delivered: Vec<u8>,
+    /// Bytes that were queued for the client and taken back.
+    pub withdrawn: usize,
     pub statuses: Vec<u64>,
     /// Times of all chunks, in the order of the lines of their kind.
     pub times: BTreeMap<&'static str, Vec<u64>>,
 }
 
 /// The segments, in order.
-fn segments(data_dir: &Path) -> Vec<PathBuf> {
+pub fn segments(data_dir: &Path) -> Vec<PathBuf> {
     let mut files: Vec<_> = std::fs::read_dir(data_dir.join("evidence"))
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -120,7 +122,7 @@ impl Told {
                 let count = usize::try_from(line["bytes"].as_u64().unwrap()).unwrap();
                 let start = usize::try_from(line["offset"].as_u64().unwrap()).unwrap();
                 if self.open["capture"] == "full" {
-                    assert_eq!(start, self.delivered.len(), "{line}");
+                    assert_eq!(start, self.delivered.len() + self.withdrawn, "{line}");
                 }
                 if let Some(same) = line["same"].as_object() {
                     let of = &self.received[&same["attempt"].as_u64().unwrap()];
@@ -137,6 +139,7 @@ impl Told {
                 let count = usize::try_from(line["bytes"].as_u64().unwrap()).unwrap();
                 if line["at_most"] == false {
                     self.delivered.truncate(self.delivered.len() - count);
+                    self.withdrawn += count;
                 }
             }
             "answer_head" | "note" | "gap" => {}

@@ -1,7 +1,11 @@
 //! Holds: taken by hand and by levers, durable, and released only on purpose.
 
-use crate::support::{Gateway, MockServer, routes_to};
+use crate::book::{self, segments};
+use crate::support::{CASES, Gateway, MockServer, post, routes_to, wait_for};
+use firedoor::evidence::{Note, Noted, Options, Store};
 use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 fn holds(gateway: &Gateway) -> Vec<Value> {
     gateway.admin_json("/api/v1/holds")["items"].as_array().unwrap().clone()
@@ -64,4 +68,77 @@ fn a_hold_by_hand_stands_until_it_is_released() {
         let answer = gateway.admin_send("POST", "/api/v1/holds", &bad);
         assert_eq!(answer.status(), 400, "{bad}: {}", answer.text());
     }
+}
+
+fn three_days_ago() -> u64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    u64::try_from((now - Duration::from_hours(72)).as_millis()).unwrap()
+}
+
+/// What was recorded three days ago, in segments of its own.
+fn write_old(data_dir: &Path) -> Vec<PathBuf> {
+    let before = segments(data_dir);
+    let options = Options { unix_ms: three_days_ago, ..Options::of(data_dir) };
+    let store = Store::start(options).unwrap();
+    let note = Note {
+        at_unix_ms: three_days_ago(),
+        what: "context".into(),
+        exchange: None,
+        about: json!({ "documents": ["what was known then"] }),
+    };
+    assert_eq!(store.tap().note(note), Noted::Taken);
+    store.close(Duration::from_mins(1));
+    let all = segments(data_dir).into_iter();
+    let new: Vec<_> = all.filter(|path| !before.contains(path)).collect();
+    assert!(!new.is_empty());
+    new
+}
+
+/// Fills more than a segment with what cannot be made smaller, and sees it on record.
+fn fill_segment(gateway: &Gateway, seed: u64) {
+    let mut state = seed;
+    for _ in 0..8 {
+        let mut noise = String::new();
+        while noise.len() < 400 << 10 {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            noise += &format!("{:x}", state >> 8);
+        }
+        let body = CASES[0].body("m", &noise, false);
+        let fields = [("content-type", "application/json")];
+        let answer = post(gateway.data, &CASES[0].target("m", false), &fields, &body);
+        let id = answer.head.field("x-firedoor-exchange").unwrap().to_owned();
+        book::exchange(&gateway.data_dir(), &id);
+    }
+}
+
+#[test]
+fn what_is_held_outlives_its_time_and_goes_when_it_is_released() {
+    let mock = MockServer::start();
+    let kept = "[evidence]\nkeep_days = 1\nsegment_mb = 1\n\n";
+    let mut gateway = Gateway::start(&(kept.to_owned() + &routes_to(&mock.url(), "")));
+    let order =
+        json!({ "scope": "all", "before_s": 7 * 24 * 3600, "reason": "INC-8", "author": "ann" });
+    let placed = gateway.admin_send("POST", "/api/v1/holds", &order);
+    assert_eq!(placed.status(), 201, "{}", placed.text());
+    let id = placed.json()["id"].as_str().unwrap().to_owned();
+    gateway.process.kill();
+    let old = write_old(&gateway.data_dir());
+    let gateway = gateway.restarted();
+    fill_segment(&gateway, 7);
+    assert!(old.iter().all(|path| path.exists()), "held segments stay");
+    let why = json!({ "reason": "closed", "author": "ann" });
+    let path = format!("/api/v1/holds/{id}");
+    assert_eq!(gateway.admin_send("DELETE", &path, &why).status(), 200);
+    fill_segment(&gateway, 8);
+    wait_for("the old segments are gone", || old.iter().all(|path| !path.exists()).then_some(()));
+    let lines = book::lines(&gateway.data_dir());
+    assert!(lines.iter().any(|line| line["kind"] == "retired" && line["why"] == "age"));
+    let mut gateway = gateway;
+    gateway.process.kill();
+    let checked = std::process::Command::new(env!("CARGO_BIN_EXE_firedoor"))
+        .args(["evidence", "verify", "--data-dir"])
+        .arg(gateway.data_dir())
+        .output()
+        .unwrap();
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stdout));
 }

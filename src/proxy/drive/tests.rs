@@ -5,7 +5,7 @@ use crate::control::Switchboard;
 use crate::evidence::Tap;
 use crate::exchange::facts::Outcome;
 use crate::id::LeverId;
-use crate::proxy::client::{BodyFault, Client, Framing};
+use crate::proxy::client::{BodyFault, Client, Discarded, Framing};
 use crate::proxy::{Gate, Worker, h1, upstream};
 use crate::table::lever::{Act, Lever, OnKill, Scope};
 use crate::telemetry::Telemetry;
@@ -56,8 +56,8 @@ impl Client for Fragile {
         Poll::Ready(Ok(()))
     }
 
-    fn discard(&mut self) -> bool {
-        true
+    fn discard(&mut self) -> Discarded {
+        Discarded::All
     }
 
     fn tear(&mut self) {}
@@ -196,9 +196,9 @@ impl Client for Pulling {
         Poll::Ready(Ok(()))
     }
 
-    fn discard(&mut self) -> bool {
+    fn discard(&mut self) -> Discarded {
         self.queued.clear();
-        true
+        Discarded::All
     }
 
     fn tear(&mut self) {
