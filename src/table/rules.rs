@@ -195,6 +195,8 @@ pub struct Pack {
     pub about: String,
     /// Where it lies; `None` for one that is built in.
     pub file: Option<std::path::PathBuf>,
+    /// BLAKE3 of its text.
+    pub digest: [u8; 32],
     /// Its rules.
     pub rules: Vec<Arc<PackRule>>,
 }
@@ -206,6 +208,9 @@ pub struct Rulebook {
     pub packs: Vec<Arc<str>>,
     /// Their rules.
     pub rules: Vec<Arc<PackRule>>,
+    /// Names what they come to: 32 hexadecimal digits, the same for the same texts of packs, the
+    /// same rules of them, and the same of these in force.
+    pub digest: Arc<str>,
     /// In ascending order of `below`; the last is for all.
     stages: Vec<Stage>,
 }
@@ -316,6 +321,26 @@ pub fn share_of(session: &str) -> u8 {
     ((hash >> 32) % u64::from(SHARES)) as u8
 }
 
+/// Names what some rules of some packs come to.
+fn digest(packs: &[Arc<Pack>], rules: &[Arc<PackRule>], shadowed: &HashSet<String>) -> Arc<str> {
+    let mut hasher = blake3::Hasher::new();
+    for pack in packs {
+        hasher.update(&pack.digest);
+    }
+    for rule in rules {
+        hasher.update(rule.name.as_bytes());
+        let mode = match rule.mode {
+            Mode::Shadow => 0,
+            Mode::Percent(share) => share.min(SHARES),
+            Mode::Enforce => SHARES + 1,
+        };
+        // No name has either of these in it.
+        let is_shadowed = u8::from(shadowed.contains(&*rule.name));
+        hasher.update(&[0xFE, is_shadowed, mode, 0xFF]);
+    }
+    crate::id::hex(&hasher.finalize().as_bytes()[..16]).into()
+}
+
 impl Rulebook {
     /// Compiles `packs`; rules that `shadowed` names only report. Gives no book if a complaint is
     /// an error. Complaints count the parts of all rules in the order of the packs.
@@ -391,8 +416,9 @@ impl Rulebook {
             let judge = Judge { id, ruleset, origins, models, webhooks, cuts_unjudged };
             stages.push(Stage { below, judge: Arc::new(judge) });
         }
+        let digest = digest(packs, &rules, shadowed);
         let packs = packs.iter().map(|pack| Arc::clone(&pack.name)).collect();
-        (Some(Rulebook { packs, rules, stages }), said)
+        (Some(Rulebook { packs, rules, digest, stages }), said)
     }
 
     /// Fills the automata's caches with what ordinary text needs, so that the first exchanges under
@@ -421,6 +447,7 @@ impl Rulebook {
             name: self.packs.first().map_or_else(|| "rules".into(), Arc::clone),
             about: String::new(),
             file: None,
+            digest: blake3::hash(self.digest.as_bytes()).into(),
             rules: self.rules.iter().map(enforced).collect(),
         };
         Rulebook::compile(&[Arc::new(pack)], &HashSet::new()).0.map(Arc::new)

@@ -148,3 +148,36 @@ fn what_a_kill_withdraws_did_not_leave() {
         gateway.lift(&lever);
     }
 }
+
+#[test]
+fn an_exchange_says_what_was_in_force_over_it() {
+    let mock = MockServer::start();
+    let rules = "rules = [\"secrets\"]\n[server]\n";
+    let gateway = Gateway::start(&(rules.to_owned() + &routes_to(&mock.url(), "")));
+    let opened = |gateway: &Gateway| {
+        let answer = CASES[0].ask(gateway, "tokens=3", false).answer();
+        let id = answer.head.field("x-firedoor-exchange").unwrap().to_owned();
+        book::exchange(&gateway.data_dir(), &id).open
+    };
+    let first = opened(&gateway);
+    assert_eq!(first["ruleset"].as_str().map(str::len), Some(32), "{first}");
+    assert!(first["levers"].as_array().is_none_or(Vec::is_empty), "{first}");
+    let filter = gateway.pull(json!({ "kind": "filter", "scope": "model:m", "packs": ["leak"] }));
+    let all = gateway.pull(json!({ "kind": "filter", "scope": "all", "packs": ["leak"] }));
+    let other =
+        gateway.pull(json!({ "kind": "filter", "scope": "agent:other", "packs": ["leak"] }));
+    let second = opened(&gateway);
+    assert_eq!(second["ruleset"], first["ruleset"]);
+    assert_eq!(
+        second["levers"],
+        json!([all]),
+        "not {filter}, whose target is not known yet, nor {other}"
+    );
+    let demoted = gateway.admin_send(
+        "POST",
+        "/api/v1/rules/secrets/openai-key/demote",
+        &json!({ "reason": "r", "author": "a" }),
+    );
+    assert_eq!(demoted.status(), 200, "{}", demoted.text());
+    assert_ne!(opened(&gateway)["ruleset"], first["ruleset"], "another set of rules acts");
+}

@@ -11,7 +11,7 @@ use crate::evidence::{Opened, RequestHead, SentBody, Track};
 use crate::exchange::admit::Asked;
 use crate::exchange::facts::Facts;
 use crate::exchange::keepable;
-use crate::id::Epoch;
+use crate::id::{Epoch, LeverId};
 use crate::proxy::client::Client;
 use crate::proxy::{Gate, h1, relay};
 use crate::table::{Capture, Route, Target, WhenFull};
@@ -20,7 +20,15 @@ use bytes::Bytes;
 use std::sync::Arc;
 use tokio::time::Instant;
 
-fn opened(facts: &Facts, began: Tick, epoch: Epoch) -> Opened {
+/// What holds for an exchange when its record begins.
+#[derive(Default)]
+struct Under {
+    epoch: Epoch,
+    ruleset: Option<Arc<str>>,
+    levers: Vec<LeverId>,
+}
+
+fn opened(facts: &Facts, began: Tick, under: Under) -> Opened {
     Opened {
         id: facts.id,
         began,
@@ -30,9 +38,9 @@ fn opened(facts: &Facts, began: Tick, epoch: Epoch) -> Opened {
         dialect: facts.dialect,
         model: facts.model_asked.clone(),
         is_stream: facts.is_stream,
-        epoch,
-        ruleset: None,
-        levers: Vec::new(),
+        epoch: under.epoch,
+        ruleset: under.ruleset,
+        levers: under.levers,
     }
 }
 
@@ -49,11 +57,11 @@ fn begin<C: Client>(
     asked: &Asked<'_>,
     client: &mut C,
     book: &mut Book<'_>,
-    (capture, epoch): (Capture, Epoch),
+    (capture, under): (Capture, Under),
     body: &Bytes,
 ) {
     let Some(facts) = &book.facts else { return };
-    let Some(mut track) = gate.tap.open(capture, opened(facts, book.began, epoch)) else {
+    let Some(mut track) = gate.tap.open(capture, opened(facts, book.began, under)) else {
         return;
     };
     track.request(gate.clock.now(), head(asked), body);
@@ -80,14 +88,17 @@ pub(super) fn begin_unrouted<C: Client>(
         let capture = capture.unwrap_or(Capture::Off);
         (capture, table.epoch)
     };
-    begin(gate, asked, client, book, (capture, epoch), body);
+    let under = Under { epoch, ..Under::default() };
+    begin(gate, asked, client, book, (capture, under), body);
 }
 
 /// Puts a head on record that could not be read.
 pub(super) fn unreadable(gate: &Gate, facts: &Arc<Facts>) {
     let epoch = gate.board.peek().epoch;
     let now = gate.clock.now();
-    if let Some(track) = gate.tap.open(Capture::Metadata, opened(facts, now, epoch)) {
+    if let Some(track) =
+        gate.tap.open(Capture::Metadata, opened(facts, now, Under { epoch, ..Under::default() }))
+    {
         track.close(now, Arc::clone(facts));
     }
 }
@@ -143,8 +154,16 @@ impl Exchange<'_> {
         }
         book.waits_for_record = route.when_full == WhenFull::Block;
         let waited = self.wait_for_record(client, book, until).await;
-        let capture = (route.capture, self.table.epoch);
-        begin(self.gate, &self.asked, client, book, capture, body);
+        let levers = &self.table.levers;
+        let under = Under {
+            epoch: self.table.epoch,
+            ruleset: route.rules.as_ref().map(|rules| Arc::clone(&rules.digest)),
+            levers: match levers.is_empty() {
+                true => Vec::new(),
+                false => self.seat.with(|subject| levers.over(subject)),
+            },
+        };
+        begin(self.gate, &self.asked, client, book, (route.capture, under), body);
         let is_rerouted = match waited {
             Err(Attempted::Stop(stop)) => return Err(stop),
             Err(Attempted::Failed(failed)) => return Err(failed.refusal.into()),

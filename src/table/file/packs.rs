@@ -149,6 +149,7 @@ pub(in crate::table) fn read(
             name: name.value.as_str().into(),
             about: about.map(|text| text.value).unwrap_or_default(),
             file: file.map(Path::to_path_buf),
+            digest: blake3::hash(source.as_bytes()).into(),
             rules,
         },
         places,

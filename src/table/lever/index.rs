@@ -357,6 +357,23 @@ impl Levers {
         found
     }
 
+    /// The levers that reach `subject`, the oldest first, whatever they do.
+    pub fn over(&self, subject: &Subject<'_>) -> Vec<LeverId> {
+        let mut places = Places::new();
+        for index in [&self.kills, &self.reroutes, &self.limits, &self.filters, &self.tools] {
+            if !index.is_empty() {
+                index.candidates(subject, |place| {
+                    if self.all[place as usize].scope.covers(subject) {
+                        places.push(place);
+                    }
+                });
+            }
+        }
+        places.sort_unstable();
+        places.dedup();
+        places.iter().map(|place| self.all[*place as usize].id).collect()
+    }
+
     /// The tools that are killed for `subject`.
     pub fn tools(&self, subject: &Subject<'_>) -> KilledTools {
         if self.tools.is_empty() {
