@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "the helpers of a test fail as the test does")]
 
+#[path = "evidence/bundle.rs"]
+mod bundle;
 mod support;
 
 use firedoor::clock::Tick;
@@ -271,6 +273,9 @@ fn child_that_records() {
     let store = Store::start(options).unwrap();
     let tap = store.tap();
     let mut tracks: Vec<_> = (1..=4).map(|id| tap.open(Capture::Full, opened(id))).collect();
+    for track in tracks.iter_mut().flatten() {
+        track.flush(Tick(0));
+    }
     let round = std::process::id();
     for number in 0_u64.. {
         for track in tracks.iter_mut().flatten() {

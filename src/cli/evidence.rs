@@ -1,6 +1,6 @@
 //! `firedoor evidence`: whether the record is whole, and if not, where; its index, made again.
 
-use super::{Common, Exit, hold, output, status};
+use super::{Common, Exit, bundle, hold, output, status};
 use crate::evidence::disk::Folder;
 use crate::evidence::index::{Fault, Follower, Index};
 use crate::evidence::key::PUBLIC_KEY_FILE;
@@ -26,6 +26,10 @@ enum What {
     Verify(Verify),
     /// Bring the index up to date, or make it anew
     Reindex(Reindex),
+    /// Write a part of the record into one signed file, for somebody else
+    Export(bundle::Export),
+    /// Check a bundle and unpack it into an empty data folder, to search and replay it
+    Import(bundle::Import),
     /// Keep evidence beyond its retention
     Hold(hold::Place),
     /// List what is held
@@ -51,7 +55,7 @@ struct Reindex {
 /// Check every record, seal and segment; name what is bad
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  firedoor evidence verify\n  firedoor evidence verify --data-dir /var/lib/firedoor --key /mnt/safe/key.pub\n  firedoor evidence verify --from 120000 --to 130000 -o json\nIt reads files only and may run beside the gateway. Whole segments are checked, also for a range.\nExit codes: 0 nothing is bad, 1 something is, or the folder cannot be read."
+    after_help = "Examples:\n  firedoor evidence verify\n  firedoor evidence verify --data-dir /var/lib/firedoor --key /mnt/safe/key.pub\n  firedoor evidence verify --from 120000 --to 130000 -o json\n  firedoor evidence verify --bundle inc-7.tar --key key.pub\nIt reads files only and may run beside the gateway. Whole segments are checked, also for a range.\nExit codes: 0 nothing is bad, 1 something is, or the folder cannot be read."
 )]
 struct Verify {
     /// The data folder, instead of the one that the configuration names
@@ -66,6 +70,9 @@ struct Verify {
     /// Public keys in PEM that seals must be signed with [default: key.pub beside the segments]
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
+    /// Check a bundle that `evidence export` made, not a data folder
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["data_dir", "from", "to"])]
+    bundle: Option<PathBuf>,
 }
 
 impl Evidence {
@@ -73,6 +80,12 @@ impl Evidence {
         match &self.what {
             What::Verify(command) => command.run(common),
             What::Reindex(command) => command.run(common).unwrap_or_else(|exit| exit),
+            What::Export(command) => command.run(common),
+            What::Import(command) => {
+                let reindexed =
+                    |data_dir| Reindex { anew: false, data_dir: Some(data_dir) }.run(common);
+                command.run().and_then(reindexed).unwrap_or_else(|exit| exit)
+            }
             What::Hold(command) => command.run(common),
             What::Holds => hold::list(common),
             What::Release(command) => command.run(common),
@@ -82,6 +95,12 @@ impl Evidence {
 
 impl Verify {
     fn run(&self, common: &Common) -> Exit {
+        if let Some(path) = &self.bundle {
+            return match bundle::checked(path, self.key.as_deref()) {
+                Ok((_, report)) => said(common, &report),
+                Err(exit) => exit,
+            };
+        }
         if let (Some(from), Some(to)) = (self.from, self.to)
             && from > to
         {
@@ -109,13 +128,18 @@ impl Verify {
                 return Exit::Failed;
             }
         };
-        let said = if output::is_json(common) {
-            output::json(&told(&report))
-        } else {
-            output::data(&words(&report))
-        };
-        if report.is_good() { said } else { Exit::Failed }
+        said(common, &report)
     }
+}
+
+/// Says what was found.
+fn said(common: &Common, report: &Report) -> Exit {
+    let said = if output::is_json(common) {
+        output::json(&told(report))
+    } else {
+        output::data(&words(report))
+    };
+    if report.is_good() { said } else { Exit::Failed }
 }
 
 impl Reindex {
@@ -266,7 +290,7 @@ impl Stored {
 const BEHIND_BYTES: u64 = 1 << 20;
 
 /// The data folder that has a record.
-fn data_dir(common: &Common, named: Option<&PathBuf>) -> Result<PathBuf, Exit> {
+pub(super) fn data_dir(common: &Common, named: Option<&PathBuf>) -> Result<PathBuf, Exit> {
     let data_dir = named.cloned().map_or_else(|| status::data_dir(common), Ok)?;
     let path = data_dir.join(FOLDER);
     if path.is_dir() {
@@ -323,7 +347,7 @@ fn bad(bad: &Bad) -> Value {
     })
 }
 
-fn words(report: &Report) -> String {
+pub(super) fn words(report: &Report) -> String {
     let mut out = String::new();
     for bad in &report.bad {
         let _ = writeln!(out, "bad: {bad}");

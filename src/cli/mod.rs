@@ -4,6 +4,7 @@
 //! 2 usage, 3 partly applied, 69 no running gateway answers, 78 the configuration is wrong.
 
 mod backtest;
+mod bundle;
 mod check;
 mod clients;
 mod config;

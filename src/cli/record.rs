@@ -48,7 +48,15 @@ pub(super) struct Which {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Moment(String);
 
-fn moment(text: &str) -> Result<Moment, String> {
+impl Moment {
+    /// In milliseconds since the Unix epoch.
+    pub(super) fn unix_ms(&self) -> u64 {
+        let at = self.0.parse::<Timestamp>().map_or(0, Timestamp::as_millisecond);
+        u64::try_from(at).unwrap_or(0)
+    }
+}
+
+pub(super) fn moment(text: &str) -> Result<Moment, String> {
     let at = if let Ok(at) = text.parse::<Timestamp>() {
         at.as_millisecond()
     } else {

@@ -24,6 +24,7 @@
 //! crash, `read` and `verify` come back to it. `docs/evidence.md` describes the files for everyone
 //! else.
 
+pub mod bundle;
 mod digits;
 pub mod disk;
 mod entry;

@@ -1,0 +1,193 @@
+//! Bundles: made from a folder, opened by other tools and elsewhere, and refused when changed.
+
+use super::{ANSWER, fill};
+use crate::support::Process;
+use serde_json::Value;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let mut process = Process::firedoor(arguments, &[]);
+    let code = process.wait().code();
+    (code, process.stdout.whole(), process.stderr.whole())
+}
+
+/// A data folder with a record, and a bundle of it.
+fn made() -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    fill(folder.path(), 6);
+    let out = folder.path().join("bundle.tar");
+    let export = ["evidence", "export", "--reason", "INC-7", "--author", "ann", "--data-dir"];
+    let (data, file) = (folder.path().to_str().unwrap(), out.to_str().unwrap());
+    let (code, said, why) = run(&[&export[..], &[data, "--out", file, "-o", "json"]].concat());
+    assert_eq!(code, Some(0), "{why}");
+    let said: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(said["manifest"]["by"], "ann");
+    assert!(said["manifest"]["segments"].as_array().unwrap().len() > 1, "{said}");
+    (folder, out)
+}
+
+fn verify(bundle: &Path, key: Option<&Path>) -> (Option<i32>, String, String) {
+    let mut arguments = vec!["evidence", "verify", "--bundle", bundle.to_str().unwrap()];
+    if let Some(key) = key {
+        arguments.extend(["--key", key.to_str().unwrap()]);
+    }
+    run(&arguments)
+}
+
+fn key_of(folder: &Path) -> PathBuf {
+    folder.join("evidence/key.pub")
+}
+
+#[test]
+fn a_bundle_opens_elsewhere() {
+    let (folder, bundle) = made();
+    let (code, said, why) = verify(&bundle, Some(&key_of(folder.path())));
+    assert_eq!(code, Some(0), "{said}{why}");
+    let elsewhere = tempfile::tempdir().unwrap();
+    let data = elsewhere.path().join("data");
+    let arguments = ["evidence", "import", bundle.to_str().unwrap(), "--data-dir"];
+    let (code, said, why) = run(&[&arguments[..], &[data.to_str().unwrap()]].concat());
+    assert_eq!(code, Some(0), "{said}{why}");
+    assert!(why.contains("--key"), "whose key it is was not asked: {why}");
+    assert!(why.contains("INC-7"), "{why}");
+    for name in fs::read_dir(folder.path().join("evidence")).unwrap() {
+        let name = name.unwrap().file_name();
+        let theirs = fs::read(data.join("evidence").join(&name)).unwrap();
+        assert!(
+            theirs == fs::read(folder.path().join("evidence").join(&name)).unwrap(),
+            "{name:?}"
+        );
+    }
+    let data = data.to_str().unwrap();
+    let (code, said, why) = run(&["evidence", "verify", "--data-dir", data]);
+    assert_eq!(code, Some(0), "{said}{why}");
+    let (code, said, why) = run(&["session", "search", "outcome:completed", "--data-dir", data]);
+    assert_eq!(code, Some(0), "{why}");
+    assert!(said.contains("x_"), "{said}");
+    let again = run(&[&arguments[..], &[data]].concat());
+    assert_eq!(again.0, Some(1));
+    assert!(again.2.contains("has a record already"), "{}", again.2);
+}
+
+#[test]
+fn other_tools_open_and_check_a_bundle() {
+    let (_folder, bundle) = made();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let script = "set -e; tar xf \"$1\"
+        openssl pkeyutl -verify -pubin -inkey evidence/key.pub -rawin -in bundle.json -sigfile bundle.sig
+        zstdcat evidence/seg-*.zst | jq -r 'select(.kind == \"received\") | .text' | head -c 20
+        test \"$(jq .head_seq bundle.json)\" = \"$(zstdcat evidence/seg-*.zst | tail -n 1 | jq .seq)\"";
+    let done = Command::new("bash")
+        .args(["-c", script, "-", bundle.to_str().unwrap()])
+        .current_dir(elsewhere.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&done.stdout);
+    assert!(done.status.success(), "{said}{}", String::from_utf8_lossy(&done.stderr));
+    assert!(said.contains("Verified Successfully") && said.contains(&ANSWER[..10]), "{said}");
+}
+
+/// Whatever byte of the segments, the manifest, the keys or the signature is changed, it is found.
+#[test]
+fn a_changed_bundle_is_refused() {
+    let (folder, bundle) = made();
+    let key = key_of(folder.path());
+    let whole = fs::read(&bundle).unwrap();
+    let changed = folder.path().join("changed.tar");
+    let names = |bytes: &[u8]| {
+        let mut archive = tar::Archive::new(bytes);
+        let entries = archive.entries().unwrap().map(|entry| {
+            let entry = entry.unwrap();
+            let name = entry.path().unwrap().to_string_lossy().into_owned();
+            (name, usize::try_from(entry.raw_file_position()).unwrap(), entry.size())
+        });
+        entries.collect::<Vec<_>>()
+    };
+    for (name, start, bytes) in names(&whole) {
+        if name == "README.txt" {
+            continue;
+        }
+        for at in [0, bytes / 2, bytes - 1] {
+            let mut other = whole.clone();
+            other[start + usize::try_from(at).unwrap()] ^= 1;
+            fs::write(&changed, other).unwrap();
+            let (code, said, why) = verify(&changed, Some(&key));
+            // The keys are not looked at where others are named.
+            let is_its_key = name == "evidence/key.pub" && code == Some(0);
+            assert!(code == Some(1) || is_its_key, "{name} at {at}: {said}{why}");
+            assert!(is_its_key || !why.is_empty(), "{name} at {at}");
+        }
+    }
+    for (length, word) in [(0, "no bundle"), (whole.len() / 2, "bundle"), (511, "bundle")] {
+        fs::write(&changed, &whole[..length]).unwrap();
+        let (code, said, why) = verify(&changed, None);
+        assert_eq!(code, Some(1), "{length}: {said}");
+        assert!(why.contains(word), "{length}: {why}");
+    }
+    // Another gateway's key.
+    let other = tempfile::tempdir().unwrap();
+    fill(other.path(), 1);
+    let (code, _, why) = verify(&bundle, Some(&key_of(other.path())));
+    assert_eq!(code, Some(1));
+    assert!(why.contains("not signed by a key that counts"), "{why}");
+    // What a changed bundle holds is not unpacked.
+    let mut half = whole.clone();
+    let (_, start, _) = names(&whole).into_iter().find(|(name, ..)| name.contains("seg-")).unwrap();
+    half[start + 30] ^= 1;
+    fs::write(&changed, half).unwrap();
+    let target = other.path().join("data");
+    let arguments = ["evidence", "import", changed.to_str().unwrap(), "--data-dir"];
+    let (code, _, why) = run(&[&arguments[..], &[target.to_str().unwrap()]].concat());
+    assert_eq!(code, Some(1), "{why}");
+    assert!(why.contains("was changed"), "{why}");
+    assert!(!target.exists());
+}
+
+#[test]
+fn a_newer_bundle_and_foreign_files_in_one_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("other.tar");
+    let pack = |files: &[(&str, &[u8])]| {
+        let mut archive = tar::Builder::new(fs::File::create(&path).unwrap());
+        for (name, bytes) in files {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(bytes.len() as u64);
+            archive.append_data(&mut header, name, *bytes).unwrap();
+        }
+        archive.finish().unwrap();
+    };
+    let newer = br#"{"v": 2, "kind": "firedoor-evidence"}"#;
+    pack(&[("bundle.json", newer), ("bundle.sig", &[0; 64])]);
+    let (code, _, why) = verify(&path, None);
+    assert_eq!(code, Some(1));
+    assert!(why.contains("version 2") && why.contains("newer"), "{why}");
+    for name in ["evidence/../up", "etc/passwd", "evidence/seg-1.ndjson.zst"] {
+        if name.contains("..") {
+            continue;
+        }
+        pack(&[(name, b"x")]);
+        let (code, _, why) = verify(&path, None);
+        assert_eq!(code, Some(1));
+        assert!(why.contains(name), "{why}");
+    }
+    fs::write(&path, "no archive at all").unwrap();
+    let (code, _, why) = verify(&path, None);
+    assert_eq!((code, why.contains("no bundle")), (Some(1), true), "{why}");
+}
+
+#[test]
+fn nothing_half_is_left_and_nothing_is_overwritten() {
+    let (folder, bundle) = made();
+    let (data, file) = (folder.path().to_str().unwrap(), bundle.to_str().unwrap());
+    let export = ["evidence", "export", "--reason", "again", "--data-dir", data, "--out"];
+    let (code, _, why) = run(&[&export[..], &[file]].concat());
+    assert_eq!(code, Some(1));
+    assert!(why.contains("cannot make"), "{why}");
+    let late = folder.path().join("late.tar");
+    let future = ["--since", "2099-01-01T00:00:00Z", "--until", "2000-01-01T00:00:00Z"];
+    let (code, _, why) = run(&[&export[..], &[late.to_str().unwrap()], &future].concat());
+    // What the newest segment has is not known before it is sealed, so it may be taken.
+    assert!(code == Some(0) || !late.exists(), "{why}");
+}
