@@ -103,7 +103,13 @@ fn fill(data_dir: &Path, exchanges: u128) -> Counters {
         };
         let body = bytes::Bytes::from_static(b"{\"model\":\"gpt-4o\"}");
         track.request(Tick(0), head, &body);
-        track.sent(Tick(0), 1, &"openai/gpt-4o".into(), body.len() as u64, &SentBody::Same);
+        track.sent(
+            Tick(0),
+            1,
+            &"openai/gpt-4o".into(),
+            body.len() as u64,
+            &SentBody::Same(body.clone()),
+        );
         track.received_head(Tick(1_000), 1, 200, vec![]);
         for step in 1..=20 {
             let at = Tick(step * 1_000_000);

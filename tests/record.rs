@@ -21,6 +21,8 @@ mod endings;
 mod full;
 #[path = "record/holds.rs"]
 mod holds;
+#[path = "record/redacted.rs"]
+mod redacted;
 #[path = "record/secrets.rs"]
 mod secrets;
 mod support;

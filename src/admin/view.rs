@@ -253,6 +253,7 @@ pub(super) fn route(table: &Table, route: &Route) -> Value {
         "timeouts": timeouts(route.timeouts),
         "capture": match route.capture {
             Capture::Full => "full",
+            Capture::Redacted => "redacted",
             Capture::Metadata => "metadata",
             Capture::Off => "off",
         },

@@ -63,9 +63,21 @@ pub struct RequestHead {
 #[derive(Clone, Debug)]
 pub enum SentBody {
     /// The body of the request, unchanged.
-    Same,
+    Same(Bytes),
     /// Another one.
-    Bytes(Bytes),
+    Other(Bytes),
+}
+
+/// Which texts of an exchange are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Texts {
+    /// All.
+    All,
+    /// Those that were sent to providers and those that the client got: what rules took out of
+    /// either is in neither.
+    Sent,
+    /// None.
+    None,
 }
 
 /// A record that belongs to the gate, or that somebody attached to an exchange.
@@ -171,7 +183,7 @@ pub(super) struct Hole {
 pub(super) enum What {
     Open {
         opened: Box<Opened>,
-        has_texts: bool,
+        texts: Texts,
     },
     /// `head` stands with the first piece.
     Request {

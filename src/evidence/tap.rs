@@ -1,6 +1,6 @@
 //! Where facts leave the data path.
 
-use super::entry::{Entry, Note, Opened, PIECE_BYTES_MAX, What};
+use super::entry::{Entry, Note, Opened, PIECE_BYTES_MAX, Texts, What};
 use super::queue::{Counters, Queue};
 use super::track::Track;
 use crate::table::Capture;
@@ -46,13 +46,14 @@ impl Tap {
 
     /// Begins the track of an exchange; `None` where its route records nothing, or nothing does.
     pub fn open(&self, capture: Capture, opened: Opened) -> Option<Track> {
-        let has_texts = match capture {
-            Capture::Full => true,
-            Capture::Metadata => false,
+        let texts = match capture {
+            Capture::Full => Texts::All,
+            Capture::Redacted => Texts::Sent,
+            Capture::Metadata => Texts::None,
             Capture::Off => return None,
         };
         let queue = self.0.as_ref()?;
-        Some(Track::open(Arc::clone(queue), has_texts, opened))
+        Some(Track::open(Arc::clone(queue), texts, opened))
     }
 
     /// A record of the gate's own, or one that somebody attaches to an exchange.

@@ -64,7 +64,12 @@ pub fn dialect(name: Option<&str>) -> Option<Dialect> {
 
 /// The texts of an exchange's request.
 pub fn asked(exchange: &Exchange, part: Part) -> Vec<Said> {
-    let body = plain(&exchange.request.headers, &exchange.request.body.bytes);
+    let own = &exchange.request.body.bytes;
+    // Where only what was sent is on record, that is what was asked.
+    let sent =
+        || exchange.attempts.iter().find_map(|one| one.sent.as_ref()).map(|sent| &sent.bytes);
+    let body = if own.is_empty() { sent().unwrap_or(own) } else { own };
+    let body = plain(&exchange.request.headers, body);
     if body.is_empty() {
         return Vec::new();
     }

@@ -1,6 +1,6 @@
 //! Entries as lines: which members each kind has. `docs/evidence.schema.json` says the same.
 
-use super::entry::{Bound, Chunk, Ending, Entry, Headers, Loss, Opened, Piece, Run, What};
+use super::entry::{Bound, Chunk, Ending, Entry, Headers, Loss, Opened, Piece, Run, Texts, What};
 use super::line::{Head, Members, moment};
 use crate::exchange::facts::{Facts, Identity, Outcome};
 use crate::exchange::limits::LoopMet;
@@ -56,9 +56,14 @@ fn kind(what: &What) -> &'static str {
 
 fn fill(members: &mut Members<'_>, what: &What) {
     match what {
-        What::Open { opened, has_texts } => {
+        What::Open { opened, texts } => {
             open(members, opened);
-            members.value("capture", if *has_texts { "full" } else { "metadata" });
+            let capture = match texts {
+                Texts::All => "full",
+                Texts::Sent => "redacted",
+                Texts::None => "metadata",
+            };
+            members.value("capture", capture);
         }
         What::Request { head, total, piece: part } => {
             if let Some(head) = head {

@@ -11,7 +11,7 @@
 
 use super::entry::{
     Bound, Chunk, Ending, Entry, Headers, Loss, Opened, PIECE_BYTES_MAX, Piece, RequestHead, Run,
-    SentBody, Stretch, What, pieces, whole_characters,
+    SentBody, Stretch, Texts, What, pieces, whole_characters,
 };
 use super::queue::Queue;
 use crate::clock::Tick;
@@ -40,7 +40,7 @@ pub struct Track {
     began_unix_ms: u64,
     /// The last moment that it was told of.
     last: Tick,
-    has_texts: bool,
+    texts: Texts,
     /// When the first byte of the batch came.
     since: Option<Tick>,
     attempt: u16,
@@ -68,20 +68,30 @@ enum Course {
     Apart,
 }
 
+impl Course {
+    /// Where only what leaves is written, that is written out.
+    fn at_first(texts: Texts) -> Course {
+        match texts {
+            Texts::All | Texts::None => Course::Same { from: 0, next: 0 },
+            Texts::Sent => Course::Apart,
+        }
+    }
+}
+
 impl Track {
-    pub(super) fn open(queue: Arc<Queue>, has_texts: bool, opened: Opened) -> Track {
+    pub(super) fn open(queue: Arc<Queue>, texts: Texts, opened: Opened) -> Track {
         let mut track = Track {
             queue,
             id: opened.id,
             began: opened.began,
             began_unix_ms: opened.began_unix_ms,
             last: opened.began,
-            has_texts,
+            texts,
             since: None,
             attempt: 0,
             received: Run::default(),
             delivered: Run::default(),
-            course: Course::Same { from: 0, next: 0 },
+            course: Course::at_first(texts),
             tail: Vec::new(),
             tail_start: 0,
             batch: Vec::with_capacity(8),
@@ -90,7 +100,7 @@ impl Track {
             loss: Loss::default(),
             is_closed: false,
         };
-        track.add(What::Open { opened: Box::new(opened), has_texts });
+        track.add(What::Open { opened: Box::new(opened), texts });
         track
     }
 
@@ -114,7 +124,7 @@ impl Track {
         self.last = now;
         let total = body.len() as u64;
         let mut head = Some(Box::new(head));
-        if self.has_texts {
+        if self.texts == Texts::All {
             for piece in pieces(body) {
                 self.add(What::Request { head: head.take(), total, piece });
             }
@@ -135,13 +145,15 @@ impl Track {
         self.last = now;
         let sent = |piece| What::Sent { attempt, target: Arc::clone(target), total, piece };
         match body {
-            SentBody::Same => self.add(sent(None)),
-            SentBody::Bytes(body) if self.has_texts => {
+            SentBody::Same(_) if self.texts != Texts::Sent => self.add(sent(None)),
+            SentBody::Same(body) | SentBody::Other(body) if self.texts != Texts::None => {
                 for piece in pieces(body) {
                     self.add(sent(Some(piece)));
                 }
             }
-            SentBody::Bytes(_) => self.add(sent(Some(Piece { offset: 0, bytes: None }))),
+            SentBody::Same(_) | SentBody::Other(_) => {
+                self.add(sent(Some(Piece { offset: 0, bytes: None })));
+            }
         }
         // The provider may take its time, or be what brings the process down.
         self.push();
@@ -153,7 +165,7 @@ impl Track {
         self.gather(Rest::Take);
         self.attempt = attempt;
         self.received = Run::default();
-        self.course = Course::Same { from: 0, next: 0 };
+        self.course = Course::at_first(self.texts);
         self.tail.clear();
         self.tail_start = 0;
         self.add(What::AnswerHead { attempt, status, headers });
@@ -163,13 +175,13 @@ impl Track {
     pub fn received(&mut self, now: Tick, bytes: &[u8]) {
         self.last = now;
         self.received_bytes += bytes.len() as u64;
-        if self.has_texts && self.course != Course::Apart {
+        if self.texts == Texts::All && self.course != Course::Apart {
             self.remember(bytes);
         }
         let mut is_rest = false;
         for piece in bytes.chunks(PIECE_BYTES_MAX) {
             let at_us = self.at_us();
-            let kept: &[u8] = if self.has_texts { piece } else { &[] };
+            let kept: &[u8] = if self.texts == Texts::All { piece } else { &[] };
             self.received.add(at_us, piece.len(), kept, is_rest);
             is_rest = true;
             self.look(now);
@@ -186,7 +198,7 @@ impl Track {
     pub fn delivered(&mut self, now: Tick, bytes: &[u8]) {
         self.last = now;
         self.delivered_bytes += bytes.len() as u64;
-        if !self.has_texts {
+        if self.texts == Texts::None {
             if !bytes.is_empty() {
                 let at_us = self.at_us();
                 self.delivered.add(at_us, bytes.len(), &[], false);
@@ -316,7 +328,7 @@ impl Track {
             self.add(What::Received { attempt: self.attempt, run });
         }
         let (same, open) = match (&mut self.course, rest) {
-            (Course::Same { from, next }, _) if self.has_texts => {
+            (Course::Same { from, next }, _) if self.texts == Texts::All => {
                 let stretch = Stretch { attempt: self.attempt, offset: *from };
                 let open = next.saturating_sub(told).min(self.delivered.len);
                 *from = *next - open;

@@ -212,7 +212,7 @@ impl fmt::Display for Missing {
             Missing::Beginning => "its beginning is not on record",
             Missing::End => "its end is not on record",
             Missing::Lines => "the record has a gap",
-            Missing::Texts => "no texts were recorded (`capture = \"metadata\"`)",
+            Missing::Texts => "its texts were not recorded, or not all (`capture`)",
         })
     }
 }

@@ -104,8 +104,8 @@ fn record(store: &Store, number: u128, capture: Capture, one: &Passed) {
     let head = RequestHead { method: Method::POST, path: "/v1/x".into(), headers: vec![] };
     track.request(Tick(1), head, &Bytes::from(one.asked.clone()));
     let sent = match &one.sent {
-        None => SentBody::Same,
-        Some(body) => SentBody::Bytes(Bytes::from(body.clone())),
+        None => SentBody::Same(Bytes::from(one.asked.clone())),
+        Some(body) => SentBody::Other(Bytes::from(body.clone())),
     };
     track.sent(Tick(2), 1, &Arc::from("p"), one.asked.len() as u64, &sent);
     track.received_head(Tick(3), 1, 200, vec![]);

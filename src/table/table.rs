@@ -429,6 +429,9 @@ pub enum Capture {
     Off,
     /// All but the texts.
     Metadata,
+    /// The texts as they left: what was sent to providers and what the client got, not what rules
+    /// took out of either.
+    Redacted,
     /// Everything.
     Full,
 }

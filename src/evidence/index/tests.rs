@@ -96,7 +96,13 @@ fn record(store: &Store, number: u128, told: &Told) -> ExchangeId {
     let head =
         RequestHead { method: Method::POST, path: "/v1/chat/completions".into(), headers: vec![] };
     track.request(Tick(0), head, &body);
-    track.sent(Tick(0), 1, &"openai/gpt-4o".into(), body.len() as u64, &SentBody::Same);
+    track.sent(
+        Tick(0),
+        1,
+        &"openai/gpt-4o".into(),
+        body.len() as u64,
+        &SentBody::Same(body.clone()),
+    );
     let kind =
         (HeaderName::from_static("content-type"), HeaderValue::from_static("application/json"));
     track.received_head(Tick(0), 1, told.status, vec![kind.clone()]);

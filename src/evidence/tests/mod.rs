@@ -89,7 +89,7 @@ pub(super) fn facts(id: u128) -> Facts {
 }
 
 fn open_entry(id: u128) -> Entry {
-    let what = What::Open { opened: Box::new(opened(id)), has_texts: true };
+    let what = What::Open { opened: Box::new(opened(id)), texts: super::entry::Texts::All };
     Entry { at_unix_ms: NOW, exchange: Some(ExchangeId(id)), what }
 }
 

@@ -266,7 +266,7 @@ fn metadata_has_times_and_sizes_and_no_texts() {
     let lines = run(Capture::Metadata, |_, track| {
         let head = RequestHead { method: Method::POST, path: "/v1".into(), headers: vec![] };
         track.request(Tick(0), head, &body);
-        let sent = SentBody::Bytes(body.clone());
+        let sent = SentBody::Other(body.clone());
         track.sent(Tick(0), 1, &"openai/gpt-4o".into(), body.len() as u64, &sent);
         track.received_head(Tick(0), 1, 200, vec![]);
         track.received(Tick(1_000), b"a secret answer");
@@ -293,7 +293,13 @@ fn values_of_fields_that_hold_credentials_are_blank() {
     let lines = run(Capture::Full, |_, track| {
         let head = RequestHead { method: Method::POST, path: "/v1".into(), headers };
         track.request(Tick(0), head, &body);
-        track.sent(Tick(0), 1, &"openai/gpt-4o".into(), body.len() as u64, &SentBody::Same);
+        track.sent(
+            Tick(0),
+            1,
+            &"openai/gpt-4o".into(),
+            body.len() as u64,
+            &SentBody::Same(body.clone()),
+        );
     });
     assert!(lines.iter().all(|line| !line.to_string().contains("sk-hidden")));
     let requests = of_kind(&lines, "request");

@@ -196,7 +196,8 @@ impl Exchange<'_> {
             }
             Body::Streamed => true,
         };
-        let body = if is_same { SentBody::Same } else { SentBody::Bytes(content.clone()) };
+        let body = if is_same { SentBody::Same } else { SentBody::Other };
+        let body = body(content.clone());
         let now = self.gate.clock.now();
         track.sent(now, attempt(book), &target.name, content.len() as u64, &body);
     }

@@ -23,8 +23,12 @@ const DIALECTS: &[(&str, Dialect)] = &[
 ];
 const MIDSTREAMS: &[(&str, Midstream)] =
     &[("end", Midstream::End), ("continue", Midstream::Continue)];
-const CAPTURES: &[(&str, Capture)] =
-    &[("full", Capture::Full), ("metadata", Capture::Metadata), ("off", Capture::Off)];
+const CAPTURES: &[(&str, Capture)] = &[
+    ("full", Capture::Full),
+    ("redacted", Capture::Redacted),
+    ("metadata", Capture::Metadata),
+    ("off", Capture::Off),
+];
 const WHEN_FULL: &[(&str, WhenFull)] = &[("gap", WhenFull::Gap), ("block", WhenFull::Block)];
 
 #[derive(Clone, Copy)]
