@@ -26,6 +26,7 @@ mod fuzz {
     mod frames;
     mod harness;
     mod heads;
+    mod record;
     mod streams;
 }
 #[path = "leaks/secret.rs"]
