@@ -109,8 +109,11 @@ impl Exchange<'_> {
     }
 }
 
+/// The exchange or the session that a context is attached to, and its documents.
+type Belonging = (Option<ExchangeId>, Option<String>, Vec<Value>);
+
 /// What a context is attached to, and what it is.
-fn belongs(raw: &[u8]) -> Result<(Option<ExchangeId>, Option<String>, Vec<Value>), Refusal> {
+fn belongs(raw: &[u8]) -> Result<Belonging, Refusal> {
     const SHAPE: &str = "send {\"exchange\": \"x_..\", \"documents\": [..]}, or \"session\" in place of \"exchange\"";
     let bad = |why: String| Refusal::new(Class::BadRequest, format!("{why}; {SHAPE}"));
     let context: Context = serde_json::from_slice(raw).map_err(|error| bad(error.to_string()))?;
