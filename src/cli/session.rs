@@ -421,7 +421,7 @@ fn shown(stored: &Stored, turn: &Turn) -> String {
     }
     for note in &turn.exchange.notes {
         let _ =
-            writeln!(out, "  -- note {}: {}", short(&note.what), short(&note.about.to_string()));
+            writeln!(out, "  -- note {}: {}", short(&note.what), short(&note.about().to_string()));
     }
     if !turn.exchange.is_whole() {
         out.push_str("  -- lines of its record are missing\n");
