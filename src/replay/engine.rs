@@ -14,8 +14,8 @@ use super::rules::Rules;
 use super::said::spoken;
 use crate::evidence::exchange::{Attempt, Exchange, Missing, field};
 use crate::exchange::screen::{
-    Found, Media, Prompt, Screened, blocked, cannot_judge, reads_prompts, refused, screen_prompt,
-    screen_unread,
+    Done, Found, Media, Prompt, Screened, blocked, cannot_judge, reads_prompts, refused,
+    screen_prompt, screen_unread,
 };
 use crate::table::rules::Judge;
 use crate::table::{Midstream, Provider, Table};
@@ -151,8 +151,7 @@ pub struct Replayed {
 impl Replayed {
     /// The gravest thing done, as the record says it; `None` if no rules were in force.
     pub fn verdict(&self) -> Option<&'static str> {
-        let name = self.found.verdict().map_or("clear", crate::exchange::screen::Done::name);
-        self.is_judged.then_some(name)
+        self.is_judged.then(|| Done::verdict(self.found.verdict()))
     }
 }
 

@@ -195,7 +195,7 @@ impl Report {
         count(&mut self.apps, known.app.as_deref().unwrap_or("-"), is_hit, is_ended);
         count(&mut self.routes, known.route.as_deref().unwrap_or("-"), is_hit, is_ended);
         let verdict = known.verdict.as_deref().unwrap_or("none");
-        let now = found.verdict().map_or("clear", Done::name);
+        let now = Done::verdict(found.verdict());
         self.count_verdicts(verdict, now, 1);
     }
 
