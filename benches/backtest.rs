@@ -151,7 +151,7 @@ fn exchange(store: &Store, number: u64, session: &str, body: Vec<u8>, frames: &[
         track.delivered(now, frame);
         bytes += frame.len() as u64;
     }
-    track.close(Tick(u64::from(u32::MAX)), &facts(id, identity));
+    track.close(Tick(u64::from(u32::MAX)), Arc::new(facts(id, identity)));
     bytes
 }
 

@@ -20,6 +20,14 @@ fn by_time(unix_ms: u64, random: u128) -> u128 {
     time | (low & !(0xF << 76) & !(0x3 << 62)) | (0x7 << 76) | (0x2 << 62)
 }
 
+/// The number that stands behind `prefix`, in the one form that we write.
+fn number(prefix: &str, text: &str) -> Option<u128> {
+    let digits = text.strip_prefix(prefix)?;
+    let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    let is_ours = digits.len() == 32 && digits.bytes().all(is_hex);
+    is_ours.then(|| u128::from_str_radix(digits, 16).ok()).flatten()
+}
+
 /// Names one exchange for its whole life: in headers, logs, metrics exemplars and records.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ExchangeId(pub u128);
@@ -28,6 +36,11 @@ impl ExchangeId {
     /// An id for an exchange that began at `unix_ms`, made unique by `random`.
     pub fn new(unix_ms: u64, random: u128) -> ExchangeId {
         ExchangeId(by_time(unix_ms, random))
+    }
+
+    /// Reads the text form, `x_` and 32 hexadecimal digits in lower case.
+    pub fn parse(text: &str) -> Option<ExchangeId> {
+        number("x_", text).map(ExchangeId)
     }
 
     /// The text form `x_` and 32 hexadecimal digits.
@@ -83,12 +96,7 @@ impl LeverId {
 
     /// Reads the text form, `lv_` and 32 hexadecimal digits in lower case.
     pub fn parse(text: &str) -> Option<LeverId> {
-        let digits = text.strip_prefix(LeverId::PREFIX)?;
-        let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-        if digits.len() != 32 || !digits.bytes().all(is_hex) {
-            return None;
-        }
-        u128::from_str_radix(digits, 16).ok().map(LeverId)
+        number(LeverId::PREFIX, text).map(LeverId)
     }
 }
 
@@ -188,11 +196,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_levers_id_is_read_as_it_is_written() {
+    fn ids_are_read_as_they_are_written_and_in_no_other_form() {
         let id = LeverId::new(1_700_000_000_000, 7);
         assert_eq!(LeverId::parse(&id.to_string()), Some(id));
         for bad in ["", "lv_", "lv_1", "x_0190", &id.to_string().to_uppercase()] {
             assert_eq!(LeverId::parse(bad), None, "{bad}");
+        }
+        let id = ExchangeId::new(1_700_000_000_000, 9);
+        assert_eq!(ExchangeId::parse(&id.to_string()), Some(id));
+        let upper = id.to_string().to_uppercase();
+        for bad in ["", "x_", "x_1", &upper, "x_+0000000000000000000000000000abc", "../status"] {
+            assert_eq!(ExchangeId::parse(bad), None, "{bad}");
         }
     }
 

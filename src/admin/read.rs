@@ -4,6 +4,7 @@ use super::endpoints::Desk;
 use super::problem::Problem;
 use super::state::State;
 use super::{OPENAPI, evidence, view};
+use crate::id::ExchangeId;
 use crate::telemetry::{Phase, Sequence, TargetHealth};
 use axum::Json;
 use axum::extract::rejection::{PathRejection, QueryRejection};
@@ -221,7 +222,7 @@ pub(super) async fn exchange(
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Problem> {
     let Path(text) = id.map_err(|error| Problem::bad_request(error.body_text()))?;
-    let id = view::exchange_id(&text)
+    let id = ExchangeId::parse(&text)
         .ok_or_else(|| Problem::bad_request("An exchange id is `x_` and 32 digits of 0-9a-f."))?;
     let facts = desk.state.telemetry.recent().find(id).ok_or_else(|| {
         Problem::not_found("No such exchange among the last finished ones; the log may have it.")

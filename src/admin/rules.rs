@@ -10,7 +10,7 @@ use super::problem::Problem;
 use super::read::{PageQuery, etag, part_of_table};
 use super::{body, levers, view};
 use crate::control::Ruled;
-use crate::exchange::screen::{Done, judge_text};
+use crate::exchange::screen::{Done, Hit, judge_text};
 use crate::filter::Kind;
 use crate::table::costs::RuleCost;
 use crate::table::lever::Rules;
@@ -311,18 +311,18 @@ fn tried(book: &Rulebook, text: &str, kind: Option<Kind>) -> Value {
     for kind in kinds.filter(|kind| judges.iter().any(|judge| judge.reads(*kind))) {
         let (found, left) = judge_text(&judges, kind, text);
         verdict = verdict.max(found.verdict());
-        let hits = found.hits.iter().map(view::finding).collect::<Value>();
+        let hits = found.hits.iter().map(Hit::as_json).collect::<Value>();
         let leaves = match found.verdict() {
             Some(Done::Cut | Done::Rerouted) => Value::Null,
             Some(Done::Redacted | Done::Flagged) | None => json!(left.as_deref().unwrap_or(text)),
         };
         channels.push(json!({
             "channel": kind.name(),
-            "verdict": found.verdict().map_or("clear", Done::name),
+            "verdict": Done::verdict(found.verdict()),
             "hits": hits,
             "hits_more": found.more(),
             "leaves": leaves,
         }));
     }
-    json!({ "verdict": verdict.map_or("clear", Done::name), "channels": channels })
+    json!({ "verdict": Done::verdict(verdict), "channels": channels })
 }

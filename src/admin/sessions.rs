@@ -197,7 +197,7 @@ pub(super) async fn record(
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Problem> {
     let Path(text) = id.map_err(|error| Problem::bad_request(error.body_text()))?;
-    let id: ExchangeId = view::exchange_id(&text)
+    let id: ExchangeId = ExchangeId::parse(&text)
         .ok_or_else(|| Problem::bad_request("An exchange id is `x_` and 32 digits of 0-9a-f."))?;
     with_index(&desk, move |index, disk| {
         let row = index.row(id).map_err(problem)?.ok_or_else(|| {

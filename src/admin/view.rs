@@ -2,11 +2,11 @@
 //! prompt or an answer.
 
 use crate::control::{Condition, Reload};
-use crate::exchange::facts::{Facts, Outcome};
+use crate::exchange::facts::Facts;
 use crate::exchange::limits::{LoopMet, Standing};
 use crate::exchange::relay::Seam;
-use crate::exchange::screen::{Done, Hit};
-use crate::id::{AppName, ExchangeId, ProviderName, RouteName};
+use crate::exchange::screen::Hit;
+use crate::id::{AppName, ProviderName, RouteName};
 use crate::table::diagnostic::{Diagnostic, Severity};
 use crate::table::{
     Auth, Capture, Family, Matcher, Money, Pattern, Provider, RetryPolicy, Route, Table, Timeouts,
@@ -62,10 +62,6 @@ fn fractional_ms(time: Duration) -> Value {
 /// A finished exchange.
 pub(super) fn exchange(sequence: Option<Sequence>, facts: &Facts) -> Value {
     let who = &facts.identity;
-    let class = match facts.outcome {
-        Outcome::Refused(class) | Outcome::Cut(class) => Some(Class::name(class)),
-        Outcome::Completed | Outcome::ProviderError | Outcome::Torn | Outcome::ClientGone => None,
-    };
     let mut value = json!({
         "id": facts.id.to_string(),
         "began": moment(facts.began_unix_ms),
@@ -85,7 +81,7 @@ pub(super) fn exchange(sequence: Option<Sequence>, facts: &Facts) -> Value {
         "stream": facts.is_stream,
         "status": facts.status,
         "outcome": facts.outcome.name(),
-        "class": class,
+        "class": facts.outcome.class().map(Class::name),
         "attempts": facts.attempts,
         "request_bytes": facts.request_bytes,
         "response_bytes": facts.response_bytes,
@@ -93,73 +89,24 @@ pub(super) fn exchange(sequence: Option<Sequence>, facts: &Facts) -> Value {
         "first_text_ms": facts.first_text.map(fractional_ms),
         "total_ms": fractional_ms(facts.total),
         "text_events": facts.text_events,
-        "stop": facts.stop.map(stop),
-        "usage": {
-            "input": facts.usage.input,
-            "output": facts.usage.output,
-            "cache_read": facts.usage.cache_read,
-            "cache_write": facts.usage.cache_write,
-            "reasoning": facts.usage.reasoning,
-        },
+        "stop": facts.stop.map(StopReason::name),
+        "usage": facts.usage.as_json(),
         "lever": facts.lever.map(|lever| lever.to_string()),
-        "verdict": facts.is_judged.then(|| facts.found.verdict().map_or("clear", Done::name)),
-        "findings": facts.found.hits.iter().map(finding).collect::<Vec<_>>(),
+        "verdict": facts.verdict(),
+        "findings": facts.found.hits.iter().map(Hit::as_json).collect::<Vec<_>>(),
         "findings_more": facts.found.more(),
         "unjudged": facts.found.unjudged,
         "losses": facts.losses.iter().map(Loss::name).collect::<Vec<_>>(),
-        "seams": facts.seams.iter().map(seam).collect::<Vec<_>>(),
+        "seams": facts.seams.iter().map(Seam::as_json).collect::<Vec<_>>(),
         "cost_micro_usd": facts.cost_micro_usd,
         "limit": facts.limit.as_deref(),
-        "loops": facts.loops_met.iter().map(loop_met).collect::<Vec<_>>(),
+        "loops": facts.loops_met.iter().map(LoopMet::as_json).collect::<Vec<_>>(),
         "fault": facts.fault,
     });
     if let (Some(sequence), Some(object)) = (sequence, value.as_object_mut()) {
         object.insert("sequence".to_owned(), json!(sequence.0));
     }
     value
-}
-
-/// A hit. What it matched is not told: it may be what must not be seen.
-pub(super) fn finding(hit: &Hit) -> Value {
-    json!({
-        "rule": &*hit.rule.name,
-        "channel": hit.kind.name(),
-        "start": hit.start,
-        "end": hit.end,
-        "action": hit.done.name(),
-        "tags": hit.rule.tags,
-    })
-}
-
-fn seam(seam: &Seam) -> Value {
-    json!({
-        "at_text_bytes": seam.at_text_bytes,
-        "from": seam.from.name(),
-        "to": seam.to.name(),
-    })
-}
-
-fn stop(reason: StopReason) -> &'static str {
-    match reason {
-        StopReason::EndTurn => "end_turn",
-        StopReason::MaxTokens => "max_tokens",
-        StopReason::StopSequence => "stop_sequence",
-        StopReason::ToolUse => "tool_use",
-        StopReason::ContentFilter => "content_filter",
-        StopReason::Refusal => "refusal",
-        StopReason::Pause => "pause",
-        StopReason::Error => "error",
-        StopReason::Other => "other",
-    }
-}
-
-fn loop_met(met: &LoopMet) -> Value {
-    json!({
-        "limit": &*met.limit,
-        "subject": met.subject.to_string(),
-        "tool": &*met.tool,
-        "times": met.times,
-    })
 }
 
 /// A counter of a limit.
@@ -178,14 +125,6 @@ pub(super) fn standing(standing: &Standing) -> Value {
         "most": amount(standing.most),
         "resets_in_ms": standing.resets_in.map(ms),
     })
-}
-
-/// The id in `text`, in the one form that we write.
-pub(super) fn exchange_id(text: &str) -> Option<ExchangeId> {
-    let digits = text.strip_prefix("x_")?;
-    let is_ours = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-    let valid = digits.len() == 32 && digits.bytes().all(is_ours);
-    valid.then(|| u128::from_str_radix(digits, 16).ok()).flatten().map(ExchangeId)
 }
 
 /// Findings about a file.
@@ -350,16 +289,6 @@ pub(super) fn provider(provider: &Provider) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn ids_are_read_in_one_form_only() {
-        let id = ExchangeId(0xabc);
-        assert_eq!(exchange_id(&id.to_string()), Some(id));
-        let upper = id.to_string().to_uppercase();
-        for text in ["", "x_", "x_1", &upper, "x_+0000000000000000000000000000abc", "../status"] {
-            assert_eq!(exchange_id(text), None, "{text}");
-        }
-    }
 
     #[test]
     fn moments_are_rfc_3339() {

@@ -2,9 +2,9 @@
 
 use super::record::{Progress, Which, go_on, interruption, line, table};
 use super::{Common, Exit, output, status};
+use crate::evidence::exchange::Exchange;
 use crate::replay::gather;
 use crate::replay::live::{Aim, Told, again, send};
-use crate::replay::recorded::Recorded;
 use crate::table::{Money, Table};
 use http::{HeaderName, HeaderValue, Uri};
 use serde_json::{Value, json};
@@ -104,7 +104,7 @@ impl Live {
         let walked = gather::walk(&folder, &which.select(), &mut |recorded, _| {
             match again(&recorded, &table, &aim) {
                 Ok(request) if bytes < HELD_BYTES_MAX => {
-                    bytes += recorded.request.bytes + recorded.delivered.bytes;
+                    bytes += recorded.request.body.len + recorded.delivered.body.len;
                     held.push((recorded, request));
                 }
                 Ok(_) => *left_out.entry("too_many").or_insert(0_u64) += 1,
@@ -185,7 +185,7 @@ impl Live {
 
     async fn send_all(
         &self,
-        held: Vec<(Recorded, crate::replay::live::Again)>,
+        held: Vec<(Exchange, crate::replay::live::Again)>,
         mut run: Run,
         table: &Arc<Table>,
         aim: &Aim,

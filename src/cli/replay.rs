@@ -3,6 +3,7 @@
 use super::live::Live;
 use super::record::{By, Progress, Which, go_on, interruption, line, write_private};
 use super::{Common, Exit, output};
+use crate::evidence::exchange::Exchange;
 use crate::replay::compare::{Compared, Fared, compare};
 use crate::replay::engine::replay;
 use crate::replay::gather::{self, Walked};
@@ -107,7 +108,7 @@ impl Replay {
         };
         let (stop, mut progress) = (interruption(), Progress::new());
         let mut run = Run::default();
-        let mut see = |recorded: crate::replay::recorded::Recorded, walked: &Walked| {
+        let mut see = |recorded: Exchange, walked: &Walked| {
             run.take(compare(&recorded, &replay(&recorded, &rules)), self.all, self.limit);
             progress.tell(|| {
                 format!(

@@ -272,7 +272,7 @@ enum Chosen {
 impl Chosen {
     fn find(stored: &Stored, id: &str) -> Result<Chosen, Exit> {
         let unusable = |fault| stored.unusable(&fault);
-        if let Some(exchange) = crate::evidence::segment::exchange_id(id) {
+        if let Some(exchange) = ExchangeId::parse(id) {
             return match stored.index.row(exchange).map_err(unusable)? {
                 Some(row) => Ok(Chosen::Exchange(Box::new(row))),
                 None => Err(not_indexed(exchange)),
@@ -421,7 +421,7 @@ fn shown(stored: &Stored, turn: &Turn) -> String {
     }
     for note in &turn.exchange.notes {
         let _ =
-            writeln!(out, "  -- note {}: {}", short(&note.what), short(&note.about.to_string()));
+            writeln!(out, "  -- note {}: {}", short(&note.what), short(&note.about().to_string()));
     }
     if !turn.exchange.is_whole() {
         out.push_str("  -- lines of its record are missing\n");

@@ -109,7 +109,7 @@ impl InForce {
             let Some(first) = self.holds.remove(&first) else { continue };
             let next = self.ending.first().and_then(|(_, id)| self.holds.get_mut(id));
             if let Some(next) = next {
-                next.join(first);
+                next.join(&first);
             }
         }
     }

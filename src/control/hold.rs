@@ -76,7 +76,7 @@ impl Hold {
     }
 
     /// Holds from now on what `earlier` held too.
-    pub fn join(&mut self, earlier: Hold) {
+    pub fn join(&mut self, earlier: &Hold) {
         self.from_unix_ms = self.from_unix_ms.min(earlier.from_unix_ms);
         if self.scope != earlier.scope {
             self.scope = Scope::all();

@@ -114,7 +114,7 @@ fn push_moment(out: &mut Vec<u8>, unix_ms: u64) {
 }
 
 /// RFC 3339 in UTC with milliseconds.
-pub(super) fn moment(unix_ms: u64) -> String {
+pub fn moment(unix_ms: u64) -> String {
     let mut out = Vec::new();
     push_moment(&mut out, unix_ms);
     String::from_utf8(out).unwrap_or_default()

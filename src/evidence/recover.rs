@@ -11,7 +11,7 @@ use super::key::SealKey;
 use super::line::{self, Chain, Head};
 use super::log::{Current, Limits, Log, compressor};
 use super::read::{Damage, Met, Record, Segment, segment_name, segments};
-use super::segment::{Header, Ranges, Recovered, Sealed, exchange_id};
+use super::segment::{Header, Ranges, Recovered, Sealed};
 use crate::id::ExchangeId;
 use serde::Deserialize;
 use std::collections::{BTreeSet, HashSet};
@@ -120,7 +120,7 @@ impl Scan {
             self.first_unix_ms = Some(self.first_unix_ms.map_or(at, |first| first.min(at)));
             self.last_unix_ms = self.last_unix_ms.max(at);
         }
-        let id = record.exchange.as_deref().and_then(exchange_id);
+        let id = record.exchange.as_deref().and_then(ExchangeId::parse);
         self.signature = None;
         match (&*record.kind, id) {
             ("open", Some(id)) => drop(self.under_way.insert(id)),
@@ -131,7 +131,7 @@ impl Scan {
                 let header = self.header.iter();
                 self.under_way = header
                     .flat_map(|header| &header.under_way)
-                    .filter_map(|id| exchange_id(id))
+                    .filter_map(|id| ExchangeId::parse(id))
                     .collect();
             }
             ("retired", _) => {

@@ -7,7 +7,7 @@
 use super::digits::unhex;
 use super::key::{PublicKey, SealKey};
 use super::line::{Chain, Members};
-use crate::id::{ExchangeId, hex};
+use crate::id::hex;
 use serde::{Deserialize, Serialize};
 use std::io;
 
@@ -136,12 +136,6 @@ pub(super) fn members(members: &mut Members<'_>, value: &impl Serialize) {
     }
 }
 
-/// The id that a line names.
-pub fn exchange_id(text: &str) -> Option<ExchangeId> {
-    let digits = text.strip_prefix("x_")?;
-    unhex::<16>(digits.as_bytes()).map(|bytes| ExchangeId(u128::from_be_bytes(bytes)))
-}
-
 /// Numbers, as ranges from first to last.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq, Eq)]
 #[serde(transparent)]
@@ -224,12 +218,5 @@ mod tests {
             }
             prop_assert_eq!(joined, ranges);
         }
-    }
-
-    #[test]
-    fn an_id_is_read_as_it_is_written() {
-        let id = ExchangeId::new(1_700_000_000_000, 9);
-        assert_eq!(exchange_id(&id.to_string()), Some(id));
-        assert_eq!(exchange_id("x_12"), None);
     }
 }

@@ -57,11 +57,6 @@ impl Answer {
     }
 }
 
-/// The dialect that the record names.
-pub fn dialect(name: Option<&str>) -> Option<Dialect> {
-    Dialect::ALL.into_iter().find(|dialect| Some(dialect.name()) == name)
-}
-
 /// The texts of an exchange's request.
 pub fn asked(exchange: &Exchange, part: Part) -> Vec<Said> {
     let own = &exchange.request.body.bytes;
@@ -73,7 +68,7 @@ pub fn asked(exchange: &Exchange, part: Part) -> Vec<Said> {
     if body.is_empty() {
         return Vec::new();
     }
-    let dialect = dialect(exchange.known.dialect.as_deref());
+    let dialect = exchange.dialect();
     let mut conversation = Conversation::new(part, dialect.is_some());
     let walked = walk(dialect, &body, &mut |step| conversation.step(step));
     let said = conversation.finish();
@@ -85,7 +80,7 @@ pub fn attached(exchange: &Exchange) -> Vec<Said> {
     let contexts = exchange.notes.iter().filter(|note| note.what == "context");
     let said = contexts.map(|note| {
         let mut text = String::new();
-        push_strings(&note.about["documents"], &mut text);
+        push_strings(&note.about()["documents"], &mut text);
         Said { kind: Kind::Document, text, tool: None }
     });
     said.filter(|said| !said.text.is_empty()).collect()
@@ -95,7 +90,7 @@ pub fn attached(exchange: &Exchange) -> Vec<Said> {
 pub fn delivered(exchange: &Exchange) -> Answer {
     let body = plain(&exchange.delivered.headers, &exchange.delivered.body.bytes);
     let media = field(&exchange.delivered.headers, "content-type").unwrap_or("");
-    read_answer(dialect(exchange.known.dialect.as_deref()), media, &body)
+    read_answer(exchange.dialect(), media, &body)
 }
 
 /// The texts of the answer that the provider gave; `None` if the client got the same bytes, or
@@ -109,7 +104,7 @@ pub fn received(exchange: &Exchange) -> Option<Answer> {
     let attempt = exchange.attempts.iter().rev().find(|one| !one.received.bytes.is_empty())?;
     let body = plain(&attempt.headers, &attempt.received.bytes);
     let media = field(&attempt.headers, "content-type").unwrap_or("");
-    let own = dialect(exchange.known.dialect.as_deref());
+    let own = exchange.dialect();
     let others = Dialect::ALL.into_iter().filter(|other| Some(*other) != own);
     for dialect in own.into_iter().chain(others) {
         let answer = read_in(dialect, media, &body);

@@ -2,7 +2,8 @@
 
 use super::entry::{Bound, Chunk, Ending, Entry, Headers, Loss, Opened, Piece, Run, Texts, What};
 use super::line::{Head, Members, moment};
-use crate::exchange::facts::{Facts, Identity, Outcome};
+use crate::exchange::facts::{Facts, Identity};
+use crate::exchange::keepable;
 use crate::exchange::limits::LoopMet;
 use crate::exchange::relay::Seam;
 use crate::exchange::screen::{Done, Hit};
@@ -15,21 +16,6 @@ use http::HeaderValue;
 use serde_json::{Value, json};
 use std::io::Write as _;
 use std::time::Duration;
-
-/// Fields that hold credentials in some dialect. Whoever calls should leave them out; their values
-/// are not written in any case.
-const CREDENTIALS: &[&str] = &[
-    "authorization",
-    "proxy-authorization",
-    "cookie",
-    "set-cookie",
-    "x-api-key",
-    "api-key",
-    "x-goog-api-key",
-    "x-goog-iam-authorization-token",
-    "x-amz-security-token",
-    "x-firedoor-key",
-];
 
 /// Appends an entry's line.
 pub(super) fn write(head: &mut Head, out: &mut Vec<u8>, entry: &Entry) {
@@ -162,7 +148,7 @@ fn open(members: &mut Members<'_>, opened: &Opened) {
 
 fn headers(members: &mut Members<'_>, headers: &Headers) {
     members.list("headers", headers, |out, (name, value)| {
-        let is_secret = value.is_sensitive() || CREDENTIALS.contains(&name.as_str());
+        let is_secret = keepable::is_credential(name, value);
         let told = if is_secret { Value::Null } else { header(value) };
         let _ = write!(out, "{}", json!([name.as_str(), told]));
     });
@@ -202,12 +188,8 @@ fn us(time: Duration) -> u64 {
 }
 
 fn close(members: &mut Members<'_>, facts: &Facts) {
-    let class = match facts.outcome {
-        Outcome::Refused(class) | Outcome::Cut(class) => Some(Class::name(class)),
-        Outcome::Completed | Outcome::ProviderError | Outcome::Torn | Outcome::ClientGone => None,
-    };
     members.value("outcome", facts.outcome.name());
-    members.some("class", class);
+    members.some("class", facts.outcome.class().map(Class::name));
     members.value("began", &moment(facts.began_unix_ms));
     members.number("status", u64::from(facts.status));
     identity(members, &facts.identity);
@@ -226,23 +208,11 @@ fn close(members: &mut Members<'_>, facts: &Facts) {
     members.some("first_text_us", facts.first_text.map(us).as_ref());
     members.number("total_us", us(facts.total));
     members.number("text_events", facts.text_events);
-    members.some("stop", facts.stop.map(stop));
-    let usage = &facts.usage;
-    members.value(
-        "usage",
-        &json!({
-            "input": usage.input,
-            "output": usage.output,
-            "cache_read": usage.cache_read,
-            "cache_write": usage.cache_write,
-            "reasoning": usage.reasoning,
-        }),
-    );
+    members.some("stop", facts.stop.map(StopReason::name));
+    members.value("usage", &facts.usage.as_json());
     members.some("cost_micro_usd", facts.cost_micro_usd.as_ref());
     members.some("lever", facts.lever.as_ref());
-    if facts.is_judged {
-        members.value("verdict", facts.found.verdict().map_or("clear", Done::name));
-    }
+    members.some("verdict", facts.verdict());
     if facts.found.count() > 0 {
         members.list("findings", &facts.found.hits, |out, hit| {
             let _ = write!(out, "{}", finding(hit));
@@ -255,56 +225,19 @@ fn close(members: &mut Members<'_>, facts: &Facts) {
         members.value("losses", &losses);
     }
     if !facts.seams.is_empty() {
-        members.value("seams", &facts.seams.iter().map(seam).collect::<Value>());
+        members.value("seams", &facts.seams.iter().map(Seam::as_json).collect::<Value>());
     }
     members.some("limit", facts.limit.as_deref());
     if !facts.loops_met.is_empty() {
-        members.value("loops", &facts.loops_met.iter().map(loop_met).collect::<Value>());
+        members.value("loops", &facts.loops_met.iter().map(LoopMet::as_json).collect::<Value>());
     }
     members.some("fault", facts.fault.as_deref());
 }
 
 /// A hit, by its place: what it matched stands in the bodies, where those are kept.
 fn finding(hit: &Hit) -> Value {
-    json!({
-        "rule": &*hit.rule.name,
-        "channel": hit.kind.name(),
-        "start": hit.start,
-        "end": hit.end,
-        "action": hit.done.name(),
-        // Whether the text that was hit went on as it was.
-        "passed": matches!(hit.done, Done::Flagged),
-        "tags": hit.rule.tags,
-    })
-}
-
-fn seam(seam: &Seam) -> Value {
-    json!({
-        "at_text_bytes": seam.at_text_bytes,
-        "from": seam.from.name(),
-        "to": seam.to.name(),
-    })
-}
-
-fn loop_met(met: &LoopMet) -> Value {
-    json!({
-        "limit": &*met.limit,
-        "subject": met.subject.to_string(),
-        "tool": &*met.tool,
-        "times": met.times,
-    })
-}
-
-fn stop(reason: StopReason) -> &'static str {
-    match reason {
-        StopReason::EndTurn => "end_turn",
-        StopReason::MaxTokens => "max_tokens",
-        StopReason::StopSequence => "stop_sequence",
-        StopReason::ToolUse => "tool_use",
-        StopReason::ContentFilter => "content_filter",
-        StopReason::Refusal => "refusal",
-        StopReason::Pause => "pause",
-        StopReason::Error => "error",
-        StopReason::Other => "other",
-    }
+    let mut told = hit.as_json();
+    // Whether the text that was hit went on as it was.
+    told["passed"] = matches!(hit.done, Done::Flagged).into();
+    told
 }

@@ -66,7 +66,7 @@ impl Turn {
         let said =
             |said: &Said| json!({ "kind": said.kind.name(), "text": said.text, "tool": said.tool });
         let list = |list: &[Said]| list.iter().map(said).collect::<Value>();
-        let closed = &self.exchange.closed;
+        let closed = self.exchange.closed();
         let more = json!({
             "path": self.exchange.request.path,
             "asked": list(&self.asked),
@@ -90,7 +90,7 @@ impl Turn {
             "notes": self.exchange.notes.iter().map(|note| json!({
                 "at": moment(note.at_unix_ms),
                 "what": note.what,
-                "about": note.about,
+                "about": note.about(),
             })).collect::<Value>(),
             "whole": self.exchange.is_whole(),
         });

@@ -5,7 +5,7 @@
 
 use super::limits::LoopMet;
 use super::relay::Seam;
-use super::screen::Found;
+use super::screen::{Done, Found};
 use crate::id::{AppName, ExchangeId, LeverId, ProviderName, RouteName};
 use crate::wire::Dialect;
 use crate::wire::event::{Counts, StopReason};
@@ -32,8 +32,28 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// The names of all.
+    pub const NAMES: [&'static str; 6] = [
+        Outcome::Completed.name(),
+        Outcome::ProviderError.name(),
+        Outcome::Refused(Class::Internal).name(),
+        Outcome::Cut(Class::Internal).name(),
+        Outcome::Torn.name(),
+        Outcome::ClientGone.name(),
+    ];
+
+    /// Why we refused or cut it.
+    pub fn class(self) -> Option<Class> {
+        match self {
+            Outcome::Refused(class) | Outcome::Cut(class) => Some(class),
+            Outcome::Completed | Outcome::ProviderError | Outcome::Torn | Outcome::ClientGone => {
+                None
+            }
+        }
+    }
+
     /// The name as labels and records write it.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Outcome::Completed => "completed",
             Outcome::ProviderError => "provider_error",
@@ -129,4 +149,11 @@ pub struct Facts {
     pub loops_met: Vec<LoopMet>,
     /// What went wrong, in words without secrets.
     pub fault: Option<String>,
+}
+
+impl Facts {
+    /// What rules said, where they were in force.
+    pub fn verdict(&self) -> Option<&'static str> {
+        self.is_judged.then(|| Done::verdict(self.found.verdict()))
+    }
 }

@@ -47,7 +47,8 @@ fn names_credential(name: &str) -> bool {
     }
 }
 
-fn is_credential(name: &HeaderName, value: &HeaderValue) -> bool {
+/// Whether a field may carry a credential.
+pub fn is_credential(name: &HeaderName, value: &HeaderValue) -> bool {
     let bytes = value.as_bytes();
     let has_scheme = |scheme: &&str| {
         bytes.get(..scheme.len()).is_some_and(|head| head.eq_ignore_ascii_case(scheme.as_bytes()))

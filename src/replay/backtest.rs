@@ -20,7 +20,7 @@ pub use judge::{Judged, Unjudged};
 pub use report::{Report, RuleCount, Sample, Share, VERSION};
 
 use super::gather::{Fragment, Gatherer, Select, numbers};
-use super::recorded::recorded;
+use crate::evidence::exchange::of_lines;
 use crate::evidence::{Met, Segment};
 use crate::table::rules::{Judge, Rulebook};
 use judge::Judging;
@@ -139,7 +139,7 @@ pub fn run(
     let mut last = Report::new(book, &options.select);
     // What began before the first segment that is read is not selected, or not on record.
     for fragment in joined.into_values().filter(|fragment| fragment.has_beginning) {
-        judging.see(&recorded(&fragment.lines), &mut last, progress);
+        judging.see(&of_lines(&fragment.lines), &mut last, progress);
     }
     report.join(last, options.samples_max);
     report.fragments.clear();
@@ -187,7 +187,7 @@ fn segment(
             Met::End => break,
         };
         let Some(whole) = whole else { continue };
-        judging.see(&recorded(&whole.lines), &mut report, progress);
+        judging.see(&of_lines(&whole.lines), &mut report, progress);
         let read = segment.frames_end();
         progress.disk_bytes.fetch_add(read.saturating_sub(told), Ordering::Relaxed);
         told = read;

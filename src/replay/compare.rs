@@ -1,8 +1,9 @@
 //! What differs between a recorded exchange and its replay.
 
-use super::engine::{Delivered, End, Replayed, Why, dialect_named};
-use super::recorded::{Close, Finding, Recorded};
+use super::engine::{Delivered, End, Replayed, Why};
 use super::said::{Said, said};
+use crate::evidence::exchange::{self, Exchange, Known};
+use crate::evidence::line::moment;
 use crate::exchange::screen::{Done, Found};
 use serde::Serialize;
 
@@ -60,6 +61,29 @@ pub struct Compared {
     pub said: Option<Change<Said>>,
 }
 
+/// One hit, as the record has it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Finding {
+    /// `pack/id`.
+    pub rule: String,
+    /// The kind of text.
+    pub channel: String,
+    /// Where it begins, in bytes of decoded text of its channel.
+    pub start: u64,
+    /// One past its end.
+    pub end: u64,
+    /// What was done.
+    pub action: String,
+}
+
+impl From<&exchange::Finding> for Finding {
+    fn from(then: &exchange::Finding) -> Finding {
+        let exchange::Finding { rule, channel, start, end, action, passed: _, tags: _ } = then;
+        let (rule, channel, action) = (rule.clone(), channel.clone(), action.clone());
+        Finding { rule, channel, start: *start, end: *end, action }
+    }
+}
+
 /// Why an exchange was not run.
 #[derive(Clone, Debug, Serialize)]
 pub struct Reason {
@@ -108,21 +132,21 @@ pub struct Bytes {
 }
 
 /// Lays a replay beside the record.
-pub fn compare(recorded: &Recorded, replayed: &Result<Replayed, Why>) -> Compared {
-    let none = Close::default();
-    let close = recorded.close.as_ref().unwrap_or(&none);
+pub fn compare(recorded: &Exchange, replayed: &Result<Replayed, Why>) -> Compared {
+    let known = &recorded.known;
+    let began = recorded.is_opened.then(|| moment(recorded.began_unix_ms));
     let mut compared = Compared {
         exchange: recorded.id.clone(),
-        began: recorded.opened.at.clone(),
-        app: recorded.app().map(str::to_owned),
-        session: recorded.session().map(str::to_owned),
-        route: recorded.route().map(str::to_owned),
-        target: close.target.clone(),
+        began: began.unwrap_or_default(),
+        app: known.app.clone(),
+        session: known.session.clone(),
+        route: known.route.clone(),
+        target: known.target.clone(),
         fared: Fared::NotRun,
         why: None,
-        verdict: Change::none(close.verdict.clone()),
-        outcome: Change::none(close.outcome.clone()),
-        status: Change::none(close.status),
+        verdict: Change::none(known.verdict.clone()),
+        outcome: Change::none(known.outcome.clone().unwrap_or_default()),
+        status: Change::none(known.status),
         found_now: Vec::new(),
         missed_now: Vec::new(),
         prompt_changes: false,
@@ -138,17 +162,17 @@ pub fn compare(recorded: &Recorded, replayed: &Result<Replayed, Why>) -> Compare
     };
     compared.verdict.now = replayed.verdict().map(str::to_owned);
     // Nothing was asked of rules where what they judge did not come.
-    if replayed.found.count() == 0 && close.verdict.is_none() && replayed.delivered.is_err() {
+    if replayed.found.count() == 0 && known.verdict.is_none() && replayed.delivered.is_err() {
         compared.verdict.now = None;
     }
-    compared.findings(close, &replayed.found);
+    compared.findings(known, &replayed.found);
     compared.prompt_changes = replayed.prompt.is_some();
     match &replayed.delivered {
         Err(why) => {
             compared.why = Some(why.into());
             compared.fared = Fared::Partly;
         }
-        Ok(delivered) => compared.delivered(recorded, close, delivered),
+        Ok(delivered) => compared.delivered(recorded, delivered),
     }
     let is_same = compared.verdict.is_none()
         && compared.found_now.is_empty()
@@ -159,15 +183,15 @@ pub fn compare(recorded: &Recorded, replayed: &Result<Replayed, Why>) -> Compare
     if is_same && compared.fared != Fared::Partly {
         compared.fared = Fared::Same;
     } else if !is_same {
-        compared.lever(recorded, close);
+        compared.lever(known);
     }
     compared
 }
 
 impl Compared {
     /// What differs is no replay's fault where a lever acted: then it is not compared.
-    fn lever(&mut self, recorded: &Recorded, close: &Close) {
-        let lever = close.lever.as_ref().or(recorded.opened.levers.first());
+    fn lever(&mut self, known: &Known) {
+        let lever = known.lever.as_ref().or(known.levers.first());
         match lever {
             Some(lever) => {
                 self.why = Some((&Why::Lever(lever.clone())).into());
@@ -177,7 +201,7 @@ impl Compared {
         }
     }
 
-    fn findings(&mut self, close: &Close, found: &Found) {
+    fn findings(&mut self, known: &Known, found: &Found) {
         let mut now: Vec<Finding> = found
             .hits
             .iter()
@@ -189,24 +213,24 @@ impl Compared {
                 action: Done::name(hit.done).to_owned(),
             })
             .collect();
-        let mut then = close.findings.clone();
+        let mut then: Vec<Finding> = known.findings.iter().map(Finding::from).collect();
         now.sort();
         then.sort();
         self.found_now = without(&now, &then);
         self.missed_now = without(&then, &now);
     }
 
-    fn delivered(&mut self, recorded: &Recorded, close: &Close, now: &Delivered) {
+    fn delivered(&mut self, recorded: &Exchange, now: &Delivered) {
         self.status.now = now.status;
-        let outcome = match (now.end, &*close.outcome) {
+        let outcome = match (now.end, &*self.outcome.then) {
             (End::Refused, _) => "refused",
             (End::Cut, _) => "cut",
-            (End::Whole, "client_gone" | "torn") => &close.outcome,
+            (End::Whole, then @ ("client_gone" | "torn")) => then,
             (End::Whole, _) if now.status >= 400 => "provider_error",
             (End::Whole, _) => "completed",
         };
-        outcome.clone_into(&mut self.outcome.now);
-        let then = &recorded.delivered.body;
+        self.outcome.now = outcome.to_owned();
+        let then = &recorded.delivered.body.bytes;
         if *then == now.body {
             return;
         }
@@ -216,8 +240,8 @@ impl Compared {
             first_difference: first,
             around: Change { then: around(then, first), now: around(&now.body, first) },
         });
-        if let Some(dialect) = recorded.opened.dialect.as_deref().and_then(dialect_named) {
-            let kind = recorded.delivered.header("content-type");
+        if let Some(dialect) = recorded.dialect() {
+            let kind = recorded.delivered.answer().field("content-type");
             let kind_now = if now.end == End::Refused { Some("application/json") } else { kind };
             self.said = Some(Change {
                 then: said(dialect, kind, then),

@@ -10,12 +10,12 @@
 
 mod answer;
 
-use super::recorded::{Attempt, Missing, Recorded, header};
 use super::rules::Rules;
 use super::said::spoken;
+use crate::evidence::exchange::{Attempt, Exchange, Missing, field};
 use crate::exchange::screen::{
-    Found, Media, Prompt, Screened, blocked, cannot_judge, reads_prompts, refused, screen_prompt,
-    screen_unread,
+    Done, Found, Media, Prompt, Screened, blocked, cannot_judge, reads_prompts, refused,
+    screen_prompt, screen_unread,
 };
 use crate::table::rules::Judge;
 use crate::table::{Midstream, Provider, Table};
@@ -151,46 +151,41 @@ pub struct Replayed {
 impl Replayed {
     /// The gravest thing done, as the record says it; `None` if no rules were in force.
     pub fn verdict(&self) -> Option<&'static str> {
-        let name = self.found.verdict().map_or("clear", crate::exchange::screen::Done::name);
-        self.is_judged.then_some(name)
+        self.is_judged.then(|| Done::verdict(self.found.verdict()))
     }
-}
-
-/// The dialect of this name.
-pub fn dialect_named(name: &str) -> Option<Dialect> {
-    Dialect::ALL.into_iter().find(|dialect| dialect.name() == name)
 }
 
 /// Runs an exchange again under `rules`.
 ///
 /// # Errors
 /// Nothing of it can be run; else what cannot is told in [`Replayed::delivered`].
-pub fn replay(recorded: &Recorded, rules: &Rules) -> Result<Replayed, Why> {
+pub fn replay(recorded: &Exchange, rules: &Rules) -> Result<Replayed, Why> {
     if let Some(missing) = recorded.missing() {
         return Err(Why::Missing(missing));
     }
-    let Some(close) = &recorded.close else { return Err(Why::Missing(Missing::End)) };
-    let class = close.class.as_deref().unwrap_or("");
-    let is_refused = close.outcome == "refused";
-    let lever = || Why::Lever(close.lever.clone().unwrap_or_else(|| class.to_owned()));
+    let known = &recorded.known;
+    let outcome = known.outcome.as_deref().unwrap_or("");
+    let class = known.class.as_deref().unwrap_or("");
+    let is_refused = outcome == "refused";
+    let lever = || Why::Lever(known.lever.clone().unwrap_or_else(|| class.to_owned()));
     if [Class::Killed.name(), Class::Limited.name()].contains(&class) {
-        return Err(match (&close.lever, is_refused) {
+        return Err(match (&known.lever, is_refused) {
             (None, true) => Why::Refused(class.to_owned()),
             (_, _) => lever(),
         });
     }
     let is_by_rule = class == Class::Blocked.name();
-    let input = fault(close.fault.as_deref(), class);
+    let input = fault(known.fault.as_deref(), class);
     if is_refused && !is_by_rule && (input.is_none() || recorded.attempts.is_empty()) {
         return Err(Why::Refused(class.to_owned()));
     }
-    let name = recorded.route().unwrap_or("");
+    let name = known.route.as_deref().unwrap_or("");
     let judges = rules.judges(recorded).ok_or_else(|| Why::NoRoute(name.to_owned()))?;
     let midstream = rules.route(name).map_or(Midstream::End, |route| route.midstream);
     let mut run = Run {
         recorded,
         table: rules.table(),
-        caller: recorded.opened.dialect.as_deref().and_then(dialect_named),
+        caller: recorded.dialect(),
         judges,
         midstream,
         found: Found::default(),
@@ -203,14 +198,14 @@ pub fn replay(recorded: &Recorded, rules: &Rules) -> Result<Replayed, Why> {
         }
         Asked::Goes(prompt) => prompt,
     };
-    let delivered = if !close.seams.is_empty() {
+    let delivered = if !known.seams.is_empty() {
         Err(Why::Seam)
     } else if run.goes_on && run.was_asked_at_own() {
         Err(Why::AskedElsewhere)
     } else {
         run.answers(is_by_rule, is_refused, input)
     };
-    let delivered = match (&*close.outcome, delivered) {
+    let delivered = match (outcome, delivered) {
         // What rules make of it now is told all the same, if it ends before what happened then.
         ("client_gone", Ok(Delivered { end: End::Whole, .. })) => Err(Why::ClientGone),
         ("torn", Ok(Delivered { end: End::Whole, .. })) => Err(Why::Torn),
@@ -236,7 +231,7 @@ enum Asked {
 
 /// One exchange that is run again.
 struct Run<'r> {
-    recorded: &'r Recorded,
+    recorded: &'r Exchange,
     table: &'r Table,
     caller: Option<Dialect>,
     judges: Vec<Arc<Judge>>,
@@ -268,15 +263,12 @@ impl Run<'_> {
         if let Some(rule) = self.judges.iter().find_map(asks) {
             return Err(Why::Webhook(rule));
         }
-        let raw = &request.body[..];
+        let raw = &request.body.bytes[..];
         if !reads_prompts(&self.judges) {
             return Ok(Asked::Goes(None));
         }
-        let encoding = header(&request.headers, "content-encoding");
-        let coding = match encoding {
-            None => Some(Coding::Identity),
-            Some(name) => Coding::parse(name).ok(),
-        };
+        let encoding = field(&request.headers, "content-encoding");
+        let coding = coding(encoding);
         let unreadable = |what: &str| Why::Unreadable(what.to_owned());
         let is_object = raw.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{');
         if self.caller.is_some() || (encoding.is_none() && is_object) {
@@ -295,10 +287,10 @@ impl Run<'_> {
         }
         if raw.is_empty() {
             // Without a length it may have been passed on piece by piece; that is not recorded.
-            let has_body = header(&request.headers, "content-type").is_some();
+            let has_body = field(&request.headers, "content-type").is_some();
             return if has_body { Err(Why::Streamed) } else { Ok(Asked::Goes(None)) };
         }
-        let media = Media::of(header(&request.headers, "content-type"));
+        let media = Media::of(field(&request.headers, "content-type"));
         let content = plain(coding, raw);
         let Screened { body, found } = match &content {
             Some(content) => screen_unread(&self.judges, media, content),
@@ -316,12 +308,13 @@ impl Run<'_> {
 
     /// Whether a target was asked that is one of its route's own, no fallback.
     fn was_asked_at_own(&self) -> bool {
-        let name = self.recorded.route().unwrap_or("");
+        let name = self.recorded.known.route.as_deref().unwrap_or("");
         let route = self.table.routes.iter().find(|route| route.name.as_str() == name);
-        let Some(last) = self.recorded.last_answered() else { return false };
+        let Some(last) = self.recorded.answered() else { return false };
+        let target = last.target.as_deref().unwrap_or("");
         route.is_some_and(|route| {
             let mut own = route.targets.iter();
-            own.any(|one| *self.table.targets[usize::from(one.target.0)].name == *last.target)
+            own.any(|one| *self.table.targets[usize::from(one.target.0)].name == *target)
         })
     }
 
@@ -336,19 +329,19 @@ impl Run<'_> {
         if recorded.attempts.is_empty() {
             return Err(if is_by_rule { Why::NeverAsked } else { Why::OwnAnswer });
         }
-        let Some(last) = recorded.last_answered() else {
+        let Some(last) = recorded.answered() else {
             // Nobody answered: what is told of that is the record's.
             let refusal = input.ok_or_else(|| Why::Refused("no answer".to_owned()))?;
             return Ok(self.refused(&refusal));
         };
-        if last.answer.status == 101 {
+        if last.status == Some(101) {
             return Err(Why::Tunnel);
         }
         let mut delivered = None;
-        for attempt in recorded.attempts.iter().filter(|attempt| attempt.answer.status != 0) {
-            let is_last = attempt.number == last.number;
+        for attempt in recorded.attempts.iter().filter(|attempt| attempt.status.is_some()) {
+            let is_last = std::ptr::eq(attempt, last);
             // Of an answer that was given up for its status nothing was read.
-            if !is_last && attempt.answer.body.is_empty() {
+            if !is_last && attempt.received.bytes.is_empty() {
                 continue;
             }
             let answering = Answering {
@@ -390,14 +383,20 @@ impl Run<'_> {
     /// The dialect in which an attempt was answered.
     fn source(&self, attempt: &Attempt) -> Option<Dialect> {
         let caller = self.caller?;
-        let name = attempt.target.split('/').next().unwrap_or("");
+        let target = attempt.target.as_deref().unwrap_or("");
+        let name = target.split('/').next().unwrap_or("");
         let is_named = |provider: &&Provider| provider.name.as_str() == name;
         match self.table.providers.iter().find(is_named) {
             Some(provider) => Some(provider.dialect_for(caller)),
             // It is not in the configuration any more; what it says tells what it speaks.
-            None => Some(spoken(caller, &attempt.answer)),
+            None => Some(spoken(caller, attempt.answer())),
         }
     }
+}
+
+/// The content coding that a field names; `None` if it is unknown.
+pub(super) fn coding(encoding: Option<&str>) -> Option<Coding> {
+    encoding.map_or(Some(Coding::Identity), |name| Coding::parse(name).ok())
 }
 
 /// The content of `body`; `None` if its coding cannot be undone.

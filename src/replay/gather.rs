@@ -4,7 +4,7 @@
 //! be joined with those of the segments beside it. What always holds: what is gathered has a bound
 //! ([`PENDING_BYTES_MAX`]); beyond it the largest exchange is given up, and counted.
 
-use super::recorded::{Recorded, recorded};
+use crate::evidence::exchange::{Exchange, of_lines};
 use crate::evidence::read::segments;
 use crate::evidence::{FOLDER, Met, Segment, disk::Folder};
 use serde::Deserialize;
@@ -220,7 +220,7 @@ pub struct Walked {
 pub fn walk(
     folder: &Path,
     select: &Select,
-    see: &mut dyn FnMut(Recorded, &Walked) -> ControlFlow<()>,
+    see: &mut dyn FnMut(Exchange, &Walked) -> ControlFlow<()>,
 ) -> io::Result<Walked> {
     let mut walked = Walked::default();
     let mut gatherer = Gatherer::new(select.clone());
@@ -245,7 +245,7 @@ pub fn walk(
             if let Some(whole) = whole {
                 walked.disk_bytes = before + segment.frames_end();
                 walked.given_up = gatherer.given_up;
-                if see(recorded(&whole.lines), &walked).is_break() {
+                if see(of_lines(&whole.lines), &walked).is_break() {
                     walked.is_partial = true;
                     return Ok(walked);
                 }
@@ -256,7 +256,7 @@ pub fn walk(
     walked.given_up = gatherer.given_up;
     for fragment in gatherer.rest().into_values() {
         let is_told = fragment.has_beginning || select.exchange.is_some();
-        if is_told && see(recorded(&fragment.lines), &walked).is_break() {
+        if is_told && see(of_lines(&fragment.lines), &walked).is_break() {
             walked.is_partial = true;
             break;
         }

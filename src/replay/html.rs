@@ -1,8 +1,7 @@
 //! A report for people, in one file: no script, nothing fetched, and everything that comes from the
 //! record escaped, for transcripts are hostile text.
 
-use super::compare::{Change, Compared, Fared};
-use super::recorded::Finding;
+use super::compare::{Change, Compared, Fared, Finding};
 use super::said::Said;
 use serde_json::Value;
 use std::fmt::Write;

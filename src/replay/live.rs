@@ -9,9 +9,9 @@
 //! headers for that. It is a new answer of a model, so another text is no fault by itself.
 
 use super::compare::Change;
-use super::engine::{Why, dialect_named};
-use super::recorded::{Missing, Recorded};
+use super::engine::Why;
 use super::said::{Said, said};
+use crate::evidence::exchange::{Exchange, Missing};
 use crate::exchange::forward;
 use crate::table::{Provider, Table, cost};
 use crate::telemetry::connect;
@@ -20,7 +20,7 @@ use crate::wire::event::Counts;
 use crate::wire::prompt;
 use crate::wire::request::view;
 use bytes::{Bytes, BytesMut};
-use http::{HeaderName, HeaderValue, Method, Request, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
 use http_body_util::BodyExt;
 use serde::Serialize;
 use std::time::{Duration, Instant};
@@ -92,22 +92,22 @@ pub struct Told {
 ///
 /// # Errors
 /// Why it cannot be sent again.
-pub fn again(recorded: &Recorded, table: &Table, aim: &Aim) -> Result<Again, Why> {
+pub fn again(recorded: &Exchange, table: &Table, aim: &Aim) -> Result<Again, Why> {
     match recorded.missing() {
         // What became of it then does not matter; that it is whole does.
         None | Some(Missing::End) => {}
         Some(missing) => return Err(Why::Missing(missing)),
     }
-    let caller = recorded.opened.dialect.as_deref().and_then(dialect_named);
+    let caller = recorded.dialect();
     let Some(caller) = caller else {
         return Err(Why::Unreadable("it is passed through, and asks no model".to_owned()));
     };
     let request = &recorded.request;
-    if (request.body.len() as u64) < request.bytes || request.body.is_empty() {
+    if !request.body.is_kept() || request.body.bytes.is_empty() {
         return Err(Why::Missing(Missing::Texts));
     }
     let unreadable = |what: String| Why::Unreadable(what);
-    let body = Bytes::copy_from_slice(&request.body);
+    let body = Bytes::copy_from_slice(&request.body.bytes);
     let (path, body, dialect) = match &aim.target {
         None => (request.path.clone(), body, caller),
         Some((name, model)) => {
@@ -117,9 +117,9 @@ pub fn again(recorded: &Recorded, table: &Table, aim: &Aim) -> Result<Again, Why
             if request.headers.iter().any(|(name, _)| name == "content-encoding") {
                 return Err(unreadable("its body is compressed".to_owned()));
             }
-            let asked = recorded.opened.model.as_deref().unwrap_or("");
+            let asked = recorded.known.model.as_deref().unwrap_or("");
             let model = model.as_deref().unwrap_or(asked);
-            let is_stream = recorded.opened.stream;
+            let is_stream = recorded.known.stream;
             let body = if source == caller {
                 let seen = view(caller, &body).map_err(|error| unreadable(error.to_string()))?;
                 forward::body(&body, seen.model_span, Some(asked), Some(model))
@@ -136,7 +136,9 @@ pub fn again(recorded: &Recorded, table: &Table, aim: &Aim) -> Result<Again, Why
     let mut builder = Request::builder().method(Method::POST).uri(uri);
     let is_own = dialect == caller;
     for (name, value) in request.headers.iter().filter(|_| is_own) {
-        if SENT_AGAIN.contains(&&*name.to_ascii_lowercase()) {
+        if let Some(value) = value
+            && SENT_AGAIN.contains(&&*name.to_ascii_lowercase())
+        {
             builder = builder.header(name, value);
         }
     }
@@ -146,7 +148,7 @@ pub fn again(recorded: &Recorded, table: &Table, aim: &Aim) -> Result<Again, Why
             builder = builder.header("anthropic-version", "2023-06-01");
         }
     }
-    if let Some(session) = recorded.session() {
+    if let Some(session) = &recorded.known.session {
         builder = builder.header("x-firedoor-session", session);
     }
     for (name, value) in &aim.headers {
@@ -183,14 +185,14 @@ fn path_of(dialect: Dialect, model: &str, is_stream: bool) -> String {
 /// What of an answer came.
 struct Came {
     status: u16,
-    headers: Vec<(String, String)>,
+    headers: HeaderMap,
     body: Bytes,
     first_byte: Option<Duration>,
     total: Duration,
 }
 
 /// Sends a request, and lays its answer beside that of then.
-pub async fn send(recorded: &Recorded, again: Again, table: &Table, patience: Duration) -> Told {
+pub async fn send(recorded: &Exchange, again: Again, table: &Table, patience: Duration) -> Told {
     let dialect = again.dialect;
     let came = tokio::time::timeout(patience, whole(again.request)).await;
     let mut told = then(recorded);
@@ -218,12 +220,9 @@ async fn whole(request: Request<Bytes>) -> Result<Came, String> {
             all.extend_from_slice(&data);
         }
     }
-    let text = |(name, value): (&HeaderName, &HeaderValue)| {
-        Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
-    };
     Ok(Came {
         status: head.status.as_u16(),
-        headers: head.headers.iter().filter_map(text).collect(),
+        headers: head.headers,
         body: all.freeze(),
         first_byte,
         total: began.elapsed(),
@@ -235,23 +234,23 @@ fn milliseconds(time: Duration) -> u64 {
 }
 
 /// What is known of then; now is as then until it is known.
-fn then(recorded: &Recorded) -> Told {
+fn then(recorded: &Exchange) -> Told {
     let delivered = &recorded.delivered;
-    let dialect = recorded.opened.dialect.as_deref().and_then(dialect_named);
+    let dialect = recorded.dialect();
     let said_then = dialect.map_or_else(Said::default, |dialect| {
-        said(dialect, delivered.header("content-type"), &delivered.body)
+        said(dialect, delivered.answer().field("content-type"), &delivered.body.bytes)
     });
-    let close = recorded.close.as_ref();
-    let first_byte = delivered.chunks.first().map(|chunk| chunk.at_us / 1000);
+    let known = &recorded.known;
+    let first_byte = delivered.body.chunks.first().map(|chunk| chunk.at_us / 1000);
     Told {
         exchange: recorded.id.clone(),
         exchange_now: None,
         why: None,
-        status: Change::none(delivered.status),
-        verdict: Change::none(close.and_then(|close| close.verdict.clone())),
-        target: Change::none(close.and_then(|close| close.target.clone())),
+        status: Change::none(delivered.status.unwrap_or(0)),
+        verdict: Change::none(known.verdict.clone()),
+        target: Change::none(known.target.clone()),
         first_byte_ms: Change::none(first_byte),
-        total_ms: Change::none(close.map_or(0, |close| close.total_us / 1000)),
+        total_ms: Change::none(known.total_us.unwrap_or(0) / 1000),
         cost_micro_usd: None,
         said: Change::none(said_then),
         text_differs: false,
@@ -261,7 +260,7 @@ fn then(recorded: &Recorded) -> Told {
 
 impl Told {
     fn take(&mut self, came: &Came, dialect: Dialect, table: &Table) {
-        let field = |name: &str| super::recorded::header(&came.headers, name).map(str::to_owned);
+        let field = |name: &str| Some(came.headers.get(name)?.to_str().ok()?.to_owned());
         self.exchange_now = field("x-firedoor-exchange");
         self.status.now = came.status;
         // What rules did is said in the head; it says nothing where they found nothing, or later.

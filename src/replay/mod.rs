@@ -15,8 +15,8 @@
 //! ([`engine::Why`]) and never left out of a count; an exchange counts as the same only if every
 //! byte is.
 //!
-//! Order: [`gather`] finds the lines of an exchange in the segments, [`recorded`] reads it back,
-//! [`rules`] says who judges it.
+//! Order: [`gather`] finds the lines of an exchange in the segments,
+//! [`evidence::exchange`](crate::evidence::exchange) reads it back, [`rules`] says who judges it.
 
 pub mod backtest;
 pub mod compare;
@@ -24,7 +24,6 @@ pub mod engine;
 pub mod gather;
 pub mod html;
 pub mod live;
-pub mod recorded;
 pub mod rules;
 pub mod said;
 pub mod tape;

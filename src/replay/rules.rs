@@ -5,7 +5,7 @@
 //! route names is added to every route. So a changed file is tried as it would come into force, and
 //! a new one as if it were put in force everywhere.
 
-use super::recorded::Recorded;
+use crate::evidence::exchange::Exchange;
 use crate::table::rules::{Judge, Pack, Rulebook, share_of};
 use crate::table::{Route, Table};
 use std::collections::HashMap;
@@ -61,9 +61,9 @@ impl Rules {
     }
 
     /// What judges an exchange; `None` if its route is not in the configuration.
-    pub fn judges(&self, recorded: &Recorded) -> Option<Vec<Arc<Judge>>> {
-        let route = self.route(recorded.route()?)?;
-        let share = share_of(recorded.session().unwrap_or(&recorded.id));
+    pub fn judges(&self, recorded: &Exchange) -> Option<Vec<Arc<Judge>>> {
+        let route = self.route(recorded.known.route.as_deref()?)?;
+        let share = share_of(recorded.known.session.as_deref().unwrap_or(&recorded.id));
         let book = self.book(route).ok()?;
         Some(book.iter().filter_map(|book| book.judge(share)).map(Arc::clone).collect())
     }

@@ -1,8 +1,8 @@
 //! What an answer says, told apart from how it says it: text, reasoning, tools called, why it
 //! stopped, tokens. Two answers are compared by this where their bytes differ.
 
-use super::recorded::{Answer, Usage};
 use crate::clock::Tick;
+use crate::evidence::exchange::Answer;
 use crate::exchange::relay::{Relay, Seen};
 use crate::wire::coding::Coding;
 use crate::wire::event::{Block, Channel, Event, Kind};
@@ -90,19 +90,20 @@ pub fn told(
 }
 
 /// The dialect in which an answer is, for a caller of `caller`: the one that understands it.
-pub fn spoken(caller: Dialect, answer: &Answer) -> Dialect {
+pub fn spoken(caller: Dialect, answer: Answer<'_>) -> Dialect {
+    let body = &answer.body.bytes[..];
     let understands = |dialect: Dialect| {
         let is_stream =
-            answer.header("content-type").is_some_and(|kind| dialect.framing().is_named_by(kind));
+            answer.field("content-type").is_some_and(|kind| dialect.framing().is_named_by(kind));
         if is_stream {
-            let beginning = answer.body.get(..SPOKEN_BYTES).unwrap_or(&answer.body);
+            let beginning = body.get(..SPOKEN_BYTES).unwrap_or(body);
             let mut relay = Relay::new(dialect, Coding::Identity);
             let mut out = Vec::new();
             let _ = relay.bytes(beginning, Tick::default(), &mut out);
             return relay.seen.is_understood;
         }
         let mut seen = Seen::default();
-        seen.whole(dialect, &answer.body, Tick::default());
+        seen.whole(dialect, body, Tick::default());
         seen.is_understood
     };
     let others = Dialect::ALL.into_iter().filter(|other| *other != caller);
@@ -110,11 +111,6 @@ pub fn spoken(caller: Dialect, answer: &Answer) -> Dialect {
 }
 
 impl Said {
-    /// Tokens, as a record has them.
-    pub fn usage(&self) -> Usage {
-        Usage { input: self.input_tokens, output: self.output_tokens }
-    }
-
     fn see(&mut self, event: &Event<'_>) {
         match event {
             Event::Start { model, .. } if !model.is_empty() => {

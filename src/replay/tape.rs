@@ -13,9 +13,8 @@
 //! What always holds: answers that are held have a bound ([`TAPE_BYTES_MAX`]); what does not fit is
 //! counted and said.
 
-use super::engine::dialect_named;
-use super::recorded::{Answer, Recorded};
 use super::said::spoken;
+use crate::evidence::exchange::{Answer, Exchange};
 use crate::exchange::identity::read_head;
 use crate::wire::Dialect;
 use crate::wire::request::{Surface, surface, view};
@@ -76,7 +75,7 @@ pub struct Played {
     /// The exchange that it was recorded in.
     pub exchange: Arc<str>,
     /// When that began.
-    began: Box<str>,
+    began_unix_ms: u64,
     /// Its status.
     pub status: u16,
     /// Its fields, without those of the connection.
@@ -111,7 +110,7 @@ struct Line {
 impl Line {
     /// The record tells exchanges in the order in which they ended.
     fn add(&mut self, at: usize, all: &[Played]) {
-        let began = |at: usize| all.get(at).map(|answer| &answer.began);
+        let began = |at: usize| all.get(at).map(|answer| answer.began_unix_ms);
         let place = self.answers.partition_point(|known| began(*known) <= began(at));
         self.answers.insert(place, at);
     }
@@ -138,47 +137,55 @@ pub struct Wanted<'w> {
 
 impl Tape {
     /// Puts an exchange on the tape, if it has an answer that is whole on record.
-    pub fn add(&mut self, recorded: &Recorded) {
+    pub fn add(&mut self, recorded: &Exchange) {
         if recorded.missing().is_some() {
             self.left_out += 1;
             return;
         }
-        let caller = recorded.opened.dialect.as_deref().and_then(dialect_named);
+        let caller = recorded.dialect();
         let request = &recorded.request;
         let (asked, _) = Api::of(&request.method, &request.path);
-        let Some(attempt) = recorded.last_answered() else {
-            let outcome = recorded.close.as_ref().map_or("", |close| &close.outcome);
+        let Some(attempt) = recorded.answered() else {
+            let outcome = recorded.known.outcome.as_deref();
             // Firedoor's own answer is one; its refusal is none of a provider.
-            if outcome == "completed" && recorded.delivered.status != 0 {
-                self.keep(recorded, &recorded.delivered, &[(asked, hash(&request.body))]);
+            if outcome == Some("completed") && recorded.delivered.status.is_some() {
+                self.keep(
+                    recorded,
+                    recorded.delivered.answer(),
+                    &[(asked, hash(&request.body.bytes))],
+                );
             } else {
                 self.left_out += 1;
             }
             return;
         };
-        let answer = &attempt.answer;
+        let answer = attempt.answer();
         let source =
             caller.map(
                 |caller| {
                     if recorded.passed_on(attempt) { caller } else { spoken(caller, answer) }
                 },
             );
-        let sent = hash(attempt.sent.as_deref().unwrap_or(&request.body));
+        let sent = hash(&recorded.sent(attempt).bytes);
         match (caller, source) {
             (Some(caller), Some(source)) if caller != source => {
-                let of_provider = Api::asked_in(source, recorded.opened.stream);
+                let of_provider = Api::asked_in(source, recorded.known.stream);
                 self.keep(recorded, answer, &[(of_provider, sent)]);
-                self.keep(recorded, &recorded.delivered, &[(asked, hash(&request.body))]);
+                self.keep(
+                    recorded,
+                    recorded.delivered.answer(),
+                    &[(asked, hash(&request.body.bytes))],
+                );
             }
             (_, _) => {
-                let keys = [(asked.clone(), hash(&request.body)), (asked, sent)];
+                let keys = [(asked.clone(), hash(&request.body.bytes)), (asked, sent)];
                 self.keep(recorded, answer, &keys);
             }
         }
     }
 
-    fn keep(&mut self, recorded: &Recorded, answer: &Answer, keys: &[(Api, BodyHash)]) {
-        let size = answer.body.len() as u64;
+    fn keep(&mut self, recorded: &Exchange, answer: Answer<'_>, keys: &[(Api, BodyHash)]) {
+        let size = answer.body.bytes.len() as u64;
         if self.bytes.saturating_add(size) > TAPE_BYTES_MAX {
             self.over_bound += 1;
             return;
@@ -187,15 +194,16 @@ impl Tape {
         let headers = answer
             .headers
             .iter()
-            .filter(|(name, _)| !OF_THE_CONNECTION.contains(&&*name.to_ascii_lowercase()));
+            .filter(|(name, _)| !OF_THE_CONNECTION.contains(&&*name.to_ascii_lowercase()))
+            .filter_map(|(name, value)| Some((name.clone(), value.clone()?)));
         let at = self.answers.len();
         self.answers.push(Played {
             exchange: recorded.id.as_str().into(),
-            began: recorded.opened.at.as_str().into(),
-            status: answer.status,
-            headers: headers.cloned().collect(),
-            pieces: answer.pieces().map(|(at_us, piece)| (at_us, piece.to_vec())).collect(),
-            has_length: answer.header("content-length").is_some(),
+            began_unix_ms: recorded.began_unix_ms,
+            status: answer.status.unwrap_or(0),
+            headers: headers.collect(),
+            pieces: answer.body.pieces().map(|(at_us, piece)| (at_us, piece.to_vec())).collect(),
+            has_length: answer.field("content-length").is_some(),
         });
         for (index, key) in keys.iter().enumerate() {
             if index > 0 && keys.get(index - 1) == Some(key) {
@@ -204,8 +212,8 @@ impl Tape {
             *self.apis.entry(key.0.clone()).or_default() += u64::from(index == 0);
             self.by_body.entry(key.clone()).or_default().add(at, &self.answers);
         }
-        if let Some(session) = recorded.session() {
-            self.by_session.entry(session.to_owned()).or_default().add(at, &self.answers);
+        if let Some(session) = &recorded.known.session {
+            self.by_session.entry(session.clone()).or_default().add(at, &self.answers);
         }
     }
 

@@ -1,10 +1,12 @@
 //! Reading exchanges back, gathering them, and what an interrupted run leaves.
 
 use super::backtest::{Options, Progress, Report, run};
+use super::compare::{Fared, compare};
+use super::engine::{Delivered, End, Replayed};
 use super::gather::{Gatherer, Select, folder, head};
-use super::recorded::{Missing, recorded};
 use crate::clock::Tick;
-use crate::evidence::{Opened, Options as Keep, RequestHead, SentBody, Store};
+use crate::evidence::exchange::{Exchange, Missing, Stream, of_lines};
+use crate::evidence::{Bound, Opened, Options as Keep, RequestHead, SentBody, Store, Track};
 use crate::exchange::facts::{Facts, Identity, Outcome};
 use crate::exchange::screen::Found;
 use crate::id::{Epoch, ExchangeId, RouteName};
@@ -14,6 +16,7 @@ use crate::table::rules::Rulebook;
 use crate::wire::Dialect;
 use crate::wire::event::Counts;
 use crate::wire::loss::Losses;
+use crate::wire::refusal::Class;
 use bytes::Bytes;
 use http::Method;
 use proptest::prelude::*;
@@ -85,7 +88,7 @@ fn passed() -> impl Strategy<Value = Passed> {
     })
 }
 
-fn record(store: &Store, number: u128, capture: Capture, one: &Passed) {
+fn begun(store: &Store, number: u128, capture: Capture, one: &Passed) -> Track {
     let id = ExchangeId(number);
     let opened = Opened {
         id,
@@ -116,14 +119,19 @@ fn record(store: &Store, number: u128, capture: Capture, one: &Passed) {
             track.delivered(Tick(at as u64 * 1000), piece);
         }
     }
+    track
+}
+
+fn record(store: &Store, number: u128, capture: Capture, one: &Passed) {
+    let mut track = begun(store, number, capture, one);
     for piece in one.delivered.iter().skip(one.received.len()) {
         track.delivered(Tick(9_000_000), piece);
     }
-    track.close(Tick(10_000_000), std::sync::Arc::new(facts(id)));
+    track.close(Tick(10_000_000), Arc::new(facts(ExchangeId(number))));
 }
 
-/// The lines of all exchanges of a record.
-fn all_lines(data_dir: &Path) -> Vec<Vec<u8>> {
+/// All exchanges of a record, by their ids.
+fn all(data_dir: &Path) -> Vec<Exchange> {
     let mut all = Vec::new();
     let walked = super::gather::walk(&folder(data_dir), &Select::default(), &mut |recorded, _| {
         all.push(recorded);
@@ -131,7 +139,11 @@ fn all_lines(data_dir: &Path) -> Vec<Vec<u8>> {
     });
     assert!(!walked.unwrap().is_partial);
     all.sort_by(|a, b| a.id.cmp(&b.id));
-    all.into_iter().map(|one| one.id.into_bytes()).collect()
+    all
+}
+
+fn pieces(stream: &Stream) -> Vec<Vec<u8>> {
+    stream.pieces().map(|(_, piece)| piece.to_vec()).collect()
 }
 
 proptest! {
@@ -144,29 +156,22 @@ proptest! {
         record(&store, 1, Capture::Full, &one);
         record(&store, 2, Capture::Metadata, &one);
         store.close(Duration::from_mins(1));
-        prop_assert_eq!(all_lines(dir.path()).len(), 2);
-        let mut seen = Vec::new();
-        super::gather::walk(&folder(dir.path()), &Select::default(), &mut |recorded, _| {
-            seen.push(recorded);
-            std::ops::ControlFlow::Continue(())
-        })
-        .unwrap();
-        let full = seen.iter().find(|seen| seen.id == ExchangeId(1).to_string()).unwrap();
+        let seen = all(dir.path());
+        let [full, bare] = &seen[..] else { panic!("{} exchanges", seen.len()) };
+        prop_assert_eq!(&full.id, &ExchangeId(1).to_string());
         prop_assert_eq!(full.missing(), None);
-        prop_assert_eq!(&full.request.body, &one.asked);
-        prop_assert_eq!(&full.attempts[0].sent, &one.sent);
-        let pieces: Vec<Vec<u8>> =
-            full.attempts[0].answer.pieces().map(|(_, piece)| piece.to_vec()).collect();
-        prop_assert_eq!(pieces, one.received.clone());
-        prop_assert_eq!(&full.delivered.body, &one.delivered.concat());
-        let bare = seen.iter().find(|seen| seen.id == ExchangeId(2).to_string()).unwrap();
+        prop_assert_eq!(&full.request.body.bytes, &one.asked);
+        let sent = one.sent.as_ref().unwrap_or(&one.asked);
+        prop_assert_eq!(&full.sent(&full.attempts[0]).bytes, sent);
+        prop_assert_eq!(pieces(&full.attempts[0].received), one.received.clone());
+        prop_assert_eq!(&full.delivered.body.bytes, &one.delivered.concat());
         prop_assert_eq!(bare.missing(), Some(Missing::Texts));
-        prop_assert_eq!(bare.request.bytes, one.asked.len() as u64);
+        prop_assert_eq!(bare.request.body.len, one.asked.len() as u64);
     }
 
     #[test]
     fn nothing_that_is_no_line_panics(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-        let _ = recorded(&bytes);
+        let _ = of_lines(&bytes);
         let _ = head(&bytes);
         let _ = Gatherer::new(Select::default()).take(&bytes);
     }
@@ -192,8 +197,36 @@ proptest! {
         if let Some(place) = lines.get_mut(at) {
             *place = byte;
         }
-        let _ = recorded(&lines).missing();
+        let _ = of_lines(&lines).missing();
     }
+}
+
+#[test]
+fn what_a_kill_took_back_is_in_no_replay() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::start(Keep::of(dir.path())).unwrap();
+    let received = vec![b"{\"choices\":[".to_vec(), b"{\"index\":0}".to_vec()];
+    let one = Passed { asked: b"{}".to_vec(), sent: None, delivered: received.clone(), received };
+    let mut track = begun(&store, 1, Capture::Full, &one);
+    // Of the second piece all but two bytes were still in the gate.
+    track.undelivered(Tick(5_000), 9, Bound::Exact);
+    track.delivered(Tick(6_000), b"[killed]");
+    let ended = Facts { outcome: Outcome::Cut(Class::Killed), ..facts(ExchangeId(1)) };
+    track.close(Tick(10_000), Arc::new(ended));
+    store.close(Duration::from_mins(1));
+
+    let killed = all(dir.path()).pop().unwrap();
+    let left = [&b"{\"choices\":["[..], b"{\"", b"[killed]"].map(<[u8]>::to_vec);
+    assert_eq!(killed.missing(), None);
+    assert_eq!(killed.delivered.body.bytes, left.concat());
+    assert_eq!(pieces(&killed.delivered.body), left);
+    assert_eq!(pieces(&killed.attempts[0].received), one.received);
+    // What left is the same as what left.
+    let again = Delivered { status: 200, body: left.concat(), end: End::Cut };
+    let replayed =
+        Replayed { is_judged: false, found: Found::default(), prompt: None, delivered: Ok(again) };
+    let compared = compare(&killed, &Ok(replayed));
+    assert_eq!((compared.fared, compared.bytes), (Fared::Same, None));
 }
 
 #[test]

@@ -159,7 +159,7 @@ pub(super) fn exchange(facts: &Facts) {
                 target: "exchange",
                 exchange = facts.id.text().as_str(),
                 outcome = facts.outcome.name(),
-                class = class(facts.outcome),
+                class = facts.outcome.class().map(Class::name),
                 status = facts.status,
                 path = &*facts.path,
                 dialect = facts.dialect.map(Dialect::name),
@@ -180,13 +180,6 @@ pub(super) fn exchange(facts: &Facts) {
         Outcome::ProviderError | Outcome::Refused(_) | Outcome::Cut(_) | Outcome::Torn => {
             line!(info);
         }
-    }
-}
-
-fn class(outcome: Outcome) -> Option<&'static str> {
-    match outcome {
-        Outcome::Refused(class) | Outcome::Cut(class) => Some(Class::name(class)),
-        Outcome::Completed | Outcome::ProviderError | Outcome::Torn | Outcome::ClientGone => None,
     }
 }
 

@@ -25,30 +25,6 @@ const NONE: &str = "none";
 /// The label of what is counted together past the bound.
 const OTHER: &str = "other";
 
-/// [`Outcome`] without its class.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Ending {
-    Completed,
-    ProviderError,
-    Refused,
-    Cut,
-    Torn,
-    ClientGone,
-}
-
-impl Ending {
-    fn of(outcome: Outcome) -> Ending {
-        match outcome {
-            Outcome::Completed => Ending::Completed,
-            Outcome::ProviderError => Ending::ProviderError,
-            Outcome::Refused(_) => Ending::Refused,
-            Outcome::Cut(_) => Ending::Cut,
-            Outcome::Torn => Ending::Torn,
-            Outcome::ClientGone => Ending::ClientGone,
-        }
-    }
-}
-
 /// A name of the table, or the place where the rest is counted.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Name<T> {
@@ -76,7 +52,7 @@ struct ExchangeKey {
     route: Name<RouteName>,
     target: Name<Arc<str>>,
     dialect: Option<Dialect>,
-    ending: Ending,
+    outcome: &'static str,
     /// The first digit of the status; 0 if the client got none.
     status: u8,
 }
@@ -87,7 +63,7 @@ impl ExchangeKey {
             route: Name::of(facts.route.clone()),
             target: Name::of(facts.target.clone()),
             dialect: facts.dialect,
-            ending: Ending::of(facts.outcome),
+            outcome: facts.outcome.name(),
             status: u8::try_from(facts.status / 100).unwrap_or(0),
         }
     }
@@ -102,7 +78,7 @@ impl ExchangeKey {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct AppKey {
     app: Name<AppName>,
-    ending: Ending,
+    outcome: &'static str,
 }
 
 /// The handles of one label set of exchanges.
@@ -162,8 +138,8 @@ impl<K: Eq + Hash, V> Sets<K, V> {
 pub(super) struct Series {
     exchanges: Sets<ExchangeKey, ExchangeMeters>,
     apps: Sets<AppKey, AppMeters>,
-    refusals: [Counter; CLASSES.len()],
-    cuts: [Counter; CLASSES.len()],
+    refusals: [Counter; Class::ALL.len()],
+    cuts: [Counter; Class::ALL.len()],
 }
 
 impl Series {
@@ -171,8 +147,8 @@ impl Series {
         Series {
             exchanges: Sets::new(),
             apps: Sets::new(),
-            refusals: CLASSES.map(|class| meters.counter(names::REFUSALS, &[class.name()])),
-            cuts: CLASSES.map(|class| meters.counter(names::CUTS, &[class.name()])),
+            refusals: Class::ALL.map(|class| meters.counter(names::REFUSALS, &[class.name()])),
+            cuts: Class::ALL.map(|class| meters.counter(names::CUTS, &[class.name()])),
         }
     }
 
@@ -190,8 +166,8 @@ impl Series {
             meters.rules_unjudged(facts.found.unjudged);
         }
         match facts.outcome {
-            Outcome::Refused(class) => self.refusals[place(class)].increment(1),
-            Outcome::Cut(class) => self.cuts[place(class)].increment(1),
+            Outcome::Refused(class) => self.refusals[class as usize].increment(1),
+            Outcome::Cut(class) => self.cuts[class as usize].increment(1),
             Outcome::Completed | Outcome::ProviderError | Outcome::Torn | Outcome::ClientGone => {}
         }
     }
@@ -215,22 +191,22 @@ impl Series {
     }
 
     fn record_app(&self, meters: &Meters, app: &AppName, facts: &Facts) {
-        let ending = Ending::of(facts.outcome);
-        let key = AppKey { app: Name::Known(app.clone()), ending };
+        let outcome = facts.outcome.name();
+        let key = AppKey { app: Name::Known(app.clone()), outcome };
         if let Some(set) = self.apps.map.get(&key) {
             return set.record(facts);
         }
         if self.apps.reserve() {
-            let set = AppMeters::new(meters, &key, facts);
+            let set = AppMeters::new(meters, &key);
             set.record(facts);
             self.apps.insert(key, set);
             self.tell_size(meters);
             return;
         }
         meters.label_overflow.increment(1);
-        let key = AppKey { app: Name::Other, ending };
+        let key = AppKey { app: Name::Other, outcome };
         let set = self.apps.map.entry(key.clone());
-        set.or_insert_with(|| AppMeters::new(meters, &key, facts)).record(facts);
+        set.or_insert_with(|| AppMeters::new(meters, &key)).record(facts);
     }
 
     fn tell_size(&self, meters: &Meters) {
@@ -244,14 +220,6 @@ impl ExchangeMeters {
         let route = key.route.label(RouteName::as_str);
         let target = key.target.label(|target| target);
         let dialect = key.dialect.map_or(NONE, Dialect::name);
-        let ending = match key.ending {
-            Ending::Completed => Outcome::Completed.name(),
-            Ending::ProviderError => Outcome::ProviderError.name(),
-            Ending::Refused => Outcome::Refused(Class::Internal).name(),
-            Ending::Cut => Outcome::Cut(Class::Internal).name(),
-            Ending::Torn => Outcome::Torn.name(),
-            Ending::ClientGone => Outcome::ClientGone.name(),
-        };
         let status = match key.status {
             1 => "1xx",
             2 => "2xx",
@@ -262,7 +230,8 @@ impl ExchangeMeters {
         };
         let tokens = |kind| meters.counter(names::TOKENS, &[kind, target]);
         ExchangeMeters {
-            exchanges: meters.counter(names::EXCHANGES, &[route, target, dialect, ending, status]),
+            exchanges: meters
+                .counter(names::EXCHANGES, &[route, target, dialect, key.outcome, status]),
             seconds: meters.histogram(names::EXCHANGE_SECONDS, &[route, target]),
             first_byte: meters.histogram(names::FIRST_BYTE_SECONDS, &[route, target]),
             first_text: meters.histogram(names::FIRST_TEXT_SECONDS, &[route, target]),
@@ -305,10 +274,10 @@ impl ExchangeMeters {
 }
 
 impl AppMeters {
-    fn new(meters: &Meters, key: &AppKey, facts: &Facts) -> AppMeters {
+    fn new(meters: &Meters, key: &AppKey) -> AppMeters {
         let app = key.app.label(AppName::as_str);
         AppMeters {
-            exchanges: meters.counter(names::APP_EXCHANGES, &[app, facts.outcome.name()]),
+            exchanges: meters.counter(names::APP_EXCHANGES, &[app, key.outcome]),
             input: meters.counter(names::APP_TOKENS, &[app, "input"]),
             output: meters.counter(names::APP_TOKENS, &[app, "output"]),
         }
@@ -330,48 +299,15 @@ fn add(counter: &Counter, count: Option<u64>) {
     }
 }
 
-const CLASSES: [Class; 12] = [
-    Class::BadRequest,
-    Class::Unauthenticated,
-    Class::Forbidden,
-    Class::NotFound,
-    Class::TooLarge,
-    Class::Limited,
-    Class::Killed,
-    Class::Blocked,
-    Class::Unavailable,
-    Class::BadGateway,
-    Class::Timeout,
-    Class::Internal,
-];
-
-/// Where a class stands in [`CLASSES`].
-fn place(class: Class) -> usize {
-    match class {
-        Class::BadRequest => 0,
-        Class::Unauthenticated => 1,
-        Class::Forbidden => 2,
-        Class::NotFound => 3,
-        Class::TooLarge => 4,
-        Class::Limited => 5,
-        Class::Killed => 6,
-        Class::Blocked => 7,
-        Class::Unavailable => 8,
-        Class::BadGateway => 9,
-        Class::Timeout => 10,
-        Class::Internal => 11,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::facts_for_tests as sample;
     use super::*;
 
     #[test]
-    fn classes_stand_where_their_place_says() {
-        for (at, class) in CLASSES.into_iter().enumerate() {
-            assert_eq!(place(class), at);
+    fn classes_stand_where_their_number_says() {
+        for (at, class) in Class::ALL.into_iter().enumerate() {
+            assert_eq!(class as usize, at);
         }
     }
 

@@ -103,6 +103,23 @@ pub enum StopReason {
     Other,
 }
 
+impl StopReason {
+    /// The name as records and the API write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            StopReason::EndTurn => "end_turn",
+            StopReason::MaxTokens => "max_tokens",
+            StopReason::StopSequence => "stop_sequence",
+            StopReason::ToolUse => "tool_use",
+            StopReason::ContentFilter => "content_filter",
+            StopReason::Refusal => "refusal",
+            StopReason::Pause => "pause",
+            StopReason::Error => "error",
+            StopReason::Other => "other",
+        }
+    }
+}
+
 /// Token counts; `None` where the provider said nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -116,6 +133,19 @@ pub struct Counts {
     pub cache_write: Option<u64>,
     /// Answer tokens spent on reasoning.
     pub reasoning: Option<u64>,
+}
+
+impl Counts {
+    /// As records and the API have them.
+    pub fn as_json(&self) -> serde_json::Value {
+        serde_json::json!({
+            "input": self.input,
+            "output": self.output,
+            "cache_read": self.cache_read,
+            "cache_write": self.cache_write,
+            "reasoning": self.reasoning,
+        })
+    }
 }
 
 /// Where an unknown member stands in a frame of its dialect.

@@ -79,6 +79,11 @@ impl Dialect {
         }
     }
 
+    /// The dialect of this name.
+    pub fn named(name: &str) -> Option<Dialect> {
+        Dialect::ALL.into_iter().find(|dialect| dialect.name() == name)
+    }
+
     /// How the frames of its streams are told apart.
     pub fn framing(self) -> Framing {
         match self {

@@ -44,6 +44,22 @@ pub enum Class {
 }
 
 impl Class {
+    /// All, each at the place that it has as a number.
+    pub const ALL: [Class; 12] = [
+        Class::BadRequest,
+        Class::Unauthenticated,
+        Class::Forbidden,
+        Class::NotFound,
+        Class::TooLarge,
+        Class::Limited,
+        Class::Killed,
+        Class::Blocked,
+        Class::Unavailable,
+        Class::BadGateway,
+        Class::Timeout,
+        Class::Internal,
+    ];
+
     /// The HTTP status of a whole refusal.
     pub fn status(self) -> u16 {
         match self {

@@ -4,6 +4,7 @@ use crate::book::{self, segments};
 use crate::support::{CASES, Gateway, MockServer, post, routes_to, wait_for};
 use firedoor::evidence::{Note, Noted, Options, Store};
 use serde_json::{Value, json};
+use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -72,7 +73,7 @@ fn a_hold_by_hand_stands_until_it_is_released() {
 
 fn three_days_ago() -> u64 {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
-    u64::try_from((now - Duration::from_hours(72)).as_millis()).unwrap()
+    u64::try_from(now.saturating_sub(Duration::from_hours(72)).as_millis()).unwrap()
 }
 
 /// What was recorded three days ago, in segments of its own.
@@ -101,7 +102,7 @@ fn fill_segment(gateway: &Gateway, seed: u64) {
         let mut noise = String::new();
         while noise.len() < 400 << 10 {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            noise += &format!("{:x}", state >> 8);
+            write!(noise, "{:x}", state >> 8).unwrap();
         }
         let body = CASES[0].body("m", &noise, false);
         let fields = [("content-type", "application/json")];

@@ -1,5 +1,6 @@
 //! What the first and the last line of an exchange say of it.
 
+use super::Gap;
 use serde::Deserialize;
 
 /// Facts of an exchange. What a line does not say is `None`, empty or zero.
@@ -38,8 +39,6 @@ pub struct Known {
     pub outcome: Option<String>,
     /// Why it was refused or cut.
     pub class: Option<String>,
-    /// When it began, as the last line has it.
-    pub began: Option<String>,
     /// The status that the client got.
     pub status: u16,
     /// The path.
@@ -91,6 +90,8 @@ pub struct Known {
     pub loops: Vec<LoopSeen>,
     /// What went wrong.
     pub fault: Option<String>,
+    /// What of its record was lost.
+    pub lost: Option<Gap>,
 }
 
 /// Micro-USD, where a price is known.
@@ -171,10 +172,9 @@ pub struct LoopSeen {
 }
 
 impl Known {
-    /// As an `open` line has it. What cannot be read is as if it were not there.
-    pub(super) fn of_open(line: &[u8]) -> Known {
-        let known: Known = serde_json::from_slice(line).unwrap_or_default();
-        Known { model_asked: known.model.clone(), ..known }
+    /// As an `open` line has it; `None` if it cannot be read.
+    pub(super) fn of_open(line: &[u8]) -> Option<Known> {
+        serde_json::from_slice(line).ok()
     }
 
     /// As a `close` line has it.
@@ -182,13 +182,24 @@ impl Known {
         serde_json::from_slice(line).unwrap_or_default()
     }
 
+    /// A beginning, of an exchange that has no end with facts.
+    pub(super) fn unended(self) -> Known {
+        Known { model_asked: self.model.clone(), ..self }
+    }
+
     /// An end, with what only the beginning says.
-    pub(super) fn with_beginning(self, open: &Known) -> Known {
+    pub(super) fn with_beginning(self, open: Known) -> Known {
+        if self.outcome.as_deref() == Some("abandoned") {
+            return Known { outcome: self.outcome, lost: self.lost, ..open.unended() };
+        }
         Known {
+            app: self.app.or(open.app),
+            session: self.session.or(open.session),
+            route: self.route.or(open.route),
             epoch: open.epoch,
-            ruleset: open.ruleset.clone(),
-            levers: open.levers.clone(),
-            model: open.model.clone(),
+            ruleset: open.ruleset,
+            levers: open.levers,
+            model: open.model,
             ..self
         }
     }

@@ -2,7 +2,8 @@
 //!
 //! Lines go in in the order of the record ([`Gather::line`]), an [`Exchange`] comes out, whatever
 //! is missing: bytes that were lost are told as holes at their place, and a record without an end
-//! says so. What always holds:
+//! says so. Whoever reads the record reads it by this: the index, sessions, exports, replay. What
+//! always holds:
 //!
 //! * Bodies are byte for byte what came and went. What was delivered as the same bytes that were
 //!   received is put together again from those.
@@ -14,22 +15,22 @@
 //! no, and lengths and times are all there is.
 
 mod find;
+mod gather;
 mod known;
+mod missing;
 mod stream;
 #[cfg(test)]
 mod tests;
 
 pub use find::{Place, lines_at, read_at, scan};
+pub use gather::{Gather, of_lines};
 pub use known::{Cost, Finding, Known, LoopSeen, SeamSeen, Usage};
+pub use missing::Missing;
 pub use stream::{Arrival, Hole, Stream};
 
-use super::line;
-use super::read::{SameAs, Text};
-use crate::id::ExchangeId;
+use crate::wire::Dialect;
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use serde_json::Value;
-use stream::{Delivery, Run};
 
 /// One exchange.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -41,12 +42,12 @@ pub struct Exchange {
     pub began_unix_ms: u64,
     /// What is known of it: as its end says, else as its beginning says.
     pub known: Known,
+    /// Whether its beginning is on record.
+    pub is_opened: bool,
     /// Whether its end is on record.
     pub is_closed: bool,
-    /// The members of its `open` line; null where that is lost.
-    pub opened: Value,
-    /// The members of its `close` line; null where there is none.
-    pub closed: Value,
+    /// Its `close` line as it stands; empty where there is none.
+    pub close_line: Box<[u8]>,
     /// What the client asked.
     pub request: Request,
     /// What was asked of providers, and what they answered.
@@ -107,6 +108,20 @@ pub struct Delivered {
     pub is_same: bool,
     /// How many bytes at its end may not have left after all.
     pub doubtful: u64,
+    /// The number of the attempt whose answer was passed on as it came from its beginning, and how
+    /// many bytes of it were, those that were taken back again included.
+    pub begins_as: Option<(u16, u64)>,
+}
+
+/// An answer: a provider's, or the client's.
+#[derive(Clone, Copy, Debug)]
+pub struct Answer<'e> {
+    /// The status; `None` where no head is on record.
+    pub status: Option<u16>,
+    /// The fields that were kept.
+    pub headers: &'e Fields,
+    /// The body.
+    pub body: &'e Stream,
 }
 
 /// A record that somebody attached.
@@ -116,12 +131,13 @@ pub struct Noted {
     pub at_unix_ms: u64,
     /// What it is.
     pub what: String,
-    /// The rest; null where it was too large.
-    pub about: Value,
+    /// The rest, as JSON; empty where it was too large.
+    pub about_json: Box<str>,
 }
 
 /// Records of an exchange that were lost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
 pub struct Gap {
     /// Lines.
     pub records: u64,
@@ -129,219 +145,88 @@ pub struct Gap {
     pub bytes: u64,
 }
 
-/// What a line may have, whatever it tells.
-#[derive(Debug, Deserialize)]
-struct Line<'l> {
-    v: u32,
-    seq: u64,
-    #[serde(borrow)]
-    at: Text<'l>,
-    #[serde(borrow)]
-    kind: Text<'l>,
-    #[serde(borrow, default)]
-    exchange: Option<Text<'l>>,
-    #[serde(default)]
-    attempt: Option<u16>,
-    #[serde(borrow, default)]
-    target: Option<Text<'l>>,
-    #[serde(default)]
-    status: Option<u16>,
-    #[serde(borrow, default)]
-    method: Option<Text<'l>>,
-    #[serde(borrow, default)]
-    path: Option<Text<'l>>,
-    #[serde(default)]
-    headers: Vec<(String, Value)>,
-    #[serde(default)]
-    offset: Option<u64>,
-    #[serde(default)]
-    bytes: Option<u64>,
-    #[serde(borrow, default)]
-    text: Option<Text<'l>>,
-    #[serde(borrow, default)]
-    base64: Option<Text<'l>>,
-    #[serde(default)]
-    chunks: Vec<(u64, u32)>,
-    #[serde(default)]
-    joins: bool,
-    #[serde(default)]
-    same: Option<Same>,
-    #[serde(default)]
-    at_most: bool,
-    #[serde(borrow, default)]
-    what: Option<Text<'l>>,
-    #[serde(default)]
-    about: Value,
-    #[serde(default)]
-    records: u64,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum Same {
-    Stretch(SameAs),
-    /// `request`: a sent body.
-    Word(IgnoredAny),
-}
-
-/// Puts an exchange together from its lines.
-#[derive(Clone, Debug, Default)]
-pub struct Gather {
-    exchange: Exchange,
-    delivery: Delivery,
-    kept_bytes: usize,
-}
-
-impl Gather {
-    /// Begins with nothing, for the exchange `id`.
-    pub fn new(id: ExchangeId) -> Gather {
-        let exchange = Exchange { id: id.to_string(), ..Exchange::default() };
-        Gather { exchange, ..Gather::default() }
-    }
-
-    /// How many bytes of bodies it holds.
-    pub fn kept_bytes(&self) -> usize {
-        self.kept_bytes
-    }
-
-    /// Takes the next line; one of another exchange is passed over.
-    ///
-    /// # Errors
-    /// It is no line of a version that is known.
-    pub fn line(&mut self, line: &[u8]) -> Result<(), String> {
-        let known: Line<'_> = serde_json::from_slice(line).map_err(|error| error.to_string())?;
-        if known.v > line::VERSION {
-            return Err(format!("a line is of version {}", known.v));
-        }
-        if known.exchange.as_deref() != Some(&*self.exchange.id) {
-            return Ok(());
-        }
-        let first = self.exchange.seqs.map_or(known.seq, |(first, _)| first);
-        self.exchange.seqs = Some((first, known.seq));
-        self.take(&known, line);
-        Ok(())
-    }
-
-    fn take(&mut self, line: &Line<'_>, raw: &[u8]) {
-        let exchange = &mut self.exchange;
-        match &*line.kind {
-            "open" => {
-                exchange.opened = members(raw);
-                exchange.began_unix_ms = line::unix_ms(&line.at).unwrap_or(0);
-                if !exchange.is_closed {
-                    exchange.known = Known::of_open(raw);
-                }
-            }
-            "request" => {
-                let request = &mut exchange.request;
-                if let Some(method) = &line.method {
-                    request.method = method.to_string();
-                    request.path = line.path.as_deref().unwrap_or_default().into();
-                    request.headers = fields(&line.headers);
-                }
-                self.kept_bytes += request.body.piece(&run(line), line.bytes.unwrap_or(0));
-            }
-            "sent" => {
-                let attempt = attempt(&mut exchange.attempts, line.attempt.unwrap_or(0));
-                attempt.target = line.target.as_deref().map(str::to_owned);
-                if line.same.is_none() {
-                    let sent = attempt.sent.get_or_insert_default();
-                    self.kept_bytes += sent.piece(&run(line), line.bytes.unwrap_or(0));
-                }
-            }
-            "answer_head" => {
-                let number = line.attempt.unwrap_or(0);
-                let attempts = &mut exchange.attempts;
-                let mut found = attempt(attempts, number);
-                if found.status.is_some() {
-                    // The same attempt answers anew: what it said before stays on record.
-                    let again =
-                        Attempt { number, target: found.target.clone(), ..Attempt::default() };
-                    attempts.push(again);
-                    found = attempt(attempts, number);
-                }
-                found.status = line.status;
-                found.headers = fields(&line.headers);
-            }
-            "received" => {
-                let attempt = attempt(&mut exchange.attempts, line.attempt.unwrap_or(0));
-                self.kept_bytes += attempt.received.run(&run(line));
-            }
-            "delivered_head" => {
-                exchange.delivered.status = line.status;
-                exchange.delivered.headers = fields(&line.headers);
-            }
-            "delivered" => {
-                let same = match &line.same {
-                    Some(Same::Stretch(same)) => Some(*same),
-                    Some(Same::Word(_)) | None => None,
-                };
-                let attempts = &exchange.attempts;
-                let source = same.and_then(|same| {
-                    let index = attempts.iter().rposition(|one| one.number == same.attempt)?;
-                    Some((index, same.offset))
-                });
-                self.kept_bytes += self.delivery.run(&run(line), source);
-            }
-            "undelivered" => {
-                self.delivery.take_back(line.bytes.unwrap_or(0), line.at_most);
-            }
-            "close" => {
-                exchange.closed = members(raw);
-                let known = Known::of_close(raw);
-                if let Some(began) = known.began.as_deref().and_then(line::unix_ms) {
-                    exchange.began_unix_ms = began;
-                }
-                // An abandoned exchange has no facts at its end.
-                exchange.known = if exchange.is_abandoned() {
-                    Known { outcome: known.outcome, ..std::mem::take(&mut exchange.known) }
-                } else {
-                    known.with_beginning(&exchange.known)
-                };
-                exchange.is_closed = true;
-            }
-            "note" => exchange.notes.push(Noted {
-                at_unix_ms: line::unix_ms(&line.at).unwrap_or(0),
-                what: line.what.as_deref().unwrap_or_default().to_owned(),
-                about: line.about.clone(),
-            }),
-            "gap" => {
-                exchange.gaps.push(Gap { records: line.records, bytes: line.bytes.unwrap_or(0) });
-            }
-            // Of a later writer, of the same version: what it adds is in the lines themselves.
-            _ => {}
-        }
-    }
-
-    /// The exchange, as far as its lines tell it.
-    pub fn finish(self) -> Exchange {
-        let Gather { mut exchange, delivery, .. } = self;
-        let sources: Vec<&Stream> = exchange.attempts.iter().map(|one| &one.received).collect();
-        let (body, is_same, doubtful) = delivery.resolve(&sources);
-        exchange.delivered = Delivered { body, is_same, doubtful, ..exchange.delivered };
-        exchange
-    }
-}
-
 impl Exchange {
     /// Whether whoever drove it went away without a word.
     pub fn is_abandoned(&self) -> bool {
-        self.closed["outcome"] == "abandoned"
+        self.known.outcome.as_deref() == Some("abandoned")
     }
 
-    /// Whether anything of it is known to be missing.
+    /// Whether nothing of it is known to be missing.
     pub fn is_whole(&self) -> bool {
-        self.is_closed
-            && self.gaps.is_empty()
-            && self.closed.get("lost").is_none()
-            && self.request.body.holes.is_empty()
-            && self.delivered.body.holes.is_empty()
-            && self.attempts.iter().all(|one| one.received.holes.is_empty())
+        self.is_closed && !self.has_gaps()
+    }
+
+    /// Whether lines of it are missing, by the record's own word or because they cannot be read.
+    pub fn has_gaps(&self) -> bool {
+        !self.gaps.is_empty()
+            || self.known.lost.is_some()
+            || !self.request.body.holes.is_empty()
+            || !self.delivered.body.holes.is_empty()
+            || self.attempts.iter().any(|one| !one.received.holes.is_empty())
+    }
+
+    /// The caller's dialect; `None` for what is passed through.
+    pub fn dialect(&self) -> Option<Dialect> {
+        self.known.dialect.as_deref().and_then(Dialect::named)
     }
 
     /// The attempt whose answer counts: the last one that answered.
     pub fn answered(&self) -> Option<&Attempt> {
         self.attempts.iter().rev().find(|attempt| attempt.status.is_some())
+    }
+
+    /// Whether the answer of an attempt was passed on as it came, from its beginning on: then it is
+    /// in the caller's dialect.
+    pub fn passed_on(&self, attempt: &Attempt) -> bool {
+        self.delivered.begins_as.is_some_and(|(number, bytes)| {
+            // The first words of two dialects may be the same.
+            number == attempt.number && (bytes >= 1024 || bytes == attempt.received.len)
+        })
+    }
+
+    /// The body that an attempt sent.
+    pub fn sent(&self, attempt: &Attempt) -> &Stream {
+        let mut of_number = self.attempts.iter().filter(|one| one.number == attempt.number);
+        of_number.find_map(|one| one.sent.as_ref()).unwrap_or(&self.request.body)
+    }
+
+    /// The members of its `close` line; null where there is none.
+    pub fn closed(&self) -> Value {
+        let mut value: Value = serde_json::from_slice(&self.close_line).unwrap_or_default();
+        if let Some(object) = value.as_object_mut() {
+            for name in ["v", "seq", "at", "kind", "exchange", "chain"] {
+                object.remove(name);
+            }
+        }
+        value
+    }
+}
+
+impl Attempt {
+    /// What the provider answered.
+    pub fn answer(&self) -> Answer<'_> {
+        Answer { status: self.status, headers: &self.headers, body: &self.received }
+    }
+}
+
+impl Delivered {
+    /// The answer that the client got.
+    pub fn answer(&self) -> Answer<'_> {
+        Answer { status: self.status, headers: &self.headers, body: &self.body }
+    }
+}
+
+impl<'e> Answer<'e> {
+    /// The value of a field.
+    pub fn field(&self, name: &str) -> Option<&'e str> {
+        field(self.headers, name)
+    }
+}
+
+impl Noted {
+    /// The rest; null where it was too large.
+    pub fn about(&self) -> Value {
+        serde_json::from_str(&self.about_json).unwrap_or_default()
     }
 }
 
@@ -349,44 +234,4 @@ impl Exchange {
 pub fn field<'f>(fields: &'f Fields, name: &str) -> Option<&'f str> {
     let found = fields.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
     found.and_then(|(_, value)| value.as_deref())
-}
-
-/// The last attempt of this number; it is begun if there is none.
-fn attempt(attempts: &mut Vec<Attempt>, number: u16) -> &mut Attempt {
-    let at = attempts.iter().rposition(|one| one.number == number).unwrap_or_else(|| {
-        attempts.push(Attempt { number, ..Attempt::default() });
-        attempts.len() - 1
-    });
-    &mut attempts[at]
-}
-
-fn fields(headers: &[(String, Value)]) -> Fields {
-    let of = |value: &Value| value.as_str().map(str::to_owned);
-    headers.iter().map(|(name, value)| (name.clone(), of(value))).collect()
-}
-
-fn run<'l>(line: &'l Line<'_>) -> Run<'l> {
-    let bytes = match (&line.text, &line.base64) {
-        (Some(text), _) => Some(std::borrow::Cow::Borrowed(text.as_bytes())),
-        (None, Some(base64)) => super::digits::unbase64(base64).map(std::borrow::Cow::Owned),
-        (None, None) => None,
-    };
-    Run {
-        offset: line.offset.unwrap_or(0),
-        len: line.bytes.unwrap_or(0),
-        bytes,
-        chunks: &line.chunks,
-        joins: line.joins,
-    }
-}
-
-/// A line's own members, without those that every line has.
-fn members(raw: &[u8]) -> Value {
-    let mut value: Value = serde_json::from_slice(raw).unwrap_or_default();
-    if let Some(object) = value.as_object_mut() {
-        for name in ["v", "seq", "at", "kind", "exchange", "chain"] {
-            object.remove(name);
-        }
-    }
-    value
 }

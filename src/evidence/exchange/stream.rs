@@ -50,6 +50,18 @@ impl Stream {
         !self.is_only_counted && self.holes.is_empty()
     }
 
+    /// The bytes in the chunks in which they passed, with the moment of each. Where bytes are not
+    /// on record the rest moves up.
+    pub fn pieces(&self) -> impl Iterator<Item = (u64, &[u8])> {
+        let mut rest = &self.bytes[..];
+        self.chunks.iter().map(move |chunk| {
+            let most = usize::try_from(chunk.bytes).unwrap_or(usize::MAX);
+            let (piece, after) = rest.split_at(most.min(rest.len()));
+            rest = after;
+            (chunk.at_us, piece)
+        })
+    }
+
     /// Adds a piece of a body of `total` bytes that came whole; gives how many bytes it kept.
     pub(super) fn piece(&mut self, run: &Run<'_>, total: u64) -> usize {
         let Some(bytes) = &run.bytes else {
@@ -172,17 +184,20 @@ impl Stream {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Delivery {
     steps: Vec<Step>,
+    /// The bytes of all steps that have their own.
+    own: Vec<u8>,
     /// Times, and the length with what was taken back again.
     times: Stream,
     written: u64,
+    begins_as: Option<(usize, u64)>,
 }
 
 #[derive(Clone, Debug)]
 enum Step {
     /// Bytes of the answer of the attempt at this index.
     Same { source: usize, offset: u64, len: u64 },
-    /// Bytes of its own.
-    Own(Vec<u8>),
+    /// So many bytes of its own.
+    Own(usize),
     /// Bytes of which only the number is known.
     Counted(u64),
     /// Bytes whose line is lost.
@@ -202,12 +217,33 @@ impl Delivery {
         self.written = run.offset.saturating_add(run.len);
         self.times.times(run);
         let (step, kept) = match (source, &run.bytes) {
-            (Some((source, offset)), _) => (Step::Same { source, offset, len: run.len }, 0),
-            (None, Some(bytes)) => (Step::Own(bytes.to_vec()), bytes.len()),
+            (Some((source, offset)), _) => {
+                self.begin(run, source, offset);
+                (Step::Same { source, offset, len: run.len }, 0)
+            }
+            (None, Some(bytes)) => {
+                self.own.extend_from_slice(bytes);
+                (Step::Own(bytes.len()), bytes.len())
+            }
             (None, None) => (Step::Counted(run.len), 0),
         };
         self.steps.push(step);
         kept
+    }
+
+    fn begin(&mut self, run: &Run<'_>, source: usize, offset: u64) {
+        match &mut self.begins_as {
+            None if run.offset == 0 && offset == 0 => self.begins_as = Some((source, run.len)),
+            Some((known, bytes)) if *known == source && *bytes == run.offset => {
+                *bytes = bytes.saturating_add(run.len);
+            }
+            Some(_) | None => {}
+        }
+    }
+
+    /// The index of the attempt with whose answer it begins, and with how many bytes of it.
+    pub(super) fn begins_as(&self) -> Option<(usize, u64)> {
+        self.begins_as
     }
 
     pub(super) fn take_back(&mut self, bytes: u64, is_doubtful: bool) {
@@ -222,7 +258,13 @@ impl Delivery {
     /// The body, whether it is all the provider's, and how much of its end is doubtful.
     pub(super) fn resolve(self, sources: &[&Stream]) -> (Stream, bool, u64) {
         let mut body = Stream { chunks: self.times.chunks, ..Stream::default() };
-        let (mut is_same, mut doubtful) = (!self.steps.is_empty(), 0);
+        if self.steps.iter().all(|step| matches!(step, Step::Own(_))) {
+            body.len = self.own.len() as u64;
+            body.bytes = self.own;
+            return (body, false, 0);
+        }
+        let mut own = &self.own[..];
+        let (mut is_same, mut doubtful) = (true, 0);
         for step in self.steps {
             match step {
                 Step::Same { source, offset, len } => {
@@ -233,8 +275,10 @@ impl Delivery {
                     is_same &= source + 1 == sources.len();
                     doubtful = 0;
                 }
-                Step::Own(bytes) => {
-                    body.push(&bytes);
+                Step::Own(len) => {
+                    let (bytes, rest) = own.split_at(len.min(own.len()));
+                    own = rest;
+                    body.push(bytes);
                     is_same = false;
                     doubtful = 0;
                 }

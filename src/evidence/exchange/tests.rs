@@ -1,4 +1,5 @@
 use super::*;
+use crate::id::ExchangeId;
 use serde_json::json;
 
 const ID: ExchangeId = ExchangeId(7);
@@ -42,6 +43,27 @@ fn what_did_not_leave_is_not_in_what_was_delivered() {
     let found = gather(&[received(0, "abcdefgh"), same(0, 0, 8), doubt]);
     assert_eq!((found.delivered.body.bytes.len(), found.delivered.doubtful), (8, 3));
     assert!(found.delivered.is_same);
+}
+
+#[test]
+fn an_answer_may_stand_behind_its_delivery() {
+    let found = gather(&[same(0, 0, 2), received(0, "abcd"), same(2, 2, 2)]);
+    assert_eq!(found.delivered.body.bytes, b"abcd");
+    assert_eq!(found.delivered.begins_as, Some((1, 4)));
+    assert!(found.passed_on(&found.attempts[0]));
+    let none = gather(&[same(0, 0, 2)]);
+    assert_eq!(none.delivered.body.holes, [Hole { at: 0, bytes: 2 }]);
+}
+
+#[test]
+fn an_attempt_that_answers_anew_was_sent_what_it_was_sent() {
+    let head = json!({ "kind": "answer_head", "attempt": 1, "status": 200, "headers": [] });
+    let sent = json!({ "kind": "sent", "attempt": 1, "target": "p/m", "bytes": 2, "offset": 0,
+                       "text": "{}" });
+    let found = gather(&[sent, head.clone(), received(0, "ab"), head, received(0, "cd")]);
+    let answers: Vec<&[u8]> = found.attempts.iter().map(|one| &one.received.bytes[..]).collect();
+    assert_eq!(answers, [b"ab", b"cd"]);
+    assert!(found.attempts.iter().all(|one| found.sent(one).bytes == b"{}"));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use super::super::query::{Ask, Mark, Name, Number, Query, Span, Term, Texts, Words};
 use super::{Fault, SLOTS, integer};
+use crate::id::ExchangeId;
 use crate::table::Pattern;
 use rusqlite::Connection;
 use rusqlite::types::Value;
@@ -211,7 +212,7 @@ fn exchanges(patterns: &[Pattern]) -> Clause {
         let or = if clause.sql.is_empty() { "" } else { " OR " };
         clause.sql.push_str(or);
         let text = pattern.text();
-        if let Some(id) = super::super::segment::exchange_id(&text) {
+        if let Some(id) = ExchangeId::parse(&text) {
             clause.sql.push_str("e.exchange = ?");
             clause.values.push(Value::Blob(id.0.to_be_bytes().to_vec()));
         } else {

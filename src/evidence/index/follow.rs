@@ -10,7 +10,6 @@ use super::super::exchange::Exchange;
 use super::super::exchange::{Gather, Place, read_at};
 use super::super::line;
 use super::super::read::{Framed, Segment, Text, segments};
-use super::super::segment::exchange_id;
 use super::super::store::FOLDER;
 use super::super::texts::Part;
 use super::write::{Entry, Names, Texts, Writing, add_places, forget, has_earlier, known, put};
@@ -305,7 +304,7 @@ impl Follower {
             }
             ("recovered", _) => {
                 let mut ends = 0;
-                for id in told.unfinished.iter().filter_map(|id| exchange_id(id)) {
+                for id in told.unfinished.iter().filter_map(|id| ExchangeId::parse(id)) {
                     let pending = self.pending(id)?;
                     if pending.places.is_empty() {
                         // All of its lines are gone.
@@ -319,7 +318,7 @@ impl Follower {
                 Ok(ends)
             }
             (kind, Some(id)) => {
-                let Some(id) = exchange_id(id) else { return Ok(0) };
+                let Some(id) = ExchangeId::parse(id) else { return Ok(0) };
                 let is_end = kind == "close";
                 let is_note = kind == "note";
                 let is_late = is_note || kind == "gap";

@@ -6,6 +6,7 @@
 use super::super::query::Query;
 use super::row::{COLUMNS, Row};
 use super::{Fault, Index, Page, count, integer};
+use crate::exchange::screen::Done;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 use serde_json::{Value as Json, json};
@@ -51,12 +52,9 @@ pub struct Relation {
     pub trace: String,
 }
 
-/// Verdicts in the order of their severity.
-const VERDICTS: [&str; 5] = ["clear", "flag", "redact", "reroute", "cut"];
-
 /// A verdict as a number that grows with its severity; 0 where nothing was judged.
 pub(super) fn severity(verdict: Option<&str>) -> i64 {
-    let at = verdict.and_then(|verdict| VERDICTS.iter().position(|known| *known == verdict));
+    let at = verdict.and_then(|verdict| Done::VERDICTS.iter().position(|known| *known == verdict));
     at.map_or(0, |at| count(at) + 1)
 }
 
@@ -101,7 +99,7 @@ impl Session {
             exchanges: number(4)?,
             tokens: number(5)?,
             cost_micro_usd: number(6)?,
-            verdict: severity.checked_sub(1).and_then(|at| VERDICTS.get(at)).copied(),
+            verdict: severity.checked_sub(1).and_then(|at| Done::VERDICTS.get(at)).copied(),
             app: row.get(8)?,
             agent: row.get(9)?,
             model: row.get(10)?,

@@ -224,7 +224,7 @@ pub(super) fn put(
     };
     let outcome = entry.outcome.or(known.outcome.as_deref()).unwrap_or("under_way");
     let is_ended = entry.texts.is_some();
-    let lost = entry.exchange.closed.get("lost").is_some();
+    let lost = known.lost.is_some();
     let has_gaps = lost || !entry.exchange.gaps.is_empty() || entry.outcome == Some("unfinished");
     let mut name = |text: Option<&str>| names.of(connection, text);
     let sql = "INSERT OR REPLACE INTO exchanges VALUES

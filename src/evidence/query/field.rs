@@ -1,5 +1,7 @@
 //! The fields that a term can name.
 
+use crate::exchange::facts::Outcome;
+use crate::exchange::screen::Done;
 use crate::filter::Kind;
 use crate::wire::Dialect;
 use crate::wire::refusal::Class;
@@ -123,45 +125,17 @@ impl Texts {
     }
 }
 
-/// How exchanges end; the last four only in the record.
-pub const OUTCOMES: &[&str] = &[
-    "completed",
-    "provider_error",
-    "refused",
-    "cut",
-    "torn",
-    "client_gone",
-    "abandoned",
-    "under_way",
-    "unfinished",
-];
-
-/// What rules say.
-const VERDICTS: [&str; 5] = ["clear", "flag", "redact", "reroute", "cut"];
-
-const CLASSES: [Class; 12] = [
-    Class::BadRequest,
-    Class::Unauthenticated,
-    Class::Forbidden,
-    Class::NotFound,
-    Class::TooLarge,
-    Class::Limited,
-    Class::Killed,
-    Class::Blocked,
-    Class::Unavailable,
-    Class::BadGateway,
-    Class::Timeout,
-    Class::Internal,
-];
+/// How exchanges end of which there are no facts: only in the record.
+const WITHOUT_FACTS: [&str; 3] = ["abandoned", "under_way", "unfinished"];
 
 impl Name {
     /// The words that it can hold, where they are known.
     pub fn words(self) -> Option<Vec<&'static str>> {
         match self {
             Name::Dialect => Some(Dialect::ALL.into_iter().map(Dialect::name).collect()),
-            Name::Outcome => Some(OUTCOMES.to_vec()),
-            Name::Class => Some(CLASSES.into_iter().map(Class::name).collect()),
-            Name::Verdict => Some(VERDICTS.to_vec()),
+            Name::Outcome => Some([&Outcome::NAMES[..], &WITHOUT_FACTS].concat()),
+            Name::Class => Some(Class::ALL.into_iter().map(Class::name).collect()),
+            Name::Verdict => Some(Done::VERDICTS.to_vec()),
             Name::App
             | Name::Agent
             | Name::Session
@@ -196,17 +170,4 @@ pub fn words() -> Vec<&'static str> {
     words.extend(Number::ALL.iter().map(|number| number.word()));
     words.extend(Texts::ALL.iter().map(|texts| texts.word()));
     words
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::exchange::screen::Done;
-
-    #[test]
-    fn verdicts_are_those_of_the_rules() {
-        for done in [Done::Flagged, Done::Redacted, Done::Rerouted, Done::Cut] {
-            assert!(VERDICTS.contains(&done.name()));
-        }
-    }
 }

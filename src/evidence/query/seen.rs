@@ -1,8 +1,7 @@
 //! An exchange as a query sees it, wherever it is told of.
 
 use super::{Ask, Mark, Name, Number};
-use crate::exchange::facts::{Facts, Outcome};
-use crate::exchange::screen::Done;
+use crate::exchange::facts::Facts;
 use crate::id::{AppName, ProviderName, RouteName};
 use crate::wire::Dialect;
 use crate::wire::refusal::Class;
@@ -22,13 +21,6 @@ impl<'e> Seen<'e> {
     /// One that is over.
     pub fn of_facts(facts: &'e Facts) -> Seen<'e> {
         let who = &facts.identity;
-        let class = match facts.outcome {
-            Outcome::Refused(class) | Outcome::Cut(class) => Some(Class::name(class)),
-            Outcome::Completed | Outcome::ProviderError | Outcome::Torn | Outcome::ClientGone => {
-                None
-            }
-        };
-        let verdict = || facts.found.verdict().map_or("clear", Done::name);
         let names = [
             (Name::App, who.app.as_ref().map(AppName::as_str)),
             (Name::Agent, who.agent.as_deref()),
@@ -40,8 +32,8 @@ impl<'e> Seen<'e> {
             (Name::Model, facts.model_reported.as_deref()),
             (Name::Dialect, facts.dialect.map(Dialect::name)),
             (Name::Outcome, Some(facts.outcome.name())),
-            (Name::Class, class),
-            (Name::Verdict, facts.is_judged.then(verdict)),
+            (Name::Class, facts.outcome.class().map(Class::name)),
+            (Name::Verdict, facts.verdict()),
             (Name::Trace, who.trace.as_deref()),
         ];
         let mut seen = Seen { began_unix_ms: facts.began_unix_ms, ..Seen::default() };

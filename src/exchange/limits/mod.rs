@@ -314,6 +314,18 @@ pub struct LoopMet {
     pub trip: Option<Trip>,
 }
 
+impl LoopMet {
+    /// As records and the API have it.
+    pub fn as_json(&self) -> serde_json::Value {
+        serde_json::json!({
+            "limit": &*self.limit,
+            "subject": self.subject.to_string(),
+            "tool": &*self.tool,
+            "times": self.times,
+        })
+    }
+}
+
 /// The kinds of lever that a limit can ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LeverKind {

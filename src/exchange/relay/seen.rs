@@ -43,6 +43,17 @@ pub struct Seam {
     pub to: Dialect,
 }
 
+impl Seam {
+    /// As records and the API have it.
+    pub fn as_json(&self) -> serde_json::Value {
+        serde_json::json!({
+            "at_text_bytes": self.at_text_bytes,
+            "from": self.from.name(),
+            "to": self.to.name(),
+        })
+    }
+}
+
 impl Seen {
     /// Learns from one event.
     pub fn see(&mut self, event: &Event<'_>, now: Tick) {

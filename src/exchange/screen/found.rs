@@ -24,8 +24,22 @@ pub enum Done {
 }
 
 impl Done {
+    /// The names of verdicts, the mildest first.
+    pub const VERDICTS: [&'static str; 5] = [
+        "clear",
+        Done::Flagged.name(),
+        Done::Redacted.name(),
+        Done::Rerouted.name(),
+        Done::Cut.name(),
+    ];
+
+    /// The verdict of rules that did this, at the gravest.
+    pub fn verdict(gravest: Option<Done>) -> &'static str {
+        gravest.map_or(Done::VERDICTS[0], Done::name)
+    }
+
     /// The name as labels and records write it.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Done::Flagged => "flag",
             Done::Redacted => "redact",
@@ -48,6 +62,21 @@ pub struct Hit {
     pub end: u64,
     /// What was done.
     pub done: Done,
+}
+
+impl Hit {
+    /// As records and the API have it: by its place, for what it matched may be what must not be
+    /// seen.
+    pub fn as_json(&self) -> serde_json::Value {
+        serde_json::json!({
+            "rule": &*self.rule.name,
+            "channel": self.kind.name(),
+            "start": self.start,
+            "end": self.end,
+            "action": self.done.name(),
+            "tags": self.rule.tags,
+        })
+    }
 }
 
 /// How often each rule hit whose hits are not kept.

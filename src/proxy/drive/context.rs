@@ -6,7 +6,6 @@
 
 use super::book::Book;
 use super::{BODY_TIME_MAX, Body, Exchange, Ran, Stop, flush_answer};
-use crate::evidence::segment::exchange_id;
 use crate::evidence::{Note, Noted, PIECE_BYTES_MAX};
 use crate::exchange::facts::Outcome;
 use crate::id::ExchangeId;
@@ -109,14 +108,17 @@ impl Exchange<'_> {
     }
 }
 
+/// The exchange or the session that a context is attached to, and its documents.
+type Belonging = (Option<ExchangeId>, Option<String>, Vec<Value>);
+
 /// What a context is attached to, and what it is.
-fn belongs(raw: &[u8]) -> Result<(Option<ExchangeId>, Option<String>, Vec<Value>), Refusal> {
+fn belongs(raw: &[u8]) -> Result<Belonging, Refusal> {
     const SHAPE: &str = "send {\"exchange\": \"x_..\", \"documents\": [..]}, or \"session\" in place of \"exchange\"";
     let bad = |why: String| Refusal::new(Class::BadRequest, format!("{why}; {SHAPE}"));
     let context: Context = serde_json::from_slice(raw).map_err(|error| bad(error.to_string()))?;
     let exchange = match context.exchange.as_deref() {
         Some(text) => Some(
-            exchange_id(text)
+            ExchangeId::parse(text)
                 .ok_or_else(|| bad(format!("`{}` is no id of an exchange", text.escape_debug())))?,
         ),
         None if context.session.is_none() => return Err(bad("it belongs to nothing".to_owned())),

@@ -4,13 +4,13 @@ use super::Progress;
 use super::report::Report;
 use super::samples;
 use crate::clock::Tick;
+use crate::evidence::exchange::{Answer, Exchange, Missing, field};
 use crate::exchange::relay::{CallHold, Plan, Relay};
 use crate::exchange::screen::{
     Digest, Found, Media, Screened, cannot_judge, reads_answers, reads_prompts, screen_prompt,
     screen_unread, screen_whole,
 };
-use crate::replay::engine::{dialect_named, plain};
-use crate::replay::recorded::{Answer, Missing, Recorded, header};
+use crate::replay::engine::{coding, plain};
 use crate::replay::said::spoken;
 use crate::table::lever::KilledTools;
 use crate::table::rules::Judge;
@@ -94,7 +94,7 @@ impl<'j> Judging<'j> {
     }
 
     /// Judges an exchange and counts it.
-    pub(super) fn see(&mut self, recorded: &Recorded, report: &mut Report, progress: &Progress) {
+    pub(super) fn see(&mut self, recorded: &Exchange, report: &mut Report, progress: &Progress) {
         progress.exchanges.fetch_add(1, Ordering::Relaxed);
         match self.judge(recorded) {
             Err(unjudged) => report.unjudged(unjudged),
@@ -112,31 +112,31 @@ impl<'j> Judging<'j> {
         }
     }
 
-    fn judge(&self, recorded: &Recorded) -> Result<Judged, Unjudged> {
-        let has_texts = !recorded.request.body.is_empty()
-            || !recorded.delivered.body.is_empty()
-            || recorded.attempts.iter().any(|attempt| !attempt.answer.body.is_empty());
+    fn judge(&self, recorded: &Exchange) -> Result<Judged, Unjudged> {
+        let has_texts = !recorded.request.body.bytes.is_empty()
+            || !recorded.delivered.body.bytes.is_empty()
+            || recorded.attempts.iter().any(|attempt| !attempt.received.bytes.is_empty());
         if !has_texts && recorded.missing() == Some(Missing::Texts) {
             return Err(Unjudged::NoTexts);
         }
-        let caller = recorded.opened.dialect.as_deref().and_then(dialect_named);
+        let caller = recorded.dialect();
         let mut judged = Judged::default();
         let prompt = self.prompt(recorded, caller, &mut judged);
-        let answered = recorded.attempts.iter().filter(|one| !one.answer.body.is_empty());
+        let answered = recorded.attempts.iter().filter(|one| !one.received.bytes.is_empty());
         let mut is_answered = false;
         for attempt in answered {
             is_answered = true;
             // As its provider says it; what the client got is a translation of it.
             let source = match caller {
                 Some(caller) if !recorded.passed_on(attempt) => {
-                    Some(spoken(caller, &attempt.answer))
+                    Some(spoken(caller, attempt.answer()))
                 }
                 same => same,
             };
-            self.answer(recorded, source, &attempt.answer, &mut judged);
+            self.answer(recorded, source, attempt.answer(), &mut judged);
         }
         if !is_answered && is_own_answer(recorded) {
-            self.answer(recorded, caller, &recorded.delivered, &mut judged);
+            self.answer(recorded, caller, recorded.delivered.answer(), &mut judged);
         }
         match prompt {
             // What cannot be read was refused, and nobody answered it.
@@ -147,16 +147,17 @@ impl<'j> Judging<'j> {
 
     fn prompt(
         &self,
-        recorded: &Recorded,
+        recorded: &Exchange,
         caller: Option<Dialect>,
         judged: &mut Judged,
     ) -> Result<(), Unjudged> {
         let request = &recorded.request;
-        if !self.reads_prompts || request.body.is_empty() {
+        let raw = &request.body.bytes[..];
+        if !self.reads_prompts || raw.is_empty() {
             return Ok(());
         }
-        let encoding = header(&request.headers, "content-encoding");
-        let content = plain(coding(encoding), &request.body).ok_or(Unjudged::Unreadable)?;
+        let encoding = field(&request.headers, "content-encoding");
+        let content = plain(coding(encoding), raw).ok_or(Unjudged::Unreadable)?;
         judged.text_bytes += content.len() as u64;
         let first = content.iter().find(|byte| !byte.is_ascii_whitespace());
         if caller.is_some() || encoding.is_none() && first == Some(&b'{') {
@@ -170,32 +171,32 @@ impl<'j> Judging<'j> {
             judged.found.join(prompt.found);
             return Ok(());
         }
-        let media = Media::of(header(&request.headers, "content-type"));
+        let media = Media::of(field(&request.headers, "content-type"));
         judged.found.join(screen_unread(self.judges, media, &content).found);
         Ok(())
     }
 
     fn answer(
         &self,
-        recorded: &Recorded,
+        recorded: &Exchange,
         source: Option<Dialect>,
-        answer: &Answer,
+        answer: Answer<'_>,
         judged: &mut Judged,
     ) {
-        judged.text_bytes += answer.body.len() as u64;
-        let kind = answer.header("content-type");
+        judged.text_bytes += answer.body.bytes.len() as u64;
+        let kind = answer.field("content-type");
         let is = |framing: Framing| kind.is_some_and(|kind| framing.is_named_by(kind));
-        let coding = coding(answer.header("content-encoding"));
+        let coding = coding(answer.field("content-encoding"));
         let Some(dialect) = source else {
             return self.unread(answer, coding, judged);
         };
         let is_stream = is(dialect.framing());
         let is_array = dialect == Dialect::Gemini
-            && recorded.opened.stream
+            && recorded.known.stream
             && is(Framing::JsonArray)
-            && answer.body.trim_ascii_start().starts_with(b"[");
+            && answer.body.bytes.trim_ascii_start().starts_with(b"[");
         let (Some(coding), true) = (coding, is_stream || is_array) else {
-            let Some(content) = plain(coding, &answer.body) else {
+            let Some(content) = plain(coding, &answer.body.bytes) else {
                 judged.found.note_unjudged();
                 return;
             };
@@ -214,20 +215,21 @@ impl<'j> Judging<'j> {
                 judges: self.judges.to_vec(),
             })
         };
-        let (now, mut out) = (Tick::default(), Vec::with_capacity(answer.body.len()));
+        let (now, mut out) = (Tick::default(), Vec::with_capacity(answer.body.bytes.len()));
         // The verdict does not depend on the pieces, so one is enough. A stream that broke off
         // breaks off here too, and what was found until then is found.
-        let _ = relay.bytes(&answer.body, now, &mut out).and_then(|()| relay.end(now, &mut out));
+        let _ =
+            relay.bytes(&answer.body.bytes, now, &mut out).and_then(|()| relay.end(now, &mut out));
         judged.found.join(relay.found().cloned().unwrap_or_default());
     }
 
     /// An answer of no dialect.
-    fn unread(&self, answer: &Answer, coding: Option<Coding>, judged: &mut Judged) {
-        let media = Media::of(answer.header("content-type"));
+    fn unread(&self, answer: Answer<'_>, coding: Option<Coding>, judged: &mut Judged) {
+        let media = Media::of(answer.field("content-type"));
         if !self.reads_unread || media == Media::Binary {
             return;
         }
-        let content = plain(coding, &answer.body).filter(|_| media != Media::Frames);
+        let content = plain(coding, &answer.body.bytes).filter(|_| media != Media::Frames);
         let Screened { found, .. } = match &content {
             Some(content) => screen_unread(self.judges, media, content),
             None => Screened { body: [].as_slice().into(), found: cannot_judge(self.judges) },
@@ -237,14 +239,7 @@ impl<'j> Judging<'j> {
 }
 
 /// Whether what the client got is an answer of Firedoor's own, no refusal.
-fn is_own_answer(recorded: &Recorded) -> bool {
-    let outcome = recorded.close.as_ref().map_or("", |close| &close.outcome);
-    !recorded.delivered.body.is_empty() && outcome != "refused"
-}
-
-fn coding(encoding: Option<&str>) -> Option<Coding> {
-    match encoding {
-        None => Some(Coding::Identity),
-        Some(name) => Coding::parse(name).ok(),
-    }
+fn is_own_answer(recorded: &Exchange) -> bool {
+    let outcome = recorded.known.outcome.as_deref();
+    !recorded.delivered.body.bytes.is_empty() && outcome != Some("refused")
 }

@@ -1,9 +1,9 @@
 //! What a backtest came to. It is its own save: a run that was interrupted goes on from it.
 
 use super::judge::Unjudged;
+use crate::evidence::exchange::Exchange;
 use crate::exchange::screen::{Done, Found};
 use crate::replay::gather::Select;
-use crate::replay::recorded::Recorded;
 use crate::table::rules::Rulebook;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -164,17 +164,13 @@ impl Report {
         *self.unjudged.entry(unjudged.name().to_owned()).or_default() += 1;
     }
 
-    pub(super) fn judged(&mut self, recorded: &Recorded, found: &Found, text_bytes: u64) {
+    pub(super) fn judged(&mut self, recorded: &Exchange, found: &Found, text_bytes: u64) {
         self.exchanges += 1;
         self.text_bytes += text_bytes;
         self.texts_unjudged += u64::from(found.unjudged);
         self.incomplete += u64::from(recorded.missing().is_some());
-        let close = recorded.close.as_ref();
-        let then: BTreeSet<&str> = close
-            .iter()
-            .flat_map(|close| &close.findings)
-            .map(|finding| finding.rule.as_str())
-            .collect();
+        let known = &recorded.known;
+        let then: BTreeSet<&str> = known.findings.iter().map(|one| one.rule.as_str()).collect();
         let mut now: BTreeSet<&str> = BTreeSet::new();
         for (rule, done, count) in found.counts() {
             let entry = self.rules.entry(rule.name.to_string()).or_default();
@@ -196,10 +192,10 @@ impl Report {
         let is_hit = !now.is_empty();
         let is_ended = found.is_cut();
         self.hit += u64::from(is_hit);
-        count(&mut self.apps, recorded.app().unwrap_or("-"), is_hit, is_ended);
-        count(&mut self.routes, recorded.route().unwrap_or("-"), is_hit, is_ended);
-        let verdict = close.and_then(|close| close.verdict.as_deref()).unwrap_or("none");
-        let now = found.verdict().map_or("clear", Done::name);
+        count(&mut self.apps, known.app.as_deref().unwrap_or("-"), is_hit, is_ended);
+        count(&mut self.routes, known.route.as_deref().unwrap_or("-"), is_hit, is_ended);
+        let verdict = known.verdict.as_deref().unwrap_or("none");
+        let now = Done::verdict(found.verdict());
         self.count_verdicts(verdict, now, 1);
     }
 

@@ -4,13 +4,12 @@
 //! rule the texts of that kind are told once more and judged alone, and the match is cut out.
 
 use super::report::Sample;
+use crate::evidence::exchange::{Attempt, Exchange, Fields, Stream, field};
 use crate::exchange::screen::judge_text;
 use crate::filter::Kind;
-use crate::replay::engine::{dialect_named, plain};
-use crate::replay::recorded::{Recorded, header};
+use crate::replay::engine::{coding, plain};
 use crate::replay::said::{spoken, told};
 use crate::table::rules::Judge;
-use crate::wire::coding::Coding;
 use crate::wire::event::{Block, Channel, Event};
 use crate::wire::segments::{Go, Join, Step, walk};
 use std::collections::BTreeSet;
@@ -25,7 +24,7 @@ const LOOK_BYTES_MAX: usize = 4 << 20;
 
 /// Samples of the rules `wants` names, as `pack/id`.
 pub(super) fn of(
-    recorded: &Recorded,
+    recorded: &Exchange,
     judges: &[Arc<Judge>],
     wants: &BTreeSet<Arc<str>>,
     samples_max: usize,
@@ -76,15 +75,12 @@ fn first(text: &str, chars: usize) -> String {
 }
 
 /// Every text of an exchange as the gate reads it.
-fn texts(recorded: &Recorded) -> Vec<(Kind, String)> {
+fn texts(recorded: &Exchange) -> Vec<(Kind, String)> {
     let mut texts: Vec<(Kind, String)> = Vec::new();
-    let caller = recorded.opened.dialect.as_deref().and_then(dialect_named);
-    let content = |headers: &[(String, String)], body: &[u8]| {
-        let coding = match header(headers, "content-encoding") {
-            None => Some(Coding::Identity),
-            Some(name) => Coding::parse(name).ok(),
-        };
-        plain(coding, body).map(std::borrow::Cow::into_owned)
+    let caller = recorded.dialect();
+    let content = |headers: &Fields, body: &Stream| {
+        let coding = coding(field(headers, "content-encoding"));
+        plain(coding, &body.bytes).map(std::borrow::Cow::into_owned)
     };
     let request = &recorded.request;
     if let Some(content) = content(&request.headers, &request.body) {
@@ -103,18 +99,18 @@ fn texts(recorded: &Recorded) -> Vec<(Kind, String)> {
             texts.extend(String::from_utf8(content).ok().map(|text| (Kind::Other, text)));
         }
     }
-    let mut answers: Vec<_> = recorded.attempts.iter().map(|attempt| &attempt.answer).collect();
-    if answers.iter().all(|answer| answer.body.is_empty()) {
-        answers.push(&recorded.delivered);
+    let mut answers: Vec<_> = recorded.attempts.iter().map(Attempt::answer).collect();
+    if answers.iter().all(|answer| answer.body.bytes.is_empty()) {
+        answers.push(recorded.delivered.answer());
     }
     for answer in answers {
-        let Some(content) = content(&answer.headers, &answer.body) else { continue };
+        let Some(content) = content(answer.headers, answer.body) else { continue };
         let Some(caller) = caller else {
             texts.extend(String::from_utf8(content).ok().map(|text| (Kind::Other, text)));
             continue;
         };
         let mut channels: Vec<(Channel, String)> = Vec::new();
-        let kind = answer.header("content-type");
+        let kind = answer.field("content-type");
         told(spoken(caller, answer), kind, &content, &mut |event| match event {
             Event::Text { channel, text, .. } => {
                 match channels.iter_mut().find(|(known, _)| known == channel) {

@@ -3,12 +3,12 @@
 
 use super::{Delivered, End, HOLD_BYTES_MAX, RATIO_MAX};
 use crate::clock::Tick;
+use crate::evidence::exchange::{Answer, Attempt, Exchange};
 use crate::exchange::relay::{Broken, CallHold, Plan, Relay, Seen, whole};
 use crate::exchange::screen::{
     Found, Media, Screened, blocked, cannot_judge, reads_answers, refused, screen_unread,
     screen_whole,
 };
-use crate::replay::recorded::{Answer, Attempt, Recorded};
 use crate::table::Midstream;
 use crate::table::lever::KilledTools;
 use crate::table::rules::Judge;
@@ -41,7 +41,7 @@ pub(super) struct Answering<'a> {
     pub(super) source: Option<Dialect>,
     pub(super) judges: &'a [Arc<Judge>],
     pub(super) midstream: Midstream,
-    pub(super) recorded: &'a Recorded,
+    pub(super) recorded: &'a Exchange,
     pub(super) attempt: &'a Attempt,
     /// Whether another target was asked after it.
     pub(super) has_next: bool,
@@ -50,8 +50,8 @@ pub(super) struct Answering<'a> {
 }
 
 /// Whether the media type of an answer names `framing`; `None` if it has none.
-fn is_named(answer: &Answer, framing: Framing) -> Option<bool> {
-    Some(framing.is_named_by(answer.header("content-type")?))
+fn is_named(answer: Answer<'_>, framing: Framing) -> Option<bool> {
+    Some(framing.is_named_by(answer.field("content-type")?))
 }
 
 fn is_json(body: &[u8]) -> bool {
@@ -61,13 +61,10 @@ fn is_json(body: &[u8]) -> bool {
 impl Answering<'_> {
     /// Runs it: what came of it, and what rules found.
     pub(super) fn run(&self) -> (Came, Found) {
-        let answer = &self.attempt.answer;
-        let is_success = (200..300).contains(&answer.status);
-        let coding = match answer.header("content-encoding") {
-            None => Some(Coding::Identity),
-            Some(name) => Coding::parse(name).ok(),
-        };
-        let asked_stream = self.recorded.opened.stream;
+        let answer = self.attempt.answer();
+        let is_success = (200..300).contains(&self.status());
+        let coding = super::coding(answer.field("content-encoding"));
+        let asked_stream = self.recorded.known.stream;
         let framing = self.source.map_or(Framing::Sse, Dialect::framing);
         let streams = is_named(answer, framing).unwrap_or(asked_stream && is_success);
         let is_array =
@@ -102,28 +99,32 @@ impl Answering<'_> {
         {
             return self.whole(dialect, coding);
         }
-        let media = Media::of(answer.header("content-type"));
+        let media = Media::of(answer.field("content-type"));
         let has_body =
-            self.recorded.request.method != "HEAD" && !matches!(answer.status, 204 | 304);
+            self.recorded.request.method != "HEAD" && !matches!(self.status(), 204 | 304);
         if self.caller.is_none() && has_body && media != Media::Binary && reads_answers(self.judges)
         {
             return self.unread(coding, media);
         }
         match relay {
             Some(relay) => self.stream(relay),
-            None => (self.as_it_came(answer.body.clone()), Found::default()),
+            None => (self.as_it_came(answer.body.bytes.clone()), Found::default()),
         }
     }
 
+    fn status(&self) -> u16 {
+        self.attempt.status.unwrap_or(0)
+    }
+
     fn as_it_came(&self, body: Vec<u8>) -> Came {
-        Came::Delivered(Delivered { status: self.attempt.answer.status, body, end: End::Whole })
+        Came::Delivered(Delivered { status: self.status(), body, end: End::Whole })
     }
 
     /// A stream, as `proxy::relay` moves it.
     fn stream(&self, relay: Relay) -> (Came, Found) {
         let mut moving = Moving {
             relay,
-            status: self.attempt.answer.status,
+            status: self.status(),
             has_next: self.has_next,
             id: &self.recorded.id,
             is_committed: false,
@@ -131,7 +132,7 @@ impl Answering<'_> {
         };
         let mut came = None;
         let mut now = Tick::default();
-        for (at_us, piece) in self.attempt.answer.pieces() {
+        for (at_us, piece) in self.attempt.received.pieces() {
             now = Tick(at_us.saturating_mul(1000));
             came = moving.take(piece, now, false);
             if came.is_some() {
@@ -153,24 +154,24 @@ impl Answering<'_> {
 
     /// An answer that is held until it is whole.
     fn whole(&self, dialect: Dialect, coding: Option<Coding>) -> (Came, Found) {
-        let answer = &self.attempt.answer;
+        let came = &self.attempt.received.bytes;
         let source = self.source.unwrap_or(dialect);
         let is_edited = source != dialect || !self.judges.is_empty();
         let none = Found::default;
         let bad = |message: &str| Refusal::new(Class::BadGateway, message.to_owned());
-        if answer.body.len() > HOLD_BYTES_MAX {
+        if came.len() > HOLD_BYTES_MAX {
             if is_edited {
                 let message = "the provider's answer is too large to be translated or guarded";
                 return (Came::Unusable(bad(message)), none());
             }
-            return (self.as_it_came(answer.body.clone()), none());
+            return (self.as_it_came(came.clone()), none());
         }
         if let Some(refusal) = self.broke {
             return (Came::Unusable(refusal.clone()), none());
         }
         let mut seen = Seen::default();
         let mut is_junk = false;
-        let mut body = Cow::Borrowed(&answer.body[..]);
+        let mut body = Cow::Borrowed(&came[..]);
         match coding {
             Some(Coding::Identity) => {
                 seen.whole(source, &body, Tick::default());
@@ -197,7 +198,7 @@ impl Answering<'_> {
             }
             None => {}
         }
-        let is_success = (200..300).contains(&answer.status);
+        let is_success = (200..300).contains(&self.status());
         let is_unusable =
             if source == dialect { self.has_next && is_junk } else { !seen.is_understood };
         let is_failed = self.has_next && seen.error.is_some();
@@ -223,7 +224,7 @@ impl Answering<'_> {
 
     /// A whole answer in the caller's dialect.
     fn told(&self, dialect: Dialect, source: Dialect, body: &[u8]) -> Came {
-        let status = self.attempt.answer.status;
+        let status = self.status();
         let id = &self.recorded.id;
         let delivered = |status, body| Came::Delivered(Delivered { status, body, end: End::Whole });
         if !(200..300).contains(&status) {
@@ -247,10 +248,10 @@ impl Answering<'_> {
 
     /// An answer of no dialect, under rules.
     fn unread(&self, coding: Option<Coding>, media: Media) -> (Came, Found) {
-        let answer = &self.attempt.answer;
-        let content = super::plain(coding, &answer.body);
+        let came = &self.attempt.received.bytes;
+        let content = super::plain(coding, came);
         let is_unjudged =
-            media == Media::Frames || answer.body.len() > HOLD_BYTES_MAX || content.is_none();
+            media == Media::Frames || came.len() > HOLD_BYTES_MAX || content.is_none();
         let Screened { body, found } = match &content {
             Some(content) if !is_unjudged => screen_unread(self.judges, media, content),
             Some(_) | None => {
@@ -262,7 +263,7 @@ impl Answering<'_> {
             return (Came::Refused(refused(&found, "answer")), found);
         }
         let left = match body {
-            Cow::Borrowed(_) => answer.body.clone(),
+            Cow::Borrowed(_) => came.clone(),
             Cow::Owned(body) => body,
         };
         (self.as_it_came(left), found)

@@ -14,13 +14,6 @@ use std::time::Duration;
 /// Most entries of `targets` or `fallback`.
 const TARGETS_MAX: usize = 64;
 
-const DIALECTS: &[(&str, Dialect)] = &[
-    ("openai-chat", Dialect::OpenaiChat),
-    ("openai-responses", Dialect::OpenaiResponses),
-    ("anthropic", Dialect::Anthropic),
-    ("gemini", Dialect::Gemini),
-    ("bedrock", Dialect::Bedrock),
-];
 const MIDSTREAMS: &[(&str, Midstream)] =
     &[("end", Midstream::End), ("continue", Midstream::Continue)];
 const CAPTURES: &[(&str, Capture)] = &[
@@ -142,6 +135,7 @@ fn matches(reader: &mut Reader<'_>, section: &Section<'_, '_>, route: &mut Route
     route.models = patterns(reader, section, "model", value::name_pattern);
     route.paths = patterns(reader, section, "path", value::path_pattern);
     if let Some(value) = section.get("dialect") {
+        let dialects = Dialect::ALL.map(|dialect| (dialect.name(), dialect));
         for text in reader.texts(value, "dialect") {
             if text.value == "openai" {
                 let help = "write `dialect = [\"openai-chat\", \"openai-responses\"]`";
@@ -149,7 +143,7 @@ fn matches(reader: &mut Reader<'_>, section: &Section<'_, '_>, route: &mut Route
                 reader.report(codes::UNKNOWN_WORD, text.span, message, Some(help.to_owned()));
                 continue;
             }
-            let dialect = reader.word(&text, "dialect", DIALECTS);
+            let dialect = reader.word(&text, "dialect", &dialects);
             route.dialects.extend(dialect.map(|dialect| (dialect, text.span)));
         }
     }

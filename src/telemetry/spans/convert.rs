@@ -152,7 +152,7 @@ fn put_shared(attributes: &mut Attributes, facts: &Facts) {
     attributes.put_some(name::TARGET, facts.target.clone());
     attributes.put_some(name::DIALECT, facts.dialect.map(Dialect::name));
     attributes.put(name::OUTCOME, facts.outcome.name());
-    attributes.put_some(name::REFUSAL_CLASS, class(facts.outcome).map(Class::name));
+    attributes.put_some(name::REFUSAL_CLASS, facts.outcome.class().map(Class::name));
     attributes.put_some(name::LIMIT, facts.limit.clone());
     attributes.put_some(name::CONVERSATION, facts.identity.session.as_deref().map(cut));
     attributes.put_some(name::AGENT, facts.identity.agent.as_deref().map(cut));
@@ -195,13 +195,6 @@ fn span(parts: Parts<'_>) -> SpanData {
         instrumentation_scope: InstrumentationScope::builder("firedoor")
             .with_version(env!("CARGO_PKG_VERSION"))
             .build(),
-    }
-}
-
-fn class(outcome: Outcome) -> Option<Class> {
-    match outcome {
-        Outcome::Refused(class) | Outcome::Cut(class) => Some(class),
-        Outcome::Completed | Outcome::ProviderError | Outcome::Torn | Outcome::ClientGone => None,
     }
 }
 
