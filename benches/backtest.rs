@@ -19,15 +19,12 @@ use bytes::Bytes;
 use firedoor::clock::Tick;
 use firedoor::evidence::{Opened, Options as Keep, RequestHead, SentBody, Store};
 use firedoor::exchange::facts::{Facts, Identity, Outcome};
-use firedoor::exchange::screen::Found;
 use firedoor::id::{AppName, Epoch, ExchangeId, RouteName};
 use firedoor::replay::backtest::{Options, Progress, run};
 use firedoor::replay::gather::{Select, folder};
 use firedoor::table::Capture;
 use firedoor::table::packs::built_in;
 use firedoor::wire::Dialect;
-use firedoor::wire::event::Counts;
-use firedoor::wire::loss::Losses;
 use http::{HeaderName, HeaderValue, Method};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -75,37 +72,17 @@ fn text(numbers: &mut Numbers, sentences: &[&str], bytes: usize) -> String {
 
 fn facts(id: ExchangeId, identity: Identity) -> Facts {
     Facts {
-        id,
-        began_unix_ms: 1_760_000_000_000,
         identity,
-        path: "POST /v1/chat/completions".into(),
         dialect: Some(Dialect::OpenaiChat),
         route: Some(RouteName::new("main")),
-        provider: None,
         target: Some("openai/gpt-4o".into()),
         model_asked: Some("gpt-4o".into()),
-        model_reported: None,
         is_stream: true,
         status: 200,
         outcome: Outcome::Completed,
         attempts: 1,
-        request_bytes: 0,
-        response_bytes: 0,
-        first_byte: None,
-        first_text: None,
         total: Duration::from_millis(900),
-        text_events: 0,
-        stop: None,
-        usage: Counts::default(),
-        lever: None,
-        is_judged: false,
-        found: Found::default(),
-        losses: Losses::default(),
-        seams: vec![],
-        cost_micro_usd: None,
-        limit: None,
-        loops_met: vec![],
-        fault: None,
+        ..Facts::blank(id, 1_760_000_000_000, "POST /v1/chat/completions".into())
     }
 }
 

@@ -15,12 +15,10 @@ use firedoor::evidence::{
     Counters, FOLDER, Note, Opened, Options, PublicKey, RequestHead, SentBody, Store,
 };
 use firedoor::exchange::facts::{Facts, Identity, Outcome};
-use firedoor::exchange::screen::Found;
 use firedoor::id::{Epoch, ExchangeId, LeverId, ProviderName, RouteName};
 use firedoor::table::Capture;
 use firedoor::wire::Dialect;
 use firedoor::wire::event::{Counts, StopReason};
-use firedoor::wire::loss::Losses;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
@@ -38,10 +36,7 @@ const ANSWER: &str = "data: {\"delta\":\"Grüße\"}\n\n";
 /// What is known at the end of an exchange.
 fn facts(id: u128) -> Facts {
     Facts {
-        id: ExchangeId(id),
-        began_unix_ms: BEGAN,
         identity: Identity { agent: Some("planner".into()), ..Identity::default() },
-        path: "POST /v1/chat/completions".into(),
         dialect: Some(Dialect::OpenaiChat),
         route: Some(RouteName::new("support")),
         provider: Some(ProviderName::new("openai")),
@@ -55,20 +50,14 @@ fn facts(id: u128) -> Facts {
         request_bytes: 100,
         response_bytes: 2_000,
         first_byte: Some(Duration::from_millis(100)),
-        first_text: None,
         total: Duration::from_millis(250),
         text_events: 20,
         stop: Some(StopReason::EndTurn),
         usage: Counts { input: Some(12), output: Some(34), ..Counts::default() },
         lever: Some(LeverId(5)),
         is_judged: true,
-        found: Found::default(),
-        losses: Losses::default(),
-        seams: vec![],
         cost_micro_usd: Some(370),
-        limit: None,
-        loops_met: vec![],
-        fault: None,
+        ..Facts::blank(ExchangeId(id), BEGAN, "POST /v1/chat/completions".into())
     }
 }
 

@@ -431,11 +431,8 @@ pub(super) async fn extend(
     request: Request<Body>,
 ) -> Result<Response, Problem> {
     let id = lever_id(id)?;
-    let headers = request.headers().clone();
-    let asked: Why = body::read(request).await?;
-    let actor = actor(&desk, &headers, asked.author)?;
-    let reason = reason(asked.reason)?;
-    let ttl = ttl(asked.ttl_s)?;
+    let (actor, reason, ttl_s) = why(&desk, request).await?;
+    let ttl = ttl(ttl_s)?;
     let done = desk.state.levers.extend(id, ttl, &reason, &actor).await.map_err(problem)?;
     Ok(changed(&done))
 }
@@ -446,10 +443,7 @@ pub(super) async fn lift(
     request: Request<Body>,
 ) -> Result<Response, Problem> {
     let id = lever_id(id)?;
-    let headers = request.headers().clone();
-    let asked: Why = body::read(request).await?;
-    let actor = actor(&desk, &headers, asked.author)?;
-    let reason = reason(asked.reason)?;
+    let (actor, reason, _) = why(&desk, request).await?;
     let done = desk.state.levers.lift(id, &reason, &actor).await.map_err(problem)?;
     Ok(changed(&done))
 }
@@ -461,6 +455,16 @@ fn changed(done: &Changed) -> Response {
         "epoch": done.epoch.0,
     });
     (etag(done.epoch.0), Json(body)).into_response()
+}
+
+/// Who changes a lever, why, and for how many seconds.
+async fn why(
+    desk: &Desk,
+    request: Request<Body>,
+) -> Result<(Actor, Box<str>, Option<u64>), Problem> {
+    let headers = request.headers().clone();
+    let asked: Why = body::read(request).await?;
+    Ok((actor(desk, &headers, asked.author)?, reason(asked.reason)?, asked.ttl_s))
 }
 
 fn lever_id(id: Result<Path<String>, PathRejection>) -> Result<LeverId, Problem> {

@@ -11,9 +11,8 @@ use super::exchange::{Exchange, Fields, field};
 use crate::filter::Kind;
 use crate::wire::coding::{Coding, Inflater};
 use crate::wire::event::{Block, Channel, Event};
-use crate::wire::framing::{Framing, Splitter};
 use crate::wire::segments::{Go, Join, Step, walk};
-use crate::wire::{Decoder, Dialect, decode_unary};
+use crate::wire::{Dialect, decode_answer};
 use serde_json::Value;
 use std::borrow::Cow;
 
@@ -141,31 +140,7 @@ fn read_answer(dialect: Option<Dialect>, media: &str, body: &[u8]) -> Answer {
 /// Reads an answer of a dialect, whole or as a stream.
 fn read_in(dialect: Dialect, media: &str, body: &[u8]) -> Answer {
     let mut telling = Telling::default();
-    let framing = if dialect.framing().is_named_by(media) {
-        Some(dialect.framing())
-    } else if dialect == Dialect::Gemini && body.trim_ascii_start().first() == Some(&b'[') {
-        Some(Framing::JsonArray)
-    } else {
-        None
-    };
-    let Some(framing) = framing else {
-        decode_unary(dialect, body, &mut |event| telling.take(&event));
-        return telling.finish();
-    };
-    let mut splitter = Splitter::new(framing);
-    let mut decoder = Decoder::new(dialect);
-    let mut rest = body;
-    while let Ok(Some(length)) = splitter.next(rest)
-        && length > 0
-    {
-        let (frame, behind) = rest.split_at(length.min(rest.len()));
-        decoder.frame(&framing.frame(frame), &mut |event| telling.take(&event));
-        rest = behind;
-    }
-    // A stream that broke off may end within a frame.
-    if framing == Framing::Sse && !rest.is_empty() {
-        decoder.frame(&framing.frame(rest), &mut |event| telling.take(&event));
-    }
+    decode_answer(dialect, Some(media), body, &mut |event| telling.take(&event));
     telling.finish()
 }
 

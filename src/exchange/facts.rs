@@ -152,6 +152,43 @@ pub struct Facts {
 }
 
 impl Facts {
+    /// Facts of an exchange of which nothing is known yet.
+    pub fn blank(id: ExchangeId, began_unix_ms: u64, path: Box<str>) -> Facts {
+        Facts {
+            id,
+            began_unix_ms,
+            identity: Identity::default(),
+            path,
+            dialect: None,
+            route: None,
+            provider: None,
+            target: None,
+            model_asked: None,
+            model_reported: None,
+            is_stream: false,
+            status: 0,
+            outcome: Outcome::ClientGone,
+            attempts: 0,
+            request_bytes: 0,
+            response_bytes: 0,
+            first_byte: None,
+            first_text: None,
+            total: Duration::ZERO,
+            text_events: 0,
+            stop: None,
+            usage: Counts::default(),
+            lever: None,
+            is_judged: false,
+            found: Found::default(),
+            losses: Losses::default(),
+            seams: vec![],
+            cost_micro_usd: None,
+            limit: None,
+            loops_met: Vec::new(),
+            fault: None,
+        }
+    }
+
     /// What rules said, where they were in force.
     pub fn verdict(&self) -> Option<&'static str> {
         self.is_judged.then(|| Done::verdict(self.found.verdict()))

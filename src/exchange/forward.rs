@@ -131,18 +131,7 @@ pub fn request_headers<'h>(
         headers.push((&header::ACCEPT_ENCODING, &IDENTITY));
     }
     let needs_one = provider.key_variable.is_some() || admission.key_at != KeyAt::Nowhere;
-    match &provider.credential {
-        Some((name, value)) => headers.push((name, value)),
-        None if provider.signer.is_none() && !has_credential && needs_one => {
-            return Err(no_credential(provider));
-        }
-        None => {}
-    }
-    for (name, value) in &provider.headers {
-        headers.retain(|(other, _)| *other != name);
-        headers.push((name, value));
-    }
-    Ok(headers)
+    add_own(headers, provider, needs_one && !has_credential)
 }
 
 /// The path and query at a provider that is asked in another dialect than the caller's.
@@ -190,11 +179,19 @@ pub fn foreign_headers<'h>(
     if dialect == Dialect::Anthropic {
         headers.push((&ANTHROPIC_VERSION, &ANTHROPIC_VERSION_VALUE));
     }
+    add_own(headers, provider, provider.key_variable.is_some())
+}
+
+/// Adds what is the provider's own: its credential, which must be there if the caller sent none that
+/// could be (`needs_one`), and its headers, in place of the caller's.
+fn add_own<'h>(
+    mut headers: Borrowed<'h>,
+    provider: &'h Provider,
+    needs_one: bool,
+) -> Result<Borrowed<'h>, Refusal> {
     match &provider.credential {
         Some((name, value)) => headers.push((name, value)),
-        None if provider.signer.is_none() && provider.key_variable.is_some() => {
-            return Err(no_credential(provider));
-        }
+        None if provider.signer.is_none() && needs_one => return Err(no_credential(provider)),
         None => {}
     }
     for (name, value) in &provider.headers {

@@ -6,8 +6,7 @@ use crate::evidence::exchange::Answer;
 use crate::exchange::relay::{Relay, Seen};
 use crate::wire::coding::Coding;
 use crate::wire::event::{Block, Channel, Event, Kind};
-use crate::wire::framing::{Framing, Splitter};
-use crate::wire::{Decoder, Dialect, decode_unary};
+use crate::wire::{Dialect, decode_answer};
 use serde::Serialize;
 
 /// The most bytes of one text that are kept.
@@ -54,39 +53,8 @@ pub struct Call {
 /// What `body` says, an answer in `dialect` with this media type.
 pub fn said(dialect: Dialect, content_type: Option<&str>, body: &[u8]) -> Said {
     let mut said = Said::default();
-    told(dialect, content_type, body, &mut |event| said.see(event));
+    decode_answer(dialect, content_type, body, &mut |event| said.see(&event));
     said
-}
-
-/// Tells the events of a recorded answer, whatever form it has.
-pub fn told(
-    dialect: Dialect,
-    content_type: Option<&str>,
-    body: &[u8],
-    see: &mut dyn FnMut(&Event<'_>),
-) {
-    let is = |framing: Framing| content_type.is_some_and(|kind| framing.is_named_by(kind));
-    let framing = match dialect.framing() {
-        framing if is(framing) => framing,
-        _ if dialect == Dialect::Gemini && body.trim_ascii_start().starts_with(b"[") => {
-            Framing::JsonArray
-        }
-        _ => {
-            decode_unary(dialect, body, &mut |event| see(&event));
-            return;
-        }
-    };
-    let mut decoder = Decoder::new(dialect);
-    let mut splitter = Splitter::new(framing);
-    let mut rest = body;
-    while let Ok(Some(length)) = splitter.next(rest) {
-        let Some((frame, after)) = rest.split_at_checked(length) else { break };
-        decoder.frame(&framing.frame(frame), &mut |event| see(&event));
-        rest = after;
-    }
-    if !rest.is_empty() {
-        decoder.frame(&framing.frame(rest), &mut |event| see(&event));
-    }
 }
 
 /// The dialect in which an answer is, for a caller of `caller`: the one that understands it.

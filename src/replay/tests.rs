@@ -14,8 +14,6 @@ use crate::table::Capture;
 use crate::table::packs::inline;
 use crate::table::rules::Rulebook;
 use crate::wire::Dialect;
-use crate::wire::event::Counts;
-use crate::wire::loss::Losses;
 use crate::wire::refusal::Class;
 use bytes::Bytes;
 use http::Method;
@@ -27,37 +25,13 @@ use std::time::Duration;
 
 fn facts(id: ExchangeId) -> Facts {
     Facts {
-        id,
-        began_unix_ms: 1_700_000_000_000,
-        identity: Identity::default(),
-        path: "POST /v1/chat/completions".into(),
         dialect: Some(Dialect::OpenaiChat),
         route: Some(RouteName::new("r")),
-        provider: None,
-        target: None,
-        model_asked: None,
-        model_reported: None,
         is_stream: true,
         status: 200,
         outcome: Outcome::Completed,
         attempts: 1,
-        request_bytes: 0,
-        response_bytes: 0,
-        first_byte: None,
-        first_text: None,
-        total: Duration::ZERO,
-        text_events: 0,
-        stop: None,
-        usage: Counts::default(),
-        lever: None,
-        is_judged: false,
-        found: Found::default(),
-        losses: Losses::default(),
-        seams: vec![],
-        cost_micro_usd: None,
-        limit: None,
-        loops_met: vec![],
-        fault: None,
+        ..Facts::blank(id, 1_700_000_000_000, "POST /v1/chat/completions".into())
     }
 }
 

@@ -239,10 +239,7 @@ pub(crate) fn facts_for_tests(id: u128) -> Facts {
     use crate::wire::event::{Counts, StopReason};
 
     Facts {
-        id: ExchangeId(id),
-        began_unix_ms: 1_700_000_000_000,
         identity: Identity { app: Some(AppName::new("helpdesk")), ..Identity::default() },
-        path: "POST /v1/chat/completions".into(),
         dialect: Some(Dialect::OpenaiChat),
         route: Some(RouteName::new("support")),
         provider: Some(ProviderName::new("openai")),
@@ -261,15 +258,8 @@ pub(crate) fn facts_for_tests(id: u128) -> Facts {
         text_events: 34,
         stop: Some(StopReason::EndTurn),
         usage: Counts { input: Some(12), output: Some(34), ..Counts::default() },
-        lever: None,
-        is_judged: false,
-        found: crate::exchange::screen::Found::default(),
-        losses: crate::wire::loss::Losses::default(),
-        seams: vec![],
         cost_micro_usd: Some(370),
-        limit: None,
-        loops_met: Vec::new(),
-        fault: None,
+        ..Facts::blank(ExchangeId(id), 1_700_000_000_000, "POST /v1/chat/completions".into())
     }
 }
 

@@ -39,7 +39,7 @@ pub mod tools;
 mod view;
 
 use event::{Block, Channel, Event, Kind};
-use framing::Framing;
+use framing::{Framing, Splitter};
 use loss::Losses;
 use std::borrow::Cow;
 
@@ -295,6 +295,31 @@ pub fn decode_unary(dialect: Dialect, body: &[u8], sink: &mut Sink<'_>) {
         Dialect::Anthropic => anthropic::decode_unary(body, sink),
         Dialect::Gemini => gemini::decode_unary(body, sink),
         Dialect::Bedrock => bedrock::decode_unary(body, sink),
+    }
+}
+
+/// Decodes an answer that is there in one piece, a stream's too, as its media type says.
+///
+/// What a stream that broke off has behind its last whole frame is decoded as a frame.
+pub fn decode_answer(dialect: Dialect, media: Option<&str>, body: &[u8], sink: &mut Sink<'_>) {
+    let framing = if media.is_some_and(|media| dialect.framing().is_named_by(media)) {
+        dialect.framing()
+    } else if dialect == Dialect::Gemini && body.trim_ascii_start().starts_with(b"[") {
+        Framing::JsonArray
+    } else {
+        return decode_unary(dialect, body, sink);
+    };
+    let mut decoder = Decoder::new(dialect);
+    let mut splitter = Splitter::new(framing);
+    let mut rest = body;
+    while let Ok(Some(length)) = splitter.next(rest)
+        && let Some((frame, behind)) = rest.split_at_checked(length).filter(|_| length > 0)
+    {
+        decoder.frame(&framing.frame(frame), sink);
+        rest = behind;
+    }
+    if !rest.is_empty() {
+        decoder.frame(&framing.frame(rest), sink);
     }
 }
 

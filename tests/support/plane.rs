@@ -6,7 +6,7 @@ use firedoor::control::desk::DeskParts;
 use firedoor::control::fold::InForce;
 use firedoor::control::log::{Lineage, MemoryLog};
 use firedoor::control::{LeverDesk, Switchboard};
-use firedoor::exchange::facts::{Facts, Identity, Outcome};
+use firedoor::exchange::facts::{Facts, Outcome};
 use firedoor::id::{Epoch, ExchangeId, ModelName, ProviderName, RouteName};
 use firedoor::table::{
     Auth, BaseUrl, Capture, Family, Matcher, OpenaiApi, Prices, Provider, ProviderIndex, Quirks,
@@ -14,7 +14,6 @@ use firedoor::table::{
 };
 use firedoor::telemetry::{Circuit, Lifecycle, LimitPicture, TargetHealth, Telemetry};
 use firedoor::wire::Dialect;
-use firedoor::wire::event::Counts;
 use firedoor::wire::refusal::Class;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
@@ -117,37 +116,15 @@ fn table(dir: &Path) -> Table {
 
 pub fn facts(id: u128) -> Facts {
     Facts {
-        id: ExchangeId(id),
-        began_unix_ms: 1_700_000_000_000,
-        identity: Identity::default(),
-        path: "POST /v1/chat/completions".into(),
         dialect: Some(Dialect::OpenaiChat),
         route: Some(RouteName::new("first")),
-        provider: None,
-        target: None,
         model_asked: Some("m\u{1b}[2J".into()),
-        model_reported: None,
-        is_stream: false,
         status: 400,
         outcome: Outcome::Refused(Class::Killed),
-        attempts: 0,
         request_bytes: 1,
         response_bytes: 2,
-        first_byte: None,
-        first_text: None,
         total: Duration::from_millis(3),
-        text_events: 0,
-        stop: None,
-        usage: Counts::default(),
-        lever: None,
-        is_judged: false,
-        found: firedoor::exchange::screen::Found::default(),
-        losses: firedoor::wire::loss::Losses::default(),
-        seams: vec![],
-        cost_micro_usd: None,
-        limit: None,
-        loops_met: vec![],
-        fault: None,
+        ..Facts::blank(ExchangeId(id), 1_700_000_000_000, "POST /v1/chat/completions".into())
     }
 }
 

@@ -14,11 +14,9 @@ use super::read::{Met, Segment, segment_name, segments};
 use super::verify::{Report, Span, verify};
 use crate::clock::Tick;
 use crate::exchange::facts::{Facts, Identity, Outcome};
-use crate::exchange::screen::Found;
 use crate::id::{AppName, Epoch, ExchangeId, LeverId, ProviderName, RouteName};
 use crate::wire::Dialect;
 use crate::wire::event::{Counts, StopReason};
-use crate::wire::loss::Losses;
 use disk::MemoryDisk;
 use serde_json::Value;
 use std::sync::Arc;
@@ -54,10 +52,7 @@ fn opened(id: u128) -> super::Opened {
 /// What is known at the end of an exchange.
 pub(super) fn facts(id: u128) -> Facts {
     Facts {
-        id: ExchangeId(id),
-        began_unix_ms: NOW,
         identity: Identity { agent: Some("planner".into()), ..Identity::default() },
-        path: "POST /v1/chat/completions".into(),
         dialect: Some(Dialect::OpenaiChat),
         route: Some(RouteName::new("support")),
         provider: Some(ProviderName::new("openai")),
@@ -71,20 +66,14 @@ pub(super) fn facts(id: u128) -> Facts {
         request_bytes: 100,
         response_bytes: 2_000,
         first_byte: Some(Duration::from_millis(100)),
-        first_text: None,
         total: Duration::from_millis(250),
         text_events: 20,
         stop: Some(StopReason::EndTurn),
         usage: Counts { input: Some(12), output: Some(34), ..Counts::default() },
         lever: Some(LeverId(5)),
         is_judged: true,
-        found: Found::default(),
-        losses: Losses::default(),
-        seams: vec![],
         cost_micro_usd: Some(370),
-        limit: None,
-        loops_met: vec![],
-        fault: None,
+        ..Facts::blank(ExchangeId(id), NOW, "POST /v1/chat/completions".into())
     }
 }
 

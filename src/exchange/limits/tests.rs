@@ -413,37 +413,15 @@ fn what_is_estimated() {
     use crate::wire::event::Counts;
     use crate::wire::refusal::Class;
     let facts = Facts {
-        id: crate::id::ExchangeId(1),
-        began_unix_ms: 0,
-        identity: crate::exchange::facts::Identity::default(),
-        path: "POST /v1/chat/completions".into(),
         dialect: Some(crate::wire::Dialect::OpenaiChat),
-        route: None,
-        provider: None,
-        target: None,
-        model_asked: None,
-        model_reported: None,
         is_stream: true,
         status: 200,
         outcome: Outcome::Completed,
         attempts: 1,
         request_bytes: 100,
         response_bytes: 2000,
-        first_byte: None,
-        first_text: None,
-        total: Duration::ZERO,
         text_events: 34,
-        stop: None,
-        usage: Counts::default(),
-        cost_micro_usd: None,
-        limit: None,
-        loops_met: Vec::new(),
-        lever: None,
-        is_judged: false,
-        found: crate::exchange::screen::Found::default(),
-        losses: crate::wire::loss::Losses::default(),
-        seams: vec![],
-        fault: None,
+        ..Facts::blank(crate::id::ExchangeId(1), 0, "POST /v1/chat/completions".into())
     };
     let told = |input, output| Counts { input, output, ..Counts::default() };
     // 100 bytes were asked, 34 text events and 2,000 bytes came.

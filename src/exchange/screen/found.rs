@@ -1,5 +1,6 @@
 //! What rules found in one exchange.
 
+use crate::filter::Action;
 use crate::table::rules::PackRule;
 use crate::wire::event::Kind;
 use crate::wire::refusal::{Class, Refusal};
@@ -65,6 +66,16 @@ pub struct Hit {
 }
 
 impl Hit {
+    /// A hit of what judges a text as a whole: it names no place that could be hidden.
+    pub(super) fn of_whole(rule: &Arc<PackRule>, kind: Kind, text: &str, action: Action) -> Hit {
+        let done = match action {
+            Action::Flag => Done::Flagged,
+            Action::Reroute => Done::Rerouted,
+            Action::Redact(_) | Action::Cut => Done::Cut,
+        };
+        Hit { rule: Arc::clone(rule), kind, start: 0, end: text.len() as u64, done }
+    }
+
     /// As records and the API have it: by its place, for what it matched may be what must not be
     /// seen.
     pub fn as_json(&self) -> serde_json::Value {

@@ -167,18 +167,7 @@ impl Runs {
         for layer in &self.layers {
             for (rule, part) in layer.judge.models(kind) {
                 if part.model.score(text) > part.above {
-                    found.note(Hit {
-                        rule: Arc::clone(rule),
-                        kind,
-                        start: 0,
-                        end: text.len() as u64,
-                        done: match part.action {
-                            Action::Flag => Done::Flagged,
-                            Action::Reroute => Done::Rerouted,
-                            // A suspicion has no place that could be hidden.
-                            Action::Redact(_) | Action::Cut => Done::Cut,
-                        },
-                    });
+                    found.note(Hit::of_whole(rule, kind, text, part.action));
                 }
             }
         }

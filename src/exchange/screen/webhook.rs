@@ -3,7 +3,7 @@
 //! Here questions are made and answers read; who calls is none of this room's business. A question
 //! has all texts of a prompt that one rule is told. Texts that are read as one are told as one.
 
-use super::found::{Done, Found, Hit};
+use super::found::{Found, Hit};
 use super::prompt::Digest;
 use crate::filter::Action;
 use crate::table::rules::{Judge, OnError, PackRule};
@@ -184,18 +184,7 @@ impl Question {
             };
             let Some(part) = self.part(*kind).filter(|_| is_flagged) else { continue };
             flagged += 1;
-            found.note(Hit {
-                rule: Arc::clone(&self.rule),
-                kind: *kind,
-                start: 0,
-                end: text.len() as u64,
-                done: match part.action {
-                    Action::Flag => Done::Flagged,
-                    Action::Reroute => Done::Rerouted,
-                    // It names no place that could be hidden.
-                    Action::Redact(_) | Action::Cut => Done::Cut,
-                },
-            });
+            found.note(Hit::of_whole(&self.rule, *kind, text, part.action));
         }
         Ok(flagged)
     }

@@ -10,7 +10,6 @@ use crate::id::ExchangeId;
 use crate::proxy::Gate;
 use crate::proxy::recorded::Closing;
 use http::Method;
-use std::time::Duration;
 
 /// The facts of an exchange in the making; handed on when dropped.
 pub(super) struct Book<'g> {
@@ -32,7 +31,7 @@ impl<'g> Book<'g> {
         id: ExchangeId,
         unix_ms: u64,
     ) -> Book<'g> {
-        let facts = blank(id, unix_ms, cut_path(&request.method, request.target.path()));
+        let facts = Facts::blank(id, unix_ms, cut_path(&request.method, request.target.path()));
         Book {
             gate,
             facts: Some(facts),
@@ -84,43 +83,6 @@ impl Drop for Book<'_> {
                 let _ = closing.set(facts);
             }
         }
-    }
-}
-
-/// Facts of an exchange of which nothing is known yet.
-pub(super) fn blank(id: ExchangeId, unix_ms: u64, path: Box<str>) -> Facts {
-    Facts {
-        id,
-        began_unix_ms: unix_ms,
-        identity: crate::exchange::facts::Identity::default(),
-        path,
-        dialect: None,
-        route: None,
-        provider: None,
-        target: None,
-        model_asked: None,
-        model_reported: None,
-        is_stream: false,
-        status: 0,
-        outcome: Outcome::ClientGone,
-        attempts: 0,
-        request_bytes: 0,
-        response_bytes: 0,
-        first_byte: None,
-        first_text: None,
-        total: Duration::ZERO,
-        text_events: 0,
-        stop: None,
-        usage: crate::wire::event::Counts::default(),
-        lever: None,
-        is_judged: false,
-        found: crate::exchange::screen::Found::default(),
-        losses: crate::wire::loss::Losses::default(),
-        seams: vec![],
-        cost_micro_usd: None,
-        limit: None,
-        loops_met: Vec::new(),
-        fault: None,
     }
 }
 

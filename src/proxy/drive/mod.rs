@@ -33,7 +33,7 @@ use super::{Gate, Worker, answer, h1, health, local, random};
 use crate::clock::Tick;
 use crate::exchange::admit::{Admission, Asked, admit, path_for_people};
 use crate::exchange::attempts::{Attempts, Failure, Step};
-use crate::exchange::facts::Outcome;
+use crate::exchange::facts::{Facts, Outcome};
 use crate::exchange::forward;
 use crate::exchange::screen::blocked;
 use crate::id::{ExchangeId, ExchangeText};
@@ -41,7 +41,7 @@ use crate::table::{Family, Provider, Query, Route, Table, Target};
 use crate::wire::event::Span;
 use crate::wire::loss::Losses;
 use crate::wire::refusal::{Class, Refusal};
-use book::{Book, blank};
+use book::Book;
 use bytes::Bytes;
 pub(super) use contain::killed;
 use guard::Guard;
@@ -186,7 +186,7 @@ pub async fn drive<C: Client>(
 pub fn reject(gate: &Gate, out: &mut Vec<u8>, status: StatusCode, why: &str) {
     let unix_ms = gate.clock.unix_ms();
     let id = ExchangeId::new(unix_ms, u128::from(random()) << 64 | u128::from(random()));
-    let mut facts = blank(id, unix_ms, "(unreadable head)".into());
+    let mut facts = Facts::blank(id, unix_ms, "(unreadable head)".into());
     facts.outcome = Outcome::Refused(Class::BadRequest);
     facts.status = status.as_u16();
     facts.fault = Some(why.to_owned());

@@ -8,8 +8,9 @@ use crate::evidence::exchange::{Attempt, Exchange, Fields, Stream, field};
 use crate::exchange::screen::judge_text;
 use crate::filter::Kind;
 use crate::replay::engine::{coding, plain};
-use crate::replay::said::{spoken, told};
+use crate::replay::said::spoken;
 use crate::table::rules::Judge;
+use crate::wire::decode_answer;
 use crate::wire::event::{Block, Channel, Event};
 use crate::wire::segments::{Go, Join, Step, walk};
 use std::collections::BTreeSet;
@@ -111,7 +112,7 @@ fn texts(recorded: &Exchange) -> Vec<(Kind, String)> {
         };
         let mut channels: Vec<(Channel, String)> = Vec::new();
         let kind = answer.field("content-type");
-        told(spoken(caller, answer), kind, &content, &mut |event| match event {
+        decode_answer(spoken(caller, answer), kind, &content, &mut |event| match &event {
             Event::Text { channel, text, .. } => {
                 match channels.iter_mut().find(|(known, _)| known == channel) {
                     Some((_, whole)) => whole.push_str(text),
