@@ -116,8 +116,9 @@ fn exchange(store: &Store, number: u64, session: &str, body: Vec<u8>, frames: &[
         headers: vec![json],
     };
     let mut bytes = body.len() as u64;
-    track.request(Tick(1), head, &Bytes::from(body));
-    track.sent(Tick(2), 1, &Arc::from("openai/gpt-4o"), bytes, &SentBody::Same);
+    let body = Bytes::from(body);
+    track.request(Tick(1), head, &body);
+    track.sent(Tick(2), 1, &Arc::from("openai/gpt-4o"), bytes, &SentBody::Same(body));
     let stream =
         (HeaderName::from_static("content-type"), HeaderValue::from_static("text/event-stream"));
     track.received_head(Tick(3), 1, 200, vec![stream.clone()]);

@@ -158,9 +158,10 @@ impl Exchange<'_> {
         let under = Under {
             epoch: self.table.epoch,
             ruleset: route.rules.as_ref().map(|rules| Arc::clone(&rules.digest)),
-            levers: match levers.is_empty() {
-                true => Vec::new(),
-                false => self.seat.with(|subject| levers.over(subject)),
+            levers: if levers.is_empty() {
+                Vec::new()
+            } else {
+                self.seat.with(|subject| levers.over(subject))
             },
         };
         begin(self.gate, &self.asked, client, book, (route.capture, under), body);
