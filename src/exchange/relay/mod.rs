@@ -2,10 +2,9 @@
 //!
 //! What always holds: what goes out is whole frames, so that an ending of ours can always begin a
 //! frame of its own; nothing goes out before the first event has been decoded; what is held has a
-//! bound; in which pieces the bytes come changes nothing ([`pieces`]), but that under rules frames
-//! that came together may leave as they came where alone they would be written anew. Unless there
-//! is more to do, the bytes that go out are those that came in, and less than one frame is held.
-//! Rules see every text before it leaves ([`Screen`]). More to do is in [`works`]: another dialect for the caller,
+//! bound; in which pieces the bytes come changes nothing ([`pieces`]). Unless there is more to do,
+//! the bytes that go out are those that came in, and less than one frame is held. Rules see every
+//! text before it leaves ([`Screen`]). More to do is in [`works`]: another dialect for the caller,
 //! killed tools ([`toolguard`]), calls that wait until they are whole, and an answer that another
 //! provider goes on with ([`resume`]).
 
@@ -288,7 +287,7 @@ impl Relay {
     fn frames(&mut self, input: &[u8], now: Tick, out: &mut Vec<u8>) -> Result<(), Broken> {
         let Relay { pieces, decoder, seen, calls, works, screen, .. } = self;
         let framing = pieces.framing;
-        let taken = pieces.push(input, |came| {
+        pieces.push(input, |came| {
             let frame = framing.frame(came);
             if let Some(works) = works {
                 let whole = works.in_one_piece(&frame);
@@ -311,17 +310,11 @@ impl Relay {
                 seen.see(&event, now);
                 screen.look(&event, frame.raw);
             });
-            if framing == Framing::Sse {
-                screen.leave_together(&frame, came, out);
-            } else if screen.leave(framing, &frame, out) == Left::AsItCame {
+            if screen.leave(framing, &frame, out) == Left::AsItCame {
                 out.extend_from_slice(came);
             }
             blocked(screen).map_or(Ok(()), Err)
-        });
-        if let Some(screen) = screen {
-            screen.settle(out);
-        }
-        taken
+        })
     }
 
     /// The stream has ended by itself: appends what is still held.

@@ -5,15 +5,13 @@
 //! only while a match could still come of it; what is released later leaves in the next frame of
 //! its channel, or in a frame made for it ([`Mould`]) before whatever ends the channel.
 //!
-//! What always holds: a frame of which no text was held or changed leaves as the bytes that came,
-//! and so does one whose held text is let go by frames that came with it ([`lent`]);
+//! What always holds: a frame of which no text was held or changed leaves as the bytes that came;
 //! of a frame whose judgement ends the answer nothing leaves but texts that were let go; a text that
 //! cannot be changed in its place is never let go unjudged, the answer is cut; second
 //! copies ([`Event::Repeat`]) leave as the first one did, for the verdict does not depend on how a
 //! text was cut; token probabilities leave only beside the text that they spell.
 
 mod found;
-mod lent;
 mod prompt;
 mod run;
 mod unknown;
@@ -33,7 +31,6 @@ use crate::wire::event::{Block, Channel, Event, Form, Kind, Span};
 use crate::wire::framing::Framing;
 use crate::wire::reframe::{self, Change, Mould, push_changed};
 use crate::wire::sse::Frame;
-use lent::Lent;
 use run::{Fed, Line, Runs};
 use std::sync::Arc;
 
@@ -54,8 +51,6 @@ struct Altered {
     text: String,
     /// Whether more of its line may come: a second copy stands alone.
     is_running: bool,
-    /// As it came, where it is a channel's own.
-    came: Option<String>,
 }
 
 /// A text that was held and leaves before the frame at hand.
@@ -89,8 +84,6 @@ pub struct Screen {
     in_pieces: bool,
     /// How far the numbers of the frames that leave are from those that came (Responses).
     shift: i64,
-    /// The last frame, if the end of its text is still held.
-    lent: Option<Lent>,
 }
 
 /// What was said by the frame at hand.
@@ -132,7 +125,6 @@ impl Screen {
             frame: FrameNotes::default(),
             in_pieces: true,
             shift: 0,
-            lent: None,
         }
     }
 
@@ -254,16 +246,10 @@ impl Screen {
                 self.frame.clear_texts += 1;
                 Judged::Clear
             }
-            Fed::Instead(instead) => {
-                let altered = Altered {
-                    line: channel.into(),
-                    span,
-                    text: instead.clone(),
-                    is_running: true,
-                    came: Some(text.to_owned()),
-                };
-                self.frame.altered.push(altered);
-                Judged::Instead(instead)
+            Fed::Instead(text) => {
+                let (line, is_running) = (channel.into(), true);
+                self.frame.altered.push(Altered { line, span, text: text.clone(), is_running });
+                Judged::Instead(text)
             }
         }
     }
@@ -283,13 +269,7 @@ impl Screen {
     }
 
     fn alter(&mut self, channel: Channel, span: Option<Span>, text: String) {
-        self.frame.altered.push(Altered {
-            line: channel.into(),
-            span,
-            text,
-            is_running: false,
-            came: None,
-        });
+        self.frame.altered.push(Altered { line: channel.into(), span, text, is_running: false });
     }
 
     /// A word that cannot be changed where it stands.
@@ -310,18 +290,8 @@ impl Screen {
     /// `frame` must be in one piece, as [`crate::wire::reframe::in_one_piece`] gives it.
     pub fn leave(&mut self, framing: Framing, frame: &Frame<'_>, out: &mut Vec<u8>) -> Left {
         self.envelope(framing, frame);
-        let notes = std::mem::take(&mut self.frame);
-        self.write(framing, frame, notes, out)
-    }
-
-    fn write(
-        &mut self,
-        framing: Framing,
-        frame: &Frame<'_>,
-        notes: FrameNotes,
-        out: &mut Vec<u8>,
-    ) -> Left {
-        let FrameNotes { mut altered, lead, spelled, clear_texts, steps, is_barred, .. } = notes;
+        let FrameNotes { mut altered, lead, spelled, clear_texts, steps, is_barred, .. } =
+            std::mem::take(&mut self.frame);
         if altered.is_empty() && lead.is_empty() && self.shift == 0 && !self.found.is_cut() {
             return Left::AsItCame;
         }
@@ -366,7 +336,6 @@ impl Screen {
                 span: Some(span),
                 text: "null".to_owned(),
                 is_running: false,
-                came: None,
             }));
         }
         let mut changes = Vec::with_capacity(altered.len() + 1);

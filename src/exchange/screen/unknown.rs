@@ -148,7 +148,7 @@ impl Screen {
             self.found.join(found);
         }
         let (line, text, is_running) = (OUTSIDE.into(), "null".to_owned(), false);
-        self.frame.altered.push(Altered { line, span, text: text.clone(), is_running, came: None });
+        self.frame.altered.push(Altered { line, span, text: text.clone(), is_running });
         Judged::Instead(text)
     }
 
@@ -264,7 +264,6 @@ impl Screen {
                     span,
                     text: with.clone(),
                     is_running: at.member != 0,
-                    came: None,
                 });
                 edits.push((inner.start..inner.start + inner.text.len(), with));
             }

@@ -188,9 +188,7 @@ fn what_leaves_is_what_the_scanner_lets_go() {
         hidden += usize::from(texts(dialect, &out) != before);
         held += usize::from(out != bytes);
         for step in steps(bytes.len()) {
-            let again = run(&plan, &bytes, step).0;
-            assert_eq!(texts(dialect, &again), texts(dialect, &out), "{name} in pieces of {step}");
-            assert_numbers(dialect, &name, &again);
+            assert_eq!(run(&plan, &bytes, step).0, out, "{name} in pieces of {step}");
         }
         streams += 1;
     }
@@ -303,8 +301,7 @@ fn a_cut_lets_go_what_stands_before_it_and_nothing_else() {
         }
         for step in steps(bytes.len()) {
             let (again, ended) = run(&plan, &bytes, step);
-            assert_eq!(ended, Err(Broken::Blocked), "{name}");
-            assert_eq!(texts(dialect, &again), texts(dialect, &out), "{name}");
+            assert_eq!((again, ended), (out.clone(), Err(Broken::Blocked)), "{name}");
         }
         cut += 1;
     }
@@ -346,33 +343,4 @@ fn a_hidden_word_leaves_in_no_frame() {
         let word = word.to_lowercase();
         assert!(!all.to_lowercase().contains(&word), "{name}: {word}");
     }
-}
-
-/// A frame whose text is held in part leaves as it came with the frame that lets it go, and without
-/// that text when it comes alone.
-#[test]
-fn frames_that_came_together_let_each_other_go() {
-    let judges =
-        [judge(&[rule("cut", Looked::Literals(vec!["held back".to_owned()]), Action::Cut)])];
-    let plan = screened(Dialect::OpenaiChat, &judges);
-    let frame = |text: &str| {
-        format!("data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"content\":{text:?}}}}}]}}\n\n")
-    };
-    let [first, second, third] = [frame("it is he"), frame("ld in h"), frame("and")];
-    let mut relay = Relay::with(&plan);
-    let mut out = Vec::new();
-    relay.bytes((first.clone() + &second + &third).as_bytes(), Tick(0), &mut out).unwrap();
-    assert_eq!(String::from_utf8_lossy(&out), first.clone() + &second + &third);
-    let mut relay = Relay::with(&plan);
-    let mut out = Vec::new();
-    relay.bytes((first.clone() + &second).as_bytes(), Tick(0), &mut out).unwrap();
-    assert_eq!(String::from_utf8_lossy(&out), first.clone() + &frame("ld in "));
-    relay.bytes(third.as_bytes(), Tick(0), &mut out).unwrap();
-    assert_eq!(String::from_utf8_lossy(&out), first.clone() + &frame("ld in ") + &frame("hand"));
-    // What ends the answer takes back what was lent.
-    let mut relay = Relay::with(&plan);
-    let mut out = Vec::new();
-    let cut = relay.bytes((first + &frame("ld back")).as_bytes(), Tick(0), &mut out);
-    assert_eq!(cut, Err(Broken::Blocked));
-    assert_eq!(texts(Dialect::OpenaiChat, &out).into_values().collect::<String>(), "it is ");
 }
