@@ -80,7 +80,7 @@ fn who_must_be_on_record_waits_for_it() {
 fn who_waits_too_long_is_refused_and_sent_to_nobody() {
     let mock = MockServer::start();
     let gateway =
-        without_a_record(&mock, "capture_full = \"block\"\ntimeouts = { total_ms = 400 }");
+        without_a_record(&mock, "capture_full = \"block\"\ntimeouts = { total_ms = 1000 }");
     let mut refused = 0;
     for _ in 0..24 {
         let answer = ask(&gateway, &CASES[0]);
