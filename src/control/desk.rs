@@ -390,10 +390,7 @@ impl LeverDesk {
         }
         self.append_pending(&mut held).await;
         self.append_pending_rules(&mut held).await;
-        // A log that is read but takes nothing is not up.
-        if held.pending.is_empty() {
-            self.report(Condition::Up);
-        }
+        self.report_up(&held);
         self.end_due(&mut held).await;
         if held.noted.is_none_or(|at| at.elapsed() >= NOTE_EVERY) {
             held.noted = Some(Instant::now());
@@ -416,6 +413,7 @@ impl LeverDesk {
                 return;
             }
             held.pending.retain(|(other, _)| other.id != lever.id);
+            self.report_up(held);
             tracing::info!(lever = %lever.id, "the control log has taken a kill that it could not take before");
         }
     }
@@ -456,7 +454,7 @@ impl LeverDesk {
             let fault = match log.append(held.state.rev, change.clone(), audit.clone()).await {
                 Ok(rev) => {
                     self.take_new(held).await.map_err(|fault| fault.to_string())?;
-                    self.report(Condition::Up);
+                    self.report_up(held);
                     return Ok(rev);
                 }
                 Err(fault) => fault,
@@ -517,6 +515,13 @@ impl LeverDesk {
     async fn keep_soon(&self, standing: usize) {
         if standing <= KEPT_AT_ONCE_MAX {
             self.keep().await;
+        }
+    }
+
+    /// A log that is read, or takes a small change, but owes a kill is not up.
+    fn report_up(&self, held: &Held) {
+        if held.pending.is_empty() {
+            self.report(Condition::Up);
         }
     }
 
