@@ -1,6 +1,7 @@
 //! `firedoor backtest`: what a pack would have done to the recorded traffic.
 
-use super::record::{Progress, Which, from_file, interruption, line, table, write_private};
+use super::progress::Progress;
+use super::record::{Which, from_file, interruption, line, table, write_private};
 use super::{Common, Exit, output};
 use crate::replay::backtest::{self, Options, Report};
 use crate::table::packs::Compiled;

@@ -1,15 +1,17 @@
 //! `firedoor evidence export` and `import`: a part of the record for somebody else, and back.
 
 use super::evidence::{data_dir, unix_ms, words};
+use super::progress::Progress;
 use super::record::{Moment, moment};
 use super::{Common, Exit, output};
 use crate::evidence::bundle::{self, Asked, Bundle, Fault, Made, Manifest};
 use crate::evidence::disk::Folder;
 use crate::evidence::verify::Report;
+use crate::evidence::key::KEY_FILE;
 use crate::evidence::{FOLDER, PublicKey, SealKey};
 use serde_json::json;
 use std::fs::OpenOptions;
-use std::io::{BufWriter, IsTerminal, Write};
+use std::io::BufWriter;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -64,8 +66,16 @@ impl Export {
     fn written(&self, common: &Common) -> Result<Exit, Exit> {
         let data_dir = data_dir(common, self.data_dir.as_ref())?;
         let folder = data_dir.join(FOLDER);
-        let key = SealKey::open(&data_dir, &folder).map_err(|error| {
-            output::notice(&format!("firedoor: no key to sign with: {error}"));
+        let key = SealKey::find(&data_dir).map_err(|error| error.to_string()).and_then(|key| {
+            key.ok_or_else(|| {
+                format!(
+                    "there is no {}: a record is signed by the gateway that wrote it, with the key in its data folder; what was imported is passed on as the bundle that it came in",
+                    data_dir.join(KEY_FILE).display()
+                )
+            })
+        });
+        let key = key.map_err(|why| {
+            output::notice(&format!("firedoor: no key to sign with: {why}"));
             Exit::Failed
         })?;
         let mut options = OpenOptions::new();
@@ -85,14 +95,15 @@ impl Export {
             by: self.author.clone().or_else(user).unwrap_or_else(|| "unknown".to_owned()),
             reason: self.reason.clone(),
         };
-        let mut progress = Progress::default();
-        let mut tell = |done, all| progress.show(done, all);
+        let mut progress = Progress::new();
+        let mut tell = |done, all| progress.tell(|| percent(done, all));
         let out = BufWriter::with_capacity(1 << 20, &file);
         let written = bundle::write(&Folder::at(&folder), &key, (&asked, &made), out, &mut tell)
             .and_then(|manifest| match file.sync_all() {
                 Ok(()) => Ok(manifest),
                 Err(error) => Err(Fault::Io(self.out.display().to_string(), error)),
             });
+        progress.end();
         match written {
             Ok(manifest) => Ok(self.said(common, &manifest)),
             Err(fault) => {
@@ -122,17 +133,17 @@ impl Export {
 
 impl Import {
     pub(super) fn run(&self) -> Result<PathBuf, Exit> {
-        let (bundle, report) = checked(&self.bundle, self.key.as_deref())?;
+        let (bundle, keys) = opened(&self.bundle, self.key.as_deref())?;
+        let folder = self.data_dir.join(FOLDER);
+        let mut progress = Progress::new();
+        let mut tell = |done, all| progress.tell(|| percent(done, all));
+        let report = bundle.unpack(&folder, &keys, &mut tell);
+        progress.end();
+        let report = report.map_err(|fault| failed(&self.bundle, &fault))?;
         if !report.is_good() {
             output::notice(&words(&report));
             return Err(Exit::Failed);
         }
-        let folder = self.data_dir.join(FOLDER);
-        let mut progress = Progress::default();
-        bundle.unpack(&folder, &mut |done, all| progress.show(done, all)).map_err(|fault| {
-            output::notice(&format!("firedoor: {fault}"));
-            Exit::Failed
-        })?;
         output::notice(&format!(
             "{} records in {}; made by {} for: {}",
             report.records,
@@ -146,10 +157,13 @@ impl Import {
 
 /// Opens a bundle and checks it against the keys in `key`, or against its own.
 pub(super) fn checked(path: &Path, key: Option<&Path>) -> Result<(Bundle, Report), Exit> {
-    let failed = |fault: Fault| {
-        output::notice(&format!("firedoor: {}: {fault}", path.display()));
-        Exit::Failed
-    };
+    let (bundle, keys) = opened(path, key)?;
+    let report = bundle.verify(&keys).map_err(|fault| failed(path, &fault))?;
+    Ok((bundle, report))
+}
+
+/// Opens a bundle, and names the keys that count.
+fn opened(path: &Path, key: Option<&Path>) -> Result<(Bundle, Vec<PublicKey>), Exit> {
     let trusted = match key.map(PublicKey::read) {
         None => None,
         Some(Ok(keys)) => Some(keys),
@@ -158,31 +172,21 @@ pub(super) fn checked(path: &Path, key: Option<&Path>) -> Result<(Bundle, Report
             return Err(Exit::Failed);
         }
     };
-    let bundle = Bundle::open(path, trusted.as_deref()).map_err(failed)?;
+    let bundle = Bundle::open(path, trusted.as_deref()).map_err(|fault| failed(path, &fault))?;
     if trusted.is_none() {
         output::notice(
             "firedoor: checked against the key that the bundle brings: name the gateway's own with --key to know whose it is",
         );
     }
-    let keys = trusted.as_ref().unwrap_or(&bundle.own_keys);
-    let report = bundle.verify(keys).map_err(failed)?;
-    Ok((bundle, report))
+    let keys = trusted.unwrap_or_else(|| bundle.own_keys.clone());
+    Ok((bundle, keys))
 }
 
-/// How far it is, on a terminal.
-#[derive(Default)]
-struct Progress {
-    told: u64,
+fn failed(bundle: &Path, fault: &Fault) -> Exit {
+    output::notice(&format!("firedoor: {}: {fault}", bundle.display()));
+    Exit::Failed
 }
 
-impl Progress {
-    fn show(&mut self, done: u64, all: u64) {
-        let percent = (done * 100).checked_div(all).unwrap_or(100);
-        if std::io::stderr().is_terminal() && percent > self.told {
-            self.told = percent;
-            let end = if done == all { "\r\u{1b}[K" } else { "" };
-            let mut out = std::io::stderr().lock();
-            let _ = write!(out, "\r{percent:3} %{end}").and_then(|()| out.flush());
-        }
-    }
+fn percent(done: u64, all: u64) -> String {
+    format!("{} %", (done * 100).checked_div(all).unwrap_or(100))
 }

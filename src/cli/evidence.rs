@@ -1,5 +1,6 @@
 //! `firedoor evidence`: whether the record is whole, and if not, where; its index, made again.
 
+use super::progress::Progress;
 use super::{Common, Exit, bundle, hold, output, status};
 use crate::evidence::disk::Folder;
 use crate::evidence::index::{Fault, Follower, Index};
@@ -9,7 +10,6 @@ use crate::evidence::verify::{Bad, Report, Span, verify};
 use crate::evidence::{FOLDER, PublicKey};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
-use std::io::{IsTerminal, Write as _};
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -156,7 +156,7 @@ impl Reindex {
         let began = Instant::now();
         let all = follower.behind();
         let (mut disk, mut text, mut exchanges, mut damaged, mut forgotten) = (0, 0, 0, 0, 0);
-        let mut progress = Progress::default();
+        let mut progress = Progress::new();
         loop {
             let step = follower.step().map_err(failed)?;
             disk += step.disk_bytes;
@@ -164,11 +164,12 @@ impl Reindex {
             exchanges += step.exchanges;
             damaged += step.damaged;
             forgotten += step.forgotten;
-            progress.show(disk, all, exchanges, began.elapsed(), step.is_caught_up);
+            progress.tell(|| far(disk, all, exchanges, began.elapsed()));
             if step.is_caught_up {
                 break;
             }
         }
+        progress.end();
         let seconds = began.elapsed().as_secs_f64();
         if output::is_json(common) {
             return Ok(output::json(&json!({
@@ -197,41 +198,15 @@ impl Reindex {
     }
 }
 
-/// How far a long work is, on standard error: in place on a terminal, else now and then.
-#[derive(Default)]
-struct Progress {
-    told: Option<Instant>,
-}
-
-impl Progress {
-    fn show(&mut self, done: u64, all: u64, exchanges: u64, took: Duration, is_last: bool) {
-        let is_terminal = std::io::stderr().is_terminal();
-        let every = if is_terminal { Duration::from_millis(200) } else { Duration::from_secs(10) };
-        let is_due = match self.told {
-            Some(told) => told.elapsed() >= every,
-            // A short work is over before it is told of.
-            None => took >= every,
-        };
-        let is_end = is_last && self.told.is_some();
-        if !is_due && !is_end {
-            return;
-        }
-        self.told = Some(Instant::now());
-        let share = if all == 0 { 1.0 } else { (done as f64 / all as f64).min(1.0) };
-        let left = if share > 0.0 { took.as_secs_f64() * (1.0 / share - 1.0) } else { 0.0 };
-        let line = format!(
-            "{:3.0} %  {exchanges} exchanges  {:.0} a second  about {left:.0} s left",
-            share * 100.0,
-            exchanges as f64 / took.as_secs_f64().max(0.001),
-        );
-        let mut out = std::io::stderr().lock();
-        let _ = match (is_terminal, is_last) {
-            (true, false) => write!(out, "\r{line}\u{1b}[K"),
-            (true, true) => writeln!(out, "\r{line}\u{1b}[K"),
-            (false, _) => writeln!(out, "firedoor: {line}"),
-        };
-        let _ = out.flush();
-    }
+/// How far the index is.
+fn far(done: u64, all: u64, exchanges: u64, took: Duration) -> String {
+    let share = if all == 0 { 1.0 } else { (done as f64 / all as f64).min(1.0) };
+    let left = if share > 0.0 { took.as_secs_f64() * (1.0 / share - 1.0) } else { 0.0 };
+    format!(
+        "{:3.0} %  {exchanges} exchanges  {:.0} a second  about {left:.0} s left",
+        share * 100.0,
+        exchanges as f64 / took.as_secs_f64().max(0.001),
+    )
 }
 
 /// The record of a data folder, to be read.

@@ -1,6 +1,7 @@
 //! `firedoor replay --live`: recorded requests to a running gateway.
 
-use super::record::{Progress, Which, go_on, interruption, line, table};
+use super::progress::Progress;
+use super::record::{Which, go_on, interruption, line, table};
 use super::{Common, Exit, output, status};
 use crate::evidence::exchange::Exchange;
 use crate::replay::gather;

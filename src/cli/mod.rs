@@ -18,6 +18,7 @@ mod lever;
 mod live;
 pub mod mock;
 mod output;
+mod progress;
 mod record;
 mod replay;
 mod rules;

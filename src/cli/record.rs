@@ -1,5 +1,5 @@
-//! What commands over the record share: which exchanges, by which rules, how far they are, and that
-//! they can be interrupted.
+//! What commands over the record share: which exchanges, by which rules, and that they can be
+//! interrupted.
 
 use super::lever::time;
 use super::{Common, Exit, check, output, status};
@@ -8,15 +8,12 @@ use crate::replay::rules::{Candidate, Rules};
 use crate::table::Table;
 use crate::table::packs;
 use jiff::Timestamp;
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant, SystemTime};
-
-/// How often progress is told.
-const TELL_EVERY: Duration = Duration::from_millis(500);
+use std::time::SystemTime;
 
 /// Which exchanges of the record
 #[derive(Clone, Debug, clap::Args)]
@@ -193,36 +190,6 @@ pub(super) fn interruption() -> Arc<AtomicBool> {
 /// Goes on with a walk, or ends it.
 pub(super) fn go_on(does: bool) -> ControlFlow<()> {
     if does { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-}
-
-/// A line on standard error that is written again and again, where somebody looks.
-pub(super) struct Progress {
-    last: Option<Instant>,
-    is_shown: bool,
-    has_line: bool,
-}
-
-impl Progress {
-    pub(super) fn new() -> Progress {
-        Progress { last: None, is_shown: std::io::stderr().is_terminal(), has_line: false }
-    }
-
-    /// Tells it, if it is time to.
-    pub(super) fn tell(&mut self, line: impl FnOnce() -> String) {
-        let is_due = self.last.is_none_or(|last| last.elapsed() >= TELL_EVERY);
-        if self.is_shown && is_due {
-            self.last = Some(Instant::now());
-            self.has_line = true;
-            let _ = write!(std::io::stderr().lock(), "\r\x1b[K{}", line());
-        }
-    }
-
-    /// Takes the line away.
-    pub(super) fn end(&mut self) {
-        if std::mem::take(&mut self.has_line) {
-            let _ = write!(std::io::stderr().lock(), "\r\x1b[K");
-        }
-    }
 }
 
 /// Text of others on one line of a terminal.

@@ -1,7 +1,8 @@
 //! `firedoor replay`: recorded exchanges again, and what would have been otherwise.
 
 use super::live::Live;
-use super::record::{By, Progress, Which, go_on, interruption, line, write_private};
+use super::progress::Progress;
+use super::record::{By, Which, go_on, interruption, line, write_private};
 use super::{Common, Exit, output};
 use crate::evidence::exchange::Exchange;
 use crate::replay::compare::{Compared, Fared, compare};

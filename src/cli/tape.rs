@@ -3,7 +3,8 @@
 use super::mock::fixed;
 use super::mock::peer::{Broken, Gone, Peer, Request};
 use super::mock::play::{Framing, push_framed};
-use super::record::{Progress, Which, go_on, interruption};
+use super::progress::Progress;
+use super::record::{Which, go_on, interruption};
 use super::{Common, Exit, output};
 use crate::replay::gather;
 use crate::replay::tape::{Played, Tape as Record, Wanted, header_map};

@@ -101,20 +101,30 @@ impl SealKey {
     /// # Errors
     /// A file that cannot be read or written, or that holds no key.
     pub fn open(data_dir: &Path, evidence: &Path) -> io::Result<SealKey> {
-        let path = data_dir.join(KEY_FILE);
-        let key = match read(&path) {
-            Ok(text) => {
-                SealKey::parse(&text).map_err(|why| other(&format!("{}: {why}", path.display())))?
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let key = SealKey::generate()?;
-                write_private(&path, &key.pem()?)?;
-                key
-            }
-            Err(error) => return Err(other(&format!("{}: {error}", path.display()))),
+        let key = if let Some(key) = SealKey::find(data_dir)? {
+            key
+        } else {
+            let key = SealKey::generate()?;
+            write_private(&data_dir.join(KEY_FILE), &key.pem()?)?;
+            key
         };
         key.publish(&evidence.join(PUBLIC_KEY_FILE))?;
         Ok(key)
+    }
+
+    /// The key of a data folder, if it has one; nothing is written.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or that holds no key.
+    pub fn find(data_dir: &Path) -> io::Result<Option<SealKey>> {
+        let path = data_dir.join(KEY_FILE);
+        match read(&path) {
+            Ok(text) => SealKey::parse(&text)
+                .map(Some)
+                .map_err(|why| other(&format!("{}: {why}", path.display()))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(other(&format!("{}: {error}", path.display()))),
+        }
     }
 
     fn of(pair: Ed25519KeyPair) -> io::Result<SealKey> {

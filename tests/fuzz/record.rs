@@ -61,7 +61,9 @@ fn record_bundle() {
         assert_eq!(bundle.manifest, manifest, "what is signed is what was made");
         let target = folder.path().join("target");
         let is_whole = bundle.verify(&keys).is_ok_and(|report| report.is_good());
-        let is_unpacked = bundle.unpack(&target, &mut |_, _| {}).is_ok();
+        let unpacked = bundle.unpack(&target, &keys, &mut |_, _| {});
+        let is_unpacked = unpacked.is_ok_and(|report| report.is_good());
+        assert_eq!(is_unpacked, target.exists(), "all or nothing");
         drop(fs::remove_dir_all(&target));
         assert_eq!(is_whole, is_unpacked);
     });

@@ -3,12 +3,11 @@
 
 use super::hand::{ask, assert_refused, history, id, kill, pull, standing};
 use super::shell::command;
-use crate::support::{CASES, Gateway, MockServer, routes_to, wait_for};
+use crate::support::{CASES, Gateway, MockServer, SmallDisk, routes_to, wait_for};
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
 /// The files of the log.
 const FILES: [&str; 3] = ["state.db", "state.db-wal", "state.db-shm"];
@@ -246,28 +245,6 @@ fn an_older_copy_of_the_log_is_refused() {
     assert_killed(&gateway, "second", &second);
 }
 
-/// A small file system, unmounted on drop.
-struct Small(PathBuf);
-
-impl Small {
-    fn mount(at: &Path) -> Small {
-        let done = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", "size=2m,mode=700", "tmpfs"])
-            .arg(at)
-            .output()
-            .unwrap();
-        let why = String::from_utf8_lossy(&done.stderr).into_owned();
-        assert!(done.status.success(), "this test needs root to mount a small tmpfs: {why}");
-        Small(at.to_owned())
-    }
-}
-
-impl Drop for Small {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
-}
-
 fn fill(file: &mut std::fs::File) {
     while file.write_all(&[0; 512]).is_ok() {}
 }
@@ -277,7 +254,7 @@ fn on_a_full_disk_kills_go_on_working() {
     let mock = MockServer::start();
     let mut gateway = Gateway::start(&routes_to(&mock.url(), ""));
     gateway.process.kill();
-    let small = Small::mount(&gateway.data_dir());
+    let small = SmallDisk::mount(&gateway.data_dir(), 2 << 20);
     gateway = gateway.restarted();
     let before = kill(&gateway, "session:before");
     let mut events = Events::follow(&gateway);

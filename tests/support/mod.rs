@@ -18,6 +18,7 @@
 mod admin;
 mod client;
 mod dialects;
+mod disk;
 mod gateway;
 mod mock;
 mod process;
@@ -27,6 +28,7 @@ mod upstream;
 pub use admin::admin_send;
 pub use client::{Answer, Client, End, Head, get, get_json, post};
 pub use dialects::{CASES, Case, frames, routes_to};
+pub use disk::SmallDisk;
 pub use gateway::{Ended, Gateway};
 pub use mock::{MockProcess, MockServer, NOBODY};
 pub use process::Process;
