@@ -13,6 +13,7 @@ use crate::wire::coding::{Coding, Inflater};
 use crate::wire::event::{Block, Channel, Event};
 use crate::wire::segments::{Go, Join, Step, walk};
 use crate::wire::{Dialect, decode_answer};
+use serde::de::IgnoredAny;
 use serde_json::Value;
 use std::borrow::Cow;
 
@@ -63,7 +64,10 @@ pub fn asked(exchange: &Exchange, part: Part) -> Vec<Said> {
     let sent =
         || exchange.attempts.iter().find_map(|one| one.sent.as_ref()).map(|sent| &sent.bytes);
     let body = if own.is_empty() { sent().unwrap_or(own) } else { own };
-    let body = plain(&exchange.request.headers, body);
+    // What rules changed is sent uncoded, and no coded body is JSON.
+    let is_plain = serde_json::from_slice::<IgnoredAny>(body).is_ok();
+    let body =
+        if is_plain { Cow::Borrowed(&body[..]) } else { plain(&exchange.request.headers, body) };
     if body.is_empty() {
         return Vec::new();
     }

@@ -50,8 +50,9 @@ pub struct Track {
     /// The provider's bytes that are not delivered yet, from `tail_start` on.
     tail: Vec<u8>,
     tail_start: usize,
-    /// What goes to the queue with the next batch.
+    /// What goes to the queue with the next batch, and what it costs there.
     batch: Vec<Entry>,
+    batch_cost: usize,
     received_bytes: u64,
     delivered_bytes: u64,
     loss: Loss,
@@ -95,6 +96,7 @@ impl Track {
             tail: Vec::new(),
             tail_start: 0,
             batch: Vec::with_capacity(8),
+            batch_cost: 0,
             received_bytes: 0,
             delivered_bytes: 0,
             loss: Loss::default(),
@@ -157,6 +159,14 @@ impl Track {
         }
         // The provider may take its time, or be what brings the process down.
         self.push();
+    }
+
+    /// What an answer of the gate's own was made from, where the record has it from nowhere else.
+    pub fn answered_here(&mut self, now: Tick, target: &Arc<str>, body: &[u8]) {
+        if self.texts == Texts::Sent {
+            let body = Bytes::copy_from_slice(body);
+            self.sent(now, 1, target, body.len() as u64, &SentBody::Other(body));
+        }
     }
 
     /// The head of the answer to an attempt; what comes after it is that attempt's.
@@ -344,14 +354,21 @@ impl Track {
         self.since = is_rest.then_some(self.last);
     }
 
-    /// Puts a line into the batch.
+    /// Puts a line into the batch. What is large goes alone: a batch that finds no room is lost as a
+    /// whole, and a long text is no reason to lose what stands before it.
     fn add(&mut self, what: What) {
         let entry = Entry { at_unix_ms: self.at_unix_ms(), exchange: Some(self.id), what };
+        let cost = entry.cost();
+        if self.batch_cost + cost > PIECE_BYTES_MAX {
+            self.push();
+        }
+        self.batch_cost += cost;
         self.batch.push(entry);
     }
 
     /// Hands the batch to the queue.
     fn push(&mut self) {
+        self.batch_cost = 0;
         if let Err(loss) = self.queue.push(&mut self.batch) {
             self.loss.add(loss);
         }

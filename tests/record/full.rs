@@ -2,7 +2,7 @@
 
 use crate::book;
 use crate::support::{Answer, CASES, Case, Gateway, MockServer, post, routes_to, wait_for};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Starts a gateway whose record cannot be opened, with a queue of 1 MiB.
@@ -74,6 +74,53 @@ fn who_must_be_on_record_waits_for_it() {
     }
     let lines = book::lines(&gateway.data_dir());
     assert!(lines.iter().all(|line| line["kind"] != "gap"));
+}
+
+/// A kill does not wait for the disk.
+#[test]
+fn who_waits_for_the_record_is_killed_at_once() {
+    let mock = MockServer::start();
+    let gateway =
+        without_a_record(&mock, "capture_full = \"block\"\ntimeouts = { total_ms = 600000 }");
+    let ended = AtomicUsize::new(0);
+    std::thread::scope(|threads| {
+        for _ in 0..24 {
+            threads.spawn(|| {
+                let answer = ask(&gateway, &CASES[0]);
+                if answer.status() != 200 {
+                    assert!(answer.text().contains("firedoor"), "{}", answer.text());
+                    ended.fetch_add(1, Ordering::SeqCst);
+                }
+            });
+        }
+        wait_for("the queue is nearly full", || {
+            let counters = status(&gateway);
+            (counters["queued_bytes"].as_u64() > Some(700 << 10)).then_some(())
+        });
+        let order =
+            json!({ "kind": "kill", "scope": "provider:oai", "reason": "r", "author": "a" });
+        assert_eq!(gateway.admin_send("POST", "/api/v1/levers", &order).status(), 201);
+        // No thread ends before, because the record stays broken.
+    });
+    assert!(ended.load(Ordering::SeqCst) > 10, "{ended:?}");
+}
+
+/// What is larger than the queue loses its rest, not its beginning.
+#[test]
+fn a_prompt_larger_than_the_queue_leaves_a_trace() {
+    let mock = MockServer::start();
+    let large = CASES[0].body("m", &"lorem ".repeat(300_000), false);
+    let section = "[evidence]\nqueue_mb = 1\n\n";
+    let gateway = Gateway::start(&(section.to_owned() + &routes_to(&mock.url(), "")));
+    let answer = post(gateway.data, &CASES[0].target("m", false), &[], &large);
+    assert_eq!(answer.status(), 200);
+    let id = answer.head.field("x-firedoor-exchange").unwrap();
+    let told = book::exchange(&gateway.data_dir(), id);
+    assert_eq!(told.open["model"], "m", "{}", told.close);
+    let gateway =
+        Gateway::start(&(section.to_owned() + &routes_to(&mock.url(), "capture_full = \"block\"")));
+    let answer = post(gateway.data, &CASES[0].target("m", false), &[], &large);
+    assert!(answer.status() == 200 || answer.text().contains("queue_mb"), "{}", answer.text());
 }
 
 #[test]

@@ -5,7 +5,7 @@ use super::{Attempted, Exchange, Failed, Stop, Wanted, shutting_down};
 use crate::exchange::attempts::{Attempts, Failure};
 use crate::exchange::{forward, identity};
 use crate::proxy::orders::Ordered;
-use crate::table::lever::{Lever, Subject};
+use crate::table::lever::{Lever, Levers, Subject};
 use crate::table::{Provider, Route, Target};
 use crate::wire::refusal::{Class, Refusal};
 use std::sync::Arc;
@@ -47,15 +47,15 @@ impl Exchange<'_> {
         }
     }
 
-    /// Refuses what kills reach at every target that it could go to, before it is counted: a kill
-    /// goes before a limit.
+    /// Refuses what kills among `levers` reach at every target that it could go to, before it is
+    /// counted: a kill goes before a limit.
     pub(super) fn refuse_everywhere(
         &self,
         book: &mut Book<'_>,
         wanted: &Wanted,
         attempts: &Attempts,
+        levers: &Levers,
     ) -> Result<(), Refusal> {
-        let levers = &self.table.levers;
         if levers.is_empty() {
             return Ok(());
         }

@@ -334,13 +334,13 @@ impl Exchange<'_> {
         };
         self.take_seat(book, &wanted, route);
         let until = Instant::now() + route.timeouts.total;
-        let is_rerouted = self.begin_record(client, book, route, &raw, until).await?;
+        let is_rerouted = self.begin_record(client, book, &wanted, route, &raw, until).await?;
         let attempts = if is_rerouted {
             self.choose_live(&wanted, route)
         } else {
             self.choose(&wanted, route)
         };
-        self.refuse_everywhere(book, &wanted, &attempts)?;
+        self.refuse_everywhere(book, &wanted, &attempts, &self.table.levers)?;
         self.count(book, &wanted, Some(route))?;
         self.gate.health.request_began();
         self.attempt_all(client, book, &wanted, route, until, attempts).await
@@ -456,7 +456,7 @@ impl Exchange<'_> {
         book.note(|facts| facts.losses.join(losses));
         book.note(|facts| facts.attempts = facts.attempts.saturating_add(1));
         let origin = Origin::from(base);
-        if let Err(attempted) = self.wait_for_record(client, book, until).await {
+        if let Err(attempted) = self.wait_for_record(client, book, until, |_| Ok(())).await {
             return attempted;
         }
         self.record_sent(client, book, wanted, target, &prepared);
@@ -533,6 +533,10 @@ impl Exchange<'_> {
             script: self.asked.headers.get("x-mock").map(HeaderValue::as_bytes),
             share: self.share(book),
         };
+        let has_sent = book.facts.as_ref().is_some_and(|facts| facts.attempts > 0);
+        if let Some(track) = client.track().filter(|_| !has_sent) {
+            track.answered_here(self.gate.clock.now(), &target.name, request.prompt);
+        }
         let done = local::answer(self.gate, &self.orders, client, provider, request).await;
         match done {
             Ok(local::Done { end, counted, seen, found }) => {

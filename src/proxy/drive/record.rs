@@ -104,22 +104,25 @@ pub(super) fn unreadable(gate: &Gate, facts: &Arc<Facts>) {
 }
 
 impl Exchange<'_> {
-    /// Waits for the record to take more, where the route says so.
+    /// Waits for the record to take more, where the route says so; `may_wait` is asked again and
+    /// again meanwhile.
     ///
     /// # Errors
-    /// The client left, an order or the deadline came first, or a part of the exchange was lost
-    /// before anything of it was sent.
+    /// The client left, an order, the deadline or what `may_wait` says came first, or a part of the
+    /// exchange was lost before anything of it was sent.
     pub(super) async fn wait_for_record<C: Client>(
         &self,
         client: &mut C,
         book: &mut Book<'_>,
         until: Instant,
+        mut may_wait: impl FnMut(&mut Book<'_>) -> Result<(), Refusal>,
     ) -> Result<(), Attempted> {
         let full = || {
-            let message = "the record takes no more, and this route does not go on without it (`capture_full = \"block\"`)";
+            let message = "the record takes no more, and this route does not go on without it (`capture_full = \"block\"`); one request must fit into `[evidence] queue_mb`";
             Attempted::Stop(Refusal::new(Class::Unavailable, message).into())
         };
         while book.waits_for_record && self.gate.tap.is_crowded() {
+            may_wait(book).map_err(|refusal| Attempted::Stop(refusal.into()))?;
             let again = tokio::time::sleep(relay::RECORD_LOOK_EVERY);
             match self.race(client, until, again).await {
                 Ok(()) => {}
@@ -145,6 +148,7 @@ impl Exchange<'_> {
         &self,
         client: &mut C,
         book: &mut Book<'_>,
+        wanted: &Wanted,
         route: &Route,
         body: &Bytes,
         until: Instant,
@@ -153,7 +157,17 @@ impl Exchange<'_> {
             return Ok(false);
         }
         book.waits_for_record = route.when_full == WhenFull::Block;
-        let waited = self.wait_for_record(client, book, until).await;
+        // Where it will go is not chosen yet, so no order comes for a provider or a model.
+        let mut looked_at = None;
+        let may_wait = |book: &mut Book<'_>| {
+            let live = self.gate.board.peek();
+            if looked_at.replace(live.epoch) == Some(live.epoch) {
+                return Ok(());
+            }
+            let attempts = self.choose_live(wanted, route);
+            self.refuse_everywhere(book, wanted, &attempts, &live.levers)
+        };
+        let waited = self.wait_for_record(client, book, until, may_wait).await;
         let levers = &self.table.levers;
         let under = Under {
             epoch: self.table.epoch,

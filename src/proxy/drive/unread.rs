@@ -121,7 +121,7 @@ impl Exchange<'_> {
     ) -> Result<Read, Attempted> {
         loop {
             let until = waits.total.min(Instant::now() + waits.idle);
-            self.wait_for_record(client, book, waits.total).await?;
+            self.wait_for_record(client, book, waits.total, |_| Ok(())).await?;
             let before = body.len();
             let read = poll_fn(|cx| answer.poll_body(cx, body));
             let failed = |failure, class, message: String| {
