@@ -1,6 +1,12 @@
 //! The admin plane from outside: real sockets, raw requests.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    missing_docs,
+    reason = "a failure in a test is a failed test"
+)]
 
 #[path = "support/plane.rs"]
 mod plane;

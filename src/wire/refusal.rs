@@ -370,21 +370,7 @@ mod tests {
 
     #[test]
     fn every_class_is_json_in_every_dialect_and_carries_its_reference() {
-        let classes = [
-            Class::BadRequest,
-            Class::Unauthenticated,
-            Class::Forbidden,
-            Class::NotFound,
-            Class::TooLarge,
-            Class::Limited,
-            Class::Killed,
-            Class::Blocked,
-            Class::Unavailable,
-            Class::BadGateway,
-            Class::Timeout,
-            Class::Internal,
-        ];
-        for class in classes {
+        for class in Class::ALL {
             let refusal = Refusal::new(class, "no \"luck\"\n");
             for dialect in Dialect::ALL {
                 let body = refusal.body(dialect, "x_1");
