@@ -233,6 +233,7 @@ fn main() {
         select: Select::default(),
         threads,
         samples_max: 3,
+        pending_bytes_max: 1 << 30,
     };
     for pass in 1..=3 {
         let (began, cpu_before, progress) = (Instant::now(), cpu(), Progress::default());

@@ -127,6 +127,23 @@ impl<'de> serde::Deserialize<'de> for LeverId {
     }
 }
 
+/// Names one long work over the record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunId(pub u128);
+
+impl RunId {
+    /// An id for work that began at `unix_ms`, made unique by `random`.
+    pub fn new(unix_ms: u64, random: u128) -> RunId {
+        RunId(by_time(unix_ms, random))
+    }
+}
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "run_{:032x}", self.0)
+    }
+}
+
 macro_rules! name {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*

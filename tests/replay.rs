@@ -4,6 +4,11 @@
 
 mod support;
 
+#[path = "replay/api.rs"]
+mod api;
+#[path = "record/book.rs"]
+#[expect(dead_code, reason = "the tests of the record use all of it")]
+mod book;
 #[path = "replay/determinism.rs"]
 mod determinism;
 #[path = "replay/history.rs"]

@@ -4,7 +4,7 @@ use super::guard;
 use super::problem::Problem;
 use super::state::State;
 use super::tokens::Role;
-use super::{events, holds, levers, read, reload, rules, sessions};
+use super::{events, holds, levers, read, reload, rules, runs, sessions};
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{MethodFilter, MethodRouter, on};
@@ -62,6 +62,14 @@ enum Operation {
     Holds,
     Hold,
     Release,
+    Backtests,
+    Backtest,
+    StartBacktest,
+    EndBacktest,
+    Replays,
+    Replay,
+    StartReplay,
+    EndReplay,
 }
 
 /// A method of the API; nothing is changed but by POST and DELETE.
@@ -107,7 +115,7 @@ const RESPONDER: Access = Access::Role(Role::Responder);
 const AUTHOR: Access = Access::Role(Role::Author);
 
 /// Every route of the admin plane.
-pub const ENDPOINTS: [Endpoint; 31] = [
+pub const ENDPOINTS: [Endpoint; 39] = [
     row(Verb::Get, "/healthz", Access::Open, Operation::Health),
     row(Verb::Get, "/readyz", Access::Open, Operation::Ready),
     row(Verb::Get, "/metrics", VIEWER, Operation::Metrics),
@@ -138,6 +146,14 @@ pub const ENDPOINTS: [Endpoint; 31] = [
     row(Verb::Get, "/api/v1/holds", VIEWER, Operation::Holds),
     row(Verb::Post, "/api/v1/holds", RESPONDER, Operation::Hold),
     row(Verb::Delete, "/api/v1/holds/{id}", AUTHOR, Operation::Release),
+    row(Verb::Get, "/api/v1/backtests", RESPONDER, Operation::Backtests),
+    row(Verb::Post, "/api/v1/backtests", RESPONDER, Operation::StartBacktest),
+    row(Verb::Get, "/api/v1/backtests/{id}", RESPONDER, Operation::Backtest),
+    row(Verb::Delete, "/api/v1/backtests/{id}", RESPONDER, Operation::EndBacktest),
+    row(Verb::Get, "/api/v1/replays", RESPONDER, Operation::Replays),
+    row(Verb::Post, "/api/v1/replays", RESPONDER, Operation::StartReplay),
+    row(Verb::Get, "/api/v1/replays/{id}", RESPONDER, Operation::Replay),
+    row(Verb::Delete, "/api/v1/replays/{id}", RESPONDER, Operation::EndReplay),
     row(Verb::Get, "/api/v1/openapi.json", VIEWER, Operation::Openapi),
 ];
 
@@ -201,6 +217,14 @@ fn handler(endpoint: Endpoint) -> MethodRouter<Desk> {
         Operation::Session => on(method, sessions::show),
         Operation::Search => on(method, sessions::search),
         Operation::Record => on(method, sessions::record),
+        Operation::Backtests => on(method, runs::list_backtests),
+        Operation::Backtest => on(method, runs::show_backtest),
+        Operation::StartBacktest => on(method, runs::backtest),
+        Operation::EndBacktest => on(method, runs::end_backtest),
+        Operation::Replays => on(method, runs::list_replays),
+        Operation::Replay => on(method, runs::show_replay),
+        Operation::StartReplay => on(method, runs::replay),
+        Operation::EndReplay => on(method, runs::end_replay),
         Operation::History => on(method, levers::history),
     }
 }

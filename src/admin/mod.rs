@@ -23,6 +23,7 @@ pub mod problem;
 mod read;
 mod reload;
 pub mod rules;
+mod runs;
 pub mod serve;
 mod sessions;
 pub mod state;

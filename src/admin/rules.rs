@@ -289,7 +289,7 @@ pub(super) async fn test(
     let tried = tokio::task::spawn_blocking(move || {
         let book = match (asked.pack, asked.rules) {
             (Some(name), _) => table.packs.book(&name)?,
-            (None, rules) => packs::inline(&rules.unwrap_or_default())?,
+            (None, rules) => Arc::clone(&packs::inline(&rules.unwrap_or_default())?.book),
         };
         let book = book.enforcing().ok_or("the rules do not compile in force")?;
         let others = book.rules.iter().filter(|rule| !rule.webhooks.is_empty());

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::Semaphore;
 
 use super::evidence;
+use super::runs::Runs;
 use super::tokens::Tokens;
 
 /// How many clients may follow the events at once.
@@ -95,6 +96,8 @@ pub struct State {
     /// first is under way is not done twice.
     pub(super) keyed: tokio::sync::Mutex<()>,
     pub(super) readers: Arc<Semaphore>,
+    /// Long work over the record.
+    pub(super) runs: Runs,
     /// Held by a trial of rules.
     pub(super) trials: Semaphore,
     /// Where the record and its index are.
@@ -151,6 +154,7 @@ impl State {
             answers: Mutex::default(),
             keyed: tokio::sync::Mutex::default(),
             readers: Arc::new(Semaphore::new(READERS_MAX)),
+            runs: Runs::default(),
             trials: Semaphore::new(1),
             data_dir: parts.data_dir,
             index: parts.index,

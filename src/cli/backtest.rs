@@ -4,9 +4,9 @@ use super::progress::Progress;
 use super::record::{Which, from_file, interruption, line, table, write_private};
 use super::{Common, Exit, output};
 use crate::replay::backtest::{self, Options, Report};
+use crate::replay::gather::PENDING_BYTES_MAX;
 use crate::table::packs::Compiled;
 use crate::table::rules::{Pack, Rulebook};
-use std::collections::HashSet;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -60,8 +60,13 @@ impl Backtest {
         };
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let threads = self.threads.unwrap_or(cores).clamp(1, THREADS_MAX);
-        let options =
-            Options { folder: folder.clone(), select, threads, samples_max: self.samples };
+        let options = Options {
+            folder: folder.clone(),
+            select,
+            threads,
+            samples_max: self.samples,
+            pending_bytes_max: PENDING_BYTES_MAX,
+        };
         let seconds_before = before.as_ref().map_or(0.0, |before| before.seconds);
         let began = Instant::now();
         let ran = watched(&book, &options, before, began);
@@ -104,11 +109,8 @@ impl Backtest {
             let found = pack(common, name)?;
             packs.push(Arc::clone(&found.pack));
         }
-        let (book, complaints) = Rulebook::compile(&packs, &HashSet::new());
-        let book = book.and_then(|book| Arc::new(book).enforcing());
-        book.ok_or_else(|| {
-            let why = complaints.first().map_or_else(String::new, |one| one.reason.to_string());
-            output::notice(&format!("firedoor: the packs do not compile together: {why}"));
+        backtest::book(&packs).map_err(|why| {
+            output::notice(&format!("firedoor: {why}"));
             Exit::Configuration
         })
     }
@@ -139,7 +141,7 @@ fn read(
     let text = std::fs::read(file).map_err(|error| failed(error.to_string()))?;
     let report: Report = serde_json::from_slice(&text)
         .map_err(|error| failed(format!("it is no report of a backtest: {error}")))?;
-    report.goes_on(book, select).map_err(failed)?;
+    report.goes_on(book, select).map_err(|why| failed(format!("{why}: run without --resume")))?;
     Ok(report)
 }
 

@@ -102,17 +102,22 @@ impl Live {
         let folder = which.folder(common)?;
         let (stop, mut progress) = (interruption(), Progress::new());
         let (mut held, mut bytes, mut left_out) = (Vec::new(), 0_u64, BTreeMap::new());
-        let walked = gather::walk(&folder, &which.select(), &mut |recorded, _| {
-            match again(&recorded, &table, &aim) {
-                Ok(request) if bytes < HELD_BYTES_MAX => {
-                    bytes += recorded.request.body.len + recorded.delivered.body.len;
-                    held.push((recorded, request));
+        let walked = gather::walk(
+            &folder,
+            &which.select(),
+            gather::PENDING_BYTES_MAX,
+            &mut |recorded, _| {
+                match again(&recorded, &table, &aim) {
+                    Ok(request) if bytes < HELD_BYTES_MAX => {
+                        bytes += recorded.request.body.len + recorded.delivered.body.len;
+                        held.push((recorded, request));
+                    }
+                    Ok(_) => *left_out.entry("too_many").or_insert(0_u64) += 1,
+                    Err(why) => *left_out.entry(why.name()).or_insert(0) += 1,
                 }
-                Ok(_) => *left_out.entry("too_many").or_insert(0_u64) += 1,
-                Err(why) => *left_out.entry(why.name()).or_insert(0) += 1,
-            }
-            go_on(held.len() < self.requests && !stop.load(Ordering::Relaxed))
-        });
+                go_on(held.len() < self.requests && !stop.load(Ordering::Relaxed))
+            },
+        );
         walked.map_err(|error| {
             output::notice(&format!("firedoor: {}: {error}", folder.display()));
             Exit::Failed

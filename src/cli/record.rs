@@ -1,8 +1,8 @@
 //! What commands over the record share: which exchanges, by which rules, and that they can be
 //! interrupted.
 
-use super::lever::time;
 use super::{Common, Exit, check, output, status};
+use crate::evidence::{line, query};
 use crate::replay::gather::{self, Select};
 use crate::replay::rules::{Candidate, Rules};
 use crate::table::Table;
@@ -54,18 +54,12 @@ impl Moment {
 }
 
 pub(super) fn moment(text: &str) -> Result<Moment, String> {
-    let at = if let Ok(at) = text.parse::<Timestamp>() {
-        at.as_millisecond()
-    } else {
-        let ago = time(text).map_err(|_| {
-            "a time is how long ago, such as 30m, 2h, 7d, or a moment, such as 2026-11-28T10:00:00Z"
-                .to_owned()
-        })?;
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        i64::try_from(now.saturating_sub(ago).as_millis()).unwrap_or(0)
-    };
-    let at = Timestamp::from_millisecond(at).map_err(|error| error.to_string())?;
-    Ok(Moment(format!("{at:.3}")))
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let at = query::moment(text, u64::try_from(now.as_millis()).unwrap_or(u64::MAX));
+    at.map(|at| Moment(line::moment(at))).ok_or_else(|| {
+        "a time is how long ago, such as 30m, 2h, 7d, or a moment, such as 2026-11-28T10:00:00Z"
+            .to_owned()
+    })
 }
 
 impl Which {

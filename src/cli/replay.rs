@@ -9,8 +9,8 @@ use crate::replay::compare::{Compared, Fared, compare};
 use crate::replay::engine::replay;
 use crate::replay::gather::{self, Walked};
 use crate::replay::html;
-use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use crate::replay::tally::{Listing, Tally};
+use serde_json::json;
 use std::fmt::Write;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
@@ -38,62 +38,6 @@ pub struct Replay {
     html: Option<PathBuf>,
 }
 
-/// All that was run.
-#[derive(Debug, Default)]
-struct Run {
-    listed: Vec<Compared>,
-    unlisted: u64,
-    counts: BTreeMap<Fared, u64>,
-    reasons: BTreeMap<&'static str, u64>,
-    verdicts: BTreeMap<(String, String), u64>,
-}
-
-impl Run {
-    fn take(&mut self, compared: Compared, all: bool, limit: usize) {
-        *self.counts.entry(compared.fared).or_default() += 1;
-        if let Some(why) = &compared.why {
-            *self.reasons.entry(why.name).or_default() += 1;
-        }
-        if compared.fared != Fared::NotRun {
-            let name = |verdict: &Option<String>| verdict.clone().unwrap_or_else(|| "none".into());
-            let verdicts = (name(&compared.verdict.then), name(&compared.verdict.now));
-            *self.verdicts.entry(verdicts).or_default() += 1;
-        }
-        if !all && compared.fared == Fared::Same {
-            return;
-        }
-        if self.listed.len() < limit {
-            self.listed.push(compared);
-        } else {
-            self.unlisted += 1;
-        }
-    }
-
-    fn count(&self, fared: Fared) -> u64 {
-        self.counts.get(&fared).copied().unwrap_or(0)
-    }
-
-    fn summary(&self, walked: &Walked, has_candidates: bool) -> Value {
-        let verdicts: Vec<Value> = self
-            .verdicts
-            .iter()
-            .map(|((then, now), count)| json!({ "then": then, "now": now, "exchanges": count }))
-            .collect();
-        json!({
-            "exchanges": self.counts.values().sum::<u64>(),
-            "same": self.count(Fared::Same),
-            "differ": self.count(Fared::Differs),
-            "partly": self.count(Fared::Partly),
-            "not_run": self.count(Fared::NotRun),
-            "why": self.reasons,
-            "verdicts": verdicts,
-            "has_candidates": has_candidates,
-            "unlisted": self.unlisted,
-            "read": walked,
-        })
-    }
-}
-
 impl Replay {
     pub(super) fn run(&self, common: &Common) -> Exit {
         if self.live.is_asked() {
@@ -108,20 +52,26 @@ impl Replay {
             Err(exit) => return exit,
         };
         let (stop, mut progress) = (interruption(), Progress::new());
-        let mut run = Run::default();
+        let listing = Listing { all: self.all, most: self.limit, bytes_max: usize::MAX };
+        let mut run = Tally::new(listing);
         let mut see = |recorded: Exchange, walked: &Walked| {
-            run.take(compare(&recorded, &replay(&recorded, &rules)), self.all, self.limit);
+            run.take(compare(&recorded, &replay(&recorded, &rules)));
             progress.tell(|| {
                 format!(
                     "replay: {} exchanges, {} differ, {} read",
-                    run.counts.values().sum::<u64>(),
+                    run.exchanges(),
                     run.count(Fared::Differs),
                     output::bytes(usize::try_from(walked.disk_bytes).unwrap_or(usize::MAX))
                 )
             });
             go_on(!stop.load(Ordering::Relaxed))
         };
-        let walked = match gather::walk(&folder, &self.which.select(), &mut see) {
+        let walked = match gather::walk(
+            &folder,
+            &self.which.select(),
+            gather::PENDING_BYTES_MAX,
+            &mut see,
+        ) {
             Ok(walked) => walked,
             Err(error) => {
                 output::notice(&format!("firedoor: {}: {error}", folder.display()));
@@ -131,14 +81,14 @@ impl Replay {
         progress.end();
         let summary = run.summary(&walked, rules.has_candidates());
         if let Some(path) = &self.html {
-            let page = html::page(&summary, &run.listed);
+            let page = html::page(&summary, run.listed());
             if let Err(error) = write_private(path, page.as_bytes()) {
                 output::notice(&format!("firedoor: {}: {error}", path.display()));
                 return Exit::Failed;
             }
         }
         let said = if output::is_json(common) {
-            output::json(&json!({ "summary": summary, "exchanges": run.listed }))
+            output::json(&json!({ "summary": summary, "exchanges": run.listed() }))
         } else {
             output::data(&screen(&run, &walked))
         };
@@ -151,27 +101,27 @@ impl Replay {
     }
 }
 
-fn screen(run: &Run, walked: &Walked) -> String {
+fn screen(run: &Tally, walked: &Walked) -> String {
     let mut out = String::new();
-    for one in &run.listed {
+    for one in run.listed() {
         out.push_str(&told(one));
     }
-    if run.unlisted > 0 {
-        let _ = writeln!(out, "and {} more (--limit)", run.unlisted);
+    if run.unlisted() > 0 {
+        let _ = writeln!(out, "and {} more (--limit)", run.unlisted());
     }
     let _ = writeln!(
         out,
         "{} exchanges: {} same, {} differ, {} run in part, {} not run",
-        run.counts.values().sum::<u64>(),
+        run.exchanges(),
         run.count(Fared::Same),
         run.count(Fared::Differs),
         run.count(Fared::Partly),
         run.count(Fared::NotRun)
     );
-    for (name, count) in &run.reasons {
+    for (name, count) in run.reasons() {
         let _ = writeln!(out, "  {count:>8} {name}");
     }
-    for ((then, now), count) in run.verdicts.iter().filter(|((then, now), _)| then != now) {
+    for (then, now, count) in run.changed_verdicts() {
         let _ = writeln!(out, "  {count:>8} verdict {then} -> {now}");
     }
     if walked.damaged_bytes > 0 {

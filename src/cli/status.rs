@@ -97,16 +97,18 @@ pub(super) fn data_dir(common: &Common) -> Result<PathBuf, Exit> {
         })?,
     };
     let source = Source { file, text };
-    match table::prepare(&source, &crate::control::lookup).table {
-        Some(table) => Ok(table.server.data_dir.clone()),
-        // A broken file does not hide a running gateway: the default place is tried.
-        None => Ok(source
-            .file
-            .as_deref()
-            .and_then(Path::parent)
-            .unwrap_or(Path::new("."))
-            .join("firedoor-data")),
+    if let Some(table) = table::prepare(&source, &crate::control::lookup).table {
+        return Ok(table.server.data_dir.clone());
     }
+    // A broken file does not hide a running gateway: the default place is tried.
+    let file = source.file.as_deref();
+    let folder = file.and_then(Path::parent).unwrap_or(Path::new(".")).join("firedoor-data");
+    output::notice(&format!(
+        "firedoor: {} has errors (`firedoor check` names them); its data folder is taken to be {}",
+        file.unwrap_or(Path::new("the configuration")).display(),
+        folder.display()
+    ));
+    Ok(folder)
 }
 
 fn screen(status: &Value) -> String {

@@ -70,11 +70,16 @@ impl Tape {
             Err(exit) => return exit,
         };
         let (stop, mut progress, mut tape) = (interruption(), Progress::new(), Record::default());
-        let walked = gather::walk(&folder, &self.which.select(), &mut |recorded, _| {
-            tape.add(&recorded);
-            progress.tell(|| format!("tape: {} answers", tape.len()));
-            go_on(!stop.load(Ordering::Relaxed))
-        });
+        let walked = gather::walk(
+            &folder,
+            &self.which.select(),
+            gather::PENDING_BYTES_MAX,
+            &mut |recorded, _| {
+                tape.add(&recorded);
+                progress.tell(|| format!("tape: {} answers", tape.len()));
+                go_on(!stop.load(Ordering::Relaxed))
+            },
+        );
         progress.end();
         match walked {
             Ok(walked) if walked.is_partial => return Exit::Partly,

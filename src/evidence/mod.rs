@@ -60,3 +60,12 @@ pub use segment::Sealed;
 pub use store::{FOLDER, IsHeld, Options, Store};
 pub use tap::{Noted, Tap};
 pub use track::{BATCH_BYTES, BATCH_TIME, TAIL_BYTES_MAX, Track};
+
+/// Lets the calling thread, and those that it starts, take what the others leave: work over the
+/// record catches up, a stream that waits does not. On Linux a priority is a thread's own
+/// (setpriority(2), "C library/kernel differences").
+pub fn give_way() {
+    if let Err(error) = rustix::process::setpriority_process(None, 10) {
+        tracing::debug!(%error, "a thread of the record runs like any other");
+    }
+}

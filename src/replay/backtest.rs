@@ -22,9 +22,9 @@ pub use report::{Report, RuleCount, Sample, Share, VERSION};
 use super::gather::{Fragment, Gatherer, Select, numbers};
 use crate::evidence::exchange::of_lines;
 use crate::evidence::{Met, Segment};
-use crate::table::rules::{Judge, Rulebook};
+use crate::table::rules::{Judge, Pack, Rulebook};
 use judge::Judging;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -41,6 +41,8 @@ pub struct Options {
     pub threads: usize,
     /// The most samples of a rule.
     pub samples_max: usize,
+    /// The most bytes of lines of exchanges that are not whole yet that each thread holds.
+    pub pending_bytes_max: usize,
 }
 
 /// How far a run is. Shared with whoever tells it.
@@ -64,6 +66,19 @@ pub struct Progress {
 struct Part {
     report: Report,
     fragments: BTreeMap<u64, BTreeMap<Box<str>, Fragment>>,
+}
+
+/// The rules of `packs`, all of them in force.
+///
+/// # Errors
+/// Why they do not go together.
+pub fn book(packs: &[Arc<Pack>]) -> Result<Arc<Rulebook>, String> {
+    let (book, complaints) = Rulebook::compile(packs, &HashSet::new());
+    let book = book.and_then(|book| Arc::new(book).enforcing());
+    book.ok_or_else(|| {
+        let why = complaints.first().map_or_else(String::new, |one| one.reason.to_string());
+        format!("the packs do not compile together: {why}")
+    })
 }
 
 /// Runs `book` over the record; goes on from `before` where there is one.
@@ -125,7 +140,7 @@ pub fn run(
     for (number, ids) in &report.fragments {
         if !fragments.contains_key(number) {
             let ids: BTreeSet<&str> = ids.iter().map(String::as_str).collect();
-            fragments.insert(*number, again(&options.folder, *number, &ids, &options.select)?);
+            fragments.insert(*number, again(options, *number, &ids)?);
         }
     }
     let mut judging = Judging::new(&judges, options.samples_max);
@@ -161,7 +176,7 @@ fn segment(
 ) -> io::Result<Part> {
     let mut report = Report::new(book, &options.select);
     let mut part = Part { report: Report::default(), fragments: BTreeMap::new() };
-    let mut gatherer = Gatherer::new(options.select.clone());
+    let mut gatherer = Gatherer::new(options.select.clone(), options.pending_bytes_max);
     let mut segment = match Segment::open_in(&options.folder, number) {
         Ok(segment) => segment,
         // It was retired meanwhile: what is gone is not judged.
@@ -210,13 +225,12 @@ fn segment(
 
 /// The fragments of some exchanges in one segment.
 fn again(
-    folder: &Path,
+    options: &Options,
     number: u64,
     ids: &BTreeSet<&str>,
-    select: &Select,
 ) -> io::Result<BTreeMap<Box<str>, Fragment>> {
-    let mut gatherer = Gatherer::new(select.clone());
-    let mut segment = match Segment::open_in(folder, number) {
+    let mut gatherer = Gatherer::new(options.select.clone(), options.pending_bytes_max);
+    let mut segment = match Segment::open_in(&options.folder, number) {
         Ok(segment) => segment,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
         Err(error) => return Err(error),

@@ -13,7 +13,7 @@ use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-/// The most bytes of lines of exchanges that are not whole yet.
+/// The most bytes of lines of exchanges that are not whole yet, for a process that does nothing else.
 pub const PENDING_BYTES_MAX: usize = 512 << 20;
 
 /// Which exchanges are wanted; every part that is given must match.
@@ -103,13 +103,8 @@ pub struct Gatherer {
 }
 
 impl Gatherer {
-    /// A gatherer of what `select` takes.
-    pub fn new(select: Select) -> Gatherer {
-        Gatherer::bounded(select, PENDING_BYTES_MAX)
-    }
-
-    /// The same with another bound.
-    pub fn bounded(select: Select, pending_bytes_max: usize) -> Gatherer {
+    /// A gatherer of what `select` takes, that holds so many bytes of lines at most.
+    pub fn new(select: Select, pending_bytes_max: usize) -> Gatherer {
         Gatherer {
             select,
             pending: HashMap::new(),
@@ -213,17 +208,18 @@ pub struct Walked {
 }
 
 /// Tells `see` every exchange that `select` takes, in the order in which they ended, and then those
-/// that did not; until it breaks.
+/// that did not; until it breaks. Holds `pending_bytes_max` of lines of exchanges that are not whole.
 ///
 /// # Errors
 /// The folder or a segment cannot be read.
 pub fn walk(
     folder: &Path,
     select: &Select,
+    pending_bytes_max: usize,
     see: &mut dyn FnMut(Exchange, &Walked) -> ControlFlow<()>,
 ) -> io::Result<Walked> {
     let mut walked = Walked::default();
-    let mut gatherer = Gatherer::new(select.clone());
+    let mut gatherer = Gatherer::new(select.clone(), pending_bytes_max);
     for number in numbers(folder, select.since.as_deref())? {
         let mut segment = match Segment::open_in(folder, number) {
             Ok(segment) => segment,

@@ -6,7 +6,7 @@
 //! what comes out can be laid beside what the client got. Four uses:
 //!
 //! * [`engine`]: one exchange, offline: its verdict, its findings, the bytes to the client;
-//!   [`compare`] says what differs from the record, [`html`] shows it to people;
+//!   [`compare`] says what differs from the record, [`tally`] counts many, [`html`] shows them to people;
 //! * [`backtest`]: one pack of rules over the whole history, at the speed of the disk and the rules;
 //! * [`tape`]: the record as a provider, which answers a request as it was answered then;
 //! * [`live`]: recorded requests to a running gateway, and how its answers differ.
@@ -26,6 +26,7 @@ pub mod html;
 pub mod live;
 pub mod rules;
 pub mod said;
+pub mod tally;
 pub mod tape;
 #[cfg(test)]
 mod tests;

@@ -107,10 +107,11 @@ fn record(store: &Store, number: u128, capture: Capture, one: &Passed) {
 /// All exchanges of a record, by their ids.
 fn all(data_dir: &Path) -> Vec<Exchange> {
     let mut all = Vec::new();
-    let walked = super::gather::walk(&folder(data_dir), &Select::default(), &mut |recorded, _| {
-        all.push(recorded);
-        std::ops::ControlFlow::Continue(())
-    });
+    let walked =
+        super::gather::walk(&folder(data_dir), &Select::default(), 1 << 30, &mut |recorded, _| {
+            all.push(recorded);
+            std::ops::ControlFlow::Continue(())
+        });
     assert!(!walked.unwrap().is_partial);
     all.sort_by(|a, b| a.id.cmp(&b.id));
     all
@@ -147,7 +148,7 @@ proptest! {
     fn nothing_that_is_no_line_panics(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
         let _ = of_lines(&bytes);
         let _ = head(&bytes);
-        let _ = Gatherer::new(Select::default()).take(&bytes);
+        let _ = Gatherer::new(Select::default(), 1 << 20).take(&bytes);
     }
 
     #[test]
@@ -211,7 +212,7 @@ fn what_is_gathered_has_a_bound() {
         format!("{{\"v\":1,\"seq\":1,\"at\":\"2026-01-01T00:00:00.000Z\",\"kind\":\"{kind}\",\"exchange\":\"{id}\",\"text\":\"{rest}\"}}")
             .into_bytes()
     };
-    let mut gatherer = Gatherer::bounded(Select::default(), 2_000);
+    let mut gatherer = Gatherer::new(Select::default(), 2_000);
     assert!(gatherer.take(&line("open", 1, 10)).is_none());
     assert!(gatherer.take(&line("open", 2, 10)).is_none());
     assert!(gatherer.take(&line("received", 1, 3_000)).is_none());
@@ -226,7 +227,7 @@ fn book(word: &str) -> Arc<Rulebook> {
     let text = format!(
         "pack = \"p\"\n[[rule]]\nid = \"r\"\nabout = \"a word\"\nchannels = [\"user\"]\nmatch = {{ words = [\"{word}\"] }}\naction = \"flag\"\nmode = \"enforce\"\non_error = \"pass\"\n"
     );
-    inline(&text).unwrap()
+    Arc::clone(&inline(&text).unwrap().book)
 }
 
 #[test]
@@ -254,6 +255,7 @@ fn an_interrupted_backtest_says_so_and_goes_on_to_the_same_end() {
         select: Select::default(),
         threads: 2,
         samples_max: 1,
+        pending_bytes_max: 1 << 30,
     };
     let rules = book("apple");
     let whole = run(&rules, &options, &Progress::default(), None).unwrap();

@@ -429,16 +429,16 @@ pub fn from_file(path: &Path, lookup: &Lookup<'_>) -> (Option<Arc<Compiled>>, Ve
     (found, diagnostics)
 }
 
-/// The rulebook of the text of a pack.
+/// The pack in a text, with its rulebook.
 ///
 /// # Errors
 /// The first thing that is wrong with it.
-pub fn inline(text: &str) -> Result<Arc<Rulebook>, String> {
+pub fn inline(text: &str) -> Result<Arc<Compiled>, String> {
     let (mut diagnostics, mut taken) = (Vec::new(), Vec::new());
     let nowhere = |_: Reference<'_>| Ok(None);
     let found = one(Path::new(INLINE), text, &nowhere, &mut diagnostics, &mut taken);
     match (found, diagnostics.iter().find(|found| found.severity == Severity::Error)) {
-        (Some(found), None) => Ok(Arc::clone(&found.book)),
+        (Some(found), None) => Ok(found),
         (_, Some(wrong)) => {
             let (place, _) = wrong.range();
             let help = wrong.help.as_ref().map(|help| format!("; {help}")).unwrap_or_default();

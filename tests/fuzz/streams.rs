@@ -135,7 +135,7 @@ fn judges() -> Vec<Arc<Judge>> {
         + &rule("word", "words = [\"the\", \"and then\", \"weather\"]")
         + &rule("number", "regex = '[0-9]{2,6}'")
         + &rule("part", "literal = [\"ing t\", \"a\\u00e9\", \"\\\"q\"]");
-    let book = inline(&pack).expect("a pack");
+    let book = &inline(&pack).expect("a pack").book;
     book.judge(0).into_iter().cloned().collect()
 }
 

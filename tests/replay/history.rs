@@ -7,7 +7,7 @@ use std::io::Write;
 use std::path::Path;
 
 /// A rule for each place in which a marker stands, and one for its second copy.
-const PACK: &str = r#"
+pub const PACK: &str = r#"
 pack = "markers"
 
 [[rule]]
@@ -48,7 +48,7 @@ on_error = "pass"
 "#;
 
 /// A provider that streams, in pieces with a pause between, what the last message names.
-fn provider() -> Upstream {
+pub fn provider() -> Upstream {
     Upstream::start(|request, stream| {
         let text = String::from_utf8_lossy(request);
         let turn = text.matches("\"role\":\"user\"").count();
@@ -81,7 +81,7 @@ fn provider() -> Upstream {
     })
 }
 
-fn routes(url: &str, filters: &Path) -> String {
+pub fn routes(url: &str, filters: &Path) -> String {
     format!(
         "[server]\nfilters = '{}'\n\n[providers.p]\ndialect = \"openai\"\nbase_url = \"{url}/v1\"\napi_key = \"${{TEST_KEY:-k}}\"\n\n\
          [[routes]]\nname = \"old\"\nmatch = {{ model = \"old\" }}\ntargets = [{{ provider = \"p\" }}]\nretry = {{ attempts = 1 }}\nrules = [\"markers\"]\n\n\
@@ -94,7 +94,7 @@ fn message(role: &str, content: &str) -> Value {
     json!({ "role": role, "content": content })
 }
 
-fn ask(gateway: &Gateway, model: &str, session: &str, messages: &[Value]) -> Answer {
+pub fn ask(gateway: &Gateway, model: &str, session: &str, messages: &[Value]) -> Answer {
     let body = json!({ "model": model, "stream": true, "messages": messages }).to_string();
     let mut client = Client::connect(gateway.data);
     let fields = [("content-type", "application/json"), ("x-firedoor-session", session)];
@@ -103,7 +103,7 @@ fn ask(gateway: &Gateway, model: &str, session: &str, messages: &[Value]) -> Ans
 }
 
 /// Three sessions of three turns that send their history again, and one on the route with rules.
-fn traffic(gateway: &Gateway) -> Vec<(Vec<Value>, String, Answer)> {
+pub fn traffic(gateway: &Gateway) -> Vec<(Vec<Value>, String, Answer)> {
     let mut asked = Vec::new();
     for (session, model) in [("one", "m"), ("two", "m"), ("three", "old")] {
         let mut messages = Vec::new();

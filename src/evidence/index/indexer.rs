@@ -64,7 +64,7 @@ impl Indexer {
         let shared = Arc::<Shared>::default();
         let (data_dir, of_thread) = (data_dir.to_path_buf(), Arc::clone(&shared));
         let thread = thread::Builder::new().name("firedoor-index".to_owned()).spawn(move || {
-            give_way();
+            crate::evidence::give_way();
             run(&data_dir, &of_thread);
         })?;
         Ok(Indexer { shared, thread: Some(thread) })
@@ -73,14 +73,6 @@ impl Indexer {
     /// Where it can be asked how it does.
     pub fn watch(&self) -> Watch {
         Watch(Arc::clone(&self.shared))
-    }
-}
-
-/// The thread takes what the others leave: an index that is behind catches up, a stream that waits does not.
-/// On Linux a priority is a thread's own (setpriority(2), "C library/kernel differences").
-fn give_way() {
-    if let Err(error) = rustix::process::setpriority_process(None, 10) {
-        tracing::debug!(%error, "the indexer runs like any other thread");
     }
 }
 

@@ -16,7 +16,7 @@ mod seen;
 mod tests;
 
 pub use field::{Mark, Name, Number, Texts};
-pub use parse::{Wrong, is_negation, join, parse};
+pub use parse::{Wrong, is_negation, join, moment, parse};
 pub use seen::Seen;
 
 use crate::table::Pattern;

@@ -390,8 +390,9 @@ fn scaled(text: &str, unit: f64) -> Option<u64> {
     Some((value * unit).round() as u64)
 }
 
-/// A moment in milliseconds since the Unix epoch.
-fn moment(text: &str, now_unix_ms: u64) -> Option<u64> {
+/// A moment in milliseconds since the Unix epoch: how long ago (`30m`, `2h`, `7d`), `now`, or a moment
+/// of RFC 3339, in UTC where it names no offset.
+pub fn moment(text: &str, now_unix_ms: u64) -> Option<u64> {
     let units =
         [("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000), ("w", 604_800_000)];
     for (name, unit) in units {

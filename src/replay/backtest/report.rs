@@ -151,10 +151,10 @@ impl Report {
             return Err(format!("it is of version {}, and this is {VERSION}", self.version));
         }
         if self.rules_hash != hash(book) {
-            return Err("it is of other rules: run without --resume".to_owned());
+            return Err("it is of other rules".to_owned());
         }
         if self.selected != format!("{select:?}") {
-            let why = "it is of another selection; give the same --session, --since and so on, with moments in place of times ago";
+            let why = "it is of another selection (times ago are others each time: give moments)";
             return Err(why.to_owned());
         }
         Ok(())

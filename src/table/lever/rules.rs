@@ -63,7 +63,7 @@ impl Rules {
             let own = before.filter(|before| before.has_own).and_then(|before| before.books.last());
             books.push(match own {
                 Some(own) => Arc::clone(own),
-                None => packs::inline(text)?,
+                None => Arc::clone(&packs::inline(text)?.book),
             });
         }
         Ok(Rules {
