@@ -91,6 +91,8 @@ fn sessions_are_found_shown_and_exported() {
             ("user", "```now\u{1b}[31m what```"),
         ]),
     );
+    // An exchange may end after its client has the answer, and the one that ended last is first.
+    indexed(&data, &second);
     let other = ask(
         &gateway,
         Dialect::Anthropic,

@@ -2,6 +2,7 @@
 
 use super::guard;
 use super::problem::Problem;
+use super::runs::Kind;
 use super::state::State;
 use super::tokens::Role;
 use super::{events, holds, levers, read, reload, rules, runs, sessions};
@@ -217,14 +218,14 @@ fn handler(endpoint: Endpoint) -> MethodRouter<Desk> {
         Operation::Session => on(method, sessions::show),
         Operation::Search => on(method, sessions::search),
         Operation::Record => on(method, sessions::record),
-        Operation::Backtests => on(method, runs::list_backtests),
-        Operation::Backtest => on(method, runs::show_backtest),
+        Operation::Backtests => runs::list(method, Kind::Backtest),
+        Operation::Backtest => runs::show(method, Kind::Backtest),
         Operation::StartBacktest => on(method, runs::backtest),
-        Operation::EndBacktest => on(method, runs::end_backtest),
-        Operation::Replays => on(method, runs::list_replays),
-        Operation::Replay => on(method, runs::show_replay),
+        Operation::EndBacktest => runs::end(method, Kind::Backtest),
+        Operation::Replays => runs::list(method, Kind::Replay),
+        Operation::Replay => runs::show(method, Kind::Replay),
         Operation::StartReplay => on(method, runs::replay),
-        Operation::EndReplay => on(method, runs::end_replay),
+        Operation::EndReplay => runs::end(method, Kind::Replay),
         Operation::History => on(method, levers::history),
     }
 }

@@ -2,9 +2,9 @@
 //! calls.
 //!
 //! It is the same work as the commands of these names do, on a thread that takes what the data path
-//! leaves. What always holds: one runs at a time; the last [`KEPT_MAX`] are kept, with what they came
-//! to, as long as the process lives; one that was ended keeps what it came to, and a backtest goes
-//! on from there. What comes out has texts of the record in it, so all of it takes the role
+//! leaves. What always holds: one runs at a time; the last of them are kept, with what they came to,
+//! as long as the process lives and within [`KEPT_MAX`] and [`KEPT_BYTES_MAX`]; one that was ended
+//! keeps what it came to, and a backtest goes on from there. What comes out has texts of the record in it, so all of it takes the role
 //! `responder`, and that it was asked for is on record.
 
 mod asked;
@@ -23,14 +23,20 @@ use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{self, Path};
 use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodFilter, MethodRouter, on};
 use http::{HeaderMap, Request, StatusCode};
+use serde::Serialize;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use work::{Far, Kind};
+use work::Far;
+pub(super) use work::Kind;
 
-/// How many are kept; the oldest that is over gives way.
+/// How many are kept; the oldest gives way.
 const KEPT_MAX: usize = 16;
+/// How many bytes what they came to may have together; the oldest gives way, the newest stays.
+const KEPT_BYTES_MAX: usize = 32 << 20;
 
 /// One of them.
 struct Run {
@@ -52,7 +58,15 @@ struct Over {
 struct CameTo {
     /// Whether it was ended before its end.
     is_partial: bool,
-    result: Value,
+    result: Box<RawValue>,
+}
+
+/// One as a caller sees it.
+#[derive(Serialize)]
+struct Shown<'r> {
+    #[serde(flatten)]
+    run: Value,
+    result: Option<&'r RawValue>,
 }
 
 /// Those that run and ran.
@@ -78,6 +92,19 @@ impl Runs {
         Ok(())
     }
 
+    /// Says how one ended, and lets the oldest give way to it; tells how many bytes are kept.
+    fn end(&self, run: &Run, came_to: Result<CameTo, String>) -> usize {
+        let mut runs = self.lock();
+        let _ = run.over.set(Over { at_unix_ms: unix_ms(), came_to });
+        loop {
+            let bytes = runs.iter().map(|run| run.bytes()).sum();
+            if bytes <= KEPT_BYTES_MAX || runs.len() == 1 {
+                return bytes;
+            }
+            runs.pop_front();
+        }
+    }
+
     fn find(&self, kind: Kind, id: &str) -> Option<Arc<Run>> {
         let is_it = |run: &&Arc<Run>| run.plan.kind() == kind && run.id.to_string() == id;
         self.lock().iter().find(is_it).cloned()
@@ -89,18 +116,21 @@ impl Runs {
 }
 
 impl Run {
-    fn as_json(&self) -> Value {
-        let over = self.over.get();
-        let state = match over.map(|over| &over.came_to) {
+    fn state(&self) -> &'static str {
+        match self.over.get().map(|over| &over.came_to) {
             None => "running",
             Some(Ok(CameTo { is_partial: false, .. })) => "done",
             Some(Ok(CameTo { is_partial: true, .. })) => "ended",
             Some(Err(_)) => "failed",
-        };
+        }
+    }
+
+    fn as_json(&self) -> Value {
+        let over = self.over.get();
         json!({
             "id": self.id.to_string(),
             "kind": self.plan.kind().name(),
-            "state": state,
+            "state": self.state(),
             "error": over.and_then(|over| over.came_to.as_ref().err()),
             "author": self.author,
             "began": view::moment(self.began_unix_ms),
@@ -110,8 +140,12 @@ impl Run {
         })
     }
 
-    fn result(&self) -> Option<&Value> {
+    fn result(&self) -> Option<&RawValue> {
         Some(&self.over.get()?.came_to.as_ref().ok()?.result)
+    }
+
+    fn bytes(&self) -> usize {
+        self.result().map_or(0, |result| result.get().len())
     }
 }
 
@@ -132,63 +166,28 @@ fn found(desk: &Desk, kind: Kind, id: Id) -> Result<Arc<Run>, Problem> {
     desk.state.runs.find(kind, &id).ok_or_else(|| no_such(desk, kind, &id))
 }
 
-fn list(desk: &Desk, kind: Kind) -> Response {
-    let runs = desk.state.runs.lock();
-    let items = runs.iter().filter(|run| run.plan.kind() == kind).map(|run| run.as_json());
-    Json(json!({ "items": items.collect::<Value>(), "next": null })).into_response()
+pub(super) fn list(method: MethodFilter, kind: Kind) -> MethodRouter<Desk> {
+    on(method, move |extract::State(desk): extract::State<Desk>| async move {
+        let runs = desk.state.runs.lock();
+        let items = runs.iter().filter(|run| run.plan.kind() == kind).map(|run| run.as_json());
+        Json(json!({ "items": items.collect::<Value>(), "next": null }))
+    })
 }
 
-fn show(desk: &Desk, kind: Kind, id: Id) -> Result<Response, Problem> {
-    let run = found(desk, kind, id)?;
-    let mut value = run.as_json();
-    value["result"] = run.result().cloned().unwrap_or_default();
-    Ok(Json(value).into_response())
+pub(super) fn show(method: MethodFilter, kind: Kind) -> MethodRouter<Desk> {
+    on(method, move |extract::State(desk): extract::State<Desk>, id: Id| async move {
+        let run = found(&desk, kind, id)?;
+        Ok::<_, Problem>(Json(Shown { run: run.as_json(), result: run.result() }).into_response())
+    })
 }
 
-fn end(desk: &Desk, kind: Kind, id: Id) -> Result<Response, Problem> {
-    let run = found(desk, kind, id)?;
-    if run.over.get().is_some() {
-        desk.state.runs.forget(run.id);
-    } else {
+/// Asks one to end. One that is over stays as it is, so that a call that comes late loses nothing.
+pub(super) fn end(method: MethodFilter, kind: Kind) -> MethodRouter<Desk> {
+    on(method, move |extract::State(desk): extract::State<Desk>, id: Id| async move {
+        let run = found(&desk, kind, id)?;
         run.far.end();
-    }
-    Ok(Json(run.as_json()).into_response())
-}
-
-pub(super) async fn list_backtests(extract::State(desk): extract::State<Desk>) -> Response {
-    list(&desk, Kind::Backtest)
-}
-
-pub(super) async fn list_replays(extract::State(desk): extract::State<Desk>) -> Response {
-    list(&desk, Kind::Replay)
-}
-
-pub(super) async fn show_backtest(
-    extract::State(desk): extract::State<Desk>,
-    id: Id,
-) -> Result<Response, Problem> {
-    show(&desk, Kind::Backtest, id)
-}
-
-pub(super) async fn show_replay(
-    extract::State(desk): extract::State<Desk>,
-    id: Id,
-) -> Result<Response, Problem> {
-    show(&desk, Kind::Replay, id)
-}
-
-pub(super) async fn end_backtest(
-    extract::State(desk): extract::State<Desk>,
-    id: Id,
-) -> Result<Response, Problem> {
-    end(&desk, Kind::Backtest, id)
-}
-
-pub(super) async fn end_replay(
-    extract::State(desk): extract::State<Desk>,
-    id: Id,
-) -> Result<Response, Problem> {
-    end(&desk, Kind::Replay, id)
+        Ok::<_, Problem>(Json(run.as_json()))
+    })
 }
 
 pub(super) async fn backtest(
@@ -254,11 +253,14 @@ async fn begin(
         ))
     })?;
     note(&state, &run);
-    let of_thread = Arc::clone(&run);
+    let (of_thread, of_state) = (Arc::clone(&run), Arc::clone(&state));
     let thread = std::thread::Builder::new().name("firedoor-run".to_owned());
     let started = thread.spawn(move || {
         crate::evidence::give_way();
-        of_thread.carry_out(work);
+        let came_to = of_thread.carry_out(work);
+        let kept_bytes = of_state.runs.end(&of_thread, came_to);
+        let (kind, state) = (of_thread.plan.kind().name(), of_thread.state());
+        of_state.telemetry.meters().run_over(kind, state, kept_bytes);
     });
     if let Err(error) = started {
         state.runs.forget(run.id);

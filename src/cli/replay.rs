@@ -52,7 +52,7 @@ impl Replay {
             Err(exit) => return exit,
         };
         let (stop, mut progress) = (interruption(), Progress::new());
-        let listing = Listing { all: self.all, most: self.limit, bytes_max: usize::MAX };
+        let listing = Listing { all: self.all, most: self.limit, bytes_max: None };
         let mut run = Tally::new(listing);
         let mut see = |recorded: Exchange, walked: &Walked| {
             run.take(compare(&recorded, &replay(&recorded, &rules)));

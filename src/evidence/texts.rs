@@ -59,15 +59,7 @@ impl Answer {
 
 /// The texts of an exchange's request.
 pub fn asked(exchange: &Exchange, part: Part) -> Vec<Said> {
-    let own = &exchange.request.body.bytes;
-    // Where only what was sent is on record, that is what was asked.
-    let sent =
-        || exchange.attempts.iter().find_map(|one| one.sent.as_ref()).map(|sent| &sent.bytes);
-    let body = if own.is_empty() { sent().unwrap_or(own) } else { own };
-    // What rules changed is sent uncoded, and no coded body is JSON.
-    let is_plain = serde_json::from_slice::<IgnoredAny>(body).is_ok();
-    let body =
-        if is_plain { Cow::Borrowed(&body[..]) } else { plain(&exchange.request.headers, body) };
+    let body = prompt(exchange);
     if body.is_empty() {
         return Vec::new();
     }
@@ -76,6 +68,21 @@ pub fn asked(exchange: &Exchange, part: Part) -> Vec<Said> {
     let walked = walk(dialect, &body, &mut |step| conversation.step(step));
     let said = conversation.finish();
     if walked.is_err() && said.is_empty() { strings(&body, Kind::Other) } else { said }
+}
+
+/// The body of a request without its content coding.
+fn prompt(exchange: &Exchange) -> Cow<'_, [u8]> {
+    let (own, fields) = (&exchange.request.body.bytes, &exchange.request.headers);
+    if !own.is_empty() {
+        return plain(fields, own);
+    }
+    // Where only what was sent is on record, that is what was asked.
+    let sent = exchange.attempts.iter().find_map(|one| one.sent.as_ref());
+    let sent = sent.map_or(&[][..], |sent| &sent.bytes);
+    // What rules changed is sent uncoded, and no coded body is JSON.
+    let is_plain = field(fields, "content-encoding").is_none()
+        || serde_json::from_slice::<IgnoredAny>(sent).is_ok();
+    if is_plain { Cow::Borrowed(sent) } else { plain(fields, sent) }
 }
 
 /// The documents that an application attached.

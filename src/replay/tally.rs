@@ -12,8 +12,8 @@ pub struct Listing {
     pub all: bool,
     /// The most.
     pub most: usize,
-    /// The most bytes of them, as JSON; one more may go beyond.
-    pub bytes_max: usize,
+    /// The most bytes of them, as JSON, if that is bounded; one more may go beyond.
+    pub bytes_max: Option<usize>,
 }
 
 /// Replays, counted.
@@ -56,12 +56,15 @@ impl Tally {
         if !self.listing.all && compared.fared == Fared::Same {
             return;
         }
-        if self.listed.len() < self.listing.most && self.listed_bytes < self.listing.bytes_max {
-            self.listed_bytes += serde_json::to_vec(&compared).map_or(0, |text| text.len());
-            self.listed.push(compared);
-        } else {
+        let is_full = self.listing.bytes_max.is_some_and(|most| self.listed_bytes >= most);
+        if self.listed.len() >= self.listing.most || is_full {
             self.unlisted += 1;
+            return;
         }
+        if self.listing.bytes_max.is_some() {
+            self.listed_bytes += serde_json::to_vec(&compared).map_or(0, |text| text.len());
+        }
+        self.listed.push(compared);
     }
 
     /// How many fared so.

@@ -30,6 +30,12 @@ pub struct EvidencePicture {
 }
 
 impl Meters {
+    /// A run over the record is over.
+    pub fn run_over(&self, kind: &'static str, state: &'static str, kept_bytes: usize) {
+        self.counter(names::RUNS, &[kind, state]).increment(1);
+        self.gauge(names::RUNS_KEPT, &[]).set(kept_bytes as f64);
+    }
+
     /// Takes over the store's numbers.
     pub fn evidence(&self, picture: &EvidencePicture) {
         let gauge = |metric, value: f64| self.gauge(metric, &[]).set(value);

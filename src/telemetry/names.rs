@@ -133,6 +133,10 @@ metrics! {
         "Commits of the record.";
     EVIDENCE_FAILURES = Counter "firedoor_evidence_failures_total" []
         "Commits that failed and were tried again.";
+    RUNS = Counter "firedoor_runs_total" ["kind", "state"]
+        "Backtests and replays by call that are over: done, ended before their end, failed.";
+    RUNS_KEPT = Gauge "firedoor_runs_kept_bytes" []
+        "Bytes of what those came to that are kept.";
     LABEL_SETS = Gauge "firedoor_label_sets" []
         "Label sets of firedoor_exchanges_total and the app counters that are kept apart.";
     LABEL_OVERFLOW = Counter "firedoor_label_overflow_total" []

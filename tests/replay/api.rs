@@ -22,10 +22,12 @@ fn over(gateway: &Gateway, path: &str, id: &str) -> Value {
     })
 }
 
-fn traffic_on_record() -> (Gateway, tempfile::TempDir) {
+/// A gateway with some settings more, and what [`traffic`] leaves in its record.
+fn traffic_on_record(settings: &str) -> (Gateway, tempfile::TempDir) {
     let filters = tempfile::tempdir().unwrap();
     std::fs::write(filters.path().join("markers.toml"), PACK).unwrap();
-    let gateway = Gateway::start(&routes(&provider().url(), filters.path()));
+    let gateway =
+        Gateway::start(&(settings.to_owned() + &routes(&provider().url(), filters.path())));
     traffic(&gateway);
     wait_for_ends(&gateway, 9);
     (gateway, filters)
@@ -41,7 +43,7 @@ fn wait_for_ends(gateway: &Gateway, exchanges: usize) {
 
 #[test]
 fn the_api_says_what_the_commands_say() {
-    let (mut gateway, filters) = traffic_on_record();
+    let (mut gateway, filters) = traffic_on_record("");
     let asked = json!({ "packs": ["markers"], "since": "1h", "author": "ann" });
     let id = start(&gateway, "/api/v1/backtests", &asked);
     let backtest = over(&gateway, "/api/v1/backtests", &id);
@@ -85,7 +87,7 @@ fn the_api_says_what_the_commands_say() {
 
 #[test]
 fn what_is_asked_wrongly_is_told() {
-    let (gateway, _filters) = traffic_on_record();
+    let (gateway, _filters) = traffic_on_record("");
     for (path, asked, word) in [
         ("backtests", json!({}), "`packs`"),
         ("backtests", json!({ "packs": ["marker"] }), "markers"),
@@ -118,26 +120,51 @@ fn what_is_asked_wrongly_is_told() {
     }
 }
 
+/// Words of which no two kilobytes are alike, so that a record of them has some size on disk.
+fn noise(of: u64) -> String {
+    let mut state = of.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    let word = |_| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        format!("{state:016x} ")
+    };
+    (0..12_000).map(word).collect()
+}
+
 /// One at a time; one that is ended goes on later to what a whole one says.
 #[test]
 fn one_runs_at_a_time_and_can_be_ended_and_gone_on_with() {
-    let (gateway, _filters) = traffic_on_record();
-    let words = "a word and another ".repeat(10_000) + "MARK-U1";
-    let long = json!({ "role": "user", "content": words });
-    for at in 0..12 {
-        let session = format!("long {at}");
-        assert_eq!(ask(&gateway, "m", &session, std::slice::from_ref(&long)).status(), 200);
-    }
-    wait_for_ends(&gateway, 21);
+    let (gateway, _filters) = traffic_on_record("[evidence]\nsegment_mb = 1\n\n");
     let asked = json!({ "packs": ["markers"], "author": "ann" });
-    let whole = start(&gateway, "/api/v1/backtests", &asked);
-    let busy = gateway.admin_send("POST", "/api/v1/replays", &json!({ "author": "ann" }));
-    assert_eq!(busy.status(), 503, "{}", busy.text());
-    assert!(busy.text().contains(&whole), "{}", busy.text());
-    let path = format!("/api/v1/backtests/{whole}");
-    assert_eq!(gateway.admin_call("DELETE", &path).status(), 200);
-    let ended = over(&gateway, "/api/v1/backtests", &whole);
-    assert_eq!(ended["state"], "ended", "{ended:#}");
+    let mut exchanges = 9;
+    // As much traffic as it takes for a run to last until it is ended.
+    let (whole, ended) = loop {
+        for at in 0..16 {
+            let long = json!({ "role": "user", "content": noise(exchanges + at) + "MARK-U1" });
+            let session = format!("long {exchanges} {at}");
+            assert_eq!(ask(&gateway, "m", &session, &[long]).status(), 200);
+        }
+        exchanges += 16;
+        wait_for_ends(&gateway, usize::try_from(exchanges).unwrap());
+        let whole = start(&gateway, "/api/v1/backtests", &asked);
+        let busy = gateway.admin_send("POST", "/api/v1/replays", &json!({ "author": "ann" }));
+        let path = format!("/api/v1/backtests/{whole}");
+        assert_eq!(gateway.admin_call("DELETE", &path).status(), 200);
+        let run = over(&gateway, "/api/v1/backtests", &whole);
+        if run["state"] == "ended" {
+            assert_eq!(busy.status(), 503, "{}", busy.text());
+            assert!(busy.text().contains(&whole), "{}", busy.text());
+            break (whole, run);
+        }
+        assert!(exchanges < 300, "no run lasts: {run:#}");
+        // It came to its end before it was asked to end: nothing is lost.
+        assert_eq!((&run["state"], run["result"].is_object()), (&json!("done"), true), "{run:#}");
+        if busy.status() == 202 {
+            over(&gateway, "/api/v1/replays", busy.json()["id"].as_str().unwrap());
+        }
+    };
+    assert!(ended["result"]["exchanges"].as_u64() < Some(exchanges), "{ended:#}");
     let more = json!({ "resume": whole, "samples": 1, "author": "ann" });
     let refused = gateway.admin_send("POST", "/api/v1/backtests", &more);
     assert_eq!(refused.status(), 400, "{}", refused.text());
@@ -146,12 +173,18 @@ fn one_runs_at_a_time_and_can_be_ended_and_gone_on_with() {
     let rest = over(&gateway, "/api/v1/backtests", &rest);
     assert_eq!(rest["state"], "done", "{rest:#}");
     let anew = start(&gateway, "/api/v1/backtests", &asked);
+    let path = format!("/api/v1/backtests/{anew}");
     let anew = over(&gateway, "/api/v1/backtests", &anew);
-    assert_eq!(rest["result"]["exchanges"], 21, "{rest:#}");
+    assert_eq!(rest["result"]["exchanges"], exchanges, "{rest:#}");
     for name in ["exchanges", "hit", "rules", "text_bytes"] {
         assert_eq!(rest["result"][name], anew["result"][name], "{name}");
     }
-    // What is over can be forgotten.
+    // To end what is over changes nothing.
     assert_eq!(gateway.admin_call("DELETE", &path).status(), 200);
-    assert_eq!(gateway.admin_call("GET", &path).status(), 404);
+    assert_eq!(gateway.admin_json(&path), anew);
+    let metrics = gateway.admin_call("GET", "/metrics").text();
+    assert!(
+        metrics.contains("firedoor_runs_total{kind=\"backtest\",state=\"ended\"} 1"),
+        "{metrics}"
+    );
 }

@@ -13,6 +13,7 @@ use crate::table::Table;
 use crate::table::packs::inline;
 use crate::table::rules::Pack;
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -140,7 +141,8 @@ impl Asked {
         without(Kind::Replay, "samples", self.samples.as_ref())?;
         without(Kind::Replay, "resume", self.resume.as_ref())?;
         let most = at_most("limit", self.limit, LISTED, LISTED_MAX)?;
-        let listing = Listing { all: self.all == Some(true), most, bytes_max: LISTED_BYTES_MAX };
+        let listing =
+            Listing { all: self.all == Some(true), most, bytes_max: Some(LISTED_BYTES_MAX) };
         Ok(Plan::Replay { subject: self.subject()?, listing })
     }
 
@@ -149,7 +151,7 @@ impl Asked {
         &self,
         before: &Plan,
         is_over: bool,
-        result: Option<&Value>,
+        result: Option<&RawValue>,
     ) -> Result<Plan, Problem> {
         let is_all = self.packs.is_empty()
             && self.rules.is_none()
@@ -161,7 +163,7 @@ impl Asked {
             let detail = "`resume` goes on with what was asked for then: leave the rest out.";
             return Err(Problem::bad_request(detail));
         }
-        let report = result.and_then(|value| serde_json::from_value::<Report>(value.clone()).ok());
+        let report = result.and_then(|value| serde_json::from_str::<Report>(value.get()).ok());
         match (report, before) {
             (Some(report), Plan::Backtest { subject, samples, .. }) if report.is_partial => {
                 Ok(Plan::Backtest {

@@ -1,14 +1,15 @@
 //! The work itself, and how far it is.
 
-use super::{CameTo, Over, Run};
-use crate::admin::state::unix_ms;
+use super::{CameTo, Run};
 use crate::replay::backtest::{self, Options, Report};
-use crate::replay::compare::{Fared, compare};
+use crate::replay::compare::{Compared, Fared, compare};
 use crate::replay::engine::replay;
 use crate::replay::gather::{Select, walk};
 use crate::replay::rules::Rules;
 use crate::replay::tally::{Listing, Tally};
 use crate::table::rules::Rulebook;
+use serde::Serialize;
+use serde_json::value::to_raw_value;
 use serde_json::{Value, json};
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -19,13 +20,13 @@ use std::time::Instant;
 
 /// What kind of work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(in crate::admin) enum Kind {
     Backtest,
     Replay,
 }
 
 impl Kind {
-    pub(super) fn name(self) -> &'static str {
+    pub(in crate::admin) fn name(self) -> &'static str {
         match self {
             Kind::Backtest => "backtest",
             Kind::Replay => "replay",
@@ -47,6 +48,13 @@ pub(super) enum Work {
         listing: Listing,
         pending_bytes_max: usize,
     },
+}
+
+/// What a replay comes to.
+#[derive(Serialize)]
+struct Listed<'t> {
+    summary: Value,
+    exchanges: &'t [Compared],
 }
 
 /// How far it is.
@@ -100,7 +108,7 @@ impl Far {
 
 impl Run {
     /// Does the work to its end, whatever becomes of it.
-    pub(super) fn carry_out(&self, work: Work) {
+    pub(super) fn carry_out(&self, work: Work) -> Result<CameTo, String> {
         let came_to = catch_unwind(AssertUnwindSafe(|| self.come_to(work)));
         let came_to = came_to.unwrap_or_else(|_| {
             Err("it broke off by a fault of Firedoor's own; the log says where".to_owned())
@@ -108,7 +116,7 @@ impl Run {
         if let Err(why) = &came_to {
             tracing::warn!(run = %self.id, why, "a run over the record failed");
         }
-        let _ = self.over.set(Over { at_unix_ms: unix_ms(), came_to });
+        came_to
     }
 
     fn come_to(&self, work: Work) -> Result<CameTo, String> {
@@ -120,7 +128,7 @@ impl Run {
                 let report = backtest::run(&book, &options, far, before);
                 let mut report = report.map_err(|error| error.to_string())?;
                 report.seconds = seconds_before + began.elapsed().as_secs_f64();
-                let result = serde_json::to_value(&report).map_err(|error| error.to_string())?;
+                let result = to_raw_value(&report).map_err(|error| error.to_string())?;
                 Ok(CameTo { is_partial: report.is_partial, result })
             }
             (
@@ -138,7 +146,8 @@ impl Run {
                 });
                 let walked = walked.map_err(|error| error.to_string())?;
                 let summary = tally.summary(&walked, rules.has_candidates());
-                let result = json!({ "summary": summary, "exchanges": tally.listed() });
+                let result = Listed { summary, exchanges: tally.listed() };
+                let result = to_raw_value(&result).map_err(|error| error.to_string())?;
                 Ok(CameTo { is_partial: walked.is_partial, result })
             }
             (Work::Backtest { .. } | Work::Replay { .. }, _) => {
