@@ -169,6 +169,25 @@ fn sessions_are_found_shown_and_exported() {
     assert!(said.contains("no evidence in /nowhere"), "{said}");
 }
 
+/// What an application retrieved and attached to its session before it asks.
+#[test]
+fn documents_of_a_session_are_found_with_its_next_exchange() {
+    let gateway = Gateway::start(ROUTES);
+    let data = gateway.data_dir();
+    let context = json!({ "session": "three", "documents": [
+        { "source": "kb/refunds.md", "text": "a refund takes nine days" }] });
+    let taken = post(gateway.data, "/v1/context", &[], &context.to_string());
+    assert_eq!(taken.status(), 202, "{}", taken.text());
+    let id = ask(&gateway, Dialect::OpenaiChat, "three", &chat(&[("user", "when?")]));
+    indexed(&data, &id);
+    assert_eq!(ids(&found(&data, &["document:\"nine days\""])), [&*id]);
+    let (code, text, _) = run(&data, &["session", "show", "three", "-o", "human"]);
+    assert!(code == 0 && text.contains("a refund takes nine days"), "{text}");
+    let hit = found(&data, &["refund"]);
+    let pieces = hit["items"][0]["snippets"][0]["pieces"].as_array().unwrap();
+    assert!(pieces.iter().any(|piece| piece["match"] == true && piece["text"] == "refund"));
+}
+
 #[test]
 fn the_api_lists_for_viewers_and_reads_for_responders() {
     let gateway = Gateway::start(ROUTES);

@@ -3,7 +3,7 @@
 use crate::evidence::index;
 use crate::evidence::{Counters, DiskState, Tap};
 use crate::table::Table;
-use crate::telemetry::EvidencePicture;
+use crate::telemetry::{EvidencePicture, IndexPicture};
 use serde_json::{Value, json};
 
 /// The word for it, and why it is not well.
@@ -42,6 +42,16 @@ pub(super) fn view(counters: &Counters) -> Value {
         "dropped_records": counters.dropped.records,
         "dropped_bytes": counters.dropped.bytes,
     })
+}
+
+pub(super) fn index_picture(counters: &index::Counters) -> IndexPicture {
+    IndexPicture {
+        is_up: counters.fault.is_none(),
+        is_caught_up: counters.is_caught_up,
+        exchanges: counters.exchanges,
+        text_bytes: counters.text_bytes,
+        failures: counters.failures,
+    }
 }
 
 pub(super) fn picture(counters: &Counters) -> EvidencePicture {

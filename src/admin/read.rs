@@ -91,6 +91,7 @@ pub(super) async fn metrics(
         telemetry.meters().circuit(&target.target, target.state);
     }
     telemetry.meters().evidence(&evidence::picture(&desk.state.tap.counters()));
+    telemetry.meters().index(&evidence::index_picture(&desk.state.index.counters()));
     let limits = Arc::clone(&desk.state.limits);
     // Looks at every counter, reads `/proc`, and may format thousands of lines.
     let text = tokio::task::spawn_blocking(move || {

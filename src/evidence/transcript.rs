@@ -5,7 +5,7 @@
 
 use super::disk::Disk;
 use super::exchange::{Exchange, read_at};
-use super::index::Row;
+use super::index::{Row, contexts_at};
 use super::line::moment;
 use super::texts::{Answer, Part, Said, asked, attached, delivered, received};
 use serde_json::{Value, json};
@@ -32,7 +32,8 @@ impl Turn {
     /// # Errors
     /// The segments cannot be read.
     pub fn read(disk: &dyn Disk, row: Row, part: Part) -> io::Result<Turn> {
-        let exchange = read_at(disk, row.exchange(), &row.places)?;
+        let mut exchange = read_at(disk, row.exchange(), &row.places)?;
+        exchange.notes.splice(..0, contexts_at(disk, &row.contexts)?);
         let answer = delivered(&exchange);
         let withheld = received(&exchange).filter(|received| *received != answer);
         Ok(Turn { row, asked: asked(&exchange, part), answer, withheld, exchange })

@@ -29,7 +29,33 @@ pub struct EvidencePicture {
     pub stalled_seconds: f64,
 }
 
+/// The index's numbers at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct IndexPicture {
+    /// Whether its last step succeeded.
+    pub is_up: bool,
+    /// Whether all that was on disk had been read.
+    pub is_caught_up: bool,
+    /// Exchanges, since the start.
+    pub exchanges: u64,
+    /// Bytes of lines, since the start.
+    pub text_bytes: u64,
+    /// Steps that failed, since the start.
+    pub failures: u64,
+}
+
 impl Meters {
+    /// Takes over the index's numbers.
+    pub fn index(&self, picture: &IndexPicture) {
+        let gauge = |metric, is: bool| self.gauge(metric, &[]).set(f64::from(u8::from(is)));
+        let counter = |metric, value| self.counter(metric, &[]).absolute(value);
+        gauge(names::INDEX_UP, picture.is_up);
+        gauge(names::INDEX_CAUGHT_UP, picture.is_caught_up);
+        counter(names::INDEX_EXCHANGES, picture.exchanges);
+        counter(names::INDEX_TEXT_BYTES, picture.text_bytes);
+        counter(names::INDEX_FAILURES, picture.failures);
+    }
+
     /// A run over the record is over.
     pub fn run_over(&self, kind: &'static str, state: &'static str, kept_bytes: usize) {
         self.counter(names::RUNS, &[kind, state]).increment(1);

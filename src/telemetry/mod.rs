@@ -17,7 +17,7 @@ pub mod recent;
 mod series;
 pub mod spans;
 
-pub use evidence::EvidencePicture;
+pub use evidence::{EvidencePicture, IndexPicture};
 pub use health::{Circuit, HealthSource, Lifecycle, Phase, TargetHealth};
 pub use hits::RuleHits;
 pub use limits::{Allowed, LimitPicture, LimitSource};

@@ -133,6 +133,16 @@ metrics! {
         "Commits of the record.";
     EVIDENCE_FAILURES = Counter "firedoor_evidence_failures_total" []
         "Commits that failed and were tried again.";
+    INDEX_UP = Gauge "firedoor_index_up" []
+        "1 while the index of the record takes what is on record; 0 while it fails.";
+    INDEX_CAUGHT_UP = Gauge "firedoor_index_caught_up" []
+        "1 when all that was on disk was in the index as it looked last.";
+    INDEX_EXCHANGES = Counter "firedoor_index_exchanges_total" []
+        "Exchanges that were indexed.";
+    INDEX_TEXT_BYTES = Counter "firedoor_index_text_bytes_total" []
+        "Bytes of lines of the record that were read for the index.";
+    INDEX_FAILURES = Counter "firedoor_index_failures_total" []
+        "Steps of the index that failed and were tried again.";
     RUNS = Counter "firedoor_runs_total" ["kind", "state"]
         "Backtests and replays by call that are over: done, ended before their end, failed.";
     RUNS_KEPT = Gauge "firedoor_runs_kept_bytes" []

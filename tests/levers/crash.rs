@@ -5,7 +5,7 @@ use super::hand::{assert_refused, kill};
 use crate::support::{CASES, Client, Gateway, MockServer, admin_send, routes_to};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -232,17 +232,16 @@ fn first_request(
     session: &str,
     over: &AtomicBool,
 ) -> Option<crate::support::Answer> {
-    loop {
+    let mut client = loop {
         let is_last = over.load(Ordering::SeqCst);
-        if TcpStream::connect(address).is_ok() {
-            break;
+        if let Ok(client) = Client::try_connect(address) {
+            break client;
         }
         if is_last {
             return None;
         }
-    }
+    };
     let case = &CASES[0];
-    let mut client = Client::connect(address);
     let fields = [("content-type", "application/json"), ("x-firedoor-session", session)];
     client.request(
         "POST",

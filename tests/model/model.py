@@ -118,6 +118,17 @@ def main():
 
             score.case("several streams at once are all whole", at_once)
 
+            def again():
+                command = [BINARY, "replay", "--live", "as-is", "--gate", f"http://{through}", "--concurrency", "1",
+                           "--data-dir", f"{folder}/data", "--config", f"{folder}/routes.toml", "--output", "json"]
+                done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+                assert done.returncode == 0, done.stderr
+                summary = json.loads(done.stdout)["summary"]
+                equal([summary[name] for name in ("unanswered", "text_differs", "status_differs", "unsent")], [0] * 4)
+                assert summary["requests"] >= 4, summary
+
+            score.case("recorded requests are answered the same when they are replayed live", again)
+
             def leaves():
                 stream = client(through).chat.completions.create(**{**FIXED, "max_tokens": 400}, stream=True)
                 for _, _ in zip(range(5), stream):

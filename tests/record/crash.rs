@@ -25,9 +25,7 @@ fn a_death_under_load_leaves_a_record_that_says_what_is_missing() {
                 let (gateway, over, answered) = (&gateway, &over, &answered);
                 threads.spawn(move || {
                     while !over.load(Ordering::SeqCst) {
-                        let Ok(stream) = std::net::TcpStream::connect(gateway.data) else { return };
-                        drop(stream);
-                        let mut client = Client::connect(gateway.data);
+                        let Ok(mut client) = Client::try_connect(gateway.data) else { return };
                         let body = case.body("m", "mock:tokens=50,itl_ms=2;", true);
                         let fields = [("content-type", "application/json")];
                         let target = case.target("m", true);

@@ -2,7 +2,7 @@
 
 use super::PATIENCE;
 use socket2::{Domain, Socket, Type};
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
@@ -81,10 +81,15 @@ pub struct Client {
 impl Client {
     /// Connects to `address`.
     pub fn connect(address: SocketAddr) -> Client {
-        let stream = TcpStream::connect_timeout(&address, PATIENCE).unwrap();
-        stream.set_nodelay(true).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
-        Client { stream, held: Vec::new(), patience: PATIENCE }
+        Client::try_connect(address).unwrap()
+    }
+
+    /// Connects to `address`, where somebody may or may not listen.
+    pub fn try_connect(address: SocketAddr) -> io::Result<Client> {
+        let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+        stream.set_nodelay(true)?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        Ok(Client { stream, held: Vec::new(), patience: PATIENCE })
     }
 
     /// The same with buffers so narrow that what it does not read soon backs up at the other side.

@@ -7,13 +7,39 @@
 
 use super::super::query::Query;
 use super::clause::{Clause, begins_with, compile, has_texts, joined};
-use super::row::{COLUMNS, Row};
+use super::row::{Row, columns};
 use super::{Fault, Index};
 use rusqlite::types::Value;
 use rusqlite::{OptionalExtension, params_from_iter};
 
-/// So many rows are looked at one by one.
-const FEW: i64 = 4_000;
+/// So many rows are looked at one by one; in tests so few that every way is gone.
+pub(super) const FEW: i64 = if cfg!(test) { 3 } else { 4_000 };
+
+/// Where a search begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// With the few rows of the rarest condition.
+    Few,
+    /// With texts.
+    Texts,
+    /// With all rows, newest first.
+    All,
+}
+
+impl Way {
+    /// The tables to select from.
+    pub(super) fn from(self) -> &'static str {
+        match self {
+            Way::Few => "exchanges e",
+            Way::Texts => "texts CROSS JOIN exchanges e ON e.id = texts.rowid",
+            Way::All => "exchanges e NOT INDEXED",
+        }
+    }
+
+    fn number(self) -> &'static str {
+        if self == Way::Texts { "texts.rowid" } else { "e.id" }
+    }
+}
 
 /// Which part of what is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,12 +65,14 @@ impl Index {
     /// # Errors
     /// The index cannot be used, or the search was interrupted.
     pub fn find(&self, query: &Query, page: Page) -> Result<Found, Fault> {
-        let (from, clause) = self.plan(query, page.before)?;
+        let (way, clause) = self.plan(query, page.before)?;
         let sql = format!(
-            "SELECT {COLUMNS} FROM {from} LEFT JOIN sessions s ON s.id = e.session
+            "SELECT {} FROM {} LEFT JOIN sessions s ON s.id = e.session
              WHERE {} ORDER BY {} DESC LIMIT {}",
+            columns(),
+            way.from(),
             clause.sql,
-            if from.starts_with("texts") { "texts.rowid" } else { "e.id" },
+            way.number(),
             page.limit.saturating_add(1),
         );
         let mut statement = self.connection.prepare(&sql)?;
@@ -57,11 +85,7 @@ impl Index {
     }
 
     /// Where to begin, and the condition on what is found there.
-    pub(super) fn plan(
-        &self,
-        query: &Query,
-        before: Option<i64>,
-    ) -> Result<(&'static str, Clause), Fault> {
+    pub(super) fn plan(&self, query: &Query, before: Option<i64>) -> Result<(Way, Clause), Fault> {
         let connection = &self.connection;
         let mut compiled = compile(connection, query)?;
         if let Some(before) = before {
@@ -96,7 +120,7 @@ impl Index {
             let first = Clause { sql, values: first.values };
             let texts = compiled.texts.as_deref().map(has_texts);
             let all = joined(std::iter::once(&first).chain(&compiled.all).chain(&texts));
-            return Ok(("exchanges e", all));
+            return Ok((Way::Few, all));
         }
         if let Some(texts) = compiled.texts {
             let sql = "texts MATCH ?".to_owned();
@@ -107,9 +131,9 @@ impl Index {
                 all.push(Clause { sql, values: vec![Value::Integer(before)] });
             }
             let all = joined(all.iter().chain(&compiled.all));
-            return Ok(("texts CROSS JOIN exchanges e ON e.id = texts.rowid", all));
+            return Ok((Way::Texts, all));
         }
-        Ok(("exchanges e NOT INDEXED", joined(&compiled.all)))
+        Ok((Way::All, joined(&compiled.all)))
     }
 
     /// The row of an exchange.
@@ -118,8 +142,9 @@ impl Index {
     /// The index cannot be used.
     pub fn row(&self, id: crate::id::ExchangeId) -> Result<Option<Row>, Fault> {
         let sql = format!(
-            "SELECT {COLUMNS} FROM exchanges e LEFT JOIN sessions s ON s.id = e.session
-             WHERE e.exchange = ?1"
+            "SELECT {} FROM exchanges e LEFT JOIN sessions s ON s.id = e.session
+             WHERE e.exchange = ?1",
+            columns()
         );
         let mut statement = self.connection.prepare_cached(&sql)?;
         Ok(statement.query_row([id.0.to_be_bytes()], Row::read).optional()?)

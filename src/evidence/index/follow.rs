@@ -12,6 +12,7 @@ use super::super::line;
 use super::super::read::{Framed, Segment, Text, segments};
 use super::super::store::FOLDER;
 use super::super::texts::Part;
+use super::context::{self, Waiting};
 use super::write::{Entry, Names, Texts, Writing, add_places, forget, has_earlier, known, put};
 use super::{At, Fault, open_to_write, position, remove, set_position};
 use crate::id::ExchangeId;
@@ -65,6 +66,8 @@ pub struct Follower {
     names: Names,
     at: At,
     under_way: HashMap<ExchangeId, Pending>,
+    /// Contexts that were read and are not written yet.
+    contexts: Vec<Waiting>,
     kept_bytes: usize,
     looked: Option<Instant>,
     /// Device and inode of the file that is open.
@@ -153,6 +156,7 @@ impl Follower {
             names: Names::default(),
             at,
             under_way: HashMap::new(),
+            contexts: Vec::new(),
             kept_bytes: 0,
             looked: None,
             identity: identity(data_dir),
@@ -188,6 +192,7 @@ impl Follower {
     fn begin_again(&mut self) -> Result<(), Fault> {
         self.names.clear();
         self.under_way.clear();
+        self.contexts.clear();
         self.kept_bytes = 0;
         self.at = position(&self.connection)?.unwrap_or_default();
         Ok(())
@@ -346,6 +351,10 @@ impl Follower {
                 self.kept_bytes += grown;
                 Ok(usize::from(is_end))
             }
+            ("note", None) => {
+                self.contexts.extend(Waiting::of(line, place));
+                Ok(0)
+            }
             (_, None) => Ok(0),
         }
     }
@@ -391,6 +400,9 @@ impl Follower {
             drop(transaction);
             return self.begin_again();
         }
+        for waiting in self.contexts.drain(..) {
+            waiting.keep(&transaction)?;
+        }
         let mut dirty: Vec<ExchangeId> = self
             .under_way
             .iter()
@@ -409,7 +421,7 @@ impl Follower {
                 pending.is_dirty = false;
                 continue;
             }
-            let exchange = match (&mut pending.gather, pending.end) {
+            let mut exchange = match (&mut pending.gather, pending.end) {
                 (Some(gather), None) => gather.clone().finish(),
                 (Some(gather), Some(_)) => std::mem::take(gather).finish(),
                 (None, _) => read_at(&*self.disk, id, &pending.places).map_err(unreadable)?,
@@ -418,6 +430,8 @@ impl Follower {
                 pending.end == Some(End::Unfinished) || (is_late && !exchange.is_closed);
             let outcome = is_unfinished.then_some("unfinished");
             let writing = if is_late { Writing::Again } else { Writing::New };
+            let contexts = context::of(&transaction, &exchange, pending.row)?;
+            exchange.notes.extend(context::read(&*self.disk, &contexts).map_err(unreadable)?);
             let texts = if pending.end.is_some() || is_late {
                 let part = part(&transaction, id, pending.row, &exchange)?;
                 Some(Texts::of(&exchange, part))
@@ -425,8 +439,10 @@ impl Follower {
                 None
             };
             let entry = Entry { exchange, places: pending.places.clone(), outcome, texts };
-            pending.row =
-                Some(put(&transaction, &mut self.names, id, pending.row, &entry, writing)?);
+            let row = put(&transaction, &mut self.names, id, pending.row, &entry, writing)?;
+            if pending.row.replace(row).is_none() {
+                context::bind(&transaction, &entry.exchange, row)?;
+            }
             pending.is_dirty = false;
         }
         for number in there.iter().filter(|number| (was.segment..=self.at.segment).contains(number))
@@ -480,6 +496,7 @@ impl Follower {
                 if taken < FORGET_MAX {
                     let sql = "DELETE FROM segments WHERE number = ?1";
                     transaction.execute(sql, [super::integer(number)])?;
+                    context::forget(&transaction, number)?;
                 }
                 transaction.commit()?;
                 forgotten += taken as u64;

@@ -10,8 +10,9 @@
 //! * A file that is damaged, of another version, of another store, or ahead of the segments (they
 //!   lost their end with the power) is dropped and made again.
 //! * What retention took is taken out of it too: an exchange goes with the segment of its last line.
-//! * What is attached to an exchange behind its end is found as well; an exchange of which nothing
-//!   else is on record does not come to be by that.
+//! * What is attached to an exchange behind its end is found as well, and so is what was attached to
+//!   its session before it began; an exchange of which nothing else is on record does not come to be
+//!   by that.
 //!
 //! An exchange's row number is the millisecond at which it began, and four bits more: so rows sort
 //! by time, each index is one by time as well, and a span of time is a span of numbers.
@@ -23,6 +24,7 @@
 //! record has none.
 
 mod clause;
+mod context;
 mod find;
 mod follow;
 mod indexer;
@@ -33,6 +35,7 @@ mod sessions;
 mod tests;
 mod write;
 
+pub use context::{Context, read as contexts_at};
 pub use find::{Found, Page};
 pub use follow::{Follower, Step};
 pub use indexer::{Counters, Indexer, Watch};
@@ -54,7 +57,7 @@ use std::time::Duration;
 pub const FILE: &str = "index.db";
 
 /// The version of the layout, and of what is read out of exchanges.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 /// How many exchanges may begin within a millisecond and still have numbers of their own.
 const SLOTS: u64 = 16;
@@ -129,6 +132,17 @@ CREATE TABLE marks (
   PRIMARY KEY (kind, name, exchange)
 ) WITHOUT ROWID;
 CREATE INDEX marks_exchange ON marks (exchange);
+CREATE TABLE contexts (
+  seq INTEGER PRIMARY KEY,
+  session TEXT NOT NULL,
+  app TEXT NOT NULL,
+  segment INTEGER NOT NULL,
+  frame INTEGER NOT NULL,
+  exchange INTEGER
+);
+CREATE INDEX contexts_waiting ON contexts (session) WHERE exchange IS NULL;
+CREATE INDEX contexts_exchange ON contexts (exchange) WHERE exchange IS NOT NULL;
+CREATE INDEX contexts_segment ON contexts (segment);
 CREATE VIRTUAL TABLE texts USING fts5 (
   prompt, document, result, answer, arguments,
   content = '', contentless_delete = 1, tokenize = 'unicode61 remove_diacritics 2'
@@ -296,7 +310,9 @@ fn open_to_write(data_dir: &Path) -> Result<Connection, Fault> {
 fn reset(connection: &mut Connection) -> Result<(), Fault> {
     let transaction =
         connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-    for table in ["meta", "segments", "names", "sessions", "exchanges", "marks", "texts"] {
+    for table in
+        ["meta", "segments", "names", "sessions", "exchanges", "marks", "contexts", "texts"]
+    {
         transaction.execute_batch(&format!("DROP TABLE IF EXISTS {table}"))?;
     }
     transaction.execute_batch(SCHEMA)?;

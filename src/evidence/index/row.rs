@@ -1,12 +1,14 @@
 //! Rows, read.
 
 use super::super::exchange::Place;
+use super::context::{self, Context};
 use super::write::read_places;
 use crate::id::ExchangeId;
 use serde_json::{Value, json};
 
-/// The columns that a [`Row`] is read from, with the names behind their numbers.
-pub(super) const COLUMNS: &str = "
+/// The columns that a [`Row`] is read from, with the names behind their numbers, but for
+/// [`context::COLUMN`], which comes last.
+const PLAIN: &str = "
     e.id, e.exchange, e.began, s.text,
     (SELECT text FROM names WHERE id = e.app), (SELECT text FROM names WHERE id = e.agent),
     (SELECT text FROM names WHERE id = e.route), (SELECT text FROM names WHERE id = e.provider),
@@ -17,6 +19,11 @@ pub(super) const COLUMNS: &str = "
     (SELECT text FROM names WHERE id = e.class), (SELECT text FROM names WHERE id = e.verdict),
     e.trace, e.status, e.latency, e.ttft, e.cost, e.tokens, e.attempts, e.prompt_bytes,
     e.answer_bytes, e.is_stream, e.has_gaps, e.places";
+
+/// All columns that a [`Row`] is read from.
+pub(super) fn columns() -> String {
+    format!("{PLAIN}, {}", context::COLUMN)
+}
 
 /// An exchange, as the index has it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -75,6 +82,8 @@ pub struct Row {
     pub has_gaps: bool,
     /// The frames that hold its lines.
     pub places: Vec<Place>,
+    /// What was attached to its session before it began.
+    pub contexts: Vec<Context>,
 }
 
 impl Row {
@@ -116,6 +125,7 @@ impl Row {
             is_stream: row.get(24)?,
             has_gaps: row.get(25)?,
             places: read_places(row.get_ref(26)?.as_blob()?),
+            contexts: context::parse(row.get::<_, Option<String>>(27)?.as_deref()),
         })
     }
 

@@ -4,7 +4,9 @@
 //! the parent of which is told by who began first in the trace, which is all that a gateway sees.
 
 use super::super::query::Query;
-use super::row::{COLUMNS, Row};
+use super::clause::Clause;
+use super::find::{FEW, Way};
+use super::row::{Row, columns};
 use super::{Fault, Index, Page, count, integer};
 use crate::exchange::screen::Done;
 use rusqlite::types::Value;
@@ -124,43 +126,80 @@ impl Session {
     }
 }
 
+/// The first of them, and where the page behind them begins.
+fn page(mut sessions: Vec<Session>, limit: usize) -> Sessions {
+    let has_more = sessions.len() > limit;
+    sessions.truncate(limit);
+    let last = sessions.last().filter(|_| has_more);
+    let next = last.map(|session| (session.last_unix_ms, session.number));
+    (sessions, next)
+}
+
+/// A page of sessions, and where the next one begins.
+type Sessions = (Vec<Session>, Option<(u64, i64)>);
+
 impl Index {
     /// Sessions that have an exchange that a query asks for, the last active first, behind the one
     /// that ended at `before` with that number. Gives where the next page begins, too.
     ///
     /// # Errors
     /// The index cannot be used.
-    #[expect(clippy::type_complexity, reason = "a page and where the next one begins")]
     pub fn sessions(
         &self,
         query: &Query,
         before: Option<(u64, i64)>,
         limit: usize,
-    ) -> Result<(Vec<Session>, Option<(u64, i64)>), Fault> {
-        let mut values: Vec<Value> = Vec::new();
-        let mut wanted = String::from("TRUE");
+    ) -> Result<Sessions, Fault> {
+        let mut wanted = None;
         if !query.terms.is_empty() {
-            let (from, clause) = self.plan(query, None)?;
-            wanted = format!("s.id IN (SELECT e.session FROM {from} WHERE {})", clause.sql);
-            values.extend(clause.values);
+            let (way, clause) = self.plan(query, None)?;
+            // What is common is met soon among those that were active last.
+            if way == Way::All {
+                let sql = format!(
+                    "EXISTS (SELECT 1 FROM exchanges e WHERE e.session = s.id AND {})",
+                    clause.sql
+                );
+                let clause = Clause { sql, values: clause.values.clone() };
+                let sessions = self.sessions_of(Some(clause), before, limit, true)?;
+                if sessions.len() > limit {
+                    return Ok(page(sessions, limit));
+                }
+            }
+            let sql =
+                format!("s.id IN (SELECT e.session FROM {} WHERE {})", way.from(), clause.sql);
+            wanted = Some(Clause { sql, values: clause.values });
         }
+        Ok(page(self.sessions_of(wanted, before, limit, false)?, limit))
+    }
+
+    /// Sessions, and one more than `limit` if there are more. `among_few`: of the last [`FEW`].
+    fn sessions_of(
+        &self,
+        wanted: Option<Clause>,
+        before: Option<(u64, i64)>,
+        limit: usize,
+        among_few: bool,
+    ) -> Result<Vec<Session>, Fault> {
+        let mut values: Vec<Value> = Vec::new();
+        let mut is_behind = "";
         if let Some((last, number)) = before {
-            wanted.push_str(" AND (s.last, s.id) < (?, ?)");
+            is_behind = " AND (last, id) < (?, ?)";
             values.extend([Value::Integer(integer(last)), Value::Integer(number)]);
         }
+        let is_wanted = wanted.map_or("TRUE".to_owned(), |wanted| {
+            values.extend(wanted.values);
+            wanted.sql
+        });
+        let most = if among_few { FEW } else { -1 };
         let sql = format!(
-            "SELECT {SESSION} FROM sessions s WHERE {wanted} AND s.exchanges > 0
-             ORDER BY s.last DESC, s.id DESC LIMIT {}",
+            "SELECT {SESSION} FROM (SELECT * FROM sessions WHERE exchanges > 0{is_behind}
+               ORDER BY last DESC, id DESC LIMIT {most}) s
+             WHERE {is_wanted} ORDER BY s.last DESC, s.id DESC LIMIT {}",
             limit.saturating_add(1)
         );
         let mut statement = self.connection.prepare(&sql)?;
         let found = statement.query_map(params_from_iter(values), Session::read)?;
-        let mut sessions = found.collect::<Result<Vec<_>, _>>()?;
-        let has_more = sessions.len() > limit;
-        sessions.truncate(limit);
-        let last = sessions.last().filter(|_| has_more);
-        let next = last.map(|session| (session.last_unix_ms, session.number));
-        Ok((sessions, next))
+        Ok(found.collect::<Result<_, _>>()?)
     }
 
     /// The session with this id.
@@ -195,8 +234,9 @@ impl Index {
         page: Page,
     ) -> Result<Vec<Row>, Fault> {
         let sql = format!(
-            "SELECT {COLUMNS} FROM sessions s JOIN exchanges e ON e.session = s.id
-             WHERE s.text = ?1 AND e.id > ?2 AND e.id < ?3 ORDER BY e.id LIMIT ?4"
+            "SELECT {} FROM sessions s JOIN exchanges e ON e.session = s.id
+             WHERE s.text = ?1 AND e.id > ?2 AND e.id < ?3 ORDER BY e.id LIMIT ?4",
+            columns()
         );
         let mut statement = self.connection.prepare_cached(&sql)?;
         let (after, before) = (after.unwrap_or(i64::MIN), page.before.unwrap_or(i64::MAX));

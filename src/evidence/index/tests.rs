@@ -1,6 +1,7 @@
 //! The index as a whole: followed live, killed, damaged, retired, searched.
 
 use super::super::query::{Seen, parse};
+use super::super::texts::Part;
 use super::super::{Options, RequestHead, SentBody, Store};
 use super::*;
 use crate::clock::Tick;
@@ -275,6 +276,57 @@ fn what_is_attached_behind_the_end_is_found_and_counted_once() {
     assert_eq!((session.exchanges, session.cost_micro_usd), (1, 370));
 }
 
+/// Documents that come before the exchange that they are for.
+#[test]
+fn what_is_attached_to_a_session_belongs_to_its_next_exchange() {
+    for is_followed in [false, true] {
+        let folder = TempDir::new().unwrap();
+        let store = store(&folder);
+        let mut follower = Follower::open(folder.path()).unwrap();
+        let mut follow = || {
+            assert!(store.flush(LONG));
+            if is_followed {
+                caught_up(&mut follower);
+            }
+        };
+        let attach = |session: &str, app: &str, text: &str| {
+            let about = json!({ "app": app, "session": session, "documents": [{ "text": text }] });
+            let what = "context".into();
+            store.tap().note(super::super::Note { at_unix_ms: NOW, what, exchange: None, about });
+        };
+        let first = record(&store, 1, &Told::default());
+        follow();
+        attach("s1", "helpdesk", "a passage on refunds");
+        attach("s2", "helpdesk", "of another session");
+        follow();
+        attach("s1", "intruder", "of another app");
+        attach("s1", "helpdesk", "a passage on parcels");
+        follow();
+        let second = record(&store, 2, &Told { at_ms: 50, ..Told::default() });
+        follow();
+        attach("s1", "helpdesk", "for later");
+        follow();
+        store.close(LONG);
+        caught_up(&mut Follower::open(folder.path()).unwrap());
+        let index = Index::open(folder.path()).unwrap();
+        assert_eq!(find(&index, "document:passage"), [second], "followed: {is_followed}");
+        for absent in ["another", "later"] {
+            assert_eq!(find(&index, absent), [], "followed: {is_followed}");
+        }
+        let disk = super::super::disk::Folder::at(&folder.path().join(super::super::FOLDER));
+        let told = |id| {
+            let row = index.row(id).unwrap().unwrap();
+            let turn = super::super::transcript::Turn::read(&disk, row, Part::New).unwrap();
+            turn.exchange.notes.iter().map(|note| note.about()["documents"].to_string()).collect()
+        };
+        let of_first: Vec<String> = told(first);
+        assert!(of_first.is_empty(), "{of_first:?}");
+        let of_second: Vec<String> = told(second);
+        assert!(of_second[0].contains("refunds") && of_second[1].contains("parcels"));
+        assert_eq!(of_second.len(), 2, "{of_second:?}");
+    }
+}
+
 #[test]
 fn what_cannot_be_used_is_made_again() {
     let folder = TempDir::new().unwrap();
@@ -362,7 +414,13 @@ fn pages_and_relatives() {
     }
     let (sessions, next) = index.sessions(&parse("app:helpdesk", NOW).unwrap(), None, 1).unwrap();
     assert_eq!(sessions[0].id, "child");
-    let (sessions, next) = index.sessions(&parse("", NOW).unwrap(), next, 5).unwrap();
+    for text in ["", "app:helpdesk", "parcel", "session:*"] {
+        let query = parse(text, NOW).unwrap();
+        let (sessions, next) = index.sessions(&query, next, 5).unwrap();
+        assert_eq!((&*sessions[0].id, sessions.len(), next), ("parent", 1, None), "{text}");
+    }
+    let query = parse("app:helpdesk session:*", NOW).unwrap();
+    let (sessions, next) = index.sessions(&query, next, 5).unwrap();
     assert_eq!((&*sessions[0].id, sessions.len(), next), ("parent", 1, None));
     let relation = &index.relatives(&sessions[0]).unwrap()[0];
     assert_eq!((&*relation.session, relation.is_parent), ("child", false));
