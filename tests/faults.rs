@@ -16,6 +16,8 @@ mod faults {
     mod descriptors;
     mod drain;
     mod providers;
+    mod refusals;
     mod retries;
+    mod supervised;
 }
 mod support;

@@ -3,6 +3,7 @@
 //! Each stream runs [`drive`] in a task of its own. Between the two stands one shared buffer: the
 //! driver appends, hyper takes when the client's window allows; its fill is the backpressure.
 
+use super::answer::{name, value};
 use super::client::{BodyFault, Client, Discarded, Framing};
 use super::drive::{self, After, Received};
 use super::stream::Stream;
@@ -99,7 +100,7 @@ async fn answer(
             Ok(Response::from_parts(parts, UnsyncBoxBody::new(body)))
         }
         // The task is gone without an answer: a panic, which is on record.
-        Err(_) => Ok(plain(StatusCode::INTERNAL_SERVER_ERROR, "internal error")),
+        Err(_) => Ok(plain(StatusCode::INTERNAL_SERVER_ERROR, "internal error\n".to_owned())),
     }
 }
 
@@ -144,13 +145,19 @@ fn check(
 }
 
 fn rejected(gate: &Gate, status: StatusCode, why: &str) -> Response<AnswerBody> {
-    let mut unsent = Vec::new();
-    drive::reject(gate, &mut unsent, status, why);
-    plain(status, why)
+    let (id, body) = drive::record_rejected(gate, status, why);
+    let mut response = plain(status, body);
+    let fields = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8")),
+        (name::EXCHANGE, value(id.text().as_str())),
+        (name::SHOULD_RETRY, HeaderValue::from_static("false")),
+    ];
+    response.headers_mut().extend(fields);
+    response
 }
 
-fn plain(status: StatusCode, message: &str) -> Response<AnswerBody> {
-    let text = Full::new(Bytes::from(format!("{message}\n")));
+fn plain(status: StatusCode, message: String) -> Response<AnswerBody> {
+    let text = Full::new(Bytes::from(message));
     let body = http_body_util::BodyExt::map_err(text, |never| match never {});
     let mut response = Response::new(UnsyncBoxBody::new(body));
     *response.status_mut() = status;

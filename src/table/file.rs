@@ -22,6 +22,7 @@ use crate::wire::Dialect;
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 use toml::Spanned;
 use toml::de::DeTable;
@@ -66,7 +67,7 @@ pub(super) const PROVIDER: &[&str] = &[
     "answer",
 ];
 /// Keys of `[apps.NAME]`.
-pub(super) const APP: &[&str] = &["key_sha256", "limits"];
+pub(super) const APP: &[&str] = &["key_sha256", "agent", "limits"];
 /// Keys of an app's `limits`.
 pub(super) const APP_LIMITS: &[&str] = &[
     "requests_per_minute",
@@ -429,8 +430,13 @@ fn app(reader: &mut Reader<'_>, name: &str, section: &Section<'_, '_>) -> AppPar
             keys.extend(hash.map(|hash| (hash, text.span)));
         }
     }
+    let agent = section.get("agent").and_then(|value| reader.text(value, "agent"));
+    if let Some(text) = &agent {
+        parsed(reader, codes::BAD_NAME, text, "agent", value::plain_name);
+    }
+    let agent = agent.map(|text| Arc::from(&*text.value));
     let limit = section.get("limits").and_then(|value| limits::of_app(reader, name, value));
-    AppPart { app: App { name: AppName::new(name) }, limit, keys }
+    AppPart { app: App { name: AppName::new(name), agent }, limit, keys }
 }
 
 #[cfg(test)]

@@ -346,6 +346,8 @@ pub struct Target {
 pub struct App {
     /// Its name.
     pub name: AppName,
+    /// The agent of its exchanges that name none.
+    pub agent: Option<Arc<str>>,
 }
 
 /// A route.

@@ -189,3 +189,26 @@ fn d3_04_a_window_that_never_opens_holds_one_stream_back() {
     }
     served(&gateway);
 }
+
+/// What cannot be read at all is refused with an id by which it is found, as in HTTP/1.
+#[test]
+fn refusals_of_unreadable_heads_have_an_id() {
+    let gateway = Gateway::start(&routes_to(&MockServer::start().url(), ""));
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (status, id) = runtime.block_on(async {
+        let stream = tokio::net::TcpStream::connect(gateway.data).await.unwrap();
+        let handshake = hyper::client::conn::http2::handshake(
+            hyper_util::rt::TokioExecutor::new(),
+            hyper_util::rt::TokioIo::new(stream),
+        );
+        let (mut client, connection) = handshake.await.unwrap();
+        tokio::spawn(connection);
+        let request = http::Request::get("http://t/v1/models").body(BODY.to_owned()).unwrap();
+        let answer = client.send_request(request).await.unwrap();
+        let id = answer.headers()["x-firedoor-exchange"].to_str().unwrap().to_owned();
+        (answer.status(), id)
+    });
+    assert_eq!(status, 400);
+    let told = gateway.admin_json(&format!("/api/v1/exchanges/{id}"));
+    assert_eq!(told["status"], 400, "{told:#}");
+}

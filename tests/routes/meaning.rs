@@ -1,6 +1,6 @@
 //! What a right file becomes.
 
-use super::{OPENAI, lookup, prepared, table};
+use super::{OPENAI, prepared, table};
 use firedoor::table::{Auth, Capture, Family, Reference, Source, codes, prepare};
 use std::path::Path;
 use std::time::Duration;

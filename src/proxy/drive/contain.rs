@@ -3,7 +3,9 @@
 use super::book::Book;
 use super::{Attempted, Exchange, Failed, Stop, Wanted, shutting_down};
 use crate::exchange::attempts::{Attempts, Failure};
+use crate::exchange::facts::Identity;
 use crate::exchange::{forward, identity};
+use crate::id::AppName;
 use crate::proxy::orders::Ordered;
 use crate::table::lever::{Lever, Levers, Subject};
 use crate::table::{Provider, Route, Target};
@@ -20,23 +22,37 @@ pub(in crate::proxy) fn killed(lever: &Lever) -> Refusal {
 }
 
 impl Exchange<'_> {
+    /// Who asks, as far as the head alone says.
+    fn declared(&self) -> Identity {
+        let mut who = identity::read_head(self.asked.headers);
+        self.know_app(&mut who);
+        who
+    }
+
+    /// Adds what is known of the app: its name, and the agent of who names none.
+    pub(super) fn know_app(&self, who: &mut Identity) {
+        let Some(index) = self.admission.app else { return };
+        let app = &self.table.apps[usize::from(index.0)];
+        who.app = Some(app.name.clone());
+        if who.agent.is_none() {
+            who.agent.clone_from(&app.agent);
+        }
+    }
+
     /// Refuses what a kill reaches by its head alone, before the body is read.
     pub(super) fn refuse_unread(&self, book: &mut Book<'_>) -> Result<(), Refusal> {
         let levers = &self.table.levers;
         if levers.is_empty() {
             return Ok(());
         }
-        let who = identity::read_head(self.asked.headers);
+        let who = self.declared();
         let subject = Subject {
             provider: self
                 .admission
                 .provider
                 .map(|index| self.table.providers[usize::from(index.0)].name.as_str()),
             model: self.admission.model.as_deref(),
-            app: self
-                .admission
-                .app
-                .map(|index| self.table.apps[usize::from(index.0)].name.as_str()),
+            app: who.app.as_ref().map(AppName::as_str),
             agent: who.agent.as_deref(),
             session: who.session.as_deref(),
             ..Subject::default()
@@ -85,10 +101,9 @@ impl Exchange<'_> {
 
     /// Writes down what the head alone says, while the body is awaited.
     pub(super) fn take_seat_unread(&self) {
-        let who = identity::read_head(self.asked.headers);
+        let who = self.declared();
         self.seat.tell(|about| {
-            about.app =
-                self.admission.app.map(|index| self.table.apps[usize::from(index.0)].name.clone());
+            about.app = who.app;
             about.agent = who.agent;
             about.session = who.session;
         });

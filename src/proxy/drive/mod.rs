@@ -179,11 +179,11 @@ pub async fn drive<C: Client>(
     flush_answer(client).await
 }
 
-/// Queues the answer to a head that could not be read at all; the connection closes behind it.
+/// Puts a head on record that could not be read at all, like any other exchange; gives its id, and
+/// what the client is told.
 ///
-/// There is no dialect yet to answer in, so the body is a line of text; the exchange is on record
-/// like any other.
-pub fn reject(gate: &Gate, out: &mut Vec<u8>, status: StatusCode, why: &str) {
+/// There is no dialect yet to answer in, so that is a line of text.
+pub fn record_rejected(gate: &Gate, status: StatusCode, why: &str) -> (ExchangeId, String) {
     let unix_ms = gate.clock.unix_ms();
     let id = ExchangeId::new(unix_ms, u128::from(random()) << 64 | u128::from(random()));
     let mut facts = Facts::blank(id, unix_ms, "(unreadable head)".into());
@@ -191,7 +191,12 @@ pub fn reject(gate: &Gate, out: &mut Vec<u8>, status: StatusCode, why: &str) {
     facts.status = status.as_u16();
     facts.fault = Some(why.to_owned());
     record::unreadable(gate, &gate.finish(facts));
-    let body = format!("{why} (ref {id})\n");
+    (id, format!("{why} (ref {id})\n"))
+}
+
+/// Queues the answer to a head that could not be read at all; the connection closes behind it.
+pub fn reject(gate: &Gate, out: &mut Vec<u8>, status: StatusCode, why: &str) {
+    let (id, body) = record_rejected(gate, status, why);
     let date = super::date::now();
     let start = h1::ResponseStart {
         version: h1::Version::Http11,

@@ -140,7 +140,7 @@ impl Exchange<'_> {
                 Some(self.gate.hash_conversation(app.as_ref(), user, &opening))
             },
         );
-        who.app = app;
+        self.know_app(&mut who);
         let model: Option<Arc<str>> =
             admission.model.as_deref().or(seen.model.as_deref()).map(Arc::from);
         if admission.dialect.is_some() && model.is_none() {
