@@ -93,6 +93,8 @@ pub async fn answer<C: Client>(
 ) -> Result<Done, Unanswered> {
     let script = match (provider.family, &provider.answer) {
         (Family::Simulated, _) => {
+            // What a panic leaves can be tested on the running binary in no other way.
+            debug_assert_ne!(request.script, Some(&b"panic"[..]), "a build for tests was asked to");
             let mut script =
                 Script::default().for_request(request.prompt, request.script).map_err(|why| {
                     Unanswered::Refused(Refusal::new(Class::BadRequest, why.to_string()))

@@ -270,6 +270,11 @@ impl Meters {
         self.gauge(names::CIRCUIT_STATE, &[target]).set(state.value());
     }
 
+    /// A panic ended an exchange.
+    pub fn panicked(&self) {
+        self.counter(names::PANICS, &[]).increment(1);
+    }
+
     /// Says what a reload came to, and the number of the table that is live after it.
     pub fn reloaded(&self, outcome: ReloadOutcome, epoch: u64) {
         self.counter(names::RELOADS, &[outcome.name()]).increment(1);

@@ -83,6 +83,8 @@ metrics! {
         "Finished exchanges of authenticated apps.";
     APP_TOKENS = Counter "firedoor_app_tokens_total" ["app", "type"]
         "Input and output tokens of authenticated apps.";
+    PANICS = Counter "firedoor_panics_total" []
+        "Exchanges that a panic ended: each is a bug, and the log has its place.";
     OPEN_EXCHANGES = Gauge "firedoor_open_exchanges" []
         "Exchanges under way.";
     OPEN_CONNECTIONS = Gauge "firedoor_open_connections" []

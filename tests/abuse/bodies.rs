@@ -11,7 +11,7 @@ fn d3_13_hostile_json_is_refused_in_its_dialect() {
     let mock = MockServer::start();
     let gateway = Gateway::start(&routes_to(&mock.url(), ""));
     let deep = format!("{{\"a\":{}1{}}}", "[".repeat(100_000), "]".repeat(100_000));
-    let wide = (0..100_000).map(|at| format!("\"k{at}\":1,")).collect::<Vec<_>>().concat();
+    let wide = (0..1_000_000).map(|at| format!("\"k{at}\":1,")).collect::<Vec<_>>().concat();
     let bad: Vec<(&str, Vec<u8>)> = vec![
         ("not JSON", b"hello".to_vec()),
         ("empty", Vec::new()),
@@ -98,6 +98,13 @@ fn d3_14_bodies_that_grow_are_refused() {
         client.request("POST", "/v1/chat/completions", &[("content-encoding", coding)], &bomb);
         assert_eq!(client.answer().status(), 413, "{coding}");
     }
+    // A frame that asks for a window of 2 GiB (RFC 8878, section 3.1.1.1.2).
+    let wide = [0x28, 0xB5, 0x2F, 0xFD, 0x00, 0xA8, 0x11, 0x00, 0x00, b'{', b'}'];
+    let mut client = Client::connect(gateway.data);
+    client.request("POST", "/v1/chat/completions", &[("content-encoding", "zstd")], &wide);
+    let answer = client.answer();
+    assert!([400, 413].contains(&answer.status()), "{}: {}", answer.status(), answer.text());
+    assert!(answer.text().contains("window"), "{}", answer.text());
     for coding in ["x-unknown", "gzip, gzip"] {
         let mut client = Client::connect(gateway.data);
         client.request("POST", "/v1/chat/completions", &[("content-encoding", coding)], b"{}");

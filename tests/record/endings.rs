@@ -33,6 +33,35 @@ fn a_kill_leaves_what_was_delivered_and_why_it_ended() {
     }
 }
 
+/// Case 44. Only a build for tests can be asked to panic.
+#[test]
+fn d3_44_a_panic_ends_its_own_exchange_and_is_counted_and_on_record() {
+    let routes = "[providers.sim]\ndialect = \"simulated\"\n\n[[routes]]\nname = \"all\"\n\
+                  targets = [{ provider = \"sim\" }]\n";
+    let gateway = Gateway::start(routes);
+    for (at, case) in CASES.iter().enumerate() {
+        let mut other = case.ask(&gateway, "tokens=60,itl_ms=5", true);
+        let other_head = other.head();
+        let mut client = case.ask(&gateway, "panic", true);
+        assert!(client.try_head().is_err(), "the connection ends without an answer");
+        assert!(other.body(&other_head).is_ok(), "{case:?}: the other exchange goes on");
+        let count = format!("firedoor_panics_total {}", at + 1);
+        wait_for("the count", || {
+            gateway.admin_call("GET", "/metrics").text().contains(&count).then_some(())
+        });
+        let closed = wait_for("the record of it", || {
+            let lines = book::lines(&gateway.data_dir());
+            let is_it = |line: &&Value| line["fault"] == "a panic ended this exchange";
+            let last = lines.iter().rfind(is_it).cloned();
+            last.filter(|_| lines.iter().filter(is_it).count() == at + 1)
+        });
+        assert_eq!((&closed["kind"], &closed["outcome"]), (&json!("close"), &json!("torn")));
+        let told = book::exchange(&gateway.data_dir(), closed["exchange"].as_str().unwrap());
+        assert!(!told.request.is_empty(), "{case:?}: what was asked is on record");
+    }
+    assert_eq!(gateway.admin_json("/api/v1/status")["open_exchanges"], 0);
+}
+
 #[test]
 fn what_is_refused_is_on_record_with_what_it_was_told() {
     let mock = MockServer::start();

@@ -74,6 +74,7 @@ impl Drop for Book<'_> {
             if std::thread::panicking() {
                 facts.outcome = Outcome::Torn;
                 facts.fault = Some("a panic ended this exchange".to_owned());
+                self.gate.telemetry.meters().panicked();
             }
             if let Some(counting) = self.counting.take() {
                 counting.settle(self.gate, &mut facts);
