@@ -2,6 +2,7 @@
 //! sd_notify(3)).
 
 use crate::support::{CASES, post};
+use rustix::process::{Pid, Signal, kill_process};
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
@@ -14,9 +15,8 @@ const ROUTES: &str = "[providers.sim]\ndialect = \"simulated\"\n\n[[routes]]\nna
 struct Service(Child);
 
 impl Service {
-    fn signal(&self, name: &str) {
-        let done = Command::new("kill").args([name, &self.0.id().to_string()]).status().unwrap();
-        assert!(done.success());
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.0), signal).unwrap();
     }
 }
 
@@ -62,11 +62,11 @@ fn sockets_are_taken_over_and_the_manager_is_told() {
     let case = &CASES[0];
     let answer = post(address, &case.target("m", false), &[], &case.body("m", "hi", false));
     assert_eq!(answer.status(), 200, "{}", answer.text());
-    service.signal("-HUP");
+    service.signal(Signal::HUP);
     let told = hear_about("RELOADING=1");
     assert!(told.contains("MONOTONIC_USEC="), "{told}");
     hear_about("READY=1");
-    service.signal("-TERM");
+    service.signal(Signal::TERM);
     hear_about("STOPPING=1");
     assert!(service.0.wait().unwrap().success());
 }
