@@ -126,9 +126,17 @@ pub fn read(
     }
 }
 
-/// What the head alone declares.
+/// Who a request says it is, as far as its head alone settles it: what is inferred, and what the
+/// body's hints go before, is left out.
 pub fn read_head(headers: &HeaderMap) -> Identity {
-    read(headers, &Hints::default(), |_| Box::default(), |_| None)
+    let declared = Declared::read(headers);
+    let agent = declared.agent.map(Cow::Borrowed);
+    let agent = agent.or_else(|| member(declared.baggage.unwrap_or(""), &BAGGAGE_AGENT));
+    Identity {
+        agent: agent.map(|agent| shared(&agent)),
+        session: declared.session.map(|(_, session)| shared(session)),
+        ..Identity::default()
+    }
 }
 
 /// Feeds a keyed hash with what tells conversations apart: the caller, and how the conversation

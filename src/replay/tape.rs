@@ -15,7 +15,7 @@
 
 use super::said::spoken;
 use crate::evidence::exchange::{Answer, Exchange};
-use crate::exchange::identity::read_head;
+use crate::exchange::identity;
 use crate::wire::Dialect;
 use crate::wire::request::{Surface, surface, view};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -289,12 +289,10 @@ impl Tape {
 
 /// The session that a request declares.
 fn session(wanted: &Wanted<'_>, dialect: Option<Dialect>) -> Option<String> {
-    let declared = read_head(wanted.headers).session;
-    let hinted = || {
-        let view = view(dialect?, wanted.body).ok()?;
-        Some(view.hints.session?.into_owned())
-    };
-    declared.map(|session| session.to_string()).or_else(hinted)
+    let hints = dialect.and_then(|dialect| Some(view(dialect, wanted.body).ok()?.hints));
+    let who =
+        identity::read(wanted.headers, &hints.unwrap_or_default(), |_| Box::default(), |_| None);
+    who.session.map(|session| session.to_string())
 }
 
 fn hash(body: &[u8]) -> BodyHash {

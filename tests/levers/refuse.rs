@@ -1,6 +1,6 @@
 //! New requests under a kill: each dimension of a scope, each dialect, and what only passes through.
 
-use super::hand::{ask, assert_refused, hex, kill, lift, pull};
+use super::hand::{ask, assert_refused, hex, kill, lift, pull, wait_open};
 use super::provider::Provider;
 use crate::support::{
     CASES, Case, Client, Gateway, MockServer, Upstream, get_json, post, routes_to, wait_for,
@@ -150,6 +150,60 @@ fn callers_are_told_the_levers_message_and_never_its_reason() {
         let id = super::hand::id(&proof);
         assert_eq!(message, format!("Blocked by firedoor: back at noon \"sharp\" (ref {id})"));
         assert!(!answer.text().contains("secret"), "{}", answer.text());
+    }
+}
+
+/// What a head only suggests, a body may say otherwise: a kill reaches who the request says it is,
+/// also while its body is still to come.
+#[test]
+fn a_body_that_names_its_agent_and_session_is_believed_before_the_head_is_guessed_at() {
+    let mock = MockServer::start();
+    let named = "[apps.helpdesk]\nagent = \"of-the-app\"";
+    let routes =
+        (apps() + &with_keys(&routes_to(&mock.url(), ""))).replace("[apps.helpdesk]", named);
+    let gateway = Gateway::start(&routes);
+    let head = [
+        ("x-firedoor-key", KEYS[0].1),
+        ("x-mock", "text=fine"),
+        ("user-agent", "of-the-head/1.0"),
+        ("baggage", "session.id=of-the-baggage"),
+    ];
+    let named = r#"{"model":"m","input":"q","client_metadata":{"agent_name":"of-the-body","session_id":"s"}}"#;
+    let unnamed = r#"{"model":"m","input":"q"}"#;
+    let path = "/oai/v1/responses";
+    let slowly = |body: &str| {
+        let mut client = Client::connect(gateway.data);
+        let fields: String =
+            head.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let length = body.len();
+        client.send(
+            format!("POST {path} HTTP/1.1\r\nhost: t\r\ncontent-length: {length}\r\n{fields}\r\n")
+                .as_bytes(),
+        );
+        wait_open(&gateway, 1);
+        client
+    };
+    for (scope, body, is_reached) in [
+        ("agent:of-the-head", named, false),
+        ("agent:of-the-head", unnamed, true),
+        ("agent:of-the-app", named, false),
+        ("agent:of-the-body", named, true),
+        ("session:of-the-baggage", named, false),
+        ("session:of-the-baggage", unnamed, true),
+        ("session:s", named, true),
+    ] {
+        let lever = kill(&gateway, scope);
+        let answer = post(gateway.data, path, &head, body);
+        let status = if is_reached { 400 } else { 200 };
+        assert_eq!(answer.status(), status, "{scope} {body}: {}", answer.text());
+        lift(&gateway, &lever);
+
+        let mut client = slowly(body);
+        let lever = kill(&gateway, scope);
+        client.send(body.as_bytes());
+        let answer = client.answer();
+        assert_eq!(answer.status(), status, "{scope} {body}, its body late: {}", answer.text());
+        lift(&gateway, &lever);
     }
 }
 

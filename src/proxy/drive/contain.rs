@@ -22,10 +22,10 @@ pub(in crate::proxy) fn killed(lever: &Lever) -> Refusal {
 }
 
 impl Exchange<'_> {
-    /// Who asks, as far as the head alone says.
+    /// Who asks, as far as the body cannot say otherwise.
     fn declared(&self) -> Identity {
         let mut who = identity::read_head(self.asked.headers);
-        self.know_app(&mut who);
+        who.app = self.admission.app.map(|app| self.table.apps[usize::from(app.0)].name.clone());
         who
     }
 
