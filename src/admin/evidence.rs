@@ -50,6 +50,7 @@ pub(super) fn index_picture(counters: &index::Counters) -> IndexPicture {
         is_caught_up: counters.is_caught_up,
         exchanges: counters.exchanges,
         text_bytes: counters.text_bytes,
+        contexts_given_up: counters.contexts_given_up,
         failures: counters.failures,
     }
 }

@@ -92,6 +92,7 @@ pub(super) async fn metrics(
     }
     telemetry.meters().evidence(&evidence::picture(&desk.state.tap.counters()));
     telemetry.meters().index(&evidence::index_picture(&desk.state.index.counters()));
+    telemetry.meters().runs_kept(desk.state.runs.kept_bytes());
     let limits = Arc::clone(&desk.state.limits);
     // Looks at every counter, reads `/proc`, and may format thousands of lines.
     let text = tokio::task::spawn_blocking(move || {

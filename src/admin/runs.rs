@@ -4,8 +4,8 @@
 //! It is the same work as the commands of these names do, on a thread that takes what the data path
 //! leaves. What always holds: one runs at a time; the last of them are kept, with what they came to,
 //! as long as the process lives and within [`KEPT_MAX`] and [`KEPT_BYTES_MAX`]; one that was ended
-//! keeps what it came to, and a backtest goes on from there. What comes out has texts of the record in it, so all of it takes the role
-//! `responder`, and that it was asked for is on record.
+//! keeps what it came to, and a backtest goes on from there. What comes out has texts of the record
+//! in it, so all of it takes the role `responder`, and that it was asked for is on record.
 
 mod asked;
 mod work;
@@ -92,17 +92,18 @@ impl Runs {
         Ok(())
     }
 
-    /// Says how one ended, and lets the oldest give way to it; tells how many bytes are kept.
-    fn end(&self, run: &Run, came_to: Result<CameTo, String>) -> usize {
+    /// Says how one ended, and lets the oldest give way to it.
+    fn end(&self, run: &Run, came_to: Result<CameTo, String>) {
         let mut runs = self.lock();
         let _ = run.over.set(Over { at_unix_ms: unix_ms(), came_to });
-        loop {
-            let bytes = runs.iter().map(|run| run.bytes()).sum();
-            if bytes <= KEPT_BYTES_MAX || runs.len() == 1 {
-                return bytes;
-            }
+        while runs.len() > 1 && kept_bytes(&runs) > KEPT_BYTES_MAX {
             runs.pop_front();
         }
+    }
+
+    /// How many bytes what the kept ones came to has.
+    pub(super) fn kept_bytes(&self) -> usize {
+        kept_bytes(&self.lock())
     }
 
     fn find(&self, kind: Kind, id: &str) -> Option<Arc<Run>> {
@@ -113,6 +114,10 @@ impl Runs {
     fn forget(&self, id: RunId) {
         self.lock().retain(|run| run.id != id);
     }
+}
+
+fn kept_bytes(runs: &VecDeque<Arc<Run>>) -> usize {
+    runs.iter().map(|run| run.bytes()).sum()
 }
 
 impl Run {
@@ -258,9 +263,9 @@ async fn begin(
     let started = thread.spawn(move || {
         crate::evidence::give_way();
         let came_to = of_thread.carry_out(work);
-        let kept_bytes = of_state.runs.end(&of_thread, came_to);
+        of_state.runs.end(&of_thread, came_to);
         let (kind, state) = (of_thread.plan.kind().name(), of_thread.state());
-        of_state.telemetry.meters().run_over(kind, state, kept_bytes);
+        of_state.telemetry.meters().run_over(kind, state);
     });
     if let Err(error) = started {
         state.runs.forget(run.id);
@@ -278,4 +283,48 @@ fn note(state: &State, run: &Run) {
         "asked": run.plan.as_json(),
     });
     state.tap.say(run.plan.kind().name(), about);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(at: u64) -> Arc<Run> {
+        let asked: Asked = serde_json::from_value(json!({})).unwrap();
+        let plan = asked.replay().ok().unwrap();
+        Arc::new(Run {
+            id: RunId::new(at, 1),
+            far: Far::of(plan.kind()),
+            plan,
+            author: "ann".into(),
+            began_unix_ms: at,
+            over: OnceLock::new(),
+        })
+    }
+
+    fn over(runs: &Runs, at: u64, bytes: usize) {
+        let run = run(at);
+        assert!(runs.begin(Arc::clone(&run)).is_ok());
+        let text = serde_json::to_string(&"r".repeat(bytes - 2)).unwrap();
+        let result = RawValue::from_string(text).unwrap();
+        runs.end(&run, Ok(CameTo { is_partial: false, result }));
+    }
+
+    fn kept(runs: &Runs) -> Vec<u64> {
+        runs.lock().iter().map(|run| run.began_unix_ms).collect()
+    }
+
+    #[test]
+    fn the_oldest_gives_way_to_what_is_too_much_and_the_newest_stays() {
+        let runs = Runs::default();
+        let third = KEPT_BYTES_MAX / 3;
+        (1..=3).for_each(|at| over(&runs, at, third));
+        assert_eq!((kept(&runs), runs.kept_bytes()), (vec![1, 2, 3], 3 * third));
+        over(&runs, 4, third);
+        assert_eq!((kept(&runs), runs.kept_bytes()), (vec![2, 3, 4], 3 * third));
+        over(&runs, 5, KEPT_BYTES_MAX + 1);
+        assert_eq!((kept(&runs), runs.kept_bytes()), (vec![5], KEPT_BYTES_MAX + 1));
+        (6..30).for_each(|at| over(&runs, at, 10));
+        assert_eq!((kept(&runs).len(), runs.kept_bytes()), (KEPT_MAX, 10 * KEPT_MAX));
+    }
 }

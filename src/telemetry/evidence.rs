@@ -40,6 +40,8 @@ pub struct IndexPicture {
     pub exchanges: u64,
     /// Bytes of lines, since the start.
     pub text_bytes: u64,
+    /// Documents of sessions that gave way before an exchange of theirs began, since the start.
+    pub contexts_given_up: u64,
     /// Steps that failed, since the start.
     pub failures: u64,
 }
@@ -53,12 +55,17 @@ impl Meters {
         gauge(names::INDEX_CAUGHT_UP, picture.is_caught_up);
         counter(names::INDEX_EXCHANGES, picture.exchanges);
         counter(names::INDEX_TEXT_BYTES, picture.text_bytes);
+        counter(names::INDEX_CONTEXTS_GIVEN_UP, picture.contexts_given_up);
         counter(names::INDEX_FAILURES, picture.failures);
     }
 
     /// A run over the record is over.
-    pub fn run_over(&self, kind: &'static str, state: &'static str, kept_bytes: usize) {
+    pub fn run_over(&self, kind: &'static str, state: &'static str) {
         self.counter(names::RUNS, &[kind, state]).increment(1);
+    }
+
+    /// How many bytes what runs came to has that is kept.
+    pub fn runs_kept(&self, kept_bytes: usize) {
         self.gauge(names::RUNS_KEPT, &[]).set(kept_bytes as f64);
     }
 

@@ -143,6 +143,8 @@ metrics! {
         "Exchanges that were indexed.";
     INDEX_TEXT_BYTES = Counter "firedoor_index_text_bytes_total" []
         "Bytes of lines of the record that were read for the index.";
+    INDEX_CONTEXTS_GIVEN_UP = Counter "firedoor_index_contexts_given_up_total" []
+        "Documents of sessions that gave way to later ones before an exchange of theirs began: they are on record, and found with none.";
     INDEX_FAILURES = Counter "firedoor_index_failures_total" []
         "Steps of the index that failed and were tried again.";
     RUNS = Counter "firedoor_runs_total" ["kind", "state"]

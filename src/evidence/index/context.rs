@@ -2,7 +2,7 @@
 //!
 //! They belong to the exchange that begins next in that session, and only to one of the same app: no
 //! app puts words into another's record. Only where they stand is kept here; a note whose session
-//! never asks goes with its segment.
+//! never asks goes with its segment, or gives way to later ones ([`keep`]).
 
 use super::super::disk::Disk;
 use super::super::exchange::{Exchange, Noted, Place};
@@ -14,15 +14,35 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::io;
 
-/// The most that are read for an exchange; the last ones.
-const READ_MAX: usize = 64;
+/// The most that wait for an exchange; the last ones.
+const OF_ONE_MAX: u32 = 64;
+
+/// The most that wait for any; the last ones.
+const WAITING_MAX: u32 = if cfg!(test) { 100 } else { 10_000 };
+
+/// Which wait for an exchange; the session, the app and the first line of it are bound.
+macro_rules! waiting {
+    () => {
+        "session = ?1 AND exchange IS NULL AND app = ?2 AND seq < ?3"
+    };
+}
 
 /// Of several, of which [`parse`] makes [`Context`]s.
-const TOLD: &str = "group_concat(seq || ' ' || segment || ' ' || frame)";
+macro_rules! told {
+    () => {
+        "group_concat(seq || ' ' || segment || ' ' || frame)"
+    };
+}
 
 /// The same of those that an exchange `e` has.
-pub(super) const COLUMN: &str = "(SELECT group_concat(seq || ' ' || segment || ' ' || frame)
-     FROM contexts WHERE exchange = e.id)";
+pub(super) const COLUMN: &str =
+    concat!("(SELECT ", told!(), " FROM contexts WHERE exchange = e.id)");
+
+/// The same of those that wait for one.
+const OF_WAITING: &str = concat!("SELECT ", told!(), " FROM contexts WHERE ", waiting!());
+
+/// Gives an exchange what waits for it.
+const BIND: &str = concat!("UPDATE contexts SET exchange = ?4 WHERE ", waiting!());
 
 /// Where one stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,24 +96,42 @@ impl Waiting {
         })
     }
 
-    pub(super) fn keep(&self, connection: &Connection) -> rusqlite::Result<()> {
+    fn keep(&self, connection: &Connection) -> rusqlite::Result<usize> {
         let Context { seq, place } = self.context;
         let sql = "INSERT OR REPLACE INTO contexts VALUES (?1, ?2, ?3, ?4, ?5, NULL)";
-        connection
-            .prepare_cached(sql)?
-            .execute(params![
-                integer(seq),
-                self.session,
-                self.app,
-                integer(place.segment),
-                integer(place.frame)
-            ])
-            .map(|_| ())
+        let (segment, frame) = (integer(place.segment), integer(place.frame));
+        connection.prepare_cached(sql)?.execute(params![
+            integer(seq),
+            self.session,
+            self.app,
+            segment,
+            frame
+        ])?;
+        let sql = "DELETE FROM contexts WHERE seq IN (
+             SELECT seq FROM contexts WHERE session = ?1 AND exchange IS NULL AND app = ?2
+             ORDER BY seq DESC LIMIT -1 OFFSET ?3)";
+        connection.prepare_cached(sql)?.execute(params![self.session, self.app, OF_ONE_MAX])
     }
 }
 
-/// Which wait for an exchange; the session, the app and the first line of it are bound.
-const WAITING: &str = "session = ?1 AND exchange IS NULL AND app = ?2 AND seq < ?3";
+/// Keeps them until their exchanges begin: of a session and app as many as an exchange can have, of
+/// all no more than [`WAITING_MAX`]. The oldest give way; tells how many did.
+pub(super) fn keep(
+    connection: &Connection,
+    waiting: impl ExactSizeIterator<Item = Waiting>,
+) -> rusqlite::Result<usize> {
+    if waiting.len() == 0 {
+        return Ok(0);
+    }
+    let mut given_up = 0;
+    for one in waiting {
+        given_up += one.keep(connection)?;
+    }
+    let sql = "DELETE FROM contexts WHERE seq IN (
+         SELECT seq FROM contexts WHERE exchange IS NULL ORDER BY seq DESC LIMIT -1 OFFSET ?1)";
+    given_up += connection.prepare_cached(sql)?.execute([WAITING_MAX])?;
+    Ok(given_up)
+}
 
 /// Those of an exchange: of its row, or, if it has none yet, those that wait for it.
 pub(super) fn of(
@@ -106,8 +144,7 @@ pub(super) fn of(
         let sql = format!("SELECT {COLUMN} FROM (SELECT ?1 AS id) e");
         connection.prepare_cached(&sql)?.query_row([row], read)?
     } else if let Some((session, app, first)) = whose(exchange) {
-        let sql = format!("SELECT {TOLD} FROM contexts WHERE {WAITING}");
-        connection.prepare_cached(&sql)?.query_row(params![session, app, first], read)?
+        connection.prepare_cached(OF_WAITING)?.query_row(params![session, app, first], read)?
     } else {
         None
     };
@@ -117,8 +154,7 @@ pub(super) fn of(
 /// Gives an exchange whose row is new what waited for it.
 pub(super) fn bind(connection: &Connection, exchange: &Exchange, row: i64) -> rusqlite::Result<()> {
     let Some((session, app, first)) = whose(exchange) else { return Ok(()) };
-    let sql = format!("UPDATE contexts SET exchange = ?4 WHERE {WAITING}");
-    connection.prepare_cached(&sql)?.execute(params![session, app, first, row]).map(|_| ())
+    connection.prepare_cached(BIND)?.execute(params![session, app, first, row]).map(|_| ())
 }
 
 fn whose(exchange: &Exchange) -> Option<(&str, &str, i64)> {
@@ -127,7 +163,7 @@ fn whose(exchange: &Exchange) -> Option<(&str, &str, i64)> {
     Some((exchange.known.session.as_deref()?, app, integer(first)))
 }
 
-/// The last of those that [`COLUMN`] tells, in their order.
+/// Those that [`COLUMN`] tells, in their order.
 pub(super) fn parse(text: Option<&str>) -> Vec<Context> {
     let one = |text: &str| {
         let mut numbers = text.split(' ').map(|number| number.parse().ok());
@@ -138,7 +174,6 @@ pub(super) fn parse(text: Option<&str>) -> Vec<Context> {
     let mut all: Vec<Context> =
         text.into_iter().flat_map(|text| text.split(',')).filter_map(one).collect();
     all.sort_unstable_by_key(|context| context.seq);
-    all.drain(..all.len().saturating_sub(READ_MAX));
     all
 }
 

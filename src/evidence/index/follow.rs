@@ -54,6 +54,8 @@ pub struct Step {
     pub damaged: u64,
     /// Exchanges that were taken out because their segments are gone.
     pub forgotten: u64,
+    /// Documents of sessions that gave way to later ones before an exchange of theirs began.
+    pub contexts_given_up: u64,
     /// Whether all that there is has been read.
     pub is_caught_up: bool,
 }
@@ -245,7 +247,7 @@ impl Follower {
             }
         };
         if self.at != was || ends > 0 {
-            self.write(&was, &there)?;
+            step.contexts_given_up = self.write(&was, &there)?;
             step.exchanges = ends as u64;
         }
         Ok(step)
@@ -392,17 +394,17 @@ impl Follower {
         }
     }
 
-    /// Writes what was learned since `was`, unless somebody else has been here.
-    fn write(&mut self, was: &At, there: &[u64]) -> Result<(), Fault> {
+    /// Writes what was learned since `was`, unless somebody else has been here; tells how many
+    /// documents of sessions gave way.
+    fn write(&mut self, was: &At, there: &[u64]) -> Result<u64, Fault> {
         let transaction =
             self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         if position(&transaction)?.unwrap_or_default() != *was {
             drop(transaction);
-            return self.begin_again();
+            self.begin_again()?;
+            return Ok(0);
         }
-        for waiting in self.contexts.drain(..) {
-            waiting.keep(&transaction)?;
-        }
+        let given_up = context::keep(&transaction, self.contexts.drain(..))?;
         let mut dirty: Vec<ExchangeId> = self
             .under_way
             .iter()
@@ -454,7 +456,7 @@ impl Follower {
         set_position(&transaction, &self.at)?;
         transaction.commit()?;
         self.thin_out();
-        Ok(())
+        Ok(given_up as u64)
     }
 
     /// Lets go of what has ended, and of what is too much to keep.

@@ -23,6 +23,8 @@ pub struct Counters {
     pub exchanges: u64,
     /// Bytes of lines that were read since the start.
     pub text_bytes: u64,
+    /// Documents of sessions that gave way to later ones before an exchange of theirs began.
+    pub contexts_given_up: u64,
     /// Steps that failed.
     pub failures: u64,
     /// Why the last one did, while it does.
@@ -114,6 +116,7 @@ fn run(data_dir: &Path, shared: &Shared) {
                 shared.count(|counters| {
                     counters.exchanges += step.exchanges;
                     counters.text_bytes += step.text_bytes;
+                    counters.contexts_given_up += step.contexts_given_up;
                     counters.is_caught_up = step.is_caught_up;
                     counters.fault = None;
                 });

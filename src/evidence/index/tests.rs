@@ -276,6 +276,47 @@ fn what_is_attached_behind_the_end_is_found_and_counted_once() {
     assert_eq!((session.exchanges, session.cost_micro_usd), (1, 370));
 }
 
+/// Anybody can attach documents to sessions that never ask.
+#[test]
+fn the_last_documents_wait_for_a_session_and_in_all() {
+    let folder = TempDir::new().unwrap();
+    let store = store(&folder);
+    let mut follower = Follower::open(folder.path()).unwrap();
+    let attach = |session: &str, number: usize| {
+        let documents = json!([{ "text": format!("passage{number}") }]);
+        let about = json!({ "app": "helpdesk", "session": session, "documents": documents });
+        let what = "context".into();
+        store.tap().note(super::super::Note { at_unix_ms: NOW, what, exchange: None, about });
+    };
+    let mut given_up = |store: &Store| {
+        assert!(store.flush(LONG));
+        let mut given_up = 0;
+        loop {
+            let step = follower.step().unwrap();
+            given_up += step.contexts_given_up;
+            if step.is_caught_up {
+                return given_up;
+            }
+        }
+    };
+    (0..70).for_each(|number| attach("s1", number));
+    assert_eq!(given_up(&store), 6, "an exchange has no more than 64");
+    let first = record(&store, 1, &Told::default());
+    assert_eq!(given_up(&store), 0);
+    (100..205).for_each(|number| attach(&format!("of {number}"), number));
+    attach("s1", 300);
+    assert_eq!(given_up(&store), 6, "no more than 100 wait");
+    let second = record(&store, 2, &Told { at_ms: 50, ..Told::default() });
+    assert_eq!(given_up(&store), 0);
+    let index = Index::open(folder.path()).unwrap();
+    for (word, holder) in
+        [("passage5", vec![]), ("passage6", vec![first]), ("passage300", vec![second])]
+    {
+        assert_eq!(find(&index, &format!("document:{word}")), holder, "{word}");
+    }
+    assert_eq!(index.row(first).unwrap().unwrap().contexts.len(), 64);
+}
+
 /// Documents that come before the exchange that they are for.
 #[test]
 fn what_is_attached_to_a_session_belongs_to_its_next_exchange() {
