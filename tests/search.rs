@@ -12,16 +12,7 @@ mod support;
 use firedoor::wire::Dialect;
 use serde_json::{Value, json};
 use std::path::Path;
-use support::{Answer, Case, Gateway, Process, post, wait_for};
-
-const ROUTES: &str = r#"
-[providers.sim]
-dialect = "simulated"
-
-[[routes]]
-name = "all"
-targets = [{ provider = "sim" }]
-"#;
+use support::{Answer, Case, Gateway, Process, SIMULATED, post, wait_for};
 
 fn ask(gateway: &Gateway, dialect: Dialect, session: &str, body: &Value) -> String {
     let target = Case { dialect, provider: "sim" }.target("m", false);
@@ -75,7 +66,7 @@ fn escaped(text: &str) -> String {
 
 #[test]
 fn sessions_are_found_shown_and_exported() {
-    let mut gateway = Gateway::start(ROUTES);
+    let mut gateway = Gateway::start(SIMULATED);
     let data = gateway.data_dir();
     let system = ("system", "Be kind.");
     let first =
@@ -172,7 +163,7 @@ fn sessions_are_found_shown_and_exported() {
 /// What an application retrieved and attached to its session before it asks.
 #[test]
 fn documents_of_a_session_are_found_with_its_next_exchange() {
-    let gateway = Gateway::start(ROUTES);
+    let gateway = Gateway::start(SIMULATED);
     let data = gateway.data_dir();
     let context = json!({ "session": "three", "documents": [
         { "source": "kb/refunds.md", "text": "a refund takes nine days" }] });
@@ -180,6 +171,17 @@ fn documents_of_a_session_are_found_with_its_next_exchange() {
     assert_eq!(taken.status(), 202, "{}", taken.text());
     let id = ask(&gateway, Dialect::OpenaiChat, "three", &chat(&[("user", "when?")]));
     indexed(&data, &id);
+    wait_for("the gateway's own index to have it", || {
+        let metrics = gateway.admin_call("GET", "/metrics").text();
+        let has = |line: &str| metrics.lines().any(|other| other == line);
+        (has("firedoor_index_exchanges_total 1")
+            && has("firedoor_index_up 1")
+            && has("firedoor_index_caught_up 1")
+            && has("firedoor_index_contexts_given_up_total 0")
+            && has("firedoor_index_failures_total 0")
+            && !has("firedoor_index_text_bytes_total 0"))
+        .then_some(())
+    });
     assert_eq!(ids(&found(&data, &["document:\"nine days\""])), [&*id]);
     let (code, text, _) = run(&data, &["session", "show", "three", "-o", "human"]);
     assert!(code == 0 && text.contains("a refund takes nine days"), "{text}");
@@ -190,7 +192,7 @@ fn documents_of_a_session_are_found_with_its_next_exchange() {
 
 #[test]
 fn the_api_lists_for_viewers_and_reads_for_responders() {
-    let gateway = Gateway::start(ROUTES);
+    let gateway = Gateway::start(SIMULATED);
     let id = ask(&gateway, Dialect::OpenaiChat, "a/b", &chat(&[("user", "a lost parcel")]));
     indexed(&gateway.data_dir(), &id);
     let get = |path: &str| gateway.admin_call("GET", path);

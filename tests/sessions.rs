@@ -11,16 +11,7 @@ mod support;
 
 use firedoor::wire::Dialect;
 use serde_json::{Value, json};
-use support::{Answer, Case, Gateway, Process, post};
-
-const SIMULATED: &str = r#"
-[providers.sim]
-dialect = "simulated"
-
-[[routes]]
-name = "all"
-targets = [{ provider = "sim" }]
-"#;
+use support::{Answer, Case, Gateway, Process, SIMULATED, post};
 
 /// A request of a conversation; the texts are the user's and the model's in turn.
 fn body(dialect: Dialect, system: &str, texts: &[&str]) -> Value {

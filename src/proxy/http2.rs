@@ -3,7 +3,6 @@
 //! Each stream runs [`drive`] in a task of its own. Between the two stands one shared buffer: the
 //! driver appends, hyper takes when the client's window allows; its fill is the backpressure.
 
-use super::answer::{name, value};
 use super::client::{BodyFault, Client, Discarded, Framing};
 use super::drive::{self, After, Received};
 use super::stream::Stream;
@@ -145,13 +144,8 @@ fn check(
 }
 
 fn rejected(gate: &Gate, status: StatusCode, why: &str) -> Response<AnswerBody> {
-    let (id, body) = drive::record_rejected(gate, status, why);
+    let (fields, body) = drive::record_rejected(gate, status, why);
     let mut response = plain(status, body);
-    let fields = [
-        (header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8")),
-        (name::EXCHANGE, value(id.text().as_str())),
-        (name::SHOULD_RETRY, HeaderValue::from_static("false")),
-    ];
     response.headers_mut().extend(fields);
     response
 }

@@ -1,16 +1,13 @@
 //! Under a service manager: sockets that it hands over, and what it is told (sd_listen_fds(3),
 //! sd_notify(3)).
 
-use crate::support::{CASES, post};
+use crate::support::{CASES, SIMULATED, post};
 use rustix::process::{Pid, Signal, kill_process};
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
-
-const ROUTES: &str = "[providers.sim]\ndialect = \"simulated\"\n\n[[routes]]\nname = \"all\"\n\
-                      targets = [{ provider = \"sim\" }]\n";
 
 struct Service(Child);
 
@@ -31,7 +28,7 @@ impl Drop for Service {
 fn sockets_are_taken_over_and_the_manager_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let routes = folder.path().join("routes.toml");
-    std::fs::write(&routes, ROUTES).unwrap();
+    std::fs::write(&routes, SIMULATED).unwrap();
     let manager = UnixDatagram::bind(folder.path().join("notify")).unwrap();
     manager.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
     let hear = || {

@@ -173,8 +173,7 @@ fn a_body_that_names_its_agent_and_session_is_believed_before_the_head_is_guesse
     let path = "/oai/v1/responses";
     let slowly = |body: &str| {
         let mut client = Client::connect(gateway.data);
-        let fields: String =
-            head.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let fields = head.map(|(name, value)| format!("{name}: {value}\r\n")).concat();
         let length = body.len();
         client.send(
             format!("POST {path} HTTP/1.1\r\nhost: t\r\ncontent-length: {length}\r\n{fields}\r\n")

@@ -1,7 +1,7 @@
 //! However an exchange ends, its record says so, and says what left.
 
 use crate::book;
-use crate::support::{CASES, Client, Gateway, MockServer, routes_to, wait_for};
+use crate::support::{CASES, Client, Gateway, MockServer, SIMULATED, routes_to, wait_for};
 use hyper::body::Body;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -36,9 +36,7 @@ fn a_kill_leaves_what_was_delivered_and_why_it_ended() {
 /// Case 44. Only a build for tests can be asked to panic.
 #[test]
 fn d3_44_a_panic_ends_its_own_exchange_and_is_counted_and_on_record() {
-    let routes = "[providers.sim]\ndialect = \"simulated\"\n\n[[routes]]\nname = \"all\"\n\
-                  targets = [{ provider = \"sim\" }]\n";
-    let gateway = Gateway::start(routes);
+    let gateway = Gateway::start(SIMULATED);
     for (at, case) in CASES.iter().enumerate() {
         let mut other = case.ask(&gateway, "tokens=60,itl_ms=5", true);
         let other_head = other.head();

@@ -21,6 +21,10 @@ pub const CASES: [Case; 4] = [
     Case { dialect: Dialect::Gemini, provider: "gem" },
 ];
 
+/// One route, to the simulated model that is built in.
+pub const SIMULATED: &str = "[providers.sim]\ndialect = \"simulated\"\n\n[[routes]]\nname = \"all\"\n\
+                             targets = [{ provider = \"sim\" }]\n";
+
 /// One provider and route for each family, all served at `url`; `more` goes into each route.
 pub fn routes_to(url: &str, more: &str) -> String {
     let one = |name: &str, dialect: &str, base: &str, takes: &str| {

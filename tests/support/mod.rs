@@ -27,7 +27,7 @@ mod upstream;
 
 pub use admin::admin_send;
 pub use client::{Answer, Client, End, Head, get, get_json, post};
-pub use dialects::{CASES, Case, frames, routes_to};
+pub use dialects::{CASES, Case, SIMULATED, frames, routes_to};
 pub use disk::SmallDisk;
 pub use gateway::{Ended, Gateway};
 pub use mock::{MockProcess, MockServer, NOBODY};

@@ -45,7 +45,7 @@ use book::Book;
 use bytes::Bytes;
 pub(super) use contain::killed;
 use guard::Guard;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
@@ -182,8 +182,12 @@ pub async fn drive<C: Client>(
 /// Puts a head on record that could not be read at all, like any other exchange; gives its id, and
 /// what the client is told.
 ///
-/// There is no dialect yet to answer in, so that is a line of text.
-pub fn record_rejected(gate: &Gate, status: StatusCode, why: &str) -> (ExchangeId, String) {
+/// There is no dialect yet to answer in, so that is a line of text, with what its head says of it.
+pub fn record_rejected(
+    gate: &Gate,
+    status: StatusCode,
+    why: &str,
+) -> ([(HeaderName, HeaderValue); 3], String) {
     let unix_ms = gate.clock.unix_ms();
     let id = ExchangeId::new(unix_ms, u128::from(random()) << 64 | u128::from(random()));
     let mut facts = Facts::blank(id, unix_ms, "(unreadable head)".into());
@@ -191,12 +195,17 @@ pub fn record_rejected(gate: &Gate, status: StatusCode, why: &str) -> (ExchangeI
     facts.status = status.as_u16();
     facts.fault = Some(why.to_owned());
     record::unreadable(gate, &gate.finish(facts));
-    (id, format!("{why} (ref {id})\n"))
+    let fields = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8")),
+        (answer::name::EXCHANGE, answer::value(id.text().as_str())),
+        (answer::name::SHOULD_RETRY, HeaderValue::from_static("false")),
+    ];
+    (fields, format!("{why} (ref {id})\n"))
 }
 
 /// Queues the answer to a head that could not be read at all; the connection closes behind it.
 pub fn reject(gate: &Gate, out: &mut Vec<u8>, status: StatusCode, why: &str) {
-    let (id, body) = record_rejected(gate, status, why);
+    let (fields, body) = record_rejected(gate, status, why);
     let date = super::date::now();
     let start = h1::ResponseStart {
         version: h1::Version::Http11,
@@ -205,12 +214,7 @@ pub fn reject(gate: &Gate, out: &mut Vec<u8>, status: StatusCode, why: &str) {
         connection: h1::Connection::Close,
         date: Some(&date),
     };
-    let headers = [
-        (header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8")),
-        (answer::name::EXCHANGE, answer::value(id.text().as_str())),
-        (answer::name::SHOULD_RETRY, HeaderValue::from_static("false")),
-    ];
-    h1::write_response_head(out, &start, headers.iter().map(|(name, value)| (name, value)));
+    h1::write_response_head(out, &start, fields.iter().map(|(name, value)| (name, value)));
     out.extend_from_slice(body.as_bytes());
 }
 
