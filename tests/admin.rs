@@ -71,7 +71,7 @@ async fn who_may_only_list_cannot_ask_for_words() {
 }
 
 #[tokio::test]
-async fn unknown_expired_and_missing_tokens_look_the_same() {
+async fn d3_34_unknown_expired_and_missing_tokens_look_the_same() {
     let plane = Plane::start().await;
     let token = &plane.tokens[&Role::Viewer];
     let shown = plane.ask("GET", "/api/v1/status", &[]).await;

@@ -34,6 +34,35 @@ fn an_upload_goes_through_piece_by_piece() {
     assert!(gateway.process.memory_bytes() < before + (24 << 20), "40 MiB were not held");
 }
 
+/// The limit on bodies is for those that are read whole.
+#[test]
+fn a_large_upload_of_a_known_length_goes_through() {
+    let provider = Upstream::start(|request, stream| {
+        let told = request.len().to_string();
+        let length = told.len();
+        write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{told}").unwrap();
+    });
+    let gateway = Gateway::start(&routes_to(&provider.url(), ""));
+    let before = gateway.process.memory_bytes();
+    let piece = vec![b'x'; 1 << 20];
+    let mut client = Client::connect(gateway.data);
+    let length = 100 * piece.len();
+    client.send(
+        format!(
+            "POST /oai/v1/files HTTP/1.1\r\nhost: t\r\ncontent-type: multipart/form-data; boundary=b\r\n\
+             content-length: {length}\r\n\r\n"
+        )
+        .as_bytes(),
+    );
+    for _ in 0..100 {
+        client.send(&piece);
+    }
+    let answer = client.answer();
+    assert_eq!(answer.status(), 200, "{}", answer.text());
+    assert!(answer.text().parse::<usize>().unwrap() > length, "{}", answer.text());
+    assert!(gateway.process.memory_bytes() < before + (24 << 20), "100 MiB were not held");
+}
+
 #[test]
 fn methods_queries_and_statuses_are_kept() {
     let mock = MockServer::start();

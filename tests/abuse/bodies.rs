@@ -58,6 +58,40 @@ fn d3_13_hostile_json_is_refused_in_its_dialect() {
     assert!(gateway.process.memory_bytes() < MEMORY_MAX);
 }
 
+/// What is too large is refused before it is read to its end; what is allowed goes through.
+#[test]
+fn d3_13_huge_numbers_and_strings_are_bounded() {
+    let mock = MockServer::start();
+    let routes = routes_to(&mock.url(), "");
+    let gateway = Gateway::start(&routes);
+    let number = format!("{{\"model\":\"m\",\"messages\":[],\"x\":1{}}}", "0".repeat(100 << 20));
+    let string = format!("{{\"model\":\"m\",\"messages\":[],\"x\":\"{}\"}}", "v".repeat(64 << 20));
+    for body in [&number, &string] {
+        let mut client = Client::connect(gateway.data);
+        let length = body.len();
+        let head = format!(
+            "POST /v1/chat/completions HTTP/1.1\r\nhost: t\r\ncontent-length: {length}\r\n\r\n"
+        );
+        client.send(head.as_bytes());
+        // It may be refused before it has come.
+        let _ = client.try_send(body.as_bytes());
+        let answer = client.answer();
+        assert_eq!(answer.status(), 413, "{}", answer.text());
+        assert_eq!(answer.json()["error"]["code"], "firedoor_too_large", "in its dialect");
+    }
+    assert_eq!(get_json(mock.address, "/stats")["requests"], 0);
+    assert!(gateway.process.memory_bytes() < MEMORY_MAX);
+    drop(gateway);
+    let answer = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}";
+    let routes = routes_to(&Upstream::fixed(answer).url(), "");
+    let gateway = Gateway::start(&format!("[server]\nbody_bytes_max = 134217728\n\n{routes}"));
+    for body in [&number, &string] {
+        let answer = post(gateway.data, "/v1/chat/completions", &[], body);
+        assert_eq!(answer.status(), 200, "{}", answer.text());
+    }
+    assert!(gateway.process.memory_bytes() < MEMORY_MAX + (256 << 20));
+}
+
 /// `length` zeros, coded.
 fn coded(coding: &str, length: usize) -> Vec<u8> {
     let block = vec![b' '; 1 << 20];

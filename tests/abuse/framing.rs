@@ -1,6 +1,8 @@
 //! Cases 1, 2, 7 and 30: framing, desynchronisation, slowness, confused paths.
 
-use crate::support::{Client, End, Gateway, MockServer, get_json, post, routes_to};
+use crate::support::{
+    CASES, Client, End, Gateway, MockServer, get_json, post, raise_descriptors, routes_to,
+};
 
 const BODY: &str = r#"{"model":"gpt-4o","messages":[{"role":"user","content":"hi"}]}"#;
 
@@ -175,11 +177,17 @@ fn d3_07_slow_clients_wait_alone() {
         client.send(&raw(&["host: test", "content-length: 500"], "{\"model\":"));
         client
     };
-    let mut heads: Vec<Client> = (0..150).map(slow_head).collect();
-    let mut bodies: Vec<Client> = (0..150).map(slow_body).collect();
+    let slow_reader = |_| CASES[0].ask(&gateway, "tokens=1000000,itl_us=0", true);
+    raise_descriptors();
+    let idle = gateway.process.memory_bytes();
+    let readers: Vec<Client> = (0..200).map(slow_reader).collect();
+    let mut heads: Vec<Client> = (0..2400).map(slow_head).collect();
+    let mut bodies: Vec<Client> = (0..2400).map(slow_body).collect();
     for _ in 0..20 {
         served(&gateway);
     }
+    let grown = gateway.process.memory_bytes().saturating_sub(idle);
+    assert!(grown < 5000 * (256 << 10), "{grown} bytes");
     for client in &mut heads {
         assert_eq!(client.head().status, 408);
     }
@@ -189,7 +197,8 @@ fn d3_07_slow_clients_wait_alone() {
         assert_eq!(head.field("connection"), Some("close"));
     }
     served(&gateway);
-    assert_eq!(get_json(mock.address, "/stats")["requests"], 21);
+    assert_eq!(get_json(mock.address, "/stats")["requests"], 221);
+    drop(readers);
 }
 
 #[test]

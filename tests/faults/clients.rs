@@ -97,7 +97,7 @@ const STREAM_BYTES: usize = 64 << 20;
 /// Nobody reads 50 streams of 64 MiB: the provider comes to a stop, memory stays bounded, and a
 /// client that begins to read again gets everything.
 #[test]
-fn a_client_that_stops_reading_stops_the_provider() {
+fn d3_08_a_client_that_stops_reading_stops_the_provider() {
     let written = Arc::new(AtomicU64::new(0));
     let counted = Arc::clone(&written);
     let upstream = Upstream::start(move |_, stream| {

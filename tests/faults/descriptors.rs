@@ -1,11 +1,12 @@
-//! A process without file descriptors left sheds, does not spin, and recovers alone.
+//! A process without file descriptors or ports left sheds, does not spin, and recovers alone.
 
-use crate::support::{CASES, Gateway, MockServer, routes_to, wait_for};
+use crate::support::{CASES, Client, Gateway, MockServer, get_json, routes_to, wait_for};
 use std::net::TcpStream;
+use std::process::Command;
 use std::time::Instant;
 
 #[test]
-fn descriptors_run_out_and_come_back() {
+fn d3_16_descriptors_run_out_and_come_back() {
     let mock = MockServer::start();
     let routes = format!("[server]\nworkers = 2\n\n{}", routes_to(&mock.url(), ""));
     let limit = ["sh", "-c", "ulimit -n 64; exec \"$0\" \"$@\""];
@@ -33,7 +34,7 @@ fn descriptors_run_out_and_come_back() {
 
 /// More connections than the table allows are closed at once and counted; the others go on.
 #[test]
-fn connections_over_the_limit_are_shed() {
+fn d3_16_connections_over_the_limit_are_shed() {
     let mock = MockServer::start();
     let routes = format!("[server]\nconnections_max = 10\n\n{}", routes_to(&mock.url(), ""));
     let gateway = Gateway::start(&routes);
@@ -44,4 +45,64 @@ fn connections_over_the_limit_are_shed() {
     drop(held);
     wait_for("room", || (gateway.metric("firedoor_open_connections", "") == 0).then_some(()));
     assert_eq!(CASES[0].ask(&gateway, "", false).answer().status(), 200);
+}
+
+/// Whether this process has a network of its own.
+const APART: &str = "FIREDOOR_TEST_APART";
+/// Brings up the loopback interface of a new network: `SIOCSIFFLAGS` with `IFF_UP` (netdevice(7)).
+const LOOPBACK_UP: &str = "import socket, fcntl, struct; fcntl.ioctl(socket.socket(), 0x8914, \
+                           struct.pack('16sh', b'lo', 1))";
+
+/// Runs itself again where few ports are enough to be all.
+#[test]
+fn d3_16_local_ports_run_out_and_come_back() {
+    if std::env::var_os(APART).is_none() {
+        let name = "faults::descriptors::d3_16_local_ports_run_out_and_come_back";
+        let done = Command::new("unshare")
+            .args([
+                "--net",
+                "sh",
+                "-c",
+                "python3 -c \"$UP\" && exec \"$0\" --exact \"$1\" --nocapture",
+            ])
+            .arg(std::env::current_exe().unwrap())
+            .arg(name)
+            .envs([("UP", LOOPBACK_UP), (APART, "1")])
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&done.stdout) + String::from_utf8_lossy(&done.stderr);
+        assert!(done.status.success(), "this test needs root for a network of its own: {said}");
+        assert!(said.contains("1 passed"), "{said}");
+        return;
+    }
+    let mock = MockServer::start();
+    let more = "retry = { attempts = 1 }";
+    let gateway = Gateway::start(&routes_to(&mock.url(), more));
+    std::fs::write("/proc/sys/net/ipv4/ip_local_port_range", "40000 40031").unwrap();
+    // Each address has all the ports: taken here are those to the provider alone.
+    let held: Vec<TcpStream> =
+        std::iter::from_fn(|| TcpStream::connect(mock.address).ok()).take(64).collect();
+    assert!((1..=32).contains(&held.len()), "{} ports", held.len());
+    let ticks = gateway.process.cpu_ticks();
+    for case in &CASES {
+        for stream in [true, false] {
+            let answer = case.ask(&gateway, "", stream).answer();
+            case.assert_refused(&gateway, &answer, 503, "firedoor_unavailable");
+        }
+    }
+    assert!(gateway.process.cpu_ticks() - ticks < 100, "it does not spin");
+    drop(held);
+    // On one connection: those to the gateway take ports too.
+    let mut client = Client::connect(gateway.data);
+    for case in &CASES {
+        wait_for("an answer again", || {
+            let body = case.body("m", "hello", true);
+            client.request("POST", &case.target("m", true), &[], body.as_bytes());
+            (client.answer().status() == 200).then_some(())
+        });
+    }
+    gateway.wait_idle();
+    wait_for("the provider to have no answer open", || {
+        (get_json(mock.address, "/stats")["open"] == 0).then_some(())
+    });
 }

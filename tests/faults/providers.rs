@@ -83,30 +83,30 @@ fn errors_of_the_provider_are_passed_on_as_they_are() {
 }
 
 #[test]
-fn slow_first_byte() {
+fn d3_09_slow_first_byte() {
     play(HASTY, "ttft_ms=60000", |gateway, case, _, answer| {
         case.assert_refused(gateway, answer, 504, "firedoor_timeout");
     });
 }
 
 #[test]
-fn stall() {
+fn d3_09_stall() {
     broken(HASTY, "tokens=20,fault=stall,at=4", 504, "firedoor_timeout");
 }
 
 #[test]
-fn total_time() {
+fn d3_09_total_time() {
     let more = "retry = { attempts = 1 }\ntimeouts = { total_ms = 400 }";
     broken(more, "tokens=2000,itl_ms=20", 504, "firedoor_timeout");
 }
 
 #[test]
-fn reset_mid_stream() {
+fn d3_10_reset_mid_stream() {
     broken(PATIENT, "tokens=20,itl_ms=20,fault=reset,at=4", 502, "firedoor_bad_gateway");
 }
 
 #[test]
-fn close_mid_stream() {
+fn d3_10_close_mid_stream() {
     broken(PATIENT, "tokens=20,fault=close,at=4", 502, "firedoor_bad_gateway");
 }
 
@@ -161,7 +161,7 @@ fn invalid_utf8_is_passed_on_as_it_is() {
 /// Inside a stream the cut is told from the end; a whole body is as long as it says, and its
 /// content is not ours to judge.
 #[test]
-fn truncated() {
+fn d3_10_truncated() {
     play(PATIENT, "tokens=20,fault=truncate,at=4", |gateway, case, stream, answer| {
         if stream {
             case.assert_cut(gateway, answer, "firedoor_bad_gateway");
@@ -212,7 +212,7 @@ fn the_providers_own_error_event_is_passed_on() {
 /// Streams that break off at any byte: inside a character, inside JSON, inside a line end. Whole
 /// frames go out, the half one does not, and the dialect's ending follows.
 #[test]
-fn streams_cut_at_any_byte_end_in_their_dialect() {
+fn d3_10_streams_cut_at_any_byte_end_in_their_dialect() {
     let mock = MockServer::start();
     let direct = Gateway::start(&routes_to(&mock.url(), PATIENT));
     for case in &CASES {

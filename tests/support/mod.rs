@@ -41,6 +41,13 @@ use std::time::{Duration, Instant};
 /// How long anything may take before a test gives up. Generous: the machine may be loaded.
 pub const PATIENCE: Duration = Duration::from_mins(1);
 
+/// Allows this process as many descriptors as the machine does.
+pub fn raise_descriptors() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
+}
+
 /// Waits until `condition` gives a value, looking again and again; fails after [`PATIENCE`].
 pub fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;

@@ -32,7 +32,7 @@ fn gateway() -> (MockServer, Gateway) {
 
 /// Every route, every role, and those who have none: from the router's own table.
 #[test]
-fn every_route_takes_its_role_and_no_other() {
+fn d3_29_every_route_takes_its_role_and_no_other() {
     let (_mock, gateway) = gateway();
     let call = |verb: Verb, path: &str, credential: Option<&str>| {
         let credential = credential.map_or(String::new(), |c| format!("authorization: {c}\r\n"));
@@ -90,7 +90,7 @@ fn every_route_takes_its_role_and_no_other() {
 
 /// The two planes share nothing: neither serves what the other does, whatever token is shown.
 #[test]
-fn the_planes_are_apart() {
+fn d3_31_the_planes_are_apart() {
     let (mock, gateway) = gateway();
     for endpoint in ENDPOINTS {
         let path = endpoint
@@ -136,7 +136,7 @@ fn the_planes_are_apart() {
 
 /// An app's key is no admin token, and the other way round.
 #[test]
-fn keys_of_one_plane_are_worth_nothing_on_the_other() {
+fn d3_29_keys_of_one_plane_are_worth_nothing_on_the_other() {
     let mock = MockServer::start();
     let gateway = Gateway::start(&(app("shop", "app-key") + &routes_to(&mock.url(), "")));
     let host = gateway.admin;
@@ -151,7 +151,7 @@ fn keys_of_one_plane_are_worth_nothing_on_the_other() {
 
 /// A page in the operator's browser, on its own origin or under a name that it rebinds.
 #[test]
-fn pages_get_nothing() {
+fn d3_31_pages_get_nothing() {
     let (_mock, gateway) = gateway();
     let host = gateway.admin;
     let ask = |method: &str, host: &str, more: &str| {

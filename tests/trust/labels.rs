@@ -14,7 +14,7 @@ fn ask(client: &mut Client, model: &str, fields: &[(&str, &str)]) -> crate::supp
 
 /// Models, agents, sessions, apps and request ids, each of them new: no series for any of them.
 #[test]
-fn thousands_of_names_make_no_series() {
+fn d3_35_thousands_of_names_make_no_series() {
     let gateway = Gateway::start(CANNED);
     let mut client = Client::connect(gateway.data);
     assert_eq!(ask(&mut client, "m", &[]).status(), 200);
@@ -42,7 +42,7 @@ fn thousands_of_names_make_no_series() {
 
 /// Names of a mebibyte are cut before they are kept.
 #[test]
-fn long_names_are_not_kept() {
+fn d3_35_long_names_are_not_kept() {
     // The record, which keeps requests whole, has bounds of its own.
     let gateway = Gateway::start(&format!("{CANNED}capture = \"off\"\n"));
     let mut client = Client::connect(gateway.data);
@@ -61,7 +61,7 @@ fn long_names_are_not_kept() {
 
 /// Line ends and terminal escapes in everything that a caller names.
 #[test]
-fn control_characters_forge_nothing() {
+fn d3_35_control_characters_forge_nothing() {
     let gateway = Gateway::start_with(CANNED, &[("RUST_LOG", "trace")]);
     let hostile = "m\nfiredoor_evil 1\r\n\u{1b}[2J\u{9b}31m\u{202e}x\"} 1";
     let encoded = hostile.bytes().fold(String::new(), |mut text, byte| {
@@ -102,7 +102,7 @@ fn control_characters_forge_nothing() {
 
 /// Names of the file become labels and headers: the file takes plain ones only.
 #[test]
-fn names_of_the_file_are_plain() {
+fn d3_35_names_of_the_file_are_plain() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("routes.toml");
     for name in ["a\\nb", "a\\\"} 1", "a b", "", "\\u001b[2J"] {

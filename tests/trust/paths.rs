@@ -44,7 +44,7 @@ fn post(gateway: &Gateway, path: &str, fields: &[(&str, &str)]) -> u16 {
 }
 
 #[test]
-fn confusing_paths_reach_nobody() {
+fn d3_30_confusing_paths_reach_nobody() {
     let mock = MockServer::start();
     let gateway = Gateway::start(&(app("shop", KEY) + &routes_to(&mock.url(), "")));
     for path in CONFUSING {
@@ -74,7 +74,7 @@ fn confusing_paths_reach_nobody() {
 
 /// A missing, an unknown and a wrong key are told apart by nobody, in any dialect.
 #[test]
-fn one_refusal_for_every_wrong_key() {
+fn d3_34_one_refusal_for_every_wrong_key() {
     let mock = MockServer::start();
     let gateway = Gateway::start(&(app("shop", KEY) + &routes_to(&mock.url(), "")));
     let almost = format!("{KEY}x");

@@ -51,7 +51,7 @@ fn routes(url: &str, secret: &str) -> String {
 }
 
 #[test]
-fn no_secret_comes_out() {
+fn d3_33_no_secret_comes_out() {
     let mock = MockServer::start();
     let folder = tempfile::tempdir().unwrap();
     let secret = folder.path().join("key");
@@ -194,7 +194,7 @@ fn no_secret_comes_out() {
 
 /// Where a key is needed it did arrive; a key of ours did not go further.
 #[test]
-fn each_secret_goes_where_it_belongs() {
+fn d3_33_each_secret_goes_where_it_belongs() {
     let seen = std::sync::Arc::new(std::sync::Mutex::new(String::new()));
     let kept = std::sync::Arc::clone(&seen);
     let upstream = crate::support::Upstream::start(move |request, stream| {

@@ -8,7 +8,7 @@ const STAY: &str = "retry = { attempts = 1 }";
 
 /// Headers, members and targets by which gateways have been led astray.
 #[test]
-fn clients_cannot_name_the_upstream() {
+fn d3_27_clients_cannot_name_the_upstream() {
     let (mock, evil) = (MockServer::start(), Upstream::fixed(""));
     let gateway = Gateway::start(&routes_to(&mock.url(), STAY));
     let url = evil.url();
@@ -69,7 +69,7 @@ fn clients_cannot_name_the_upstream() {
 
 /// A redirect is the client's to judge: the credential goes nowhere else.
 #[test]
-fn redirects_are_passed_on_and_not_followed() {
+fn d3_27_redirects_are_passed_on_and_not_followed() {
     let evil = Upstream::fixed("");
     for status in ["301 Moved Permanently", "302 Found", "307 Temporary Redirect", "308 Permanent"]
     {
@@ -105,7 +105,7 @@ fn hosts(hosts: &[impl AsRef<str>], port: u16) -> String {
 
 /// Spellings of an address that a resolver would take, and people would not.
 #[test]
-fn odd_spellings_of_addresses_are_no_hosts() {
+fn d3_27_odd_spellings_of_addresses_are_no_hosts() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("routes.toml");
     for host in
@@ -119,7 +119,7 @@ fn odd_spellings_of_addresses_are_no_hosts() {
 
 /// Addresses that no provider has, and names that lead to this machine.
 #[test]
-fn what_leads_inside_is_refused_at_connect() {
+fn d3_27_what_leads_inside_is_refused_at_connect() {
     let inside = Upstream::fixed("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}");
     let addresses = [
         "169.254.169.254",

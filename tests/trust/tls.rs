@@ -112,7 +112,7 @@ fn secured(address: SocketAddr, name: &str, config: Arc<ClientConfig>) -> std::i
 
 /// What is not TLS 1.2 or 1.3 is refused, and ALPN decides between the HTTP versions.
 #[test]
-fn the_data_plane_speaks_tls_12_and_13_and_both_http_versions() {
+fn d3_37_the_data_plane_speaks_tls_12_and_13_and_both_http_versions() {
     let (authority, mock) = (Authority::new("ours"), MockServer::start());
     let folder = tempfile::tempdir().unwrap();
     let (certificate, key) = authority.sign("gate.test", |_| {}).write(folder.path(), 0o600);
@@ -197,7 +197,7 @@ fn http2_over_tls() {
 }
 
 #[test]
-fn keys_and_certificates_that_cannot_be_used_are_named() {
+fn d3_37_keys_and_certificates_that_cannot_be_used_are_named() {
     let authority = Authority::new("ours");
     let folder = tempfile::tempdir().unwrap();
     let signed = authority.sign("gate.test", |_| {});
@@ -254,7 +254,7 @@ fn provider_with(config: Arc<ServerConfig>) -> SocketAddr {
 
 /// Only a certificate that is trusted, in time and for the name that was asked for will do.
 #[test]
-fn providers_are_verified() {
+fn d3_37_providers_are_verified() {
     let (authority, stranger) = (Authority::new("ours"), Authority::new("theirs"));
     let folder = tempfile::tempdir().unwrap();
     let roots = folder.path().join("roots.pem");
@@ -301,7 +301,7 @@ fn providers_are_verified() {
 
 /// A provider that speaks no TLS where it should.
 #[test]
-fn a_provider_without_tls_is_told_of() {
+fn d3_37_a_provider_without_tls_is_told_of() {
     let mock = MockServer::start();
     let url = format!("https://localhost:{}", mock.address.port());
     let gateway = Gateway::start(&routes_to(&url, "retry = { attempts = 1 }"));

@@ -41,7 +41,7 @@ pub use write::{
 /// The most header fields that any head or trailer block may have; [`Limits`] can only ask for less.
 pub const HEADERS_MAX: usize = 128;
 
-/// How much of a message is read before it is refused.
+/// How much of a head is read before it is refused. Of bodies, who reads them decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// First line, fields and the blank line behind them, in bytes.
@@ -50,19 +50,11 @@ pub struct Limits {
     pub headers_max: usize,
     /// The target of a request line, in bytes.
     pub target_bytes_max: usize,
-    /// The body that a request may announce, in bytes. [`BodyReader`] takes its own limit, since a
-    /// chunked body announces nothing.
-    pub body_bytes_max: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits {
-            head_bytes_max: 64 << 10,
-            headers_max: HEADERS_MAX,
-            target_bytes_max: 16 << 10,
-            body_bytes_max: 64 << 20,
-        }
+        Limits { head_bytes_max: 64 << 10, headers_max: HEADERS_MAX, target_bytes_max: 16 << 10 }
     }
 }
 

@@ -59,8 +59,6 @@ pub enum Reject {
     CodingVersion,
     /// A `GET` or `HEAD` with a body.
     BodyUnexpected,
-    /// The body is announced as longer than this many bytes.
-    BodyTooLong(u64),
     /// `Expect` asks for something else than `100-continue`.
     Expectation,
     /// `Connection` is not a list of tokens, or names a framing field.
@@ -99,7 +97,6 @@ impl Reject {
             | Reject::ConnectionInvalid
             | Reject::UpgradeInvalid => StatusCode::BAD_REQUEST,
             Reject::MethodRefused => StatusCode::METHOD_NOT_ALLOWED,
-            Reject::BodyTooLong(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Reject::TargetTooLong(_) => StatusCode::URI_TOO_LONG,
             Reject::Expectation => StatusCode::EXPECTATION_FAILED,
             Reject::HeadTooLong(_) | Reject::HeadersTooMany(_) => {
@@ -140,7 +137,6 @@ impl Reject {
             Reject::CodingUnsupported => "coding_unsupported",
             Reject::CodingVersion => "coding_version",
             Reject::BodyUnexpected => "body_unexpected",
-            Reject::BodyTooLong(_) => "body_too_long",
             Reject::Expectation => "expectation",
             Reject::ConnectionInvalid => "connection_invalid",
             Reject::UpgradeInvalid => "upgrade_invalid",
@@ -164,7 +160,6 @@ impl fmt::Display for Reject {
             Reject::HeadersTooMany(max) => {
                 return write!(f, "the message has more than {max} header fields");
             }
-            Reject::BodyTooLong(max) => return write!(f, "the body is longer than {max} bytes"),
             Reject::RequestLine => "the request line is not `METHOD target HTTP/1.1`",
             Reject::LineEnd => "a line of the message head does not end in CRLF",
             Reject::MethodUnknown => {

@@ -140,9 +140,6 @@ fn read(whole: &[u8], limits: &Limits) -> Result<RequestHead, Reject> {
     if announces && (method == Method::GET || method == Method::HEAD) {
         return Err(Reject::BodyUnexpected);
     }
-    if matches!(body, BodyLength::Length(length) if length > limits.body_bytes_max) {
-        return Err(Reject::BodyTooLong(limits.body_bytes_max));
-    }
     let options = Options::read(&headers)?;
     Ok(RequestHead {
         expect_continue: expects_continue(&headers, version)? && announces,
