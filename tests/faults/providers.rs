@@ -1,9 +1,11 @@
 //! Providers that fail, each fault once.
 
 use crate::support::{
-    Answer, CASES, Case, Gateway, MockServer, NOBODY, Upstream, get_json, routes_to, wait_for,
+    Answer, CASES, Case, FullListener, Gateway, MockServer, NOBODY, Upstream, get_json, routes_to,
+    wait_for,
 };
 use std::io::Write;
+use std::net::TcpListener;
 
 /// One try, and waits that end while the test runs.
 const PATIENT: &str =
@@ -58,6 +60,28 @@ fn connect_refused() {
             let answer = case.ask(&gateway, "", stream).answer();
             case.assert_refused(&gateway, &answer, 503, "firedoor_unavailable");
             assert!(!answer.text().contains("127.0.0.1"), "no addresses of the inside");
+        }
+    }
+}
+
+/// A provider that takes no connection, and one that says nothing in the handshake.
+#[test]
+fn d3_09_connecting_takes_too_long() {
+    let full = FullListener::start();
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let secure = format!("https://{}", silent.local_addr().unwrap());
+    for url in [format!("http://{}", full.address), secure] {
+        let more =
+            "retry = { attempts = 1 }\ntimeouts = { connect_ms = 300, first_byte_ms = 600000 }";
+        let gateway = Gateway::start(&routes_to(&url, more));
+        for case in &CASES {
+            for stream in [true, false] {
+                let answer = case.ask(&gateway, "", stream).answer();
+                case.assert_refused(&gateway, &answer, 503, "firedoor_unavailable");
+                let id = answer.head.field("x-firedoor-exchange").unwrap();
+                let fault = gateway.exchange(id)["fault"].clone();
+                assert!(fault.as_str().unwrap().contains("time"), "{fault}");
+            }
         }
     }
 }

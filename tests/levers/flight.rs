@@ -8,11 +8,9 @@ use super::hand::{
     wait_open,
 };
 use super::provider::{Provider, newest_token};
-use crate::support::{CASES, Case, Client, End, Gateway, Head, routes_to, wait_for};
+use crate::support::{CASES, Case, Client, End, FullListener, Gateway, Head, routes_to, wait_for};
 use serde_json::json;
-use socket2::{Domain, Socket, Type};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::time::Duration;
+use std::net::{SocketAddr, TcpListener};
 
 /// Where an exchange stands when the kill comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,28 +83,6 @@ struct Open {
     client: Client,
     head: Option<Head>,
     body: Vec<u8>,
-}
-
-/// A listener that takes no connection: its queue is full.
-struct Full {
-    address: SocketAddr,
-    _listener: Socket,
-    _queue: Vec<TcpStream>,
-}
-
-impl Full {
-    fn start() -> Full {
-        let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
-        listener.listen(0).unwrap();
-        let address = listener.local_addr().unwrap().as_socket().unwrap();
-        let mut queue = Vec::new();
-        while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(200)) {
-            queue.push(stream);
-            assert!(queue.len() < 100, "the queue of {address} is never full");
-        }
-        Full { address, _listener: listener, _queue: queue }
-    }
 }
 
 /// Routes to the provider, to one that takes no connection, to one that is silent in the
@@ -309,7 +285,7 @@ fn head_of(target: &str, fields: &[(&str, &str)], more: &str) -> String {
 #[test]
 fn a_kill_ends_exchanges_in_every_state_as_their_dialect_ends() {
     let provider = Provider::start();
-    let full = Full::start();
+    let full = FullListener::start();
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let silent_at = silent.local_addr().unwrap();
     let gateway = Gateway::start(&routes(&provider, full.address, silent_at));

@@ -33,7 +33,7 @@ pub use gateway::{Ended, Gateway};
 pub use mock::{MockProcess, MockServer, NOBODY};
 pub use process::Process;
 pub use told::{ALL, Told, ask, send};
-pub use upstream::{Upstream, read_request};
+pub use upstream::{FullListener, Upstream, read_request};
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

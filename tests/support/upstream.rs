@@ -1,9 +1,11 @@
 //! A provider that is a function: it gets a request's bytes and writes what it likes.
 
+use socket2::{Domain, Socket, Type};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 /// A scripted provider, one thread a connection, as long as the test's process lives.
 pub struct Upstream {
@@ -51,6 +53,30 @@ impl Upstream {
     /// Requests that came.
     pub fn requests(&self) -> usize {
         self.requests.load(Ordering::SeqCst)
+    }
+}
+
+/// A listener that takes no connection: its queue is full.
+pub struct FullListener {
+    /// Where it would take them.
+    pub address: SocketAddr,
+    _listener: Socket,
+    _queue: Vec<TcpStream>,
+}
+
+impl FullListener {
+    /// Starts one.
+    pub fn start() -> FullListener {
+        let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        listener.listen(0).unwrap();
+        let address = listener.local_addr().unwrap().as_socket().unwrap();
+        let mut queue = Vec::new();
+        while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(200)) {
+            queue.push(stream);
+            assert!(queue.len() < 100, "the queue of {address} is never full");
+        }
+        FullListener { address, _listener: listener, _queue: queue }
     }
 }
 
