@@ -5,8 +5,9 @@
 //! declared, one is told by how the conversation begins ([`conversation`]).
 
 use super::facts::Identity;
+use crate::table::IdentityHeaders;
 use crate::wire::request::{Hints, Opening};
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -52,8 +53,11 @@ struct Declared<'h> {
 }
 
 impl<'h> Declared<'h> {
-    fn read(headers: &'h HeaderMap) -> Declared<'h> {
+    fn read(headers: &'h HeaderMap, own: &IdentityHeaders) -> Declared<'h> {
         let mut found = Declared::default();
+        let first = |names: &[HeaderName]| names.iter().find_map(|name| of(headers.get(name)?));
+        found.session = first(&own.session).map(|session| (0, session));
+        found.agent = first(&own.agent);
         for (name, value) in headers {
             let name = name.as_str();
             let place = match name {
@@ -67,9 +71,9 @@ impl<'h> Declared<'h> {
                 _ => {
                     let rank = SESSION.iter().position(|session| *session == name);
                     if let (Some(rank), Some(text)) = (rank, of(value))
-                        && found.session.is_none_or(|(best, _)| rank < best)
+                        && found.session.is_none_or(|(best, _)| rank + 1 < best)
                     {
-                        found.session = Some((rank, text));
+                        found.session = Some((rank + 1, text));
                     }
                     continue;
                 }
@@ -84,15 +88,16 @@ impl<'h> Declared<'h> {
 
 /// Reads the declared identity: headers first, then the body's hints, then what can be inferred.
 ///
-/// `hash` turns an end user into a keyed hash; the key is the caller's affair. `infer` gives the
+/// `own` are the file's own headers, which go first. `hash` turns an end user into a keyed hash; the key is the caller's affair. `infer` gives the
 /// session of a caller that declares none; it is told the end user's hash.
 pub fn read(
     headers: &HeaderMap,
+    own: &IdentityHeaders,
     hints: &Hints<'_>,
     hash: impl Fn(&str) -> Box<str>,
     infer: impl FnOnce(Option<&str>) -> Option<Arc<str>>,
 ) -> Identity {
-    let declared = Declared::read(headers);
+    let declared = Declared::read(headers, own);
     let baggage = declared.baggage.unwrap_or("");
     let parent = declared.traceparent.and_then(trace_parent);
     let trace = parent.map(|(trace, _)| trace);
@@ -128,8 +133,8 @@ pub fn read(
 
 /// Who a request says it is, as far as its head alone settles it: what is inferred, and what the
 /// body's hints go before, is left out.
-pub fn read_head(headers: &HeaderMap) -> Identity {
-    let declared = Declared::read(headers);
+pub fn read_head(headers: &HeaderMap, own: &IdentityHeaders) -> Identity {
+    let declared = Declared::read(headers, own);
     let agent = declared.agent.map(Cow::Borrowed);
     let agent = agent.or_else(|| member(declared.baggage.unwrap_or(""), &BAGGAGE_AGENT));
     Identity {
@@ -284,6 +289,8 @@ mod tests {
             .collect()
     }
 
+    const NONE: IdentityHeaders = IdentityHeaders { session: Vec::new(), agent: Vec::new() };
+
     fn none(_: Option<&str>) -> Option<Arc<str>> {
         None
     }
@@ -293,17 +300,21 @@ mod tests {
         let hints = Hints { session: Some("body".into()), ..Hints::default() };
         let hash = |_: &str| Box::from("h");
         let map = headers(&[("session-id", "codex"), ("x-firedoor-session", "mine")]);
-        assert_eq!(read(&map, &hints, hash, none).session.as_deref(), Some("mine"));
+        assert_eq!(read(&map, &NONE, &hints, hash, none).session.as_deref(), Some("mine"));
         let map = headers(&[("baggage", "a=b, session.id=s%201;p=1")]);
-        assert_eq!(read(&map, &hints, hash, none).session.as_deref(), Some("body"));
-        assert_eq!(read(&map, &Hints::default(), hash, none).session.as_deref(), Some("s 1"));
+        assert_eq!(read(&map, &NONE, &hints, hash, none).session.as_deref(), Some("body"));
+        assert_eq!(
+            read(&map, &NONE, &Hints::default(), hash, none).session.as_deref(),
+            Some("s 1")
+        );
         let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-        let found = read(&headers(&[("traceparent", trace)]), &Hints::default(), hash, |_| {
-            panic!("a trace is a session")
-        });
+        let found =
+            read(&headers(&[("traceparent", trace)]), &NONE, &Hints::default(), hash, |_| {
+                panic!("a trace is a session")
+            });
         assert_eq!(found.session.as_deref(), Some("0af7651916cd43dd8448eb211c80319c"));
         let hints = Hints { end_user: Some("u".into()), ..Hints::default() };
-        let found = read(&headers(&[]), &hints, hash, |end_user| {
+        let found = read(&headers(&[]), &NONE, &hints, hash, |end_user| {
             Some(Arc::from(format!("h_{}", end_user.unwrap())))
         });
         assert_eq!(found.session.as_deref(), Some("h_h"));
@@ -376,8 +387,13 @@ mod tests {
             ("OpenAI/Python 3.54.0", "OpenAI/Python"),
             ("curl/8.0", "curl"),
         ] {
-            let found =
-                read(&headers(&[("user-agent", agent)]), &Hints::default(), |_| "".into(), none);
+            let found = read(
+                &headers(&[("user-agent", agent)]),
+                &NONE,
+                &Hints::default(),
+                |_| "".into(),
+                none,
+            );
             assert_eq!(found.agent.as_deref(), Some(expected));
         }
     }

@@ -16,6 +16,7 @@
 use super::said::spoken;
 use crate::evidence::exchange::{Answer, Exchange};
 use crate::exchange::identity;
+use crate::table::IdentityHeaders;
 use crate::wire::Dialect;
 use crate::wire::request::{Surface, surface, view};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -290,8 +291,13 @@ impl Tape {
 /// The session that a request declares.
 fn session(wanted: &Wanted<'_>, dialect: Option<Dialect>) -> Option<String> {
     let hints = dialect.and_then(|dialect| Some(view(dialect, wanted.body).ok()?.hints));
-    let who =
-        identity::read(wanted.headers, &hints.unwrap_or_default(), |_| Box::default(), |_| None);
+    let who = identity::read(
+        wanted.headers,
+        &IdentityHeaders::default(),
+        &hints.unwrap_or_default(),
+        |_| Box::default(),
+        |_| None,
+    );
     who.session.map(|session| session.to_string())
 }
 

@@ -554,6 +554,7 @@ fn build(
         source: source.file.clone(),
         server: file.server,
         evidence: file.evidence,
+        identity: file.identity,
         providers,
         targets: linked.targets,
         apps,

@@ -6,6 +6,7 @@
 //! with their place: `compile` resolves them.
 
 mod evidence;
+mod identity;
 mod limits;
 pub(super) mod packs;
 mod providers;
@@ -14,8 +15,8 @@ mod webhook;
 
 use super::reader::{Reader, Section, Text, Value, shown};
 use super::{
-    App, Capture, EvidencePolicy, Limit, Midstream, Pattern, Price, Provider, RetryPolicy, Server,
-    Timeouts, Tls, WhenFull, codes, value,
+    App, Capture, EvidencePolicy, IdentityHeaders, Limit, Midstream, Pattern, Price, Provider,
+    RetryPolicy, Server, Timeouts, Tls, WhenFull, codes, value,
 };
 use crate::id::{AppName, ModelName};
 use crate::wire::Dialect;
@@ -29,7 +30,7 @@ use toml::de::DeTable;
 
 /// Keys of the file itself.
 pub(super) const ROOT: &[&str] =
-    &["server", "evidence", "rules", "providers", "apps", "limits", "prices", "routes"];
+    &["server", "evidence", "identity", "rules", "providers", "apps", "limits", "prices", "routes"];
 /// Keys of `[server]`.
 pub(super) const SERVER: &[&str] = &[
     "listen",
@@ -45,6 +46,8 @@ pub(super) const SERVER: &[&str] = &[
     "drain_timeout_ms",
     "otlp_endpoint",
 ];
+/// Keys of `[identity]`.
+pub(super) const IDENTITY: &[&str] = &["session_headers", "agent_headers"];
 /// Keys of `[evidence]`.
 pub(super) const EVIDENCE: &[&str] =
     &["keep_days", "disk_gb", "segment_mb", "segment_minutes", "queue_mb"];
@@ -141,6 +144,7 @@ const DAY_MS: u64 = 86_400_000;
 pub(super) struct File {
     pub(super) server: Server,
     pub(super) evidence: EvidencePolicy,
+    pub(super) identity: IdentityHeaders,
     /// The listeners that are not loopback.
     pub(super) open_listeners: Vec<Range<usize>>,
     /// Packs that guard every route.
@@ -214,6 +218,7 @@ pub(super) fn read(reader: &mut Reader<'_>, root: &Spanned<DeTable<'_>>) -> File
     let root = reader.root(root, ROOT);
     let (server, open_listeners) = server(reader, root.get("server"));
     let evidence = evidence::policy(reader, root.get("evidence"));
+    let identity = identity::headers(reader, root.get("identity"));
     let providers = named(reader, root.get("providers"), "providers", value::provider_name);
     let providers = providers
         .into_iter()
@@ -240,7 +245,18 @@ pub(super) fn read(reader: &mut Reader<'_>, root: &Spanned<DeTable<'_>>) -> File
     let routes = list(reader, root.get("routes"), "routes");
     let routes = routes.into_iter().filter_map(|value| routes::route(reader, value)).collect();
     let rules = root.get("rules").map_or_else(Vec::new, |value| routes::rules(reader, value));
-    File { server, evidence, open_listeners, rules, providers, apps, limits, prices, routes }
+    File {
+        server,
+        evidence,
+        identity,
+        open_listeners,
+        rules,
+        providers,
+        apps,
+        limits,
+        prices,
+        routes,
+    }
 }
 
 /// The tables of `[[what]]`.
@@ -457,6 +473,7 @@ mod tests {
             (String::new(), ROOT),
             ("/properties/server".to_owned(), SERVER),
             ("/properties/evidence".to_owned(), EVIDENCE),
+            ("/properties/identity".to_owned(), IDENTITY),
             ("/properties/server/properties/tls".to_owned(), TLS),
             (provider.to_owned(), PROVIDER),
             (app.to_owned(), APP),
@@ -487,7 +504,7 @@ mod tests {
         let reference = std::fs::read_to_string(path).unwrap();
         let routes = [ROUTE, MATCH, TARGET, RETRY, TIMEOUTS].concat();
         let limits = [APP_LIMITS, LIMIT, LIMIT_MATCH, LOOP, PRICE].concat();
-        for key in [SERVER, TLS, PROVIDER, APP, &limits, &routes].concat() {
+        for key in [SERVER, TLS, IDENTITY, PROVIDER, APP, &limits, &routes].concat() {
             assert!(reference.contains(&format!("`{key}`")), "`{key}` is not in docs/routes.md");
         }
     }

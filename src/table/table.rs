@@ -67,6 +67,8 @@ pub struct Routes {
     pub server: Server,
     /// How evidence is kept. Read once at start, too.
     pub evidence: EvidencePolicy,
+    /// Headers of the file's own that say who asks.
+    pub identity: IdentityHeaders,
     /// The providers.
     pub providers: Vec<Provider>,
     /// Every provider and model pair that a route names.
@@ -115,6 +117,15 @@ pub struct Server {
     pub drain_timeout: Duration,
     /// Where OTLP spans go, if anywhere.
     pub otlp_endpoint: Option<String>,
+}
+
+/// The `[identity]` part: headers that are looked at before all others, in this order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IdentityHeaders {
+    /// Those that name the session.
+    pub session: Vec<http::HeaderName>,
+    /// Those that name the agent.
+    pub agent: Vec<http::HeaderName>,
 }
 
 /// The `[evidence]` part.

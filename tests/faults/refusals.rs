@@ -86,6 +86,38 @@ fn targets_are_chosen_by_weight() {
 }
 
 /// The agent of an app's exchanges that name none, which levers reach like any other.
+/// A house with headers of its own need not change its applications.
+#[test]
+fn headers_of_the_file_say_who_asks_before_all_others() {
+    let mock = MockServer::start();
+    let own =
+        "[identity]\nsession_headers = [\"X-Chat\", \"x-thread\"]\nagent_headers = [\"x-bot\"]\n\n";
+    let gateway = Gateway::start(&(own.to_owned() + &routes_to(&mock.url(), "")));
+    let case = &CASES[0];
+    let ask = |fields: &[(&str, &str)]| {
+        post(gateway.data, &case.target("m", false), fields, &case.body("m", "hi", false))
+    };
+    for (fields, session, agent) in [
+        (&[("x-session-id", "usual"), ("x-firedoor-agent", "named")][..], "usual", "named"),
+        (&[("x-thread", "second"), ("x-firedoor-session", "usual"), ("x-bot", "b")], "second", "b"),
+        (&[("x-thread", "second"), ("x-chat", "first"), ("x-bot", " ")], "first", "probe"),
+    ] {
+        let answer = ask(&[fields, &[("user-agent", "probe/1")]].concat());
+        assert_eq!(answer.status(), 200, "{}", answer.text());
+        gateway.wait_idle();
+        let id = answer.head.field("x-firedoor-exchange").unwrap();
+        let told = gateway.admin_json(&format!("/api/v1/exchanges/{id}"));
+        assert_eq!(
+            (&told["session"], &told["agent"]),
+            (&json!(session), &json!(agent)),
+            "{told:#}"
+        );
+    }
+    gateway.pull(json!({ "kind": "kill", "scope": "session:first" }));
+    assert_eq!(ask(&[("x-chat", "first"), ("x-firedoor-session", "usual")]).status(), 400);
+    assert_eq!(ask(&[("x-chat", "other"), ("x-firedoor-session", "first")]).status(), 200);
+}
+
 #[test]
 fn an_app_has_an_agent_of_its_own() {
     // SHA-256 of `key`.

@@ -246,6 +246,12 @@ fn small_mistakes_and_where_they_are() {
         ),
         (row("headers = { host = \"x\" }"), codes::BAD_HEADER, "host"),
         (row("headers = { \"a b\" = \"x\" }"), codes::BAD_HEADER, "\"a b\""),
+        ("[identity]\nsession_headers = [\"Cookie\"]".to_owned(), codes::BAD_HEADER, "\"Cookie\""),
+        (
+            "[identity]\nagent_headers = [\"x-bot\", \"X-Bot\"]".to_owned(),
+            codes::DUPLICATE,
+            "\"X-Bot\"",
+        ),
         (row("headers = { a = \"x\\n\" }"), codes::BAD_HEADER, "\"x\\n\""),
         (row("headers = { a = \"1\", A = \"2\" }"), codes::DUPLICATE, "A"),
         (row("api_key = \"a b\""), codes::BAD_CREDENTIAL, "\"a b\""),

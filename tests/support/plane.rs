@@ -96,6 +96,7 @@ fn table(dir: &Path) -> Table {
             otlp_endpoint: None,
         },
         evidence: firedoor::table::EvidencePolicy::default(),
+        identity: firedoor::table::IdentityHeaders::default(),
         providers: vec![provider("openai")],
         targets: vec![Arc::new(Target {
             name_value: http::HeaderValue::from_static("openai"),

@@ -24,7 +24,7 @@ pub(in crate::proxy) fn killed(lever: &Lever) -> Refusal {
 impl Exchange<'_> {
     /// Who asks, as far as the body cannot say otherwise.
     fn declared(&self) -> Identity {
-        let mut who = identity::read_head(self.asked.headers);
+        let mut who = identity::read_head(self.asked.headers, &self.table.identity);
         who.app = self.admission.app.map(|app| self.table.apps[usize::from(app.0)].name.clone());
         who
     }

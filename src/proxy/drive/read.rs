@@ -133,6 +133,7 @@ impl Exchange<'_> {
         let app = admission.app.map(|app| self.table.apps[usize::from(app.0)].name.clone());
         let mut who = identity::read(
             self.asked.headers,
+            &self.table.identity,
             &seen.hints,
             |user| self.gate.hash_user(user),
             |user| {
