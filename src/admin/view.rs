@@ -196,6 +196,7 @@ pub(super) fn route(table: &Table, route: &Route) -> Value {
             Capture::Metadata => "metadata",
             Capture::Off => "off",
         },
+        "originals_to": route.originals_to.len(),
         "capture_full": match route.when_full {
             WhenFull::Gap => "gap",
             WhenFull::Block => "block",

@@ -1,7 +1,7 @@
 //! `firedoor evidence`: whether the record is whole, and if not, where; its index, made again.
 
 use super::progress::Progress;
-use super::{Common, Exit, bundle, hold, output, status};
+use super::{Common, Exit, bundle, hold, output, status, unseal};
 use crate::evidence::disk::Folder;
 use crate::evidence::index::{Fault, Follower, Index};
 use crate::evidence::key::PUBLIC_KEY_FILE;
@@ -36,6 +36,8 @@ enum What {
     Holds,
     /// Release a hold
     Release(hold::Release),
+    /// Show what an exchange was before rules took anything out of it, with the key for it
+    Unseal(unseal::Unseal),
 }
 
 /// Bring the index up to date, or make it anew
@@ -89,6 +91,7 @@ impl Evidence {
             What::Hold(command) => command.run(common),
             What::Holds => hold::list(common),
             What::Release(command) => command.run(common),
+            What::Unseal(command) => command.run(common).unwrap_or_else(|exit| exit),
         }
     }
 }

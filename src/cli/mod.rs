@@ -29,6 +29,7 @@ mod tap;
 mod tape;
 mod test;
 mod top;
+mod unseal;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use std::path::PathBuf;

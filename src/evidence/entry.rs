@@ -6,6 +6,7 @@
 use crate::clock::Tick;
 use crate::exchange::facts::{Facts, Identity};
 use crate::id::{Epoch, ExchangeId, LeverId, RouteName};
+use crate::table::Recipient;
 use crate::wire::Dialect;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method};
@@ -218,6 +219,14 @@ pub(super) enum What {
         bytes: u64,
         bound: Bound,
     },
+    /// A text as it was before rules took anything out of it, for `to` alone.
+    Original {
+        /// The attempt whose answer it is a part of; `None` for the request.
+        attempt: Option<u16>,
+        offset: u64,
+        bytes: Bytes,
+        to: Arc<[Recipient]>,
+    },
     Close {
         ending: Ending,
         loss: Loss,
@@ -257,7 +266,9 @@ impl Entry {
                         of_piece(piece)
                     }
                     What::Received { run, .. } | What::Delivered { run, .. } => run.len,
-                    What::Open { .. }
+                    // The line beside it tells of the same bytes.
+                    What::Original { .. }
+                    | What::Open { .. }
                     | What::Sent { piece: None, .. }
                     | What::AnswerHead { .. }
                     | What::DeliveredHead { .. }
@@ -294,6 +305,7 @@ impl Entry {
                 What::Close { ending: Ending::Facts(facts), .. } => {
                     size_of::<Facts>() + facts.found.hits.len() * 64 + facts.loops_met.len() * 128
                 }
+                What::Original { bytes, .. } => bytes.len(),
                 What::Note { about: Ok(text), .. } => text.len(),
                 What::Undelivered { .. }
                 | What::Close { .. }

@@ -24,6 +24,7 @@
 //! crash, `read` and `verify` come back to it. `docs/evidence.md` describes the files for everyone
 //! else.
 
+pub mod age;
 pub mod bundle;
 mod digits;
 pub mod disk;
@@ -34,6 +35,7 @@ pub mod index;
 pub mod key;
 pub mod line;
 mod log;
+pub mod originals;
 pub mod query;
 mod queue;
 pub mod read;

@@ -1,5 +1,7 @@
 //! Entries as lines: which members each kind has. `docs/evidence.schema.json` says the same.
 
+use super::age;
+use super::digits::base64;
 use super::entry::{Bound, Chunk, Ending, Entry, Headers, Loss, Opened, Piece, Run, Texts, What};
 use super::line::{Head, Members, moment};
 use crate::exchange::facts::{Facts, Identity};
@@ -34,6 +36,7 @@ fn kind(what: &What) -> &'static str {
         What::DeliveredHead { .. } => "delivered_head",
         What::Delivered { .. } => "delivered",
         What::Undelivered { .. } => "undelivered",
+        What::Original { .. } => "original",
         What::Close { .. } => "close",
         What::Note { .. } => "note",
         What::Gap(_) => "gap",
@@ -91,6 +94,16 @@ fn fill(members: &mut Members<'_>, what: &What) {
         What::Undelivered { bytes, bound } => {
             members.number("bytes", *bytes);
             members.value("at_most", &(*bound == Bound::AtMost));
+        }
+        What::Original { attempt, offset, bytes, to } => {
+            members.value("of", if attempt.is_some() { "answer" } else { "request" });
+            members.some("attempt", attempt.as_ref());
+            members.number("offset", *offset);
+            members.number("bytes", bytes.len() as u64);
+            match age::sealed(bytes, to) {
+                Ok(sealed) => members.value("age", &base64(&sealed)),
+                Err(_) => members.value("failed", &true),
+            }
         }
         What::Close { ending, loss, received, delivered } => {
             members.number("received_bytes", *received);
@@ -158,7 +171,7 @@ fn headers(members: &mut Members<'_>, headers: &Headers) {
 fn header(value: &HeaderValue) -> Value {
     match std::str::from_utf8(value.as_bytes()) {
         Ok(text) => text.into(),
-        Err(_) => json!({ "base64": super::digits::base64(value.as_bytes()) }),
+        Err(_) => json!({ "base64": base64(value.as_bytes()) }),
     }
 }
 

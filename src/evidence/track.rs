@@ -17,6 +17,7 @@ use super::queue::Queue;
 use crate::clock::Tick;
 use crate::exchange::facts::Facts;
 use crate::id::ExchangeId;
+use crate::table::Recipient;
 use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,6 +42,8 @@ pub struct Track {
     /// The last moment that it was told of.
     last: Tick,
     texts: Texts,
+    /// For whom originals are sealed; nobody, if empty.
+    originals_to: Arc<[Recipient]>,
     /// When the first byte of the batch came.
     since: Option<Tick>,
     attempt: u16,
@@ -88,6 +91,7 @@ impl Track {
             began_unix_ms: opened.began_unix_ms,
             last: opened.began,
             texts,
+            originals_to: Arc::default(),
             since: None,
             attempt: 0,
             received: Run::default(),
@@ -104,6 +108,13 @@ impl Track {
         };
         track.add(What::Open { opened: Box::new(opened), texts });
         track
+    }
+
+    /// Seals originals for `recipients`, where only what rules left is kept.
+    pub fn seal_originals(&mut self, recipients: &Arc<[Recipient]>) {
+        if self.texts == Texts::Sent {
+            self.originals_to = Arc::clone(recipients);
+        }
     }
 
     /// The exchange.
@@ -132,6 +143,11 @@ impl Track {
             }
         } else {
             self.add(What::Request { head, total, piece: Piece { offset: 0, bytes: None } });
+            if !self.originals_to.is_empty() {
+                for Piece { offset, bytes } in pieces(body) {
+                    self.original(None, offset, bytes.unwrap_or_default());
+                }
+            }
         }
     }
 
@@ -191,7 +207,8 @@ impl Track {
         let mut is_rest = false;
         for piece in bytes.chunks(PIECE_BYTES_MAX) {
             let at_us = self.at_us();
-            let kept: &[u8] = if self.texts == Texts::All { piece } else { &[] };
+            let is_kept = self.texts == Texts::All || !self.originals_to.is_empty();
+            let kept: &[u8] = if is_kept { piece } else { &[] };
             self.received.add(at_us, piece.len(), kept, is_rest);
             is_rest = true;
             self.look(now);
@@ -334,8 +351,13 @@ impl Track {
         };
         // Same bytes are told when the bytes that they are the same as are.
         let told = self.received.offset + self.received.len - open;
-        if let Some(run) = self.received.take(open) {
+        if let Some(mut run) = self.received.take(open) {
+            let original = (!self.originals_to.is_empty())
+                .then(|| (run.offset, std::mem::take(&mut run.bytes)));
             self.add(What::Received { attempt: self.attempt, run });
+            if let Some((offset, bytes)) = original {
+                self.original(Some(self.attempt), offset, bytes.into());
+            }
         }
         let (same, open) = match (&mut self.course, rest) {
             (Course::Same { from, next }, _) if self.texts == Texts::All => {
@@ -352,6 +374,11 @@ impl Track {
         }
         let is_rest = self.received.len + self.delivered.len > 0;
         self.since = is_rest.then_some(self.last);
+    }
+
+    fn original(&mut self, attempt: Option<u16>, offset: u64, bytes: Bytes) {
+        let to = Arc::clone(&self.originals_to);
+        self.add(What::Original { attempt, offset, bytes, to });
     }
 
     /// Puts a line into the batch. What is large goes alone: a batch that finds no room is lost as a

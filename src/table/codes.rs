@@ -90,6 +90,8 @@ pub const TOO_MANY: &str = "FD0118";
 pub const BAD_DURATION: &str = "FD0119";
 /// Two keys that contradict each other.
 pub const CONTRADICTION: &str = "FD0120";
+/// Not a public key of age.
+pub const BAD_RECIPIENT: &str = "FD0121";
 /// No such provider.
 pub const UNKNOWN_PROVIDER: &str = "FD0201";
 /// No such app.

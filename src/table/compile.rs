@@ -531,6 +531,7 @@ fn build(
             timeouts: part.timeouts,
             midstream: part.midstream,
             capture: part.capture,
+            originals_to: part.originals_to,
             when_full: part.when_full,
         });
     }

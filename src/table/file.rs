@@ -16,7 +16,7 @@ mod webhook;
 use super::reader::{Reader, Section, Text, Value, shown};
 use super::{
     App, Capture, EvidencePolicy, IdentityHeaders, Limit, Midstream, Pattern, Price, Provider,
-    RetryPolicy, Server, Timeouts, Tls, WhenFull, codes, value,
+    Recipient, RetryPolicy, Server, Timeouts, Tls, WhenFull, codes, value,
 };
 use crate::id::{AppName, ModelName};
 use crate::wire::Dialect;
@@ -120,6 +120,7 @@ pub(super) const ROUTE: &[&str] = &[
     "timeouts",
     "midstream",
     "capture",
+    "originals_to",
     "capture_full",
 ];
 /// Keys of `match`.
@@ -210,6 +211,7 @@ pub(super) struct RoutePart {
     pub(super) timeouts: Timeouts,
     pub(super) midstream: Midstream,
     pub(super) capture: Capture,
+    pub(super) originals_to: Arc<[Recipient]>,
     pub(super) when_full: WhenFull,
 }
 

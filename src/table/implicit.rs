@@ -47,6 +47,7 @@ pub(super) fn route(
             firsts.chain(route.fallback.iter().copied()).any(is_its)
         })
     };
+    let capture = others().map(|route| route.capture).min().unwrap_or(Capture::Full);
     Route {
         name: RouteName::new(&name),
         name_value: header_value(&name),
@@ -57,7 +58,10 @@ pub(super) fn route(
         retry: RetryPolicy { attempts: if is_ours { 1 } else { 2 }, ..RETRY },
         timeouts: TIMEOUTS,
         midstream: Midstream::End,
-        capture: others().map(|route| route.capture).min().unwrap_or(Capture::Full),
+        capture,
+        originals_to: others()
+            .find(|route| route.capture == capture && !route.originals_to.is_empty())
+            .map_or_else(Arc::default, |route| Arc::clone(&route.originals_to)),
         when_full: others().map(|route| route.when_full).max().unwrap_or(WhenFull::Gap),
     }
 }

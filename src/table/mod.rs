@@ -20,6 +20,7 @@ pub mod packs;
 mod price;
 mod provider;
 mod reader;
+mod recipient;
 pub mod rules;
 #[expect(clippy::module_inception, reason = "the room is named after its one product")]
 pub mod table;
@@ -30,6 +31,7 @@ pub use limit::{CAPS, Cap, Limit, LimitMatcher, Per, SameCall, Then, Unit, Unpri
 pub use price::{Money, Price, Prices, cost, listed_as_of};
 pub use provider::is_plain_path;
 pub use reader::nearest;
+pub use recipient::Recipient;
 pub use table::*;
 
 use diagnostic::Diagnostic;

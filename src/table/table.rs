@@ -6,7 +6,7 @@
 use super::lever::Levers;
 use super::packs::Packs;
 use super::rules::Rulebook;
-use super::{Limit, Prices};
+use super::{Limit, Prices, Recipient};
 use crate::id::{AppName, Epoch, ModelName, ProviderName, RouteName};
 use crate::wire::Dialect;
 use std::collections::HashMap;
@@ -384,6 +384,8 @@ pub struct Route {
     pub midstream: Midstream,
     /// What is recorded.
     pub capture: Capture,
+    /// For whom originals are sealed where `capture` keeps what rules left; nobody, if empty.
+    pub originals_to: Arc<[Recipient]>,
     /// What happens when the record takes no more.
     pub when_full: WhenFull,
 }

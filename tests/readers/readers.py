@@ -3,6 +3,7 @@
 A simulated provider answers through the gateway; then everything is asked of the record alone.
 """
 
+import base64
 import json
 import os
 import pathlib
@@ -15,6 +16,7 @@ import time
 import anthropic
 import duckdb
 import openai
+import pyrage
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARY = os.environ["FIREDOOR_BIN"]
@@ -96,6 +98,44 @@ def duck(folder):
     return rows
 
 
+def originals(folder):
+    """What only the recipient of originals reads, by an age library and by the command."""
+    folder = folder / "sealed"
+    folder.mkdir()
+    identity = pyrage.x25519.Identity.generate()
+    (folder / "key.txt").write_text(f"# created: today\n{identity}\n")
+    (folder / "routes.toml").write_text(
+        f'[server]\nlisten = "127.0.0.1:0"\nadmin = "127.0.0.1:0"\ndata_dir = "data"\n'
+        f'[providers.sim]\ndialect = "simulated"\n'
+        f'[[routes]]\nname = "all"\ntargets = [{{ provider = "sim" }}]\n'
+        f'capture = "redacted"\noriginals_to = ["{identity.to_public()}"]\n'
+    )
+    gate, gate_at = start(["serve"], r"data +http://(127\.0\.0\.1:\d+)", folder)
+    client = openai.OpenAI(base_url=f"http://{gate_at}/v1", api_key="key-of-the-caller", max_retries=0)
+    question = "a question of " + "many words " * 40_000
+    raw = client.chat.completions.with_raw_response.create(
+        model="m", messages=[{"role": "user", "content": question}]
+    )
+    exchange = raw.headers["x-firedoor-exchange"]
+    gate.terminate()
+    gate.wait()
+    rows = duckdb.sql(
+        f"""SELECT age FROM read_json('{folder}/data/evidence/seg-*.zst', format = 'newline_delimited', union_by_name = true)
+        WHERE kind = 'original' AND exchange = '{exchange}' AND "of" = 'request' ORDER BY seq"""
+    ).fetchall()
+    body = b"".join(pyrage.decrypt(base64.b64decode(age), [identity]) for (age,) in rows)
+    try:
+        check("an age library opens the original", json.loads(body)["messages"][0]["content"] == question, len(rows))
+    except ValueError as error:
+        check("an age library opens the original", False, error)
+    found = run(folder, "evidence", "unseal", exchange, "--identity", "key.txt")
+    try:
+        told = json.loads(found.stdout)
+        check("the command opens the same", told["request"]["text"].encode() == body, found.stderr[:300])
+    except ValueError:
+        check("the command opens the same", False, found.stdout[:300] + found.stderr[:300])
+
+
 def main():
     folder = pathlib.Path(tempfile.mkdtemp(prefix="firedoor-readers-"))
     mock, mock_at = start(["mock", "--listen", "127.0.0.1:0"], r"(127\.0\.0\.1:\d+)", folder)
@@ -152,6 +192,7 @@ def main():
     mock.wait()
     whole = run(folder, "evidence", "verify")
     check("the record is whole", whole.returncode == 0, whole.stdout[-300:] + whole.stderr[-300:])
+    originals(folder)
     print(f"{passed} passed, {failed} failed")
     sys.exit(failed > 0)
 

@@ -142,7 +142,7 @@ impl Told {
                     self.withdrawn += count;
                 }
             }
-            "answer_head" | "note" | "gap" => {}
+            "answer_head" | "original" | "note" | "gap" => {}
             other => panic!("{other}: {line}"),
         }
     }

@@ -1,11 +1,14 @@
 //! `capture = "redacted"`: what rules take out of prompts and answers is nowhere on record.
 
 use crate::book;
-use crate::support::{CASES, Client, Gateway, MockServer, Upstream, post, routes_to, wait_for};
+use crate::support::{
+    CASES, Client, Gateway, MockServer, Process, Upstream, post, routes_to, wait_for,
+};
 use firedoor::cli::mock::Options;
 use firedoor::exchange::simulated::Script;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use serde_json::{Value, json};
 use std::io::Write;
 use std::path::Path;
 
@@ -42,6 +45,78 @@ fn what_rules_take_out_is_nowhere_on_record() {
     assert!(!is_in(&gateway.data_dir(), &SECRET[..20]));
     let found = gateway.admin_json("/api/v1/sessions");
     assert!(!found["items"].as_array().unwrap().is_empty(), "{found}");
+}
+
+/// A key pair of age; another one.
+const RECIPIENT: &str = "age1w3tyke4gev25vaxxsvcgqu4484rf6ejpmavs57p6yz6lhy2sfs5swrvwyn";
+const IDENTITY: &str = "# created: today\nAGE-SECRET-KEY-1XMWWC06LY3EE5RYTXM9MFLAZ2U56JJJ36S0MYPDRWSVLUL66MV4QX3S7F6\n";
+const OTHER: &str = "age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj";
+
+/// What `evidence unseal` says: its exit code, standard output as JSON, and standard error.
+fn unsealed(gateway: &Gateway, id: &str) -> (Option<i32>, Value, String) {
+    let key = gateway.data_dir().join("identity.txt");
+    std::fs::write(&key, IDENTITY).unwrap();
+    let data = gateway.data_dir();
+    let arguments = [
+        "evidence",
+        "unseal",
+        id,
+        "-i",
+        key.to_str().unwrap(),
+        "--data-dir",
+        data.to_str().unwrap(),
+    ];
+    let mut process = Process::firedoor(&arguments, &[]);
+    let code = process.wait().code();
+    let said = process.stdout.whole();
+    std::fs::remove_file(key).unwrap();
+    (code, serde_json::from_str(&said).unwrap_or_default(), process.stderr.whole())
+}
+
+#[test]
+fn originals_are_on_record_for_their_recipients_alone() {
+    let says = format!("text=the%20key%20is%20{SECRET}%20as%20you%20asked");
+    let script = Script::default().with(&says).unwrap();
+    let mock = MockServer::start_with(Options { script, ..Options::default() });
+    let routes = |to: &str| {
+        let more = format!("capture = \"redacted\"\noriginals_to = [\"{to}\"]");
+        "rules = [\"secrets\"]\n[server]\n".to_owned() + &routes_to(&mock.url(), &more)
+    };
+    let gateway = Gateway::start(&routes(RECIPIENT));
+    for (case, stream) in CASES.iter().flat_map(|case| [(case, true), (case, false)]) {
+        let body = case.body("m", &format!("my key is {SECRET}, keep it"), stream);
+        let fields = [("content-type", "application/json")];
+        let answer = post(gateway.data, &case.target("m", stream), &fields, &body);
+        let who = format!("{case:?}, stream {stream}: {}", answer.text());
+        assert_eq!(answer.status(), 200, "{who}");
+        assert!(!answer.text().contains(&SECRET[..20]), "{who}");
+        let id = answer.head.field("x-firedoor-exchange").unwrap();
+        let told = book::exchange(&gateway.data_dir(), id);
+        assert_eq!(told.delivered, answer.body, "{who}");
+        let (code, found, said) = unsealed(&gateway, id);
+        assert_eq!(code, Some(0), "{who}: {said}");
+        assert_eq!(found["request"]["text"], body, "{who}");
+        assert_eq!((&found["closed"], &found["has_holes"]), (&json!(0), &json!(false)), "{who}");
+        let received = found["answers"][0]["text"].as_str().unwrap();
+        assert_eq!(found["answers"][0]["attempt"], 1, "{who}");
+        let whole: u64 = told.close["received_bytes"].as_u64().unwrap();
+        assert_eq!(received.len() as u64, whole, "{who}: {received}");
+        assert!(received.contains("asked") && !received.contains("[redacted"), "{received}");
+    }
+    assert!(!is_in(&gateway.data_dir(), &SECRET[..20]));
+    let verified = Process::firedoor(
+        &["evidence", "verify", "--data-dir", gateway.data_dir().to_str().unwrap()],
+        &[],
+    )
+    .wait();
+    assert!(verified.success());
+
+    let gateway = Gateway::start(&routes(OTHER));
+    let answer = CASES[0].ask(&gateway, "", false).answer();
+    let id = answer.head.field("x-firedoor-exchange").unwrap().to_owned();
+    book::exchange(&gateway.data_dir(), &id);
+    let (code, _, said) = unsealed(&gateway, &id);
+    assert!(code == Some(1) && said.contains("sealed for others"), "{code:?} {said}");
 }
 
 /// Rules of which one hides a word and one refuses.

@@ -73,6 +73,7 @@ fn route(name: &str) -> Route {
         timeouts: Timeouts { connect: second, first_byte: second, idle: second, total: second },
         midstream: firedoor::table::Midstream::End,
         capture: Capture::Metadata,
+        originals_to: Arc::default(),
         when_full: firedoor::table::WhenFull::Gap,
     }
 }

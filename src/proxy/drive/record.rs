@@ -14,7 +14,7 @@ use crate::exchange::keepable;
 use crate::id::{Epoch, LeverId};
 use crate::proxy::client::Client;
 use crate::proxy::{Gate, h1, relay};
-use crate::table::{Capture, Route, Target, WhenFull};
+use crate::table::{Capture, Recipient, Route, Target, WhenFull};
 use crate::wire::refusal::{Class, Refusal};
 use bytes::Bytes;
 use std::sync::Arc;
@@ -57,13 +57,15 @@ fn begin<C: Client>(
     asked: &Asked<'_>,
     client: &mut C,
     book: &mut Book<'_>,
-    (capture, under): (Capture, Under),
+    (capture, originals_to): (Capture, &Arc<[Recipient]>),
+    under: Under,
     body: &Bytes,
 ) {
     let Some(facts) = &book.facts else { return };
     let Some(mut track) = gate.tap.open(capture, opened(facts, book.began, under)) else {
         return;
     };
+    track.seal_originals(originals_to);
     track.request(gate.clock.now(), head(asked), body);
     let closing = book.closing.insert(crate::proxy::recorded::Closing::default());
     client.record(track, closing.clone());
@@ -89,7 +91,7 @@ pub(super) fn begin_unrouted<C: Client>(
         (capture, table.epoch)
     };
     let under = Under { epoch, ..Under::default() };
-    begin(gate, asked, client, book, (capture, under), body);
+    begin(gate, asked, client, book, (capture, &Arc::default()), under, body);
 }
 
 /// Puts a head on record that could not be read.
@@ -178,7 +180,8 @@ impl Exchange<'_> {
                 self.seat.with(|subject| levers.over(subject))
             },
         };
-        begin(self.gate, &self.asked, client, book, (route.capture, under), body);
+        let kept = (route.capture, &route.originals_to);
+        begin(self.gate, &self.asked, client, book, kept, under, body);
         let is_rerouted = match waited {
             Err(Attempted::Stop(stop)) => return Err(stop),
             Err(Attempted::Failed(failed)) => return Err(failed.refusal.into()),

@@ -329,10 +329,10 @@ loop = { same_call = 20, within = "2m" }
         code: super::CONTRADICTION,
         severity: Severity::Error,
         title: "two keys that contradict each other",
-        explanation: "Each of the two could stand alone; together they ask for what the provider is \
-                     said not to have. `translate_to` names the API in which it is asked for callers \
-                     of other dialects, the quirks `no-chat` and `no-responses` say which API it \
-                     lacks.",
+        explanation: "Each of the two could stand alone; together they ask for what the other rules \
+                     out. `translate_to` names the API in which a provider is asked for callers of \
+                     other dialects, the quirks `no-chat` and `no-responses` say which API it lacks; \
+                     `originals_to` keeps what `capture = \"redacted\"` leaves out.",
         wrong: r#"[providers.local]
 dialect = "openai"
 base_url = "http://127.0.0.1:8000/v1"
@@ -343,6 +343,31 @@ translate_to = "openai-responses"
 dialect = "openai"
 base_url = "http://127.0.0.1:8000/v1"
 quirks = ["no-responses"]
+"#,
+    },
+    Entry {
+        code: super::BAD_RECIPIENT,
+        severity: Severity::Error,
+        title: "not a public key of age",
+        explanation: "Originals are sealed for X25519 recipients of age: `age1` and 58 characters, as \
+                     `age-keygen` prints them beside the secret key, which stays with who may read.",
+        wrong: r#"[providers.sim]
+dialect = "simulated"
+
+[[routes]]
+name = "all"
+targets = [{ provider = "sim" }]
+capture = "redacted"
+originals_to = ["ann@example.com"]
+"#,
+        right: r#"[providers.sim]
+dialect = "simulated"
+
+[[routes]]
+name = "all"
+targets = [{ provider = "sim" }]
+capture = "redacted"
+originals_to = ["age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj"]
 "#,
     },
     Entry {

@@ -6,13 +6,18 @@ use super::{
 };
 use crate::id::ModelName;
 use crate::table::reader::{Reader, Section, Text, Value};
-use crate::table::{Capture, Midstream, Pattern, RetryPolicy, Timeouts, WhenFull, codes, value};
+use crate::table::{
+    Capture, Midstream, Pattern, Recipient, RetryPolicy, Timeouts, WhenFull, codes, value,
+};
 use crate::wire::Dialect;
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Most entries of `targets` or `fallback`.
 const TARGETS_MAX: usize = 64;
+/// Most who may read what is sealed: each costs every line of it some time.
+const RECIPIENTS_MAX: usize = 16;
 
 const MIDSTREAMS: &[(&str, Midstream)] =
     &[("end", Midstream::End), ("continue", Midstream::Continue)];
@@ -83,7 +88,8 @@ pub(super) fn route(reader: &mut Reader<'_>, value: &Value<'_>) -> Option<RouteP
     let capture = section
         .get("capture")
         .and_then(|value| reader.text(value, "capture"))
-        .and_then(|text| reader.word(&text, "capture", CAPTURES));
+        .and_then(|text| reader.word(&text, "capture", CAPTURES))
+        .unwrap_or(Capture::Full);
     let when_full = section
         .get("capture_full")
         .and_then(|value| reader.text(value, "capture_full"))
@@ -104,7 +110,8 @@ pub(super) fn route(reader: &mut Reader<'_>, value: &Value<'_>) -> Option<RouteP
         retry: retry(reader, section.get("retry")),
         timeouts: timeouts(reader, section.get("timeouts")),
         midstream: midstream.unwrap_or(Midstream::End),
-        capture: capture.unwrap_or(Capture::Full),
+        capture,
+        originals_to: originals_to(reader, section.get("originals_to"), capture),
         when_full: when_full.unwrap_or(WhenFull::Gap),
     };
     if let Some(value) = section.get("match")
@@ -113,6 +120,37 @@ pub(super) fn route(reader: &mut Reader<'_>, value: &Value<'_>) -> Option<RouteP
         matches(reader, &section, &mut route);
     }
     Some(route)
+}
+
+/// For whom originals are sealed, which makes sense only where the record has others.
+fn originals_to(
+    reader: &mut Reader<'_>,
+    value: Option<&Value<'_>>,
+    capture: Capture,
+) -> Arc<[Recipient]> {
+    let Some(value) = value else { return Arc::default() };
+    let texts = reader.texts(value, "originals_to");
+    if capture != Capture::Redacted {
+        let message = "`originals_to` goes with `capture = \"redacted\"`";
+        let help =
+            "with \"full\" the record has the originals itself, with the others none are kept";
+        reader.report(codes::CONTRADICTION, value.span(), message, Some(help.to_owned()));
+    }
+    if texts.len() > RECIPIENTS_MAX {
+        let message = format!("`originals_to` has more than {RECIPIENTS_MAX} recipients");
+        reader.report(codes::TOO_MANY, value.span(), message, None);
+    }
+    let mut recipients = Vec::with_capacity(texts.len());
+    for text in texts {
+        let Some(recipient) = Recipient::parse(&text.value) else {
+            let message = "this is not a public key of age";
+            let help = "`age1…`, as `age-keygen` prints it; the secret key stays with who may read";
+            reader.report(codes::BAD_RECIPIENT, text.span, message, Some(help.to_owned()));
+            continue;
+        };
+        recipients.push(recipient);
+    }
+    recipients.into()
 }
 
 /// The packs that a list names.

@@ -1,0 +1,134 @@
+//! `firedoor evidence unseal`: originals that only their recipients can read.
+
+use super::{Common, Exit, evidence, output};
+use crate::evidence::FOLDER;
+use crate::evidence::age::Identity;
+use crate::evidence::disk::Folder;
+use crate::evidence::exchange::{Place, scan};
+use crate::evidence::index::Index;
+use crate::evidence::originals::{self, Originals};
+use crate::id::ExchangeId;
+use base64::Engine as _;
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+/// Show what an exchange was before rules took anything out of it
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "For routes with `capture = \"redacted\"` and `originals_to`. The identity is a file of age-keygen and need not\nbe on the gateway's machine: the data folder, or an imported bundle, is enough.\nExample:\n  firedoor evidence unseal x_01a2… --identity key.txt"
+)]
+pub(super) struct Unseal {
+    /// The exchange
+    #[arg(value_name = "EXCHANGE")]
+    exchange: String,
+    /// The file with the secret key of age
+    #[arg(long, short, value_name = "FILE")]
+    identity: PathBuf,
+    /// The data folder, instead of the one that the configuration names
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+}
+
+impl Unseal {
+    pub(super) fn run(&self, common: &Common) -> Result<Exit, Exit> {
+        let failed = |why: String| {
+            output::notice(&format!("firedoor: {why}"));
+            Exit::Failed
+        };
+        let id = ExchangeId::parse(&self.exchange).ok_or_else(|| {
+            output::notice(&format!("firedoor: `{}` is not the id of an exchange", self.exchange));
+            Exit::Usage
+        })?;
+        let identity = self.identity().map_err(failed)?;
+        let data_dir = evidence::data_dir(common, self.data_dir.as_ref())?;
+        let disk = Folder::at(&data_dir.join(FOLDER));
+        let unreadable = |error: std::io::Error| {
+            failed(format!("cannot read {}: {error}", data_dir.join(FOLDER).display()))
+        };
+        let places = match places(&data_dir, id) {
+            Some(places) => places,
+            None => scan(&disk, id).map_err(unreadable)?,
+        };
+        if places.is_empty() {
+            return Err(failed(format!("there is no exchange {id} on record")));
+        }
+        let found = originals::read(&disk, id, &places, &identity).map_err(unreadable)?;
+        if found.closed > 0 {
+            output::notice(&format!(
+                "firedoor: {} parts are sealed for others than this identity, or damaged",
+                found.closed
+            ));
+        }
+        if found.has_holes {
+            output::notice("firedoor: parts are missing; gaps of the record say when");
+        }
+        if found.request.is_none() && found.answers.is_empty() {
+            if found.closed == 0 {
+                output::notice("firedoor: nothing of this exchange was sealed (`originals_to`)");
+            }
+            return Err(Exit::Failed);
+        }
+        if output::is_json(common) {
+            Ok(output::json(&told(id, &found)))
+        } else {
+            Ok(output::data(&words(&found)))
+        }
+    }
+
+    fn identity(&self) -> Result<Identity, String> {
+        let path = self.identity.display();
+        let text = std::fs::read_to_string(&self.identity);
+        let text = text.map_err(|error| format!("cannot read {path}: {error}"))?;
+        Identity::parse(&text).ok_or_else(|| {
+            format!("{path} has no identity: a line `AGE-SECRET-KEY-1…`, as age-keygen writes it")
+        })
+    }
+}
+
+/// Where the index says that an exchange stands.
+fn places(data_dir: &Path, id: ExchangeId) -> Option<Vec<Place>> {
+    let row = Index::open(data_dir).ok()?.row(id).ok()??;
+    // Of one that has not ended it may not know all.
+    row.outcome.is_some().then_some(row.places)
+}
+
+fn body(bytes: &[u8]) -> Value {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => json!({ "text": text }),
+        Err(_) => {
+            json!({ "base64": base64::engine::general_purpose::STANDARD.encode(bytes) })
+        }
+    }
+}
+
+fn told(id: ExchangeId, found: &Originals) -> Value {
+    let answers = found.answers.iter().map(|(attempt, bytes)| {
+        let mut told = body(bytes);
+        told["attempt"] = (*attempt).into();
+        told
+    });
+    json!({
+        "exchange": id.to_string(),
+        "request": found.request.as_deref().map(body),
+        "answers": answers.collect::<Value>(),
+        "closed": found.closed,
+        "has_holes": found.has_holes,
+    })
+}
+
+fn words(found: &Originals) -> String {
+    let mut out = String::new();
+    // A terminal would act on what else there is.
+    let is_shown = |c: &char| !c.is_control() || matches!(c, '\n' | '\t');
+    let shown = |bytes: &[u8]| -> String {
+        String::from_utf8_lossy(bytes).chars().filter(is_shown).collect()
+    };
+    if let Some(request) = &found.request {
+        let _ = writeln!(out, "request\n{}\n", shown(request));
+    }
+    for (attempt, answer) in &found.answers {
+        let _ = writeln!(out, "answer to attempt {attempt}\n{}\n", shown(answer));
+    }
+    out
+}
