@@ -4,14 +4,14 @@
 //! decide, and the same clients read it, on the same cores. No gate that shares these cores with
 //! this load can end its streams sooner.
 
-use super::{End, Fault, MARK, Manner, OPENING_MAX, Options, Phase, Times, client, now, say};
+use super::{End, Fault, MARK, Manner, Opening, Options, Phase, Times, client, now, say};
 use serde_json::json;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 fn chunk(data: &str) -> Vec<u8> {
     format!("{:x}\r\n{data}\r\n", data.len()).into_bytes()
@@ -53,7 +53,7 @@ pub fn floor(options: &Options) -> Result<(), Fault> {
         let local = tokio::task::LocalSet::new();
         let times = local.block_on(&runtime, async {
             let (phases, phase) = watch::channel(Phase::Open);
-            let opening = Rc::new(Semaphore::new(OPENING_MAX));
+            let opening = Opening::new();
             let clients: Vec<_> = (0..streams)
                 .map(|number| {
                     let (gate, opening) = (Rc::clone(&gate), Rc::clone(&opening));
@@ -68,8 +68,7 @@ pub fn floor(options: &Options) -> Result<(), Fault> {
                     ))
                 })
                 .collect();
-            tokio::task::yield_now().await;
-            drop(opening.acquire_many(OPENING_MAX as u32).await?);
+            opening.all(streams).await?;
             tokio::time::sleep(Duration::from_secs(1)).await;
             let mut open = std::mem::take(&mut *kept.lock().map_err(|_| "a thread failed")?);
             let rest = open.split_off(open.len() / 2);

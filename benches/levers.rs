@@ -32,6 +32,8 @@ const OPENING_MAX: usize = 128;
 const MARK: &[u8] = b"Blocked by firedoor";
 /// Bytes kept of one read, so that what it cut in two is found with the next.
 const CARRY: usize = 64;
+/// How long the streams of a round may take to open.
+const OPENING_TIME_MAX: Duration = Duration::from_secs(60);
 /// How long endings are waited for.
 const ENDING_MAX: Duration = Duration::from_secs(5);
 /// How long clients that do not read go on so after a kill.
@@ -269,17 +271,53 @@ async fn connect(gate: &str, manner: Manner) -> std::io::Result<TcpStream> {
     Ok(stream)
 }
 
+/// How many may open at once, and how many have opened, or will not.
+struct Opening {
+    room: Semaphore,
+    done: Semaphore,
+}
+
+/// The right to open; given back when the first token is there, or none will come.
+struct Permit<'o>(&'o Opening);
+
+impl Opening {
+    fn new() -> Rc<Opening> {
+        Rc::new(Opening { room: Semaphore::new(OPENING_MAX), done: Semaphore::new(0) })
+    }
+
+    /// Waits until so many have opened.
+    async fn all(&self, streams: usize) -> Result<(), Fault> {
+        let all = self.done.acquire_many(u32::try_from(streams)?);
+        drop(tokio::time::timeout(OPENING_TIME_MAX, all).await??);
+        Ok(())
+    }
+
+    async fn permit(&self) -> Permit<'_> {
+        if let Ok(permit) = self.room.acquire().await {
+            permit.forget();
+        }
+        Permit(self)
+    }
+}
+
+impl Drop for Permit<'_> {
+    fn drop(&mut self) {
+        self.0.room.add_permits(1);
+        self.0.done.add_permits(1);
+    }
+}
+
 /// Opens a stream, and reads it to its end or to the end of the round.
 async fn client(
     gate: Rc<str>,
     number: usize,
     manner: Manner,
     script: String,
-    opening: Rc<Semaphore>,
+    opening: Rc<Opening>,
     mut phase: watch::Receiver<Phase>,
 ) -> Saw {
     let mut saw = Saw { manner, marked: 0, stamp: 0, after: 0, end: End::None };
-    let permit = opening.acquire().await;
+    let permit = opening.permit().await;
     let Ok(mut stream) = connect(&gate, manner).await else {
         return Saw { end: End::Failed, ..saw };
     };
@@ -408,7 +446,7 @@ fn kill(options: &Options) -> Result<(), Fault> {
         let local = tokio::task::LocalSet::new();
         local.block_on(&runtime, async {
             let (phases, phase) = watch::channel(Phase::Open);
-            let opening = Rc::new(Semaphore::new(OPENING_MAX));
+            let opening = Opening::new();
             let mut clients = Vec::with_capacity(streams);
             for number in 0..streams {
                 let (manner, script) = if number % stride == 1 && stuck > 0 {
@@ -429,9 +467,7 @@ fn kill(options: &Options) -> Result<(), Fault> {
                     phase.clone(),
                 )));
             }
-            // All permits are free again once the last has its first token.
-            tokio::task::yield_now().await;
-            drop(opening.acquire_many(OPENING_MAX as u32).await?);
+            opening.all(streams).await?;
             // Until what clients that do not read have taken up is full.
             tokio::time::sleep(settle).await;
             let (pulling, scope) = (socket.clone(), scope.clone());
