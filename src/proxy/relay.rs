@@ -32,7 +32,7 @@ const ENDING_TIME_MAX: Duration = Duration::from_secs(5);
 /// The same for an ending that a lever ordered.
 pub(super) const KILL_TIME_MAX: Duration = Duration::from_millis(200);
 /// How long an exchange that a lever has ended leaves the machine to the others that it ends.
-const OTHERS_TIME_MAX: Duration = Duration::from_millis(100);
+const OTHERS_TIME_MAX: Duration = Duration::from_millis(400);
 
 /// The head of an answer, ready to be queued once the first event allows it.
 #[derive(Debug)]
