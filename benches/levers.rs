@@ -33,7 +33,7 @@ const MARK: &[u8] = b"Blocked by firedoor";
 /// Bytes kept of one read, so that what it cut in two is found with the next.
 const CARRY: usize = 64;
 /// How long the streams of a round may take to open.
-const OPENING_TIME_MAX: Duration = Duration::from_secs(60);
+const OPENING_TIME_MAX: Duration = Duration::from_mins(1);
 /// How long endings are waited for.
 const ENDING_MAX: Duration = Duration::from_secs(5);
 /// How long clients that do not read go on so after a kill.

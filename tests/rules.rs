@@ -11,6 +11,7 @@
 mod rules {
     mod api;
     mod packs;
+    mod sentences;
     mod shell;
     mod webhook;
 }

@@ -4,6 +4,7 @@
 
 use super::{Common, Exit, output};
 use crate::admin::rules as told;
+use crate::filter::Kind;
 use crate::proxy::upstream::{Origin, dial};
 use crate::table::costs::RuleCost;
 use crate::table::diagnostic::{self, Colour, Diagnostic, Severity};
@@ -188,12 +189,20 @@ fn waiting(pack: &Compiled) -> Vec<String> {
     rules
         .filter_map(|rule| {
             let webhook = &rule.webhooks.first()?.webhook;
-            Some(format!(
-                "  {} sends prompts to {} and delays each by up to {} ms",
-                rule.name,
-                webhook.shown,
-                webhook.timeout.as_millis()
-            ))
+            let (name, shown, ms) = (&rule.name, &webhook.shown, webhook.timeout.as_millis());
+            let is_told = |of: &dyn Fn(Kind) -> bool| {
+                let told = |kind: &Kind| rule.webhooks.iter().any(|part| part.channels.has(*kind));
+                Kind::ALL.into_iter().filter(|kind| of(*kind)).any(|kind| told(&kind))
+            };
+            let what = match (
+                is_told(&|kind| !kind.is_read_as_written()),
+                is_told(&Kind::is_read_as_written),
+            ) {
+                (true, false) => "prompts",
+                (false, _) => "answers, a sentence at a time,",
+                (true, true) => "prompts, and answers a sentence at a time,",
+            };
+            Some(format!("  {name} sends {what} to {shown} and delays each by up to {ms} ms"))
         })
         .collect()
 }

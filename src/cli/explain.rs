@@ -2,6 +2,7 @@
 
 use super::{Common, Exit, check, output};
 use crate::admin::rules as told;
+use crate::filter::Kind;
 use crate::table::rules::{OnError, PackRule, Rulebook};
 use crate::table::{codes, costs::RuleCost, describe};
 use serde_json::{Value, json};
@@ -112,7 +113,7 @@ fn cases(rule: &Arc<PackRule>) -> Value {
     let case = |case: &crate::table::rules::Case| {
         json!({
             "expect": case.expect.name(),
-            "channel": case.channel.map(crate::filter::Kind::name),
+            "channel": case.channel.map(Kind::name),
             "text": case.text,
             "line": case.line,
         })
@@ -174,6 +175,9 @@ fn words(rule: &PackRule, file: &str, cost: &RuleCost) -> String {
 /// What a rule costs, in a sentence.
 fn costs(rule: &PackRule, cost: &RuleCost) -> String {
     let holds = match cost.held {
+        _ if rule.webhooks.iter().any(|part| part.channels.has(Kind::Answer)) => {
+            "asks a webhook, for which answers wait a sentence at a time".to_owned()
+        }
         _ if !rule.webhooks.is_empty() => "asks a webhook, and holds nothing itself".to_owned(),
         _ if rule.parts.is_empty() => "judges whole texts and holds nothing".to_owned(),
         None => "what it holds of English cannot be told".to_owned(),

@@ -11,6 +11,7 @@ use crate::exchange::screen::{Found, NoAnswer, Question};
 use crate::table::webhook::Webhook;
 use crate::telemetry::Telemetry;
 use bytes::Bytes;
+use futures_util::future::join_all;
 use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, Method, header};
 use std::future::poll_fn;
@@ -25,8 +26,22 @@ static TURNS: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(CALLS_MAX));
 /// The most bytes of an answer.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 
+/// Asks all at once.
+pub(super) async fn ask_all(
+    worker: &Worker,
+    telemetry: &Telemetry,
+    questions: &[Question],
+) -> Found {
+    let answers = join_all(questions.iter().map(|question| ask(worker, telemetry, question))).await;
+    let mut found = Found::default();
+    for answer in answers {
+        found.join(answer);
+    }
+    found
+}
+
 /// Asks, and notes what came of it.
-pub(super) async fn ask(worker: &Worker, telemetry: &Telemetry, question: &Question) -> Found {
+async fn ask(worker: &Worker, telemetry: &Telemetry, question: &Question) -> Found {
     let mut found = Found::default();
     let began = Instant::now();
     let answer = if question.is_too_much() {

@@ -64,7 +64,7 @@ pub fn looks_for(rule: &PackRule) -> Vec<String> {
         let of = webhook.categories.join(", ");
         let of = if of.is_empty() { of } else { format!(" as {of}") };
         let (shown, ms) = (&webhook.shown, webhook.timeout.as_millis());
-        format!("what {shown} flags{of}; the prompt waits for it, {ms} ms at most")
+        format!("what {shown} flags{of}; a prompt, or each sentence of an answer, waits for it, {ms} ms at most")
     });
     for line in models.chain(webhooks) {
         if !lines.contains(&line) {

@@ -240,6 +240,23 @@ pub struct Judge {
     cuts_unjudged: Channels,
 }
 
+#[cfg(test)]
+fn pack_rule(name: &str, parts: Vec<filter::Rule>) -> PackRule {
+    PackRule {
+        name: name.into(),
+        about: String::new(),
+        parts,
+        models: Vec::new(),
+        webhooks: Vec::new(),
+        mode: Mode::Enforce,
+        on_error: OnError::Cut,
+        trip: None,
+        demote: None,
+        tags: Vec::new(),
+        cases: Vec::new(),
+    }
+}
+
 impl Judge {
     /// The models that read texts of a kind.
     pub fn models(&self, kind: Kind) -> impl Iterator<Item = (&Arc<PackRule>, &ModelPart)> {
@@ -247,7 +264,7 @@ impl Judge {
         self.models.iter().filter(reads).map(|(rule, part)| (rule, part))
     }
 
-    /// The judges outside of the gate that are asked about prompts.
+    /// The judges outside of the gate.
     pub fn webhooks(&self) -> impl Iterator<Item = (&Arc<PackRule>, &WebhookPart)> {
         self.webhooks.iter().map(|(rule, part)| (rule, part))
     }
@@ -269,22 +286,8 @@ impl Judge {
     /// A judge of bare rules, for tests.
     #[cfg(test)]
     pub fn of(rules: &[filter::Rule]) -> Judge {
-        let origin = |rule: &filter::Rule| {
-            let pack_rule = PackRule {
-                name: rule.id.as_str().into(),
-                about: String::new(),
-                parts: vec![rule.clone()],
-                models: Vec::new(),
-                webhooks: Vec::new(),
-                mode: Mode::Enforce,
-                on_error: OnError::Cut,
-                trip: None,
-                demote: None,
-                tags: Vec::new(),
-                cases: Vec::new(),
-            };
-            (Arc::new(pack_rule), rule.action)
-        };
+        let origin =
+            |rule: &filter::Rule| (Arc::new(pack_rule(&rule.id, vec![rule.clone()])), rule.action);
         Judge {
             id: JUDGES.fetch_add(1, Ordering::Relaxed),
             ruleset: filter::compile(rules).unwrap_or_else(|wrong| panic!("{wrong:?}")),
@@ -293,6 +296,30 @@ impl Judge {
             webhooks: Vec::new(),
             cuts_unjudged: Channels::ALL,
         }
+    }
+
+    /// A judge of one rule that asks outside, for tests.
+    #[cfg(test)]
+    pub fn outside(channels: Channels) -> Judge {
+        let url = crate::table::BaseUrl {
+            tls: false,
+            host: "judge.test".into(),
+            port: 80,
+            authority: http::HeaderValue::from_static("judge.test"),
+            path: "".into(),
+        };
+        let webhook = Arc::new(super::webhook::Webhook {
+            shown: String::new(),
+            url,
+            headers: Vec::new(),
+            model: None,
+            categories: Vec::new(),
+            timeout: std::time::Duration::from_secs(1),
+        });
+        let mut judge = Judge::of(&[]);
+        let part = WebhookPart { webhook, channels, action: Action::Cut };
+        judge.webhooks.push((Arc::new(pack_rule("outside/moderation", Vec::new())), part));
+        judge
     }
 
     /// Whether text that could not be judged ends the exchange.

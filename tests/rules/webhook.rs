@@ -9,14 +9,14 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// A moderation service: flags `bad`, is late for `slow`, fails for `broken`.
-struct Service {
-    upstream: Upstream,
+pub struct Service {
+    pub upstream: Upstream,
     /// Head and body of each call.
     calls: Arc<Mutex<Vec<(String, Value)>>>,
 }
 
 impl Service {
-    fn start() -> Service {
+    pub fn start() -> Service {
         let calls: Arc<Mutex<Vec<(String, Value)>>> = Arc::default();
         let seen = Arc::clone(&calls);
         let upstream = Upstream::start(move |request, stream| {
@@ -53,7 +53,7 @@ impl Service {
         Service { upstream, calls }
     }
 
-    fn calls(&self) -> Vec<(String, Value)> {
+    pub fn calls(&self) -> Vec<(String, Value)> {
         self.calls.lock().unwrap().clone()
     }
 }
@@ -201,7 +201,7 @@ fn a_webhook_is_explicit_about_its_delay_and_its_place() {
     assert!(!said.contains(KEY), "{said}");
     for (wrong, word) in [
         (good.replace("timeout_ms = 1000\n", ""), "timeout_ms"),
-        (good.replace("[\"user\", \"document\"]", "[\"user\", \"answer\"]"), "written by models"),
+        (good.replace("[\"user\", \"document\"]", "[\"user\", \"citation\"]"), "is told texts"),
         (good.replace("https://api", "ftp://api"), "FD0111"),
         (good.replace("authorization =", "host ="), "written by the gate"),
         (good.replace("${JUDGE_KEY}", "${NO_SUCH_KEY_HERE}"), "NO_SUCH_KEY_HERE"),

@@ -170,6 +170,10 @@ impl Case {
             "invalid_api_key" => ("authentication_error", (401, "UNAUTHENTICATED")),
             "model_not_found" => ("not_found_error", (404, "NOT_FOUND")),
             "firedoor_bad_request" => ("invalid_request_error", (400, "INVALID_ARGUMENT")),
+            // At the end of a stream.
+            "firedoor_blocked" | "firedoor_killed" => {
+                ("permission_error", (403, "PERMISSION_DENIED"))
+            }
             other => panic!("unknown code {other}"),
         };
         let error = &body["error"];

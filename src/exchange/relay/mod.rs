@@ -12,6 +12,7 @@ mod calls;
 mod pieces;
 mod resume;
 mod seen;
+mod sentences;
 #[cfg(test)]
 mod tests;
 mod toolguard;
@@ -20,6 +21,7 @@ mod works;
 
 pub use resume::{DELIVERED_BYTES_MAX, Delivered};
 pub use seen::{Seam, Seen};
+pub use sentences::{Sentences, asks_about_answers, questions_of_whole};
 pub use whole::{Whole, whole};
 
 use super::screen::{Found, Left, Screen};

@@ -15,6 +15,7 @@ mod leaks;
 mod resumed;
 mod reused;
 mod screened;
+mod sentences;
 
 const NOW: Tick = Tick(0);
 

@@ -1,4 +1,5 @@
-//! What judges outside of the gate are asked about a prompt, and what they say of it.
+//! What judges outside of the gate are asked about a prompt, or a sentence of an answer, and what
+//! they say of it.
 //!
 //! Here questions are made and answers read; who calls is none of this room's business. A question
 //! has all texts of a prompt that one rule is told. Texts that are read as one are told as one.
@@ -57,19 +58,7 @@ pub fn questions(
     body: &[u8],
     is_known: &dyn Fn(&Digest) -> bool,
 ) -> Result<(Vec<Question>, Vec<Digest>), BodyError> {
-    let mut questions: Vec<Question> = Vec::new();
-    for (rule, part) in judges.iter().flat_map(|judge| judge.webhooks()) {
-        match questions.iter_mut().find(|known| known.rule.name == rule.name) {
-            Some(known) => known.parts.push(part.clone()),
-            None => questions.push(Question {
-                rule: Arc::clone(rule),
-                webhook: Arc::clone(&part.webhook),
-                parts: vec![part.clone()],
-                texts: Vec::new(),
-                bytes: 0,
-            }),
-        }
-    }
+    let mut questions = blank(judges);
     let mut asked = Vec::new();
     // The run at hand, which may go on behind texts that stand alone.
     let mut run: Option<(Kind, String)> = None;
@@ -111,6 +100,39 @@ pub fn questions(
     }
     questions.retain(|question| question.bytes > 0);
     Ok((questions, asked))
+}
+
+/// What the judges outside are asked about these texts of an answer.
+pub fn questions_of<'t>(
+    judges: &[Arc<Judge>],
+    texts: impl Iterator<Item = (Kind, &'t str)>,
+) -> Vec<Question> {
+    let mut questions = blank(judges);
+    for (kind, text) in texts {
+        for question in &mut questions {
+            question.tell(kind, text);
+        }
+    }
+    questions.retain(|question| question.bytes > 0);
+    questions
+}
+
+/// A question of each rule, without texts.
+fn blank(judges: &[Arc<Judge>]) -> Vec<Question> {
+    let mut questions: Vec<Question> = Vec::new();
+    for (rule, part) in judges.iter().flat_map(|judge| judge.webhooks()) {
+        match questions.iter_mut().find(|known| known.rule.name == rule.name) {
+            Some(known) => known.parts.push(part.clone()),
+            None => questions.push(Question {
+                rule: Arc::clone(rule),
+                webhook: Arc::clone(&part.webhook),
+                parts: vec![part.clone()],
+                texts: Vec::new(),
+                bytes: 0,
+            }),
+        }
+    }
+    questions
 }
 
 /// What it means for a body whose texts cannot be told that no judge outside can be asked about it.

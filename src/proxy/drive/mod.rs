@@ -16,6 +16,7 @@ mod pass;
 mod read;
 mod record;
 mod send;
+mod shape;
 mod targets;
 #[cfg(test)]
 mod tests;

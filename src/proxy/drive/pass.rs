@@ -3,21 +3,27 @@
 use super::aside::Content;
 use super::asking::Asking;
 use super::book::Book;
+use super::shape::{coding_of, head_framing, is_named, is_stream};
 use super::under_way::UnderWay;
 use super::unread::{Read, Unread, media_of};
 use super::{After, Answered, Attempted, Exchange, Failed, Ran, Using};
 use crate::exchange::attempts::Failure;
 use crate::exchange::facts::Outcome;
 use crate::exchange::forward;
-use crate::exchange::relay::{Broken, CallHold, Plan, Relay, Resume, Seen, whole};
-use crate::exchange::screen::{Media, Screened, blocked, reads_answers, screen_whole};
+use crate::exchange::relay::{
+    Broken, CallHold, Plan, Relay, Resume, Seen, Sentences, asks_about_answers, whole,
+};
+use crate::exchange::screen::{
+    Found, Media, Question, Screened, blocked, reads_answers, screen_whole,
+};
 use crate::id::LeverId;
 use crate::proxy::answer;
 use crate::proxy::client::{Client, Framing};
 use crate::proxy::h1::{BodyLength, ResponseLength};
 use crate::proxy::orders::Ordered;
-use crate::proxy::relay::{self, Counted, End, Head, Move, Waits};
+use crate::proxy::relay::{self, Answering, Counted, End, Head, Move, Outside, Waits};
 use crate::proxy::upstream::{Answer, Origin};
+use crate::proxy::webhook;
 use crate::table::rules::Judge;
 use crate::table::{Midstream, Route, Target};
 use crate::wire::Dialect;
@@ -26,7 +32,7 @@ use crate::wire::framing as frames;
 use crate::wire::loss::Losses;
 use crate::wire::provider_error::{read_error, write_error};
 use crate::wire::refusal::{Class, Refusal};
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderValue, Method, StatusCode, header};
 use std::borrow::Cow;
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -69,8 +75,9 @@ impl Exchange<'_> {
             && status.is_success()
             && is_named(&upstream.headers, frames::Framing::JsonArray) == Some(true);
         if let Some(mut begun) = under_way.take() {
+            let asks_outside = asks_about_answers(&asking.judges);
             let went_on = match (asking.dialect, coding) {
-                (Some(source), Some(coding)) if streams && status.is_success() => {
+                (Some(source), Some(coding)) if streams && status.is_success() && !asks_outside => {
                     begun.relay.go_on(source, coding, Resume::Prefill).map_err(|b| b.message())
                 }
                 _ => Err("the next target did not go on with the answer"),
@@ -82,7 +89,8 @@ impl Exchange<'_> {
             }
             let UnderWay { mut relay, status, counted, .. } = *begun;
             relay.may_be_taken_over(using.has_next);
-            let passing = Passing { relay: Some(relay), head: None, status, counted };
+            let passing =
+                Passing { relay: Some(relay), sentences: None, head: None, status, counted };
             return self.pass(client, book, waits, using, passing, answer, origin, under_way).await;
         }
         let mut relay = match (caller, asking.dialect, coding) {
@@ -92,8 +100,11 @@ impl Exchange<'_> {
                 coding,
                 killed: asking.killed.clone(),
                 calls: match route.midstream {
-                    Midstream::End => CallHold::Never,
-                    Midstream::Continue => CallHold::UntilWhole,
+                    // What waits for a judge would be lost to whoever goes on.
+                    Midstream::Continue if !asks_about_answers(&asking.judges) => {
+                        CallHold::UntilWhole
+                    }
+                    Midstream::End | Midstream::Continue => CallHold::Never,
                 },
                 judges: asking.judges.clone(),
             })),
@@ -160,7 +171,14 @@ impl Exchange<'_> {
         };
         let head = Some(Head { status, headers, framing });
         let counted = Counted { sent: 0, first_byte: None };
-        let passing = Passing { relay, head, status, counted };
+        let sentences = match (&relay, caller) {
+            (Some(_), Some(caller)) => {
+                let framing = if is_array { frames::Framing::JsonArray } else { caller.framing() };
+                Sentences::of(&asking.judges, caller, framing).map(Box::new)
+            }
+            _ => None,
+        };
+        let passing = Passing { relay, sentences, head, status, counted };
         self.pass(client, book, waits, using, passing, answer, origin, under_way).await
     }
 
@@ -177,7 +195,13 @@ impl Exchange<'_> {
         origin: Origin,
         under_way: &mut Option<Box<UnderWay>>,
     ) -> Attempted {
-        let Passing { mut relay, head, status, counted } = passing;
+        let Passing { mut relay, sentences, head, status, counted } = passing;
+        // Few exchanges have one, and it would stand in every open stream.
+        let mut outside = sentences.is_some().then(|| Box::new(Found::default()));
+        let (worker, telemetry) = (self.worker, &self.gate.telemetry);
+        let ask = |questions: Vec<Question>| -> Answering<'_> {
+            Box::pin(async move { webhook::ask_all(worker, telemetry, &questions).await })
+        };
         let moving = Move {
             answer: &mut answer,
             relay: relay.as_mut(),
@@ -190,8 +214,14 @@ impl Exchange<'_> {
             sent: counted.sent,
             first_byte: counted.first_byte,
             waits_for_record: book.waits_for_record,
+            outside: sentences
+                .zip(outside.as_deref_mut())
+                .map(|(sentences, found)| Box::new(Outside::new(sentences, &ask, found))),
         };
         let (end, counted) = relay::run(self.gate, &self.orders, client, waits, moving).await;
+        if let Some(found) = outside {
+            book.note(|facts| facts.found.join(*found));
+        }
         if let Some(relay) = &relay {
             book.learn(&relay.seen);
             let losses = relay.losses();
@@ -345,6 +375,11 @@ impl Exchange<'_> {
                 Ok(edited) => edited,
                 Err(refusal) => return Attempted::Stop(refusal.into()),
             };
+            let (judges, until) = (&asking.judges, waits.total);
+            let asked = self.ask_about_answer(client, book, judges, &body, has_next, until).await;
+            if let Err(attempted) = asked {
+                return attempted;
+            }
         }
         let framing = match status {
             StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED => Framing::Empty,
@@ -421,6 +456,7 @@ impl Exchange<'_> {
             sent: 0,
             first_byte: None,
             waits_for_record: book.waits_for_record,
+            outside: None,
         };
         let (end, counted) = relay::run(self.gate, &self.orders, client, waits, moving).await;
         Attempted::done(Self::close_book(book, status, end, counted))
@@ -537,6 +573,7 @@ impl Exchange<'_> {
 /// An answer that is moved as it comes.
 struct Passing {
     relay: Option<Relay>,
+    sentences: Option<Box<Sentences>>,
     head: Option<Head>,
     status: StatusCode,
     counted: Counted,
@@ -554,37 +591,4 @@ pub(super) struct Held {
 
 fn is_json(body: &[u8]) -> bool {
     serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok()
-}
-
-/// Whether an answer comes as a stream of frames.
-fn is_stream(
-    headers: &HeaderMap,
-    dialect: Option<Dialect>,
-    asked_stream: bool,
-    status: StatusCode,
-) -> bool {
-    let framing = dialect.map_or(frames::Framing::Sse, Dialect::framing);
-    is_named(headers, framing).unwrap_or(asked_stream && status.is_success())
-}
-
-/// Whether the media type of an answer names `framing`; `None` if it has none.
-fn is_named(headers: &HeaderMap, framing: frames::Framing) -> Option<bool> {
-    let kind = headers.get(header::CONTENT_TYPE)?;
-    Some(kind.to_str().is_ok_and(|kind| framing.is_named_by(kind)))
-}
-
-/// The content coding of an answer; `None` for one that we cannot read.
-pub(super) fn coding_of(headers: &HeaderMap) -> Option<Coding> {
-    match headers.get(header::CONTENT_ENCODING) {
-        None => Some(Coding::Identity),
-        Some(value) => value.to_str().ok().and_then(|text| Coding::parse(text).ok()),
-    }
-}
-
-/// The length that an answer to HEAD speaks of.
-fn head_framing(headers: &HeaderMap) -> Framing {
-    headers
-        .get(header::CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok()?.parse().ok())
-        .map_or(Framing::Empty, Framing::Length)
 }

@@ -1,5 +1,6 @@
 //! Hop 5, second half: judges outside of the gate, asked about a prompt that the gate's own rules
-//! let pass.
+//! let pass; and hop 7 of an answer that came whole. Streams are asked about as they go out
+//! ([`Outside`](crate::proxy::relay::Outside)).
 //!
 //! All of a prompt's judges are asked at once, so it waits as long as the slowest of them. A kill,
 //! or the client's leaving, ends the wait. Messages that they flagged nothing of are not asked
@@ -8,14 +9,17 @@
 use super::book::Book;
 use super::guard::KNOWN;
 use super::unread::media_of;
-use super::{Attempted, Exchange, Interrupt, Stop};
-use crate::exchange::screen::{Digest, Found, Media, blocked, questions, refused, unasked};
+use super::{Attempted, Exchange, Failed, Interrupt, Stop};
+use crate::exchange::attempts::Failure;
+use crate::exchange::relay::questions_of_whole;
+use crate::exchange::screen::{
+    Digest, Found, Media, Question, blocked, questions, refused, unasked,
+};
 use crate::proxy::client::Client;
 use crate::proxy::webhook;
 use crate::table::rules::Judge;
 use crate::wire::refusal::{Class, Refusal};
 use bytes::Bytes;
-use futures_util::future::join_all;
 use std::sync::Arc;
 use tokio::time::Instant;
 
@@ -57,23 +61,7 @@ impl Exchange<'_> {
         if asked.is_empty() {
             return Ok(false);
         }
-        let (worker, telemetry) = (self.worker, &self.gate.telemetry);
-        let calls = asked.iter().map(|question| webhook::ask(worker, telemetry, question));
-        // Boxed: few exchanges have these, and they would stand in every open stream.
-        let mut all = Box::pin(join_all(calls));
-        let answers = match self.race(client, until, &mut all).await {
-            Ok(answers) => answers,
-            Err(Interrupt::Gone) => return Err(Attempted::Stop(Stop::Gone)),
-            Err(Interrupt::Ordered(order)) => return Err(self.obey(book, order)),
-            Err(Interrupt::Late) => {
-                let message = "the prompt could not be judged within the exchange's time";
-                return Err(Attempted::Stop(Refusal::new(Class::Timeout, message).into()));
-            }
-        };
-        let mut found = Found::default();
-        for answer in answers {
-            found.join(answer);
-        }
+        let found = self.ask_all(client, book, &asked, until).await?;
         if found.count() == 0 {
             KNOWN.with_borrow_mut(|known| messages.iter().for_each(|one| known.add(key(one))));
         }
@@ -83,6 +71,55 @@ impl Exchange<'_> {
         match refusal {
             Some(refusal) => Err(Attempted::Stop(refusal.into())),
             None => Ok(goes_on),
+        }
+    }
+
+    /// Asks the judges outside about a whole answer in the caller's dialect, which may leave if
+    /// there is no error.
+    pub(super) async fn ask_about_answer<C: Client>(
+        &self,
+        client: &mut C,
+        book: &mut Book<'_>,
+        judges: &[Arc<Judge>],
+        body: &[u8],
+        has_next: bool,
+        until: Instant,
+    ) -> Result<(), Attempted> {
+        let Some(dialect) = self.admission.dialect else { return Ok(()) };
+        let asked = questions_of_whole(judges, dialect, body);
+        if asked.is_empty() {
+            return Ok(());
+        }
+        let found = self.ask_all(client, book, &asked, until).await?;
+        let refusal = found.is_cut().then(|| blocked(&found, "answer"));
+        let goes_on = found.is_reroute() && has_next;
+        book.note(|facts| facts.found.join(found));
+        match refusal {
+            Some(refusal) if goes_on => {
+                Err(Attempted::Failed(Failed { failure: Failure::Ruled, refusal }))
+            }
+            Some(refusal) => Err(Attempted::Stop(refusal.into())),
+            None => Ok(()),
+        }
+    }
+
+    async fn ask_all<C: Client>(
+        &self,
+        client: &mut C,
+        book: &mut Book<'_>,
+        asked: &[Question],
+        until: Instant,
+    ) -> Result<Found, Attempted> {
+        // Boxed: few exchanges have these, and they would stand in every open stream.
+        let mut all = Box::pin(webhook::ask_all(self.worker, &self.gate.telemetry, asked));
+        match self.race(client, until, &mut all).await {
+            Ok(found) => Ok(found),
+            Err(Interrupt::Gone) => Err(Attempted::Stop(Stop::Gone)),
+            Err(Interrupt::Ordered(order)) => Err(self.obey(book, order)),
+            Err(Interrupt::Late) => {
+                let message = "the judges outside did not answer within the exchange's time";
+                Err(Attempted::Stop(Refusal::new(Class::Timeout, message).into()))
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! `match = { webhook = "https://..", timeout_ms = .. }`: a judge outside of the gate.
 //!
 //! Unlike the rest of a pack, its address and headers are filled in from outside, as they hold
-//! credentials. It judges what comes in: what a model writes would wait for a call at each word.
+//! credentials. What a model writes waits for it a sentence at a time.
 
 use super::packs::PackReader;
 use crate::filter::{Channels, Kind};
@@ -16,14 +16,18 @@ const TIMEOUT_MS_MAX: u64 = 30_000;
 /// Most categories of one webhook.
 const CATEGORIES_MAX: usize = 100;
 
-/// The kinds of text that a webhook may judge.
-const INPUT: [Kind; 6] = [
+/// The kinds of text that a webhook may judge: those that have sentences.
+const JUDGED: [Kind; 10] = [
     Kind::System,
     Kind::User,
     Kind::History,
     Kind::Document,
     Kind::ToolResult,
     Kind::ToolDefinition,
+    Kind::Answer,
+    Kind::Reasoning,
+    Kind::Refusal,
+    Kind::ToolArguments,
 ];
 
 impl PackReader<'_, '_> {
@@ -105,15 +109,17 @@ impl PackReader<'_, '_> {
         headers
     }
 
-    /// A webhook judges what comes in, and cannot be asked by cases.
+    /// A webhook is not told of names and the like, and cannot be asked by cases.
     pub(super) fn check_webhook(&mut self, section: &Section<'_, '_>, channels: Channels) {
         let others: Channels = Kind::ALL
             .into_iter()
-            .filter(|kind| channels.has(*kind) && !INPUT.contains(kind))
+            // `answer` brings `other` with it, of which it is told nothing.
+            .filter(|kind| *kind != Kind::Other || !channels.has(Kind::Answer))
+            .filter(|kind| channels.has(*kind) && !JUDGED.contains(kind))
             .collect();
         if !others.is_empty() {
-            let message = "a webhook judges prompts, and these channels are written by models";
-            let help = "channels = [\"user\", \"document\", \"tool_result\"]";
+            let message = "a webhook is told texts, and these channels have none of their own";
+            let help = "channels = [\"user\", \"document\", \"tool_result\", \"answer\"]";
             let span = section.key_span("channels");
             self.reader.report(codes::BAD_RULE, span, message, Some(help.to_owned()));
         }

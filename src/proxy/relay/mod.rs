@@ -5,6 +5,13 @@
 //! stream costs one timer, set again only when it fires. The client's end of the connection is
 //! watched all the while, and so is an order to cut.
 
+mod flush;
+mod outside;
+
+pub(super) use flush::flush;
+use flush::write;
+pub use outside::{Answering, Outside};
+
 use super::client::{BACKLOG_MAX, Client, Framing};
 use super::drive::killed;
 use super::orders::{Ordered, Orders};
@@ -15,12 +22,11 @@ use crate::exchange::forward::Headers;
 use crate::exchange::relay::{Broken, Relay, ToolKill};
 use crate::exchange::screen::blocked;
 use crate::id::LeverId;
-use crate::table::lever::{Filter, Lever};
+use crate::table::lever::Filter;
 use crate::wire::refusal::{Class, Refusal};
 use http::StatusCode;
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
-use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -106,6 +112,8 @@ pub struct Move<'m> {
     pub first_byte: Option<Tick>,
     /// Whether it rather waits than leaves a gap in the record.
     pub waits_for_record: bool,
+    /// Judges outside of the gate that are told what leaves.
+    pub outside: Option<Box<Outside<'m>>>,
 }
 
 /// Buffers of one pass, the same for every exchange of a worker.
@@ -229,99 +237,6 @@ pub struct Counted {
     pub first_byte: Option<Tick>,
 }
 
-/// Sends what is queued, until `until`. A kill tears what a client has not taken by then; the
-/// ending that a lever wrote is not torn by the next lever.
-///
-/// Whoever queued it has asked for orders in the same step, so the first try obeys only a kill that
-/// did not wait for this step: were a small answer torn for any that came in that step, its client
-/// would see a broken connection and no refusal.
-pub(super) async fn flush<C: Client>(
-    orders: &Orders<'_>,
-    client: &mut C,
-    until: Instant,
-    end: End,
-) -> End {
-    let mut timer = pin!(sleep_until(until));
-    let is_content = matches!(end, End::Whole);
-    let mut is_first = true;
-    let flushed = poll_fn(|cx| {
-        if is_content
-            && let Some(lever) = if is_first { orders.in_force() } else { poll_kill(orders, cx) }
-        {
-            return Poll::Ready(Flushed::Killed(lever));
-        }
-        let flushed = if is_content { write(orders, client, cx) } else { client.poll_flush(cx) };
-        match flushed {
-            Poll::Ready(Ok(())) => return Poll::Ready(Flushed::All),
-            Poll::Ready(Err(_)) => return Poll::Ready(Flushed::Gone),
-            Poll::Pending => {}
-        }
-        if std::mem::take(&mut is_first)
-            && is_content
-            && let Some(lever) = poll_kill(orders, cx)
-        {
-            return Poll::Ready(Flushed::Killed(lever));
-        }
-        timer.as_mut().poll(cx).map(|()| Flushed::Late)
-    })
-    .await;
-    match flushed {
-        Flushed::All => end,
-        Flushed::Gone => End::Gone,
-        Flushed::Killed(lever) => {
-            client.tear();
-            End::Torn(killed(&lever), Some(lever.id))
-        }
-        Flushed::Late => {
-            client.tear();
-            match end {
-                End::Cut(refusal, lever) | End::Torn(refusal, lever) => End::Torn(refusal, lever),
-                End::Unusable(refusal) => End::Torn(refusal, None),
-                End::Whole
-                | End::Ordered(_)
-                | End::Blocked(_)
-                | End::Ruled(_)
-                | End::Broken(..)
-                | End::Switched
-                | End::Gone => End::Gone,
-            }
-        }
-    }
-}
-
-/// The kill that stands now; if there is none, this task is woken by the next. What else is
-/// ordered comes too late for an answer that is whole.
-fn poll_kill(orders: &Orders<'_>, cx: &Context<'_>) -> Option<Arc<Lever>> {
-    match orders.poll_end(cx) {
-        Poll::Ready(Ordered::Killed(lever)) => Some(lever),
-        Poll::Ready(
-            Ordered::ShutDown | Ordered::Switch(_) | Ordered::Tools(_) | Ordered::Filters(_),
-        )
-        | Poll::Pending => None,
-    }
-}
-
-/// Moves content to the client, and counts what a kill should have kept.
-fn write<C: Client>(
-    orders: &Orders<'_>,
-    client: &mut C,
-    cx: &mut Context<'_>,
-) -> Poll<io::Result<()>> {
-    let before = client.backlog();
-    let flushed = client.poll_flush(cx);
-    if orders.is_stale() {
-        orders.late(before.saturating_sub(client.backlog()) as u64);
-    }
-    flushed
-}
-
-enum Flushed {
-    All,
-    Gone,
-    Killed(Arc<Lever>),
-    Late,
-}
-
 impl Move<'_> {
     /// One pass: reads all that is there, then writes once. Ends early where another table is
     /// published meanwhile: then orders are to be asked before more is read.
@@ -336,7 +251,16 @@ impl Move<'_> {
         BUFFERS.with_borrow_mut(|buffers| {
             loop {
                 let mut ended = None;
-                while client.backlog() < BACKLOG_MAX {
+                loop {
+                    if self.outside.is_some() {
+                        ended = self.hear(cx, client, &mut buffers.out, last);
+                        if ended.is_some() || !self.may_read() {
+                            break;
+                        }
+                    }
+                    if client.backlog() >= BACKLOG_MAX {
+                        break;
+                    }
                     buffers.body.clear();
                     match self.answer.poll_body(cx, &mut buffers.body) {
                         Poll::Pending => break,
@@ -410,10 +334,15 @@ impl Move<'_> {
         };
         out.clear();
         let passed = relay.bytes(body, now, out);
-        let ended = match passed {
+        let mut ended = match passed {
             Ok(()) if is_last => relay.end(now, out),
             other => other,
         };
+        let mut is_last = is_last;
+        if let Some(outside) = &mut self.outside {
+            ended = outside.take(out, is_last && ended.is_ok()).and(ended);
+            is_last &= ended.is_err() || outside.is_done();
+        }
         let seen = &relay.seen;
         let is_failed = seen.error.is_some() && seen.text_events == 0;
         if self.head.is_some() && self.has_next && is_failed {
@@ -421,11 +350,48 @@ impl Move<'_> {
             let refusal = Refusal::new(Class::BadGateway, Broken::ProviderError.message());
             return Some(End::Unusable(refusal));
         }
+        self.leave(client, out, ended, is_last)
+    }
+
+    /// Asks what became of the question under way; gives how the answer ends, if it does.
+    fn hear<C: Client>(
+        &mut self,
+        cx: &mut Context<'_>,
+        client: &mut C,
+        out: &mut Vec<u8>,
+        last: &mut Instant,
+    ) -> Option<End> {
+        while let Some(outside) = self.outside.as_mut().filter(|outside| outside.is_asking()) {
+            // No silence of the provider: it is not read.
+            *last = Instant::now();
+            out.clear();
+            let Poll::Ready(judged) = outside.poll(cx, out) else { break };
+            let is_done = outside.is_done();
+            if let Some(end) = self.leave(client, out, judged, is_done) {
+                return Some(end);
+            }
+        }
+        None
+    }
+
+    fn may_read(&self) -> bool {
+        self.outside.as_ref().is_none_or(|outside| outside.may_read())
+    }
+
+    /// Passes on what may leave, and ends the answer if it ends here.
+    fn leave<C: Client>(
+        &mut self,
+        client: &mut C,
+        out: &[u8],
+        ended: Result<(), Broken>,
+        is_last: bool,
+    ) -> Option<End> {
         if self.head.is_some() {
+            let has_begun = self.relay.as_ref().is_some_and(|relay| relay.seen.began);
             self.early.extend_from_slice(out);
             // A body in which the decoder sees nothing at all is passed on as it is.
             let is_enough = self.early.len() > EARLY_BYTES_MAX || (is_last && ended.is_ok());
-            if (relay.seen.began && !self.early.is_empty()) || is_enough {
+            if (has_begun && !self.early.is_empty()) || is_enough {
                 self.commit(client);
             }
         } else {
@@ -484,7 +450,9 @@ impl Move<'_> {
     /// The provider's part of the answer is over before the answer is. If it lacks only its end
     /// mark it is ended as whole; if another provider may go on (`may_go_on`), that is said.
     fn broke<C: Client>(&mut self, client: &mut C, refusal: Refusal, may_go_on: bool) -> End {
+        let is_held = self.outside.as_ref().is_some_and(|outside| !outside.is_idle());
         if self.head.is_none()
+            && !is_held
             && let Some(relay) = &mut self.relay
         {
             let mut out = Vec::new();
@@ -503,7 +471,10 @@ impl Move<'_> {
 
     /// Rules forbid the answer, or what comes next of it.
     fn end_for_rule<C: Client>(&mut self, client: &mut C, broken: &Broken) -> End {
-        let found = self.relay.as_ref().and_then(|relay| relay.found());
+        let outside = self.outside.as_ref().map(|outside| &*outside.found);
+        let found = outside
+            .filter(|found| found.is_cut())
+            .or_else(|| self.relay.as_ref().and_then(|relay| relay.found()));
         let refusal = found.map_or_else(
             || Refusal::new(Class::Blocked, broken.message()),
             |found| blocked(found, "answer"),

@@ -1,0 +1,115 @@
+//! Judges outside, over every recorded stream: what they are told, and what leaves before they say.
+
+use super::*;
+use crate::filter::Channels;
+use crate::wire::event::Channel;
+use std::collections::BTreeMap;
+
+const TOLD: [Kind; 4] = [Kind::Answer, Kind::Reasoning, Kind::Refusal, Kind::ToolArguments];
+
+/// What leaves of `bytes`, cut at `cuts`, when the question of this number is flagged; and the texts
+/// of each question.
+fn judged(
+    dialect: Dialect,
+    bytes: &[u8],
+    cuts: &[usize],
+    flagged: usize,
+) -> (Vec<u8>, Vec<String>) {
+    let told: Channels = TOLD.into_iter().collect();
+    let judges = [Arc::new(Judge::outside(told))];
+    let mut sentences = Sentences::of(&judges, dialect, dialect.framing()).unwrap();
+    let (mut out, mut asked, mut from) = (Vec::new(), Vec::new(), 0);
+    let mut answer = |sentences: &mut Sentences, out: &mut Vec<u8>| {
+        loop {
+            let questions = sentences.advance(out);
+            let Some(question) = questions.first() else { return true };
+            asked.push(String::from_utf8(question.body()).unwrap());
+            if asked.len() > flagged {
+                return false;
+            }
+            sentences.clear(out);
+        }
+    };
+    for to in cuts.iter().copied().chain([bytes.len()]) {
+        sentences.push(&bytes[from..to]).unwrap();
+        from = to;
+        if !answer(&mut sentences, &mut out) {
+            return (out, asked);
+        }
+    }
+    sentences.end();
+    if answer(&mut sentences, &mut out) {
+        assert!(sentences.is_idle());
+    }
+    (out, asked)
+}
+
+fn texts(dialect: Dialect, bytes: &[u8]) -> BTreeMap<Channel, String> {
+    let mut all = BTreeMap::<Channel, String>::new();
+    for event in events(dialect, bytes) {
+        if let Event::Text { channel, text, .. } = event
+            && TOLD.contains(&channel.kind)
+        {
+            all.entry(channel).or_default().push_str(&text);
+        }
+    }
+    all
+}
+
+fn told_texts(asked: &[String]) -> Vec<String> {
+    let texts = |body: &String| {
+        let body: serde_json::Value = serde_json::from_str(body).unwrap();
+        let texts = body["input"].as_array().unwrap().clone();
+        texts.into_iter().map(|text| text.as_str().unwrap().to_owned())
+    };
+    asked.iter().flat_map(texts).collect()
+}
+
+#[test]
+fn what_leaves_was_judged_and_all_of_it_leaves_as_it_came() {
+    let mut several = 0;
+    for (dialect, name, bytes) in recorded(Recorded::Stream) {
+        let (out, asked) = judged(dialect, &bytes, &[], usize::MAX);
+        assert_eq!(out, bytes, "{name}");
+        let told = told_texts(&asked);
+        let written: Vec<String> =
+            texts(dialect, &bytes).into_values().filter(|text| !text.trim().is_empty()).collect();
+        // Channels take turns: what is told has the texts of each of them in pieces.
+        let bytes_of = |texts: &[String]| texts.iter().map(String::len).sum::<usize>();
+        let blank = written.len() * 64;
+        assert!(bytes_of(&told) + blank >= bytes_of(&written), "{name}: {told:?}");
+        several += usize::from(asked.len() > 2);
+        for flagged in 0..asked.len().min(4) {
+            let (out, first) = judged(dialect, &bytes, &[], flagged);
+            assert_eq!(first[..], asked[..=flagged], "{name}");
+            let judged = told_texts(&asked[..flagged]).concat();
+            for event in events(dialect, &out) {
+                if let Event::Text { channel, text, .. } = event
+                    && TOLD.contains(&channel.kind)
+                {
+                    let is_blank = text.trim().is_empty();
+                    assert!(is_blank || judged.contains(&*text), "{name}: `{text}` left unjudged");
+                }
+            }
+        }
+    }
+    assert!(several >= 5, "{several}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn what_is_asked_does_not_depend_on_the_pieces(
+        cuts in proptest::collection::vec(any::<prop::sample::Index>(), 0..40),
+        which in any::<prop::sample::Index>(),
+        flagged in 0..6_usize,
+    ) {
+        let all = recorded(Recorded::Stream);
+        let (dialect, name, bytes) = &all[which.index(all.len())];
+        let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect();
+        cuts.sort_unstable();
+        let whole = judged(*dialect, bytes, &[], flagged);
+        prop_assert_eq!(judged(*dialect, bytes, &cuts, flagged), whole, "{}", name);
+    }
+}

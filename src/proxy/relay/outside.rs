@@ -1,0 +1,98 @@
+//! Judges outside of the gate, asked about an answer while it goes out.
+//!
+//! One question is under way at a time, and the provider is not read meanwhile: what waits is one
+//! sentence and what one read gave. A kill, or the client's leaving, ends the wait with the answer.
+
+use crate::exchange::relay::{Broken, Sentences};
+use crate::exchange::screen::{Found, Question};
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+/// The answer to a question, to come.
+pub type Answering<'o> = Pin<Box<dyn Future<Output = Found> + Send + 'o>>;
+
+/// What stands between an answer and its client.
+pub struct Outside<'o> {
+    sentences: Box<Sentences>,
+    ask: &'o (dyn Fn(Vec<Question>) -> Answering<'o> + Sync),
+    /// What the judges found.
+    pub found: &'o mut Found,
+    under_way: Option<Answering<'o>>,
+    /// Whether all of the provider's answer is here.
+    is_over: bool,
+}
+
+impl<'o> Outside<'o> {
+    /// At the start of an answer.
+    pub fn new(
+        sentences: Box<Sentences>,
+        ask: &'o (dyn Fn(Vec<Question>) -> Answering<'o> + Sync),
+        found: &'o mut Found,
+    ) -> Outside<'o> {
+        Outside { sentences, ask, found, under_way: None, is_over: false }
+    }
+
+    /// Whether a question is under way.
+    pub fn is_asking(&self) -> bool {
+        self.under_way.is_some()
+    }
+
+    /// Whether nothing waits.
+    pub fn is_idle(&self) -> bool {
+        self.sentences.is_idle()
+    }
+
+    /// Whether the answer is here, and all of it may leave.
+    pub fn is_done(&self) -> bool {
+        self.is_over && self.is_idle()
+    }
+
+    /// Whether the provider is to be read.
+    pub fn may_read(&self) -> bool {
+        !self.is_over && !self.is_asking()
+    }
+
+    /// Takes what would leave, and leaves in `out` what may at once.
+    ///
+    /// # Errors
+    /// It is no stream of frames.
+    pub fn take(&mut self, out: &mut Vec<u8>, is_last: bool) -> Result<(), Broken> {
+        self.sentences.push(out)?;
+        out.clear();
+        if is_last {
+            self.sentences.end();
+            self.is_over = true;
+        }
+        self.begin(out);
+        Ok(())
+    }
+
+    fn begin(&mut self, out: &mut Vec<u8>) {
+        let questions = self.sentences.advance(out);
+        if !questions.is_empty() {
+            self.under_way = Some((self.ask)(questions));
+        }
+    }
+
+    /// Ready once the question under way has its answer; appends what may leave then.
+    ///
+    /// # Errors
+    /// A rule ends the answer here.
+    pub fn poll(&mut self, cx: &mut Context<'_>, out: &mut Vec<u8>) -> Poll<Result<(), Broken>> {
+        let Some(asking) = &mut self.under_way else { return Poll::Ready(Ok(())) };
+        let found = ready!(asking.as_mut().poll(cx));
+        self.under_way = None;
+        let (is_cut, is_reroute) = (found.is_cut(), found.is_reroute());
+        self.found.join(found);
+        if is_reroute {
+            return Poll::Ready(Err(Broken::Rerouted));
+        }
+        if is_cut {
+            return Poll::Ready(Err(Broken::Blocked));
+        }
+        self.sentences.clear(out);
+        self.begin(out);
+        Poll::Ready(Ok(()))
+    }
+}
