@@ -15,7 +15,7 @@ use crate::evidence::{self, Store};
 use crate::filter;
 use crate::proxy::{self, Gate};
 use crate::table::diagnostic::Diagnostic;
-use crate::table::{EvidencePolicy, Server, Table};
+use crate::table::{EvidencePolicy, Server};
 use crate::telemetry::{self, Lifecycle, Phase, Telemetry};
 use std::fmt;
 use std::io;
@@ -134,7 +134,10 @@ pub fn serve(options: &Options, started: impl FnOnce(&Bound)) -> Result<(), Star
         .map_err(|why| StartFault::Other(why.to_string()))?;
     runtime.block_on(levers.publish_demoted());
     let listeners = listeners(&server)?;
-    refuse_open_door(&table, &listeners)?;
+    board.stand_open(is_public(&listeners));
+    if board.stands_open_to_strangers(&table) {
+        return Err(StartFault::Other(control::switchboard::OPEN_TO_STRANGERS.to_owned()));
+    }
     let tls = match &server.tls {
         Some(tls) => Some(proxy::tls::server(tls).map_err(|why| other("[server.tls]", why))?),
         None => None,
@@ -151,10 +154,8 @@ pub fn serve(options: &Options, started: impl FnOnce(&Bound)) -> Result<(), Star
     let trips = upkeep::forward_trips(&gate);
     let data: Vec<SocketAddr> =
         listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
-    let threads = spawn_workers(&gate, &listeners, tls.as_ref())?;
-    drop(listeners);
-    let took = began.elapsed();
-
+    // Empty until everything else stands: who cannot be reached by levers takes no request.
+    let mut threads = Vec::new();
     let life = Lifecycle::default();
     let outcome = runtime.block_on(async {
         tokio::spawn(upkeep.run());
@@ -171,6 +172,9 @@ pub fn serve(options: &Options, started: impl FnOnce(&Bound)) -> Result<(), Star
         let control =
             Control { levers: &levers, server: &server, life: &life, index: indexer.watch() };
         let admin = start_admin(&gate, &control, &data, &warnings, &folder).await?;
+        let signals = Signals::take()?;
+        threads = spawn_workers(&gate, &listeners, tls.as_ref())?;
+        drop(listeners);
         let bound = Bound {
             data,
             admin: admin.bound,
@@ -178,9 +182,8 @@ pub fn serve(options: &Options, started: impl FnOnce(&Bound)) -> Result<(), Star
             warnings,
             config: options.config.clone(),
             first_token: admin.first_token,
-            took,
+            took: began.elapsed(),
         };
-        let signals = Signals::take()?;
         admin::note_table(&gate.tap, &table);
         write_listen_file(&bound);
         life.advance(Phase::Ready);
@@ -245,23 +248,13 @@ fn kept_evidence(
     }
 }
 
-/// Refuses a public data plane that would lend our keys to anybody. The table refuses the file's
-/// own addresses; this looks at the sockets themselves, wherever they came from.
-fn refuse_open_door(table: &Table, listeners: &[TcpListener]) -> Result<(), StartFault> {
-    // A socket whose address cannot be told is taken for a public one.
-    let is_public = listeners
+/// Whether other machines reach the data plane. The table refuses the file's own addresses; this
+/// looks at the sockets themselves, wherever they came from. One whose address cannot be told is
+/// taken for a public one.
+fn is_public(listeners: &[TcpListener]) -> bool {
+    listeners
         .iter()
-        .any(|listener| !listener.local_addr().is_ok_and(|address| address.ip().is_loopback()));
-    let has_key = table.providers.iter().any(|provider| provider.key.is_some());
-    if is_public && has_key && table.apps.is_empty() {
-        return Err(StartFault::Other(
-            "the data plane would be reachable from other machines, providers have keys, and no \
-             app is configured: anybody could spend them. Add an [apps.NAME] with a key_sha256, \
-             or listen on 127.0.0.1"
-                .to_owned(),
-        ));
-    }
-    Ok(())
+        .any(|listener| !listener.local_addr().is_ok_and(|address| address.ip().is_loopback()))
 }
 
 /// The data plane's sockets: those that the service manager hands over, else our own.

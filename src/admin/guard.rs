@@ -124,10 +124,22 @@ pub(super) async fn authorise(
     request: Request<axum::body::Body>,
     next: Next,
 ) -> Response {
-    match may(&desk, access, request.headers()) {
+    match may(&desk, access, request.headers()).and_then(|()| no_words_lost(&request)) {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
     }
+}
+
+/// What changes anything takes all of it from its body: who writes `?dry_run=true` means it.
+fn no_words_lost(request: &Request<axum::body::Body>) -> Result<(), Problem> {
+    let is_read = [Method::GET, Method::HEAD].contains(request.method());
+    let has_query = request.uri().query().is_some_and(|query| !query.is_empty());
+    if is_read || !has_query {
+        return Ok(());
+    }
+    Err(Problem::bad_request(
+        "This call takes no query parameters; what it is told stands in its body.",
+    ))
 }
 
 fn may(desk: &Desk, access: Access, headers: &HeaderMap) -> Result<(), Problem> {

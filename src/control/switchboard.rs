@@ -4,12 +4,12 @@ use super::tally::Tally;
 use crate::id::{Epoch, LeverId};
 use crate::table::diagnostic::Diagnostic;
 use crate::table::lever::{Lever, Levers, Rules};
-use crate::table::{self, Reference, Routes, Source, Table};
+use crate::table::{self, Provider, Reference, Routes, Source, Table};
 use arc_swap::{ArcSwap, Guard};
 use dashmap::DashMap;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
@@ -55,7 +55,12 @@ pub struct Switchboard {
     shadowed: Mutex<HashSet<String>>,
     /// What each lever in force has done.
     tallies: DashMap<LeverId, Arc<Tally>>,
+    /// Whether other machines reach the data plane, whatever the file says of its addresses.
+    is_public: AtomicBool,
 }
+
+/// Why a table is refused that would lend its credentials to strangers.
+pub const OPEN_TO_STRANGERS: &str = "the data plane would be reachable from other machines, providers have keys, and no app is configured: anybody could spend them. Add an [apps.NAME] with a key_sha256, or listen on 127.0.0.1";
 
 impl Switchboard {
     /// Prepares and publishes the first table from `file`, or from the embedded default.
@@ -86,7 +91,20 @@ impl Switchboard {
             epochs,
             shadowed: Mutex::default(),
             tallies: DashMap::new(),
+            is_public: AtomicBool::new(false),
         })
+    }
+
+    /// Says whether other machines reach the data plane.
+    pub fn stand_open(&self, is_public: bool) {
+        self.is_public.store(is_public, Ordering::Release);
+    }
+
+    /// Whether strangers could spend the credentials of a table.
+    pub fn stands_open_to_strangers(&self, files: &Routes) -> bool {
+        self.is_public.load(Ordering::Acquire)
+            && files.apps.is_empty()
+            && files.providers.iter().any(Provider::has_credential)
     }
 
     /// The live table's number. One load; a table is live before its number is told here.
@@ -206,7 +224,22 @@ impl Switchboard {
             Ok(source) => {
                 let shadowed = self.shadowed().clone();
                 let prepared = table::prepare_with(&source, &lookup, &shadowed);
+                let refused = |why: &str| Reload::Refused {
+                    epoch: live.epoch,
+                    diagnostics: source
+                        .file
+                        .iter()
+                        .map(|file| Diagnostic::of_file(file, why))
+                        .collect(),
+                };
                 match prepared.table {
+                    // A file that is being written, or for which there was no room.
+                    Some(_) if source.text.trim().is_empty() => {
+                        refused("it is empty; to serve nobody, kill `all`")
+                    }
+                    Some(next) if self.stands_open_to_strangers(&next) => {
+                        refused(OPEN_TO_STRANGERS)
+                    }
                     None => {
                         Reload::Refused { epoch: live.epoch, diagnostics: prepared.diagnostics }
                     }

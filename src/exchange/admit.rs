@@ -6,7 +6,7 @@
 use crate::table::{AppIndex, Family, ProviderIndex, Table};
 use crate::wire::Dialect;
 use crate::wire::refusal::{Class, Refusal};
-use crate::wire::request::{Surface, surface};
+use crate::wire::request::{Surface, model_named, surface};
 use http::{HeaderMap, HeaderName, Method, header};
 
 /// A request's head, parsed and checked by the proxy.
@@ -77,7 +77,7 @@ impl Admission {
 /// Admits a request, or says why not; the dialect of the refusal comes with it.
 ///
 /// # Errors
-/// No valid app key where apps are configured; a method that the surface does not take.
+/// No valid app key where apps are configured.
 pub fn admit(table: &Table, asked: &Asked<'_>) -> Result<Admission, (Dialect, Refusal)> {
     let (provider, prefix_bytes) = match prefix(table, asked.path) {
         Some((provider, bytes)) => (Some(provider), bytes),
@@ -90,14 +90,15 @@ pub fn admit(table: &Table, asked: &Asked<'_>) -> Result<Admission, (Dialect, Re
         Surface::Answer { dialect, .. } if family.is_some_and(|family| !family.speaks(dialect)) => {
             (None, None, None)
         }
+        // Lists of stored answers, preflights and the like.
+        Surface::Answer { .. } if asked.method != Method::POST => (None, None, None),
         Surface::Answer { dialect, model, stream } => {
-            if asked.method != Method::POST {
-                let message = format!("{} takes POST, not {}", path_for_people(path), asked.method);
-                return Err((dialect, Refusal::new(Class::BadRequest, message)));
-            }
             (Some(dialect), model.map(|model| Box::from(&*model)), stream)
         }
-        Surface::Other => (None, None, None),
+        Surface::Other => {
+            let model = model_named(path, asked.query).map(|model| Box::from(&*model));
+            (None, model, None)
+        }
     };
     let speaks = dialect.unwrap_or(speaks);
     let (app, key_at) = authenticate(table, asked).map_err(|refusal| (speaks, refusal))?;
@@ -147,8 +148,7 @@ fn authenticate(table: &Table, asked: &Asked<'_>) -> Result<(Option<AppIndex>, K
         let Some(value) = asked.headers.get(name).and_then(|value| value.to_str().ok()) else {
             continue;
         };
-        let key = value.strip_prefix("Bearer ").or_else(|| value.strip_prefix("bearer "));
-        if let Some(app) = table.app_by_key(key.unwrap_or(value).trim()) {
+        if let Some(app) = table.app_by_key(bearer(value)) {
             return Ok((Some(app), KeyAt::Standard));
         }
     }
@@ -162,6 +162,12 @@ fn authenticate(table: &Table, asked: &Asked<'_>) -> Result<(Option<AppIndex>, K
         Some(app) => Ok((Some(app), KeyAt::Query)),
         None => Err(unauthenticated()),
     }
+}
+
+/// The key in a header's value.
+pub(super) fn bearer(value: &str) -> &str {
+    let key = value.strip_prefix("Bearer ").or_else(|| value.strip_prefix("bearer "));
+    key.unwrap_or(value).trim()
 }
 
 /// The same words for a missing, a wrong and an expired key.

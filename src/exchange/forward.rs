@@ -4,7 +4,7 @@
 //! byte but for a replaced model name; the caller's credential only where the provider has none
 //! configured.
 
-use super::admit::{Admission, Asked, CREDENTIALS, KeyAt};
+use super::admit::{Admission, Asked, CREDENTIALS, KeyAt, bearer};
 use super::sigv4;
 use crate::table::{Family, Provider, Table, Target};
 use crate::wire::Dialect;
@@ -59,8 +59,14 @@ fn is_named_by_connection(headers: &HeaderMap, name: &HeaderName) -> bool {
     })
 }
 
+/// Whether this is the key of an app, wherever a caller put it: those are ours alone.
+fn is_app_key(table: &Table, value: &str) -> bool {
+    !table.apps.is_empty() && table.app_by_key(bearer(value)).is_some()
+}
+
 /// Path and query at the provider.
 pub fn path_and_query(
+    table: &Table,
     provider: &Provider,
     admission: &Admission,
     asked: &Asked<'_>,
@@ -74,14 +80,20 @@ pub fn path_and_query(
         separator = '&';
     };
     for pair in asked.query.unwrap_or("").split('&').filter(|pair| !pair.is_empty()) {
-        let is_credential = pair.starts_with("key=");
-        if is_credential && (admission.key_at == KeyAt::Query || provider.has_credential()) {
+        let key = pair.strip_prefix("key=");
+        let is_dropped = admission.key_at == KeyAt::Query || provider.has_credential();
+        if key.is_some_and(|key| is_dropped || is_app_key(table, key)) {
             continue;
         }
         push(&mut path, pair);
     }
-    if let Some(query) = &provider.query {
-        push(&mut path, query);
+    // What the caller says of a name stands: said twice, nobody knows which of them counts.
+    let name = |pair: &str| pair.split('=').next().unwrap_or_default().to_owned();
+    let said: Vec<String> = asked.query.unwrap_or("").split('&').map(name).collect();
+    for pair in provider.query.iter().flat_map(|query| query.split('&')) {
+        if !said.contains(&name(pair)) {
+            push(&mut path, pair);
+        }
     }
     path
 }
@@ -92,6 +104,7 @@ pub fn path_and_query(
 /// The request carries no credential that could be sent on and the provider has none; the refusal
 /// says which variable to set.
 pub fn request_headers<'h>(
+    table: &Table,
     provider: &'h Provider,
     admission: &Admission,
     asked: &Asked<'h>,
@@ -103,12 +116,17 @@ pub fn request_headers<'h>(
     }
     let mut headers = Borrowed::new();
     let has_connection = asked.headers.contains_key(header::CONNECTION);
-    let mut has_credential =
-        asked.query.is_some_and(|query| query.split('&').any(|pair| pair.starts_with("key=")));
+    let mut keys = asked
+        .query
+        .into_iter()
+        .flat_map(|query| query.split('&'))
+        .filter_map(|p| p.strip_prefix("key="));
+    let mut has_credential = keys.any(|key| !is_app_key(table, key));
     for (name, value) in asked.headers {
         let is_credential = CREDENTIALS.contains(name);
         if is_credential {
-            if provider.has_credential() || admission.key_at == KeyAt::Standard {
+            let is_dropped = provider.has_credential() || admission.key_at == KeyAt::Standard;
+            if is_dropped || value.to_str().is_ok_and(|value| is_app_key(table, value)) {
                 continue;
             }
             has_credential = true;

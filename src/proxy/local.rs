@@ -19,6 +19,7 @@ use crate::table::{Family, Provider};
 use crate::wire::event::Event;
 use crate::wire::loss::Losses;
 use crate::wire::refusal::{Class, Refusal};
+use crate::wire::request::tells_usage;
 use crate::wire::{Dialect, Encoder, Tail, encode_unary};
 use http::{HeaderValue, StatusCode, header};
 use std::future::{Future, poll_fn};
@@ -108,10 +109,7 @@ pub async fn answer<C: Client>(
             answer,
         ) => Script::saying(answer.as_deref().unwrap_or("")),
     };
-    // Chat streams tell token counts only to who asks for them.
-    let tells_usage = request.dialect != Dialect::OpenaiChat
-        || !request.is_stream
-        || asks_for_usage(request.prompt);
+    let tells_usage = !request.is_stream || tells_usage(request.dialect, request.prompt);
     let context = simulated::Context {
         model: request.model.to_owned(),
         id: request.id.to_owned(),
@@ -189,15 +187,6 @@ pub async fn answer<C: Client>(
         (flush(orders, client).await, body.len() as u64)
     };
     Ok(Done { end, counted: Counted { sent, first_byte: Some(now) }, seen, found: screen.found })
-}
-
-/// Whether a Chat request has `"include_usage": true`.
-fn asks_for_usage(prompt: &[u8]) -> bool {
-    const NAME: &[u8] = b"\"include_usage\"";
-    memchr::memmem::find_iter(prompt, NAME).any(|at| {
-        let rest = prompt[at + NAME.len()..].trim_ascii_start();
-        rest.strip_prefix(b":").is_some_and(|rest| rest.trim_ascii_start().starts_with(b"true"))
-    })
 }
 
 /// A stream of ours and how it is paced.

@@ -65,10 +65,15 @@ pub struct Position {
 impl Diagnostic {
     /// A file that cannot be read at all.
     pub fn unreadable(file: &Path, why: &str) -> Diagnostic {
+        Diagnostic::of_file(file, &format!("cannot read it: {why}"))
+    }
+
+    /// What is wrong with a file as a whole.
+    pub fn of_file(file: &Path, message: &str) -> Diagnostic {
         Diagnostic {
             code: codes::UNREADABLE,
             severity: Severity::Error,
-            message: format!("cannot read it: {why}"),
+            message: message.to_owned(),
             file: file.to_path_buf(),
             text: Arc::default(),
             span: 0..0,

@@ -89,6 +89,17 @@ pub fn view(dialect: Dialect, body: &[u8]) -> Result<View<'_>, BodyError> {
     }
 }
 
+/// Whether a stream that answers `body` tells how many tokens were used: Chat tells it only to who
+/// asks (`stream_options.include_usage`), everything else always does.
+pub fn tells_usage(dialect: Dialect, body: &[u8]) -> bool {
+    const NAME: &[u8] = b"\"include_usage\"";
+    dialect != Dialect::OpenaiChat
+        || memchr::memmem::find_iter(body, NAME).any(|at| {
+            let rest = body[at + NAME.len()..].trim_ascii_start();
+            rest.strip_prefix(b":").is_some_and(|rest| rest.trim_ascii_start().starts_with(b"true"))
+        })
+}
+
 /// The most tokens that an answer may have, all its choices together, where `body` says so.
 ///
 /// A second look at a body that [`view`] has checked, for those who reserve what an answer may use.
@@ -133,6 +144,26 @@ pub fn surface(path: &str) -> Surface<'_> {
         "/v1/messages" => answer(Dialect::Anthropic),
         _ => gemini_surface(path).or_else(|| bedrock_surface(path)).unwrap_or(Surface::Other),
     }
+}
+
+/// The model that the path or the query of a call names that is no answer of a dialect: Gemini's
+/// `/models/{model}:{verb}`, Bedrock's `/model/{model}/..`, Azure's `/deployments/{model}/..`, and
+/// `model=` in a query, as realtime sessions have it.
+pub fn model_named<'p>(path: &'p str, query: Option<&'p str>) -> Option<Cow<'p, str>> {
+    let in_query = || {
+        let mut pairs = query?.split('&').filter_map(|pair| pair.split_once('='));
+        pairs.find(|(name, _)| *name == "model").map(|(_, model)| decode_segment(model))
+    };
+    let first = |rest: &'p str| rest.split('/').next().unwrap_or(rest);
+    let in_path = if let Some((before, rest)) = path.rsplit_once("/models/") {
+        let model = rest.rsplit_once(':').map(|(model, _)| model);
+        model.filter(|model| before.starts_with("/v1") && !model.contains('/'))
+    } else if let Some(rest) = path.strip_prefix("/model/") {
+        Some(first(rest))
+    } else {
+        path.strip_prefix("/openai/deployments/").map(first)
+    };
+    in_path.filter(|model| !model.is_empty()).map(decode_segment).or_else(in_query)
 }
 
 /// `/v1beta/models/{model}:generateContent` and `:streamGenerateContent`, also under `/v1/`,
@@ -189,6 +220,29 @@ pub fn octet(high: u8, low: u8) -> Option<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn models_of_calls_that_are_not_read() {
+        for (path, query, model) in [
+            ("/v1beta/models/gemini-x:embedContent", None, Some("gemini-x")),
+            ("/v1beta/models/gemini-x", None, None),
+            ("/v1/models/gpt-4o", None, None),
+            ("/model/anthropic.claude%3A0/invoke", None, Some("anthropic.claude:0")),
+            ("/openai/deployments/chat/embeddings", Some("api-version=1"), Some("chat")),
+            ("/v1/realtime", Some("a=b&model=gpt-realtime"), Some("gpt-realtime")),
+            ("/v1/files", Some("models=x"), None),
+        ] {
+            assert_eq!(model_named(path, query).as_deref(), model, "{path}");
+        }
+    }
+
+    #[test]
+    fn usage_is_asked_for_in_any_spacing() {
+        let asks = |body: &str| tells_usage(Dialect::OpenaiChat, body.as_bytes());
+        assert!(asks(r#"{"stream_options":{"include_usage" : true}}"#));
+        assert!(!asks(r#"{"stream_options":{"include_usage":false}}"#) && !asks("{}"));
+        assert!(tells_usage(Dialect::Anthropic, b"{}"));
+    }
 
     #[test]
     fn bounds_of_answers() {

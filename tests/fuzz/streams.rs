@@ -163,6 +163,7 @@ fn relay_under_rules() {
         run(&format!("relay-{dialect:?}"), &streams(dialect), |input, dice| {
             let client = if dice.one_in(3) { *dice.pick(&ALL) } else { dialect };
             let plan = Plan {
+                tells_usage: true,
                 client,
                 source: dialect,
                 coding: Coding::Identity,
@@ -176,6 +177,7 @@ fn relay_under_rules() {
     }
     run("relay-array", &arrays(), |input, dice| {
         let plan = Plan {
+            tells_usage: true,
             client: Dialect::Gemini,
             source: Dialect::Gemini,
             coding: Coding::Identity,

@@ -10,6 +10,7 @@ use crate::exchange::simulated::{Context, Frames, Script};
 use crate::wire::event::Event;
 use crate::wire::loss::Losses;
 use crate::wire::refusal::{Class, Refusal};
+use crate::wire::request::tells_usage;
 use crate::wire::request::{Surface, surface, view};
 use crate::wire::{Dialect, encode_unary};
 use std::borrow::Cow;
@@ -153,7 +154,7 @@ fn modelled(
         id: fixed::answer_id(dialect, number),
         created: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs()),
         prompt_bytes: length,
-        usage: !is_stream || dialect != Dialect::OpenaiChat || asks_for_usage(&request.body),
+        usage: !is_stream || tells_usage(dialect, &request.body),
     };
     let play = Play { pace: pace(&script), fault: script.fault, at: script.at, ..play };
     let frames = Frames::new(script, context);
@@ -205,15 +206,6 @@ fn unstreamed(mut play: Play, dialect: Dialect, frames: Frames) -> Play {
     Play { length: Some(body.len()), pieces: Pieces::whole(body), ..play }
 }
 
-/// Whether a chat request has `"include_usage": true`.
-fn asks_for_usage(body: &[u8]) -> bool {
-    const KEY: &[u8] = b"\"include_usage\"";
-    memchr::memmem::find_iter(body, KEY).any(|at| {
-        let rest = body[at + KEY.len()..].trim_ascii_start();
-        rest.strip_prefix(b":").is_some_and(|value| value.trim_ascii_start().starts_with(b"true"))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -235,12 +227,5 @@ mod tests {
         let bedrock = answer_surface("/bedrock/model/a.b-v1%3A0/converse-stream");
         assert_eq!(bedrock, Some((Dialect::Bedrock, Some("a.b-v1:0".into()), Some(true))));
         assert_eq!(answer_surface("/v1/messages/count_tokens"), None);
-    }
-
-    #[test]
-    fn usage_is_asked_for_in_any_spacing() {
-        assert!(asks_for_usage(br#"{"stream_options":{"include_usage" : true}}"#));
-        assert!(!asks_for_usage(br#"{"stream_options":{"include_usage":false}}"#));
-        assert!(!asks_for_usage(b"{}"));
     }
 }

@@ -73,6 +73,8 @@ pub struct Plan {
     pub killed: KilledTools,
     /// Whether calls wait until they are whole.
     pub calls: CallHold,
+    /// Whether a caller of another dialect is told how many tokens were used.
+    pub tells_usage: bool,
     /// What judges its texts.
     pub judges: Vec<Arc<Judge>>,
 }
@@ -178,6 +180,7 @@ impl Relay {
             coding,
             killed: KilledTools::default(),
             calls: CallHold::Never,
+            tells_usage: true,
             judges: Vec::new(),
         })
     }
@@ -209,6 +212,7 @@ impl Relay {
             coding,
             killed: KilledTools::default(),
             calls: CallHold::Never,
+            tells_usage: true,
             judges,
         };
         Relay { pieces: Pieces::new(Framing::JsonArray), ..Relay::with(&plan) }

@@ -93,7 +93,15 @@ fn killing(pattern: &str) -> KilledTools {
 }
 
 fn plan(client: Dialect, source: Dialect, killed: KilledTools, calls: CallHold) -> Plan {
-    Plan { client, source, coding: Coding::Identity, killed, calls, judges: Vec::new() }
+    Plan {
+        client,
+        source,
+        coding: Coding::Identity,
+        killed,
+        calls,
+        tells_usage: true,
+        judges: Vec::new(),
+    }
 }
 
 fn run(plan: &Plan, bytes: &[u8], step: usize) -> (Vec<u8>, Result<(), Broken>) {

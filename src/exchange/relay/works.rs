@@ -56,6 +56,7 @@ pub(super) struct Works {
     /// The lever for which a call was taken out.
     pub(super) lever: Option<Box<str>>,
     scratch: Vec<u8>,
+    tells_usage: bool,
 }
 
 impl Works {
@@ -77,6 +78,7 @@ impl Works {
             queue_bytes: 0,
             resumed,
             passes_errors: false,
+            tells_usage: plan.tells_usage,
             screen: super::screen(plan),
             has_ended: false,
             lever: None,
@@ -96,6 +98,7 @@ impl Works {
             queue_bytes: 0,
             resumed: None,
             passes_errors: false,
+            tells_usage: true,
             screen: None,
             has_ended: false,
             lever: None,
@@ -192,7 +195,7 @@ impl Works {
             self.lever = Some(lever);
         }
         self.has_ended |= events.iter().any(|event| matches!(event, Event::End));
-        let (events, left) = self.judged(raw, events, out);
+        let (mut events, left) = self.judged(raw, events, out);
         if let Some(resumed) = &mut self.resumed {
             resumed.record(&events);
         }
@@ -209,6 +212,9 @@ impl Works {
             Hand::Frames(encoder) => {
                 if let Some(note) = note {
                     encoder.say(0, note.block, &note.text, out);
+                }
+                if self.encoding == Encoding::Foreign && !self.tells_usage {
+                    events.retain(|event| !matches!(event, Event::Usage { .. }));
                 }
                 if events.is_empty() {
                     encoder.skip_frame();

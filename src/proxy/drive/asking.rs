@@ -15,7 +15,7 @@ use crate::wire::continued::{Continue, continued};
 use crate::wire::loss::Losses;
 use crate::wire::prompt;
 use crate::wire::refusal::{Class, Refusal};
-use crate::wire::request::{BodyError, view};
+use crate::wire::request::{BodyError, tells_usage, view};
 use crate::wire::tools::strip_tools;
 use bytes::Bytes;
 use std::sync::Arc;
@@ -27,6 +27,8 @@ pub(super) struct Asking {
     pub(super) dialect: Option<Dialect>,
     /// The body, if it is not the caller's own bytes.
     pub(super) body: Option<Bytes>,
+    /// Whether the caller is told how many tokens were used.
+    pub(super) tells_usage: bool,
     /// What the target's dialect cannot say.
     pub(super) losses: Losses,
     /// The tools that may not be called.
@@ -55,6 +57,7 @@ impl Exchange<'_> {
         let mut asking = Asking {
             dialect: None,
             body: None,
+            tells_usage: true,
             losses: Losses::default(),
             killed: KilledTools::default(),
             judges: guard.judges.clone(),
@@ -92,6 +95,7 @@ impl Exchange<'_> {
         let asked = wanted.model.as_deref();
         let model = forward::model(target, asked);
         if source != caller {
+            asking.tells_usage = tells_usage(caller, content);
             let body = edited.as_deref().unwrap_or(content);
             let model = model.unwrap_or("");
             let (body, losses) = prompt::translate(caller, source, body, model, wanted.is_stream)

@@ -3,7 +3,7 @@
 use super::aside::Content;
 use super::asking::Asking;
 use super::book::Book;
-use super::shape::{coding_of, head_framing, is_named, is_stream};
+use super::shape::{coding_of, head_framing, is_document, is_named, is_stream};
 use super::under_way::UnderWay;
 use super::unread::{Read, Unread, media_of};
 use super::{After, Answered, Attempted, Exchange, Failed, Ran, Using};
@@ -106,6 +106,7 @@ impl Exchange<'_> {
                     }
                     Midstream::End | Midstream::Continue => CallHold::Never,
                 },
+                tells_usage: asking.tells_usage,
                 judges: asking.judges.clone(),
             })),
             (Some(Dialect::Gemini), Some(Dialect::Gemini), Some(coding))
@@ -138,10 +139,17 @@ impl Exchange<'_> {
             let refusal = Refusal::new(Class::BadGateway, "the provider answered with no stream");
             return Attempted::Failed(Failed { failure: Failure::Unusable, refusal });
         }
+        // What says of itself that it is a document can be no stream of any framing.
+        let is_document = is_document(&headers);
         if let (Some(dialect), None) = (caller, &relay)
-            && (!is_unread_stream || !asking.killed.is_empty() || !asking.judges.is_empty())
+            && (!is_unread_stream
+                || is_document
+                || !asking.killed.is_empty()
+                || !asking.judges.is_empty())
         {
-            let held = Held { dialect, coding, status, headers, has_next: using.has_next };
+            let must_be_read = is_unread_stream && is_document;
+            let has_next = using.has_next;
+            let held = Held { dialect, coding, status, headers, has_next, must_be_read };
             let whole = self.hold_whole(client, book, waits, asking, held, &mut answer).await;
             if matches!(whole, Attempted::Ran(Ran::Done(After::Answered))) {
                 using.answered();
@@ -272,7 +280,7 @@ impl Exchange<'_> {
         held: Held,
         answer: &mut Answer,
     ) -> Attempted {
-        let Held { dialect, coding, mut status, mut headers, has_next } = held;
+        let Held { dialect, coding, mut status, mut headers, has_next, must_be_read } = held;
         let source = asking.dialect.unwrap_or(dialect);
         let is_edited = |asking: &Asking| {
             source != dialect || !asking.killed.is_empty() || !asking.judges.is_empty()
@@ -329,7 +337,11 @@ impl Exchange<'_> {
         }
         // JSON of another kind than an answer may be one that the decoders do not know (a count of
         // tokens): the caller may know it.
-        let is_unusable = if source == dialect { has_next && is_junk } else { !seen.is_understood };
+        let is_unusable = if source == dialect {
+            (has_next || must_be_read) && is_junk
+        } else {
+            !seen.is_understood
+        };
         let is_failed = has_next && seen.error.is_some();
         if status.is_success() && (is_failed || is_unusable) {
             let message = if is_failed {
@@ -587,6 +599,8 @@ pub(super) struct Held {
     headers: forward::Headers,
     /// Whether another target would be asked if it could not be used.
     has_next: bool,
+    /// Whether it cannot be used if nothing in it is understood.
+    must_be_read: bool,
 }
 
 fn is_json(body: &[u8]) -> bool {

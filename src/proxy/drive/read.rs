@@ -30,7 +30,7 @@ impl Exchange<'_> {
         let limit = self.table.server.body_bytes_max as u64;
         let known = self.request.body_bytes;
         if self.admission.dialect.is_none() {
-            let is_small = if self.may_be_judged() {
+            let is_small = if self.may_be_judged() || self.says_json() {
                 known.is_none_or(|length| length <= limit)
             } else {
                 known.is_some_and(|length| length <= WHOLE_BYTES_MAX)
@@ -88,6 +88,13 @@ impl Exchange<'_> {
         }
         let plain = self.plain(&raw)?;
         Ok(Body::Whole { raw: raw.into(), plain })
+    }
+
+    /// Whether a body that is passed through says that it is JSON: its model is looked for.
+    fn says_json(&self) -> bool {
+        let kind = self.asked.headers.get(header::CONTENT_TYPE);
+        kind.and_then(|kind| kind.to_str().ok())
+            .is_some_and(|kind| kind.starts_with("application/json"))
     }
 
     /// The content of a compressed body; `None` where it is not compressed, or is not read by us.
@@ -162,13 +169,8 @@ impl Exchange<'_> {
 
     /// The model that a passed-through JSON body names, for routing; nothing else is read of it.
     pub(super) fn passing_view<'t>(&self, text: &'t [u8]) -> View<'t> {
-        let is_json = self
-            .asked
-            .headers
-            .get(header::CONTENT_TYPE)
-            .and_then(|value| value.to_str().ok())
-            .is_some_and(|kind| kind.starts_with("application/json"));
-        if !is_json || self.asked.headers.contains_key(header::CONTENT_ENCODING) {
+        let begins = text.iter().find(|byte| !byte.is_ascii_whitespace());
+        if begins != Some(&b'{') || self.asked.headers.contains_key(header::CONTENT_ENCODING) {
             return View::default();
         }
         // A body that is not what it says is the provider's to refuse.

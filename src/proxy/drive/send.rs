@@ -38,8 +38,14 @@ impl Exchange<'_> {
                 forward::foreign_path(provider, dialect, model, wanted.is_stream),
             ),
             None => (
-                forward::request_headers(provider, self.admission, &self.asked, wanted.is_stream)?,
-                forward::path_and_query(provider, self.admission, &self.asked, model),
+                forward::request_headers(
+                    self.table,
+                    provider,
+                    self.admission,
+                    &self.asked,
+                    wanted.is_stream,
+                )?,
+                forward::path_and_query(self.table, provider, self.admission, &self.asked, model),
             ),
         };
         let (body, framing) = match (&wanted.body, &asking.body) {

@@ -4,7 +4,7 @@ use crate::proxy::client::Framing;
 use crate::wire::Dialect;
 use crate::wire::coding::Coding;
 use crate::wire::framing as frames;
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 /// Whether an answer comes as a stream of frames.
 pub(super) fn is_stream(
@@ -21,6 +21,13 @@ pub(super) fn is_stream(
 pub(super) fn is_named(headers: &HeaderMap, framing: frames::Framing) -> Option<bool> {
     let kind = headers.get(header::CONTENT_TYPE)?;
     Some(kind.to_str().is_ok_and(|kind| framing.is_named_by(kind)))
+}
+
+/// Whether an answer says that it is one JSON value, or a page.
+pub(super) fn is_document(headers: &[(HeaderName, HeaderValue)]) -> bool {
+    let kind = headers.iter().find(|(name, _)| *name == header::CONTENT_TYPE);
+    let kind = kind.and_then(|(_, value)| value.to_str().ok()).unwrap_or_default();
+    ["application/json", "text/html"].iter().any(|document| kind.starts_with(document))
 }
 
 /// The content coding of an answer; `None` for one that we cannot read.

@@ -207,6 +207,7 @@ impl<'j> Judging<'j> {
             Relay::of_array(coding, self.judges.to_vec())
         } else {
             Relay::with(&Plan {
+                tells_usage: true,
                 client: dialect,
                 source: dialect,
                 coding,

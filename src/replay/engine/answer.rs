@@ -17,6 +17,7 @@ use crate::wire::coding::{Coding, Inflater};
 use crate::wire::framing::Framing;
 use crate::wire::provider_error::{read_error, write_error};
 use crate::wire::refusal::{Class, Refusal};
+use crate::wire::request::tells_usage;
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -79,6 +80,7 @@ impl Answering<'_> {
                     Midstream::End => CallHold::Never,
                     Midstream::Continue => CallHold::UntilWhole,
                 },
+                tells_usage: tells_usage(client, &self.recorded.request.body.bytes),
                 judges: self.judges.to_vec(),
             })),
             (Some(Dialect::Gemini), Some(Dialect::Gemini), Some(coding)) if is_array => {

@@ -1,5 +1,6 @@
 //! A request to the model of all dialects, and back.
 
+mod closed;
 mod read;
 mod write;
 

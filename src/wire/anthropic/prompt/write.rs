@@ -3,6 +3,7 @@
 //! The API has rules that others have not: turns alternate, results of tools come first in theirs,
 //! no text is empty, ids have few letters, and an answer has a bound.
 
+use super::closed::closed;
 use crate::wire::Dialect;
 use crate::wire::loss::{Loss, Losses};
 use crate::wire::object::{Array, Object};
@@ -137,7 +138,7 @@ fn output(body: &mut Object<'_>, prompt: &Prompt, thinking: Option<Budget>, loss
     config.optional_string("effort", effort.map(|effort| effort.max(Effort::Low).word()));
     if let Some(schema) = schema {
         let mut format = Object::typed(config.key("format"), "json_schema");
-        format.raw("schema", schema.text());
+        format.raw("schema", &closed(schema.text()));
         format.close();
     }
     config.close();

@@ -300,7 +300,8 @@ fn format(prompt: &mut Prompt, config: &mut Fields<'_>) -> Result<(), BodyError>
     let schema = config.take_either("responseJsonSchema", "response_json_schema")?;
     prompt.format = match schema.map(Json::of).or(older) {
         Some(schema) => {
-            Some(Format::JsonSchema { name: None, description: None, schema, strict: Some(true) })
+            // What others call strict asks more of a schema than Gemini does.
+            Some(Format::JsonSchema { name: None, description: None, schema, strict: None })
         }
         None if kind.as_deref() == Some("application/json") => Some(Format::JsonObject),
         None => None,

@@ -243,7 +243,7 @@ fn generation(config: &mut Object<'_>, prompt: &Prompt, losses: &mut Losses) {
         Some(Format::JsonObject) => config.string("responseMimeType", "application/json"),
         Some(Format::JsonSchema { name, description, schema, strict }) => {
             losses.add_if(name.is_some() || description.is_some(), Loss::SchemaName);
-            losses.add_if(*strict != Some(true), Loss::SchemaStrictness);
+            losses.add_if(*strict == Some(false), Loss::SchemaStrictness);
             config.string("responseMimeType", "application/json");
             config.raw("responseJsonSchema", schema.text());
         }
