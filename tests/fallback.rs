@@ -16,6 +16,7 @@ mod fallback {
     mod orders;
     mod outage;
     mod pairs;
+    mod usage;
 }
 mod support;
 

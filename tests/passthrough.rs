@@ -141,3 +141,22 @@ fn a_stream_in_a_framing_that_is_not_read_is_not_held_back() {
     let parts: serde_json::Value = serde_json::from_slice(&whole).unwrap();
     assert!(parts.as_array().unwrap().len() > 5);
 }
+
+#[test]
+fn other_methods_of_answers_and_queries_of_the_row_pass() {
+    let mock = MockServer::start();
+    let routes = routes_to(&mock.url(), "").replacen(
+        "dialect = \"openai\"",
+        "dialect = \"openai\"\nquery = \"api-version=2&x=1\"",
+        1,
+    );
+    let gateway = Gateway::start(&routes);
+    for method in ["GET", "OPTIONS"] {
+        let mut client = Client::connect(gateway.data);
+        client.request(method, "/oai/v1/chat/completions?api-version=1", &[], b"");
+        let answer = client.answer();
+        assert_eq!(answer.status(), 200, "{method}: {}", answer.text());
+        let seen = answer.text();
+        assert!(seen.contains("api-version=1&x=1") && !seen.contains("api-version=2"), "{seen}");
+    }
+}

@@ -251,3 +251,24 @@ fn answers_that_cannot_be_used_open_the_circuit_too() {
     }
     assert_eq!(gateway.circuit("ant").as_deref(), Some("open"));
 }
+
+/// A page in place of a stream: a captive portal, a proxy's apology.
+#[test]
+fn what_was_asked_as_a_stream_and_is_a_page_is_taken_over() {
+    let page =
+        "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 15\r\n\r\n<html>no</html>";
+    let upstream = Upstream::fixed(page);
+    let gateway = Gateway::start(&routes_to(&upstream.url(), "retry = { attempts = 1 }"));
+    for case in &CASES {
+        let answer = case.ask(&gateway, "", true).answer();
+        case.assert_refused(&gateway, &answer, 502, "firedoor_bad_gateway");
+    }
+    let paused = "[providers.paused]\ndialect = \"canned\"\nanswer = \"Paused.\"\n\n";
+    let more = "retry = { attempts = 1 }\nfallback = [{ provider = \"paused\" }]";
+    let gateway = Gateway::start(&(paused.to_owned() + &routes_to(&upstream.url(), more)));
+    for case in &CASES {
+        let answer = case.ask(&gateway, "", true).answer();
+        assert_eq!(answer.status(), 200, "{case:?}: {}", answer.text());
+        assert!(answer.text().contains("Paused."), "{case:?}: {}", answer.text());
+    }
+}

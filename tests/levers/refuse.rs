@@ -247,8 +247,32 @@ fn what_only_passes_through_is_refused_too() {
         assert_eq!(provider.requests(), before, "{scope}");
         lift(&gateway, &lever);
     }
+    // The model is found wherever such calls name it.
     let lever = kill(&gateway, "model:e");
     assert_refused(&gateway, None, &embed(), &lever);
+    let body = r#"{"model":"e"}"#;
+    let mut large = body.replace('}', ",\"input\":\"");
+    large.push_str(&"x".repeat(2 << 20));
+    large.push_str("\"}");
+    for (path, kind, body) in [
+        ("/oai/v1/embeddings", "text/plain", body),
+        ("/oai/v1/embeddings", "application/json", &large),
+        ("/gem/v1beta/models/e:embedContent", "application/json", "{}"),
+        ("/oai/openai/deployments/e/embeddings?api-version=1", "application/json", "{}"),
+        ("/oai/v1/realtime/sessions?model=e", "application/json", "{}"),
+    ] {
+        let answer = post(gateway.data, path, &[key, session, ("content-type", kind)], body);
+        assert_eq!(answer.status(), 400, "{path} {kind}: {}", answer.text());
+        assert!(answer.text().contains(&lever), "{path} {kind}: {}", answer.text());
+    }
+    let mut client = Client::connect(gateway.data);
+    let head = format!(
+        "POST /oai/v1/embeddings HTTP/1.1\r\nhost: t\r\nx-firedoor-key: {}\r\ncontent-type: application/json\r\n\
+         transfer-encoding: chunked\r\n\r\nd\r\n{body}\r\n0\r\n\r\n",
+        key.1
+    );
+    client.send(head.as_bytes());
+    assert_eq!(client.answer().status(), 400);
     lift(&gateway, &lever);
     let lever = kill(&gateway, "provider:ant");
     assert_eq!(embed().status(), 200);

@@ -2,8 +2,10 @@
 //! come out.
 
 use super::app;
-use crate::support::{CASES, Client, Gateway, MockServer, post, wait_for};
+use crate::support::{CASES, Client, Gateway, MockServer, Upstream, post, routes_to, wait_for};
 use std::fmt::Write;
+use std::io::Write as _;
+use std::sync::{Arc, Mutex};
 
 const ENV: &str = "canary-provider-environment-7d1f";
 const FILE: &str = "canary-provider-file-2b9c";
@@ -226,4 +228,36 @@ fn d3_33_each_secret_goes_where_it_belongs() {
         let request = seen.lock().unwrap().clone();
         assert!(request.contains(own) && !request.contains(APP), "{case:?}: {request}");
     }
+}
+
+/// Clients send the key of their app where their SDK puts keys, and in our header too.
+#[test]
+fn d3_33_no_key_of_an_app_reaches_a_provider() {
+    let seen: Arc<Mutex<Vec<String>>> = Arc::default();
+    let kept = Arc::clone(&seen);
+    let upstream = Upstream::start(move |request, stream| {
+        kept.lock().unwrap().push(String::from_utf8_lossy(request).into_owned());
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}");
+    });
+    let apps = app("one", "key-of-one") + &app("two", "key-of-two");
+    let gateway = Gateway::start(&(apps + &routes_to(&upstream.url(), "")));
+    let own = ("x-firedoor-key", "key-of-one");
+    for (path, more) in [
+        ("/oai/v1/files", ("authorization", "Bearer key-of-one")),
+        ("/oai/v1/files", ("authorization", "Bearer key-of-two")),
+        ("/oai/v1/files?key=key-of-two&a=b", ("api-key", "key-of-one")),
+        ("/gem/v1beta/files?key=key-of-one", ("x-goog-api-key", "key-of-two")),
+    ] {
+        // With a credential of the caller's own beside them.
+        let fields = [own, more, ("x-api-key", "of-the-caller")];
+        let answer = post(gateway.data, path, &fields, "{}");
+        assert_eq!(answer.status(), 200, "{path}: {}", answer.text());
+        let sent = seen.lock().unwrap().pop().unwrap();
+        assert!(!sent.contains("key-of-"), "{path}: {sent}");
+        assert!(sent.contains("of-the-caller"), "{path}: {sent}");
+        // Alone they are no credential.
+        let answer = post(gateway.data, path, &[own, more], "{}");
+        assert_eq!(answer.status(), 401, "{path}: {}", answer.text());
+    }
+    assert!(seen.lock().unwrap().is_empty());
 }

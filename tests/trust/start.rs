@@ -1,6 +1,8 @@
 //! What is refused before anything is served.
 
-use crate::support::Process;
+use crate::support::{Gateway, Process};
+use serde_json::json;
+use std::net::TcpListener;
 use std::path::Path;
 
 const KEYED: &str = "[providers.oai]\ndialect = \"openai\"\nbase_url = \"https://api.openai.com/v1\"\n\
@@ -42,4 +44,56 @@ fn a_state_folder_has_one_process() {
     let said = refused(data.parent().unwrap(), KEYED, &["--listen", "127.0.0.1:0"]);
     assert!(said.contains("another firedoor is running"), "{said}");
     assert_eq!(gateway.admin_call("GET", "/healthz").status(), 200);
+}
+
+/// A gate that no lever could reach takes no request, and says why.
+#[test]
+fn without_an_admin_plane_it_does_not_start() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let admin = taken.local_addr().unwrap().to_string();
+    let folder = tempfile::tempdir().unwrap();
+    let routes = format!("[server]\nlisten = \"127.0.0.1:0\"\n\n{KEYED}");
+    let file = folder.path().join("routes.toml");
+    std::fs::write(&file, routes).unwrap();
+    let data = folder.path().join("data");
+    let start = || {
+        let arguments = [
+            "serve",
+            "--config",
+            file.to_str().unwrap(),
+            "--data-dir",
+            data.to_str().unwrap(),
+            "--admin",
+            &admin,
+        ];
+        let mut process = Process::firedoor(&arguments, &[]);
+        (process.wait().success(), process.stderr.whole())
+    };
+    let (started, said) = start();
+    assert!(!started && said.contains("cannot serve the admin plane"), "{said}");
+    drop(taken);
+    std::fs::write(data.join("tokens.json"), "junk").unwrap();
+    let (started, said) = start();
+    assert!(!started && said.contains("tokens.json"), "{said}");
+}
+
+/// What the network can reach stays shut to strangers when the file changes too.
+#[test]
+fn a_reload_opens_no_gate_and_empties_none() {
+    let hash = "2c70e12b7a0646f92279f427c7b38e7334d8e5389cff167a1dc30e73f826b683";
+    let app = format!("[apps.shop]\nkey_sha256 = [\"{hash}\"]\n\n");
+    let wrapper = ["sh", "-c", "exec \"$0\" \"$@\" --listen 0.0.0.0:0"];
+    let gateway = Gateway::start_under(&wrapper, &(app.clone() + KEYED), &[]);
+    let reload = || gateway.admin_send("POST", "/api/v1/reload", &json!({}));
+    let refused = |why: &str| {
+        let answer = reload();
+        assert!(!(200..300).contains(&answer.status()), "{}", answer.text());
+        assert!(answer.text().contains(why), "{}", answer.text());
+    };
+    gateway.write_config(KEYED);
+    refused("anybody could spend them");
+    std::fs::write(gateway.config(), "\n").unwrap();
+    refused("it is empty");
+    gateway.write_config(&(app + KEYED + "\n"));
+    assert_eq!(reload().status(), 200);
 }
