@@ -82,6 +82,8 @@ pub struct Options {
 /// Where a running gateway can be reached.
 #[derive(Clone, Debug)]
 pub struct Bound {
+    /// Whether the data plane speaks TLS.
+    pub is_tls: bool,
     /// The data plane.
     pub data: Vec<SocketAddr>,
     /// The admin plane.
@@ -176,6 +178,7 @@ pub fn serve(options: &Options, started: impl FnOnce(&Bound)) -> Result<(), Star
         threads = spawn_workers(&gate, &listeners, tls.as_ref())?;
         drop(listeners);
         let bound = Bound {
+            is_tls: tls.is_some(),
             data,
             admin: admin.bound,
             data_dir: server.data_dir.clone(),

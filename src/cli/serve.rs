@@ -58,7 +58,9 @@ impl Serve {
 /// At most eight lines about what runs and what to try.
 fn banner(bound: &Bound) {
     report(&bound.warnings);
-    let data = bound.data.first().map(ToString::to_string).unwrap_or_default();
+    let scheme = if bound.is_tls { "https" } else { "http" };
+    let all: Vec<String> = bound.data.iter().map(|at| format!("{scheme}://{at}")).collect();
+    let data = all.first().cloned().unwrap_or_default();
     let config = match &bound.config {
         Some(file) => file.display().to_string(),
         None => "built-in (no routes.toml here; `firedoor init` writes one)".to_owned(),
@@ -70,7 +72,7 @@ fn banner(bound: &Bound) {
     ));
     output::notice(&format!("  routes   {config}"));
     let admin = bound.admin.map_or_else(|| "off".to_owned(), |at| format!("http://{at}"));
-    output::notice(&format!("  data     http://{data}"));
+    output::notice(&format!("  data     {}", all.join(" ")));
     output::notice(&format!(
         "  admin    {admin}  and {}",
         bound.data_dir.join("admin.sock").display()
@@ -86,7 +88,7 @@ fn banner(bound: &Bound) {
         ));
     }
     output::notice(&format!(
-        "  try      curl http://{data}/v1/chat/completions -H 'content-type: application/json' -d '{{\"model\":\"firedoor-sim\",\"messages\":[{{\"role\":\"user\",\"content\":\"hello\"}}]}}'"
+        "  try      curl {data}/v1/chat/completions -H 'content-type: application/json' -d '{{\"model\":\"firedoor-sim\",\"messages\":[{{\"role\":\"user\",\"content\":\"hello\"}}]}}'"
     ));
     output::notice("  then     firedoor env openai    firedoor status    firedoor check");
 }
