@@ -10,7 +10,7 @@
 mod support;
 
 use serde_json::Value;
-use support::{Client, Gateway, MockServer, Process, post, routes_to, wait_for};
+use support::{Client, Gateway, MockServer, Process, Upstream, post, routes_to, wait_for};
 
 const TARGET: &str = "/v1beta/models/m:streamGenerateContent";
 const BODY: &str = r#"{"contents":[{"role":"user","parts":[{"text":"hello"}]}]}"#;
@@ -63,4 +63,93 @@ fn a_kill_ends_an_array_with_an_error_as_its_last_element() {
     let outcome =
         wait_for("the exchange", || gateway.exchanges().first().map(|e| e["outcome"].clone()));
     assert_ne!(outcome, "torn");
+}
+
+/// Rules that hold, hide and cut, at the end of what is said too.
+#[test]
+fn under_rules_an_array_stays_one() {
+    const PACK: &str = r#"pack = "own"
+[[rule]]
+id = "hidden"
+channels = ["answer"]
+match = { words = ["zebra crossing"] }
+action = "redact"
+on_error = "cut"
+[[rule]]
+id = "cut"
+channels = ["answer"]
+match = { words = ["okapi"] }
+action = "cut"
+on_error = "cut"
+"#;
+    let mock = MockServer::start();
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("own.toml"), PACK).unwrap();
+    let routes = format!(
+        "[server]\nfilters = '{}'\n\n{}",
+        folder.path().display(),
+        routes_to(&mock.url(), "rules = [\"own\"]")
+    );
+    let gateway = Gateway::start(&routes);
+    let ask = |text: &str| {
+        let script = format!("text={}", text.replace(' ', "%20"));
+        post(gateway.data, TARGET, &[("x-mock", &script)], BODY)
+    };
+    let text = |elements: &Value| -> String {
+        let parts = elements.as_array().unwrap().iter();
+        let parts = parts.map(|element| &element["candidates"][0]["content"]["parts"]);
+        let texts = parts.flat_map(|parts| parts.as_array().into_iter().flatten());
+        texts.filter_map(|part| part["text"].as_str()).collect()
+    };
+    for (said, left) in [
+        ("All is well", "All is well"),
+        ("It ends with a zebra", "It ends with a zebra"),
+        ("Mind the zebra crossing", "Mind the [redacted:own/hidden]"),
+        ("A zebra crossing first", "A [redacted:own/hidden] first"),
+    ] {
+        let answer = ask(said);
+        assert_eq!(answer.status(), 200, "{}", answer.text());
+        assert_eq!(text(&answer.json()), left, "{}", answer.text());
+    }
+    for said in ["Now an okapi", "Here is an okapi in the middle"] {
+        let answer = ask(said);
+        let elements = answer.json();
+        assert!(!text(&elements).contains("okapi"), "{elements}");
+        let last = elements.as_array().unwrap().last().unwrap();
+        assert_eq!(last["error"]["status"], "PERMISSION_DENIED", "{elements}");
+    }
+}
+
+/// What is held of a part leaves before the next part, and before the reason of the end.
+#[test]
+fn held_text_leaves_in_its_place() {
+    let frame = |parts: &str, more: &str| {
+        format!(
+            "data: {{\"candidates\":[{{\"content\":{{\"parts\":[{parts}],\"role\":\"model\"}}{more},\"index\":0}}]}}\r\n\r\n"
+        )
+    };
+    let frames = [
+        frame(r#"{"text":"Let me compute zebra"}"#, ""),
+        frame(r#"{"executableCode":{"language":"PYTHON","code":"12*12"}}"#, ""),
+        frame(r#"{"text":"The result is 144, a zebra"}"#, ""),
+        frame(r#"{"text":""}"#, r#","finishReason":"STOP""#),
+    ]
+    .concat();
+    let provider = Upstream::fixed(format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n{frames}"
+    ));
+    let folder = tempfile::tempdir().unwrap();
+    let pack = "pack = \"own\"\n[[rule]]\nid = \"hidden\"\nchannels = [\"answer\"]\naction = \"redact\"\non_error = \"cut\"\n\
+                match = { words = [\"zebra crossing\"] }\n";
+    std::fs::write(folder.path().join("own.toml"), pack).unwrap();
+    let place = folder.path().display();
+    let routes = routes_to(&provider.url(), "rules = [\"own\"]");
+    let gateway = Gateway::start(&format!("[server]\nfilters = '{place}'\n\n{routes}"));
+    let answer = post(gateway.data, &format!("{TARGET}?alt=sse"), &[], BODY);
+    let text = answer.text();
+    let at = |what: &str| text.find(what).unwrap_or_else(|| panic!("{what} in {text}"));
+    let first = at("zebra");
+    assert!(first < at("executableCode") && at("executableCode") < at("The result"), "{text}");
+    let last = text.rfind("zebra").unwrap();
+    assert!(last > at("The result") && last < at("finishReason"), "{text}");
 }

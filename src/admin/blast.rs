@@ -41,7 +41,8 @@ pub(super) fn radius(state: &State, table: &Table, scope: &Scope, act: &Act) -> 
             "routes": routes.iter().take(NAMES_MAX).collect::<Vec<_>>(),
         },
         "recent": recent(state, table, scope),
-        "routes": left(table, scope),
+        // The others take no target away.
+        "routes": if matches!(act, Act::Kill { .. }) { left(table, scope) } else { json!([]) },
     })
 }
 

@@ -125,9 +125,7 @@ impl Folder {
     pub fn digest_key(&self) -> Result<[u8; 16], FolderFault> {
         let path = self.join(DIGEST_KEY_FILE);
         if let Some(bytes) = read_private(&path)? {
-            let text = String::from_utf8_lossy(&bytes);
-            let number = Some(text.trim()).filter(|text| text.len() == 32);
-            let number = number.and_then(|text| u128::from_str_radix(text, 16).ok());
+            let number = key_in(&bytes);
             let why = || "it does not hold 32 digits of 0-9a-f".to_owned();
             let key = number.ok_or_else(|| FolderFault::Unsound { path: path.clone(), why: why() });
             return key.map(u128::to_be_bytes);
@@ -235,6 +233,18 @@ pub(super) fn write_private(path: &Path, bytes: &[u8]) -> Result<(), FolderFault
         File::open(parent).and_then(|dir| dir.sync_all()).map_err(io("sync", parent))?;
     }
     Ok(())
+}
+
+/// The key of digests in the state folder of a gateway, for who judges its record again; `None` where
+/// there is none that may be read.
+pub fn known_digest_key(data_dir: &Path) -> Option<[u8; 16]> {
+    key_in(&fs::read(data_dir.join(DIGEST_KEY_FILE)).ok()?).map(u128::to_be_bytes)
+}
+
+fn key_in(file: &[u8]) -> Option<u128> {
+    let text = std::str::from_utf8(file).ok()?.trim();
+    let is_key = text.len() == 32;
+    is_key.then(|| u128::from_str_radix(text, 16).ok()).flatten()
 }
 
 #[cfg(test)]

@@ -81,6 +81,10 @@ impl Which {
             Some(folder) => folder.clone(),
             None => status::data_dir(common)?,
         };
+        if let Some(key) = crate::admin::folder::known_digest_key(&data_dir) {
+            // What was hidden as its hash then is hidden as the same one now.
+            crate::filter::set_digest_key(key);
+        }
         let folder = gather::folder(&data_dir);
         if !folder.is_dir() {
             output::notice(&format!(

@@ -64,6 +64,17 @@ pub fn markdown(turn: &Turn) -> String {
             inline(&finding.action)
         );
     }
+    for note in &turn.exchange.notes {
+        block(
+            &mut out,
+            &format!("attached ({})", inline(&note.what)),
+            &Said {
+                kind: Kind::Document,
+                text: serde_json::to_string_pretty(&note.about()).unwrap_or_default(),
+                tool: None,
+            },
+        );
+    }
     if let Some(lever) = &known.lever {
         let _ = writeln!(out, "- lever {}", inline(lever));
     }

@@ -8,8 +8,19 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use std::borrow::Cow;
 
 /// Words in the names of fields and parameters that carry credentials.
-const WORDS: &[&str] =
-    &["auth", "cookie", "credential", "key", "passw", "secret", "session-token", "sig", "token"];
+const WORDS: &[&str] = &[
+    "assertion",
+    "auth",
+    "cookie",
+    "credential",
+    "jwt",
+    "key",
+    "passw",
+    "secret",
+    "session-token",
+    "sig",
+    "token",
+];
 /// Beginnings of names that have such words and carry no credential.
 const HARMLESS: &[&str] = &["anthropic-ratelimit-", "x-ratelimit-", "x-stainless-"];
 /// What stands in front of a credential, whatever the field is called.

@@ -11,6 +11,8 @@ pub(crate) struct Cover {
     pub start: u64,
     pub end: u64,
     pub rule: u32,
+    /// Whether another rule hides a part of it too.
+    pub is_shared: bool,
 }
 
 /// Adds a stretch to the sorted ones; those that touch become one.
@@ -21,6 +23,7 @@ pub(crate) fn add(covers: &mut SmallVec<[Cover; 1]>, mut all: Cover) {
     let from = covers.partition_point(|known| known.end < all.start);
     let mut upto = from;
     while let Some(known) = covers.get(upto).filter(|known| known.start <= all.end) {
+        all.is_shared |= known.is_shared || known.rule != all.rule;
         if (known.start, known.rule) < (all.start, all.rule) {
             all.rule = known.rule;
         }
@@ -37,6 +40,7 @@ pub(crate) fn add(covers: &mut SmallVec<[Cover; 1]>, mut all: Cover) {
 pub(crate) struct Run {
     pub rule: u32,
     pub start: u64,
+    is_shared: bool,
     end: u64,
     digest: Digest,
     last: SmallVec<[char; 4]>,
@@ -45,7 +49,20 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) fn new(rule: u32, start: u64, key: &[u8; 16]) -> Self {
-        Self { rule, start, end: start, digest: Digest::new(key), last: SmallVec::new(), chars: 0 }
+        Self {
+            rule,
+            start,
+            is_shared: false,
+            end: start,
+            digest: Digest::new(key),
+            last: SmallVec::new(),
+            chars: 0,
+        }
+    }
+
+    /// Goes on with a stretch.
+    pub(crate) fn join(&mut self, cover: &Cover) {
+        self.is_shared |= cover.is_shared || cover.rule != self.rule;
     }
 
     /// Takes the next hidden text.
@@ -67,8 +84,8 @@ impl Run {
     pub(crate) fn report(self, redaction: Redaction, out: &mut Release) {
         let shows = match redaction {
             Redaction::Hash => Shows::Digest(self.digest.finish()),
-            // Four of a short text would be most of it.
-            Redaction::KeepLast4 if self.chars >= 12 => Shows::Last(self.last),
+            // Four of a short text would be most of it; and the end may be what another rule hides.
+            Redaction::KeepLast4 if self.chars >= 12 && !self.is_shared => Shows::Last(self.last),
             Redaction::Marker | Redaction::KeepLast4 => Shows::Nothing,
         };
         let offset = out.text.len();

@@ -215,7 +215,7 @@ impl State {
                 }
                 if hit.end > self.released {
                     let Hit { start, end, rule, .. } = *hit;
-                    add(&mut self.covers, Cover { start, end, rule });
+                    add(&mut self.covers, Cover { start, end, rule, is_shared: false });
                 }
             }
             self.note(hit);
@@ -267,7 +267,9 @@ impl State {
                     out.text.push_str(self.text.slice(piece, position, start));
                 }
                 let fresh = || Box::new(Run::new(cover.rule, start, &engine.digest_key()));
-                self.run.get_or_insert_with(fresh).write(self.text.slice(piece, start, end));
+                let run = self.run.get_or_insert_with(fresh);
+                run.join(cover);
+                run.write(self.text.slice(piece, start, end));
                 position = position.max(end);
             }
             covers.retain(|cover| cover.end > upto);

@@ -18,7 +18,7 @@ use crate::exchange::screen::{
     screen_prompt, screen_unread,
 };
 use crate::table::rules::Judge;
-use crate::table::{Midstream, Provider, Table};
+use crate::table::{Family, Midstream, Provider, Table};
 use crate::wire::Dialect;
 use crate::wire::coding::{Coding, Inflater};
 use crate::wire::refusal::{Class, Refusal};
@@ -207,7 +207,7 @@ pub fn replay(recorded: &Exchange, rules: &Rules) -> Result<Replayed, Why> {
     };
     let delivered = match (outcome, delivered) {
         // What rules make of it now is told all the same, if it ends before what happened then.
-        ("client_gone", Ok(Delivered { end: End::Whole, .. })) => Err(Why::ClientGone),
+        ("client_gone", Ok(_)) if !run.found.is_cut() => Err(Why::ClientGone),
         ("torn", Ok(Delivered { end: End::Whole, .. })) => Err(Why::Torn),
         (_, other) => other,
     };
@@ -318,6 +318,13 @@ impl Run<'_> {
         })
     }
 
+    /// Whether the answer in the end was the gate's own, behind providers that failed.
+    fn was_answered_here(&self) -> bool {
+        let name = self.recorded.known.provider.as_deref().unwrap_or("");
+        let provider = self.table.providers.iter().find(|one| one.name.as_str() == name);
+        provider.is_some_and(|one| matches!(one.family, Family::Canned | Family::Simulated))
+    }
+
     /// Hops 6 to 8: each attempt whose answer was read; the last one is the client's.
     fn answers(
         &mut self,
@@ -328,6 +335,9 @@ impl Run<'_> {
         let recorded = self.recorded;
         if recorded.attempts.is_empty() {
             return Err(if is_by_rule { Why::NeverAsked } else { Why::OwnAnswer });
+        }
+        if self.was_answered_here() {
+            return Err(Why::OwnAnswer);
         }
         let Some(last) = recorded.answered() else {
             // Nobody answered: what is told of that is the record's.

@@ -7,7 +7,7 @@ use super::{
 use crate::evidence::disk::Disk;
 use crate::evidence::key::{PUBLIC_KEY_FILE, SealKey};
 use crate::evidence::line::{self, Chain};
-use crate::evidence::read::{Met, Segment, segment_name, segments};
+use crate::evidence::read::{Met, Segment, Text, segment_name, segments};
 use crate::evidence::recover::header;
 use serde::Deserialize;
 use std::io::{Read, Write};
@@ -115,6 +115,29 @@ pub fn write(
     Ok(manifest)
 }
 
+/// From when to when lines of a segment are; `None` if it has none that can be read.
+fn span_of(disk: &dyn Disk, number: u64) -> std::io::Result<Option<(u64, u64)>> {
+    #[derive(Deserialize)]
+    struct Line<'l> {
+        #[serde(borrow)]
+        at: Text<'l>,
+    }
+    let mut segment = Segment::open(disk, number, 0)?;
+    let mut span: Option<(u64, u64)> = None;
+    loop {
+        match segment.next_line()? {
+            Met::Line(_, line) => {
+                let at = serde_json::from_slice::<Line<'_>>(line).ok();
+                let Some(at) = at.and_then(|found| line::unix_ms(&found.at)) else { continue };
+                let (first, last) = span.unwrap_or((at, at));
+                span = Some((first.min(at), last.max(at)));
+            }
+            Met::Damage(_) => {}
+            Met::End => return Ok(span),
+        }
+    }
+}
+
 /// The store, and the segments that have something of the span.
 fn chosen(disk: &dyn Disk, asked: &Asked) -> Result<(String, Vec<Taking>), Fault> {
     let numbers = segments(disk).map_err(at("the folder of segments"))?;
@@ -128,9 +151,14 @@ fn chosen(disk: &dyn Disk, asked: &Asked) -> Result<(String, Vec<Taking>), Fault
         };
         // The next segment says of this one from when to when it goes.
         let known = next.and_then(|next| next.previous).filter(|known| known.number == *number);
-        let is_in = known.is_none_or(|known| {
-            asked.since_unix_ms.is_none_or(|since| known.last_unix_ms >= since)
-                && asked.until_unix_ms.is_none_or(|until| known.first_unix_ms <= until)
+        let span = match known {
+            Some(known) => Some((known.first_unix_ms, known.last_unix_ms)),
+            // Nothing says it of the newest one.
+            None => span_of(disk, *number).map_err(at(&name))?,
+        };
+        let is_in = span.is_none_or(|(first, last)| {
+            asked.since_unix_ms.is_none_or(|since| last >= since)
+                && asked.until_unix_ms.is_none_or(|until| first <= until)
         });
         if is_in {
             let own = header(disk, *number).map_err(at(&name))?;

@@ -208,6 +208,13 @@ impl Gather {
             exchange.known = std::mem::take(&mut exchange.known).unended();
         }
         exchange.delivered = Delivered { body, is_same, doubtful, begins_as, ..exchange.delivered };
+        // Whoever knows an exchange's id can name it: documents of another app are none of its.
+        let app = exchange.known.app.take();
+        exchange.notes.retain(|note| {
+            note.what != "context"
+                || note.about().get("app").is_none_or(|by| by.as_str() == app.as_deref())
+        });
+        exchange.known.app = app;
         exchange
     }
 }

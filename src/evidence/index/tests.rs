@@ -265,12 +265,16 @@ fn what_is_attached_behind_the_end_is_found_and_counted_once() {
         exchange: Some(exchange),
         about: json!({ "documents": [{ "source": "kb/refunds.md", "text": "a retrieved passage" }] }),
     };
+    let mut foreign = context(done);
+    foreign.about = json!({ "app": "intruder", "documents": [{ "text": "a forged passage" }] });
+    store.tap().note(foreign);
     store.tap().note(context(done));
     store.tap().note(context(id(99)));
     assert!(store.flush(LONG));
     caught_up(&mut follower);
     let index = Index::open(folder.path()).unwrap();
     assert_eq!(find(&index, "document:\"retrieved passage\" prompt:parcel"), [done]);
+    assert_eq!(find(&index, "forged"), [], "nobody speaks for another app");
     assert_eq!(find(&index, ""), [done], "nobody makes exchanges by naming them");
     let session = index.session("s1").unwrap().unwrap();
     assert_eq!((session.exchanges, session.cost_micro_usd), (1, 370));

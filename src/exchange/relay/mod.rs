@@ -155,7 +155,8 @@ pub struct Relay {
     client: Dialect,
     decoder: Decoder,
     pieces: Pieces,
-    /// What has left of a stream that is an array.
+    /// What has come, and what has left, of a stream that is an array.
+    came: ArrayLeft,
     left: ArrayLeft,
     /// Set when the stream is compressed: frames are looked at beside it, bytes pass as they are,
     /// unless there are works.
@@ -194,6 +195,7 @@ impl Relay {
             client: plan.client,
             decoder: Decoder::new(plan.source),
             pieces: Pieces::new(plan.source.framing()),
+            came: ArrayLeft::default(),
             left: ArrayLeft::default(),
             inflater: inflater(plan.coding),
             calls: Calls::new(plan.source),
@@ -291,9 +293,12 @@ impl Relay {
     }
 
     fn frames(&mut self, input: &[u8], now: Tick, out: &mut Vec<u8>) -> Result<(), Broken> {
-        let Relay { pieces, decoder, seen, calls, works, screen, .. } = self;
+        let Relay { pieces, decoder, seen, calls, works, screen, came: array, .. } = self;
         let framing = pieces.framing;
         pieces.push(input, |came| {
+            if framing == Framing::JsonArray {
+                array.take(came);
+            }
             let frame = framing.frame(came);
             if let Some(works) = works {
                 let whole = works.in_one_piece(&frame);
@@ -316,6 +321,10 @@ impl Relay {
                 seen.see(&event, now);
                 screen.look(&event, frame.raw);
             });
+            // Behind the closing bracket nothing could be told any more.
+            if framing == Framing::JsonArray && *array == ArrayLeft::Whole {
+                screen.look(&Event::End, frame.raw);
+            }
             if screen.leave(framing, &frame, out) == Left::AsItCame {
                 out.extend_from_slice(came);
             }

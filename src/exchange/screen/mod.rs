@@ -82,6 +82,9 @@ pub struct Screen {
     frame: FrameNotes,
     /// Whether what is not understood may come in pieces, over several frames.
     in_pieces: bool,
+    /// Whether a frame had text and did not say why the answer stops: then one that says it means
+    /// it. Some of Gemini's models say it in every frame.
+    stops_once: bool,
     /// How far the numbers of the frames that leave are from those that came (Responses).
     shift: i64,
 }
@@ -104,6 +107,8 @@ struct FrameNotes {
     opens: bool,
     /// Whether it has a word that may not leave and cannot be changed.
     is_barred: bool,
+    has_text: bool,
+    has_stop: bool,
 }
 
 /// How a frame leaves.
@@ -124,6 +129,7 @@ impl Screen {
             found: Found::default(),
             frame: FrameNotes::default(),
             in_pieces: true,
+            stops_once: source != Dialect::Gemini,
             shift: 0,
         }
     }
@@ -136,6 +142,7 @@ impl Screen {
     /// Another provider goes on, from what has left: what is held is forgotten.
     pub fn go_on(&mut self, source: Dialect) {
         self.source = source;
+        self.stops_once = source != Dialect::Gemini;
         self.runs.forget_held();
         self.frame = FrameNotes::default();
     }
@@ -156,6 +163,7 @@ impl Screen {
         match event {
             Event::Text { channel, text, span } => {
                 self.frame.channel = Some(*channel);
+                self.frame.has_text = true;
                 self.text(*channel, text, *span)
             }
             Event::Repeat { channel, text, span } => {
@@ -190,8 +198,8 @@ impl Screen {
             }
             Event::Stop { choice, .. } => {
                 self.frame.steps += 1;
-                // Some of Gemini's models say in every frame why they would stop there.
-                if self.source != Dialect::Gemini {
+                self.frame.has_stop = true;
+                if self.stops_once {
                     self.finish(|line| line.channel.choice == *choice);
                 }
                 Judged::Clear
@@ -290,8 +298,9 @@ impl Screen {
     /// `frame` must be in one piece, as [`crate::wire::reframe::in_one_piece`] gives it.
     pub fn leave(&mut self, framing: Framing, frame: &Frame<'_>, out: &mut Vec<u8>) -> Left {
         self.envelope(framing, frame);
-        let FrameNotes { mut altered, lead, spelled, clear_texts, steps, is_barred, .. } =
-            std::mem::take(&mut self.frame);
+        let notes = std::mem::take(&mut self.frame);
+        self.stops_once |= notes.has_text && !notes.has_stop;
+        let FrameNotes { mut altered, lead, spelled, clear_texts, steps, is_barred, .. } = notes;
         if altered.is_empty() && lead.is_empty() && self.shift == 0 && !self.found.is_cut() {
             return Left::AsItCame;
         }

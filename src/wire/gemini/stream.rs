@@ -257,17 +257,19 @@ impl Choice {
     }
 
     /// The block that text of `kind` belongs to.
-    fn text_block(&mut self, kind: Kind) -> u16 {
+    fn text_block(&mut self, kind: Kind, step: &mut Step<'_, '_>) -> u16 {
         if self.kind != Some(kind) {
-            self.new_block();
+            self.new_block(step);
             self.kind = Some(kind);
         }
         self.blocks - 1
     }
 
-    /// A block that nothing will continue.
-    fn new_block(&mut self) -> u16 {
-        self.kind = None;
+    /// A block that nothing will continue; nor will the text before it be.
+    fn new_block(&mut self, step: &mut Step<'_, '_>) -> u16 {
+        if let Some(kind) = self.kind.take() {
+            step.say(Event::Close { channel: self.channel(self.blocks - 1, kind) });
+        }
         self.blocks = self.blocks.saturating_add(1);
         self.blocks - 1
     }
@@ -282,7 +284,7 @@ impl Choice {
         } else if part.text.is_none()
             && let Some((name, _)) = part.rest.first()
         {
-            let block = self.new_block();
+            let block = self.new_block(step);
             let channel = self.channel(block, grammar::kind_of(name));
             step.say(Event::Open { channel, block: Block::Other(name.as_ref().into()) });
             self.rest(part, channel, step);
@@ -294,7 +296,7 @@ impl Choice {
     fn text(&mut self, part: &Part<'_>, step: &mut Step<'_, '_>) {
         let thought = part.thought == Some(true);
         let kind = if thought { Kind::Reasoning } else { Kind::Answer };
-        let block = self.text_block(kind);
+        let block = self.text_block(kind, step);
         let channel = self.channel(block, kind);
         let (text, span) = part.text.as_ref().map_or((Cow::Borrowed(""), None), |text| {
             (json::string(text.0).unwrap_or_default(), json::span_of(step.whole, text.0))
@@ -329,7 +331,7 @@ impl Choice {
         let resumed = self.pending.take().filter(|_| call.name.is_none() && call.id.is_none());
         let block = match &resumed {
             Some(pending) => pending.block,
-            None => self.new_block(),
+            None => self.new_block(step),
         };
         let channel = self.channel(block, Kind::ToolArguments);
         if resumed.is_none() {

@@ -210,9 +210,11 @@ fn texts_thoughts_and_calls() {
     let expected = [
         Event::Start { id: "r1".into(), model: "gemini-x".into(), created: None },
         text(thought, "hm"),
+        Event::Close { channel: thought },
         text(answer, "a\n"),
         text(answer, "b"),
         Event::Signature { channel: answer, value: "c2ln".into() },
+        Event::Close { channel: answer },
         Event::Open {
             channel: call,
             block: Block::Tool { id: "".into(), name: "f".into(), flavour },
