@@ -10,6 +10,7 @@
 
 mod rules {
     mod api;
+    mod borders;
     mod packs;
     mod sentences;
     mod shell;

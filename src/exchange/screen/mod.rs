@@ -11,6 +11,7 @@
 //! copies ([`Event::Repeat`]) leave as the first one did, for the verdict does not depend on how a
 //! text was cut; token probabilities leave only beside the text that they spell.
 
+mod border;
 mod found;
 mod prompt;
 mod run;
@@ -107,7 +108,7 @@ struct FrameNotes {
     opens: bool,
     /// Whether it has a word that may not leave and cannot be changed.
     is_barred: bool,
-    has_text: bool,
+    /// Whether it says why the answer stops.
     has_stop: bool,
 }
 
@@ -163,7 +164,6 @@ impl Screen {
         match event {
             Event::Text { channel, text, span } => {
                 self.frame.channel = Some(*channel);
-                self.frame.has_text = true;
                 self.text(*channel, text, *span)
             }
             Event::Repeat { channel, text, span } => {
@@ -299,7 +299,7 @@ impl Screen {
     pub fn leave(&mut self, framing: Framing, frame: &Frame<'_>, out: &mut Vec<u8>) -> Left {
         self.envelope(framing, frame);
         let notes = std::mem::take(&mut self.frame);
-        self.stops_once |= notes.has_text && !notes.has_stop;
+        self.stops_once |= notes.channel.is_some() && !notes.has_stop;
         let FrameNotes { mut altered, lead, spelled, clear_texts, steps, is_barred, .. } = notes;
         if altered.is_empty() && lead.is_empty() && self.shift == 0 && !self.found.is_cut() {
             return Left::AsItCame;

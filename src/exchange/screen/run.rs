@@ -4,6 +4,7 @@
 //! them sees what the client would see without it, and what leaves has passed them all.
 
 use super::Lead;
+use super::border::{Border, Tail};
 use super::found::{Done, Found, Hit};
 use crate::filter::{Action, Cache, Engine, Passage, Progress, Release, Scanner};
 use crate::table::rules::Judge;
@@ -60,6 +61,10 @@ pub(super) struct Runs {
     moulds: Vec<(Line, Box<Mould>)>,
     /// Lines that ended where a match could have gone on: more of them cannot be judged.
     ended: Vec<Line>,
+    /// What such lines let go at their end, the last of each choice and kind.
+    tails: Vec<Tail>,
+    /// Lines behind them, at their beginning.
+    borders: Vec<Border>,
 }
 
 /// One ruleset and its scanners.
@@ -109,6 +114,8 @@ impl Runs {
             layers: judges.into_iter().map(layer).collect(),
             moulds: Vec::new(),
             ended: Vec::new(),
+            tails: Vec::new(),
+            borders: Vec::new(),
         }
     }
 
@@ -119,6 +126,51 @@ impl Runs {
 
     /// More text of a line.
     pub(super) fn feed(&mut self, line: Line, text: &str, found: &mut Found) -> Fed {
+        if !self.tails.is_empty() || !self.borders.is_empty() {
+            return self.feed_at_border(line, text, found);
+        }
+        self.feed_inside(line, text, found)
+    }
+
+    /// The same where another text of its kind may have ended in the middle of a match.
+    fn feed_at_border(&mut self, line: Line, text: &str, found: &mut Found) -> Fed {
+        // Blocks open with one.
+        if text.is_empty() {
+            return Fed::Clear;
+        }
+        let begins = self.layers.iter().all(|layer| layer.position(line).is_none());
+        if begins && let Some(at) = self.tails.iter().position(|tail| tail.is_before(line)) {
+            let tail = self.tails.swap_remove(at);
+            if tail.line != line {
+                let judges = self.layers.iter().map(|layer| &layer.judge);
+                self.borders.push(Border::new(line, &tail, judges));
+                // It is known to have begun, though nothing of it was read.
+                for layer in &mut self.layers {
+                    let judge = Arc::clone(&layer.judge);
+                    if let Some(engine) = judge.ruleset.engine(line.channel.kind) {
+                        layer.scanner(line, engine);
+                    }
+                }
+            }
+        }
+        let Some(at) = self.borders.iter().position(|border| border.line == line) else {
+            return self.feed_inside(line, text, found);
+        };
+        let Some(clear) = self.borders.get_mut(at).and_then(|border| border.push(text, found))
+        else {
+            return Fed::Instead(String::new());
+        };
+        self.borders.swap_remove(at);
+        if found.is_cut() {
+            return Fed::Instead(String::new());
+        }
+        match self.feed_inside(line, &clear, found) {
+            Fed::Clear => unless_same(clear, text),
+            Fed::Instead(left) => unless_same(left, text),
+        }
+    }
+
+    fn feed_inside(&mut self, line: Line, text: &str, found: &mut Found) -> Fed {
         let kind = line.channel.kind;
         let mut fed = Fed::Clear;
         if !self.ended.is_empty() && !text.is_empty() && self.ended.contains(&line) {
@@ -200,7 +252,14 @@ impl Runs {
         }
         for line in ended {
             let kind = line.channel.kind;
-            let mut rest = String::new();
+            let (mut rest, mut both) = (String::new(), None);
+            if let Some(at) = self.borders.iter().position(|border| border.line == line) {
+                let (waited, with_tail) = self.borders.swap_remove(at).end(found);
+                if found.is_cut() {
+                    continue;
+                }
+                (rest, both) = (waited, Some(with_tail));
+            }
             for layer in &mut self.layers {
                 let Some(at) = layer.position(line) else { continue };
                 let (_, mut scanner) = layer.runs.swap_remove(at);
@@ -229,6 +288,11 @@ impl Runs {
             let mould = self.moulds.iter().position(|(known, _)| *known == line);
             let mould = mould.map(|at| self.moulds.swap_remove(at).1);
             if !rest.is_empty() {
+                if line.member == 0 {
+                    self.tails.retain(|tail| !tail.is_before(line));
+                    let text = both.unwrap_or_else(|| rest.clone());
+                    self.tails.push(Tail { line, text });
+                }
                 lead.push(Lead { line, text: rest, mould });
             }
         }
@@ -249,7 +313,14 @@ impl Runs {
         }
         self.moulds = Vec::new();
         self.ended = Vec::new();
+        self.tails = Vec::new();
+        self.borders = Vec::new();
     }
+}
+
+/// One step with what this thread keeps for scanning.
+pub(super) fn with_desk<T>(step: impl FnOnce(&mut Cache, &mut Release) -> T) -> T {
+    DESK.with_borrow_mut(|desk| step(&mut desk.cache, &mut desk.release))
 }
 
 /// A whole text by one ruleset.
