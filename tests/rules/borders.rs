@@ -1,6 +1,6 @@
 //! A match that begins in one text of an answer and ends in the next.
 
-use crate::support::{CASES, Gateway, Upstream, routes_to};
+use crate::support::{CASES, Gateway, Upstream, post, routes_to};
 use firedoor::wire::Dialect;
 use serde_json::json;
 use std::fs;
@@ -83,4 +83,29 @@ fn a_match_over_two_blocks_never_leaves_whole() {
         let answer = case.ask(&gateway, "", false).answer();
         assert_eq!(answer.status(), if is_cut { 400 } else { 200 }, "{texts:?}: {}", answer.text());
     }
+}
+
+/// What a provider signed cannot be changed in the history that is sent back.
+#[test]
+fn signed_reasoning_in_a_prompt_is_cut_and_not_changed() {
+    let provider = Upstream::fixed("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}");
+    let folder = tempfile::tempdir().unwrap();
+    let pack = PACK.replace("\"answer\"", "\"history\"");
+    fs::write(folder.path().join("own.toml"), pack).unwrap();
+    let place = folder.path().display();
+    let routes = routes_to(&provider.url(), "rules = [\"own\"]");
+    let gateway = Gateway::start(&format!("[server]\nfilters = '{place}'\n\n{routes}"));
+    for (text, status) in [("a zebra crossing", 400), ("a zebra", 200)] {
+        let body = json!({ "model": "m", "max_tokens": 9, "messages": [
+            { "role": "user", "content": "hi" },
+            { "role": "assistant", "content": [
+                { "type": "thinking", "thinking": text, "signature": "EqQB" },
+                { "type": "text", "text": "well" }
+            ] },
+            { "role": "user", "content": "go on" },
+        ] });
+        let answer = post(gateway.data, "/v1/messages", &[], &body.to_string());
+        assert_eq!(answer.status(), status, "{text}: {}", answer.text());
+    }
+    assert_eq!(provider.requests(), 1);
 }

@@ -98,7 +98,7 @@ fn call(sense: Sense, name: &str) -> Node {
 fn thinking(sense: Sense, name: &str) -> Node {
     match name {
         "type" => Node::SKIP.once("type"),
-        "thinking" => Node::text(sense),
+        "thinking" => Node::signed(sense),
         // Encrypted.
         "data" => Node::SKIP,
         _ => unknown(sense, name),

@@ -117,7 +117,7 @@ fn result(sense: Sense, name: &str) -> Node {
 fn reasoning(sense: Sense, name: &str) -> Node {
     match name {
         "reasoningText" => Node::object(sense, reasoning),
-        "text" => Node::text(sense),
+        "text" => Node::signed(sense),
         // Encrypted.
         "redactedContent" => Node::SKIP,
         _ => unknown(sense, name),

@@ -71,6 +71,8 @@ pub(super) enum Text {
     No,
     /// A text by itself.
     Alone,
+    /// A text that somebody signed: another one cannot stand in its place.
+    Signed,
     /// A part of a longer text.
     Part,
     /// JSON, whose strings are the texts.
@@ -134,6 +136,11 @@ impl Node {
     /// A text by itself.
     pub(in crate::wire) const fn text(sense: Sense) -> Node {
         Node::new(sense, Text::Alone, Object::Members(loose))
+    }
+
+    /// A text that cannot be changed.
+    pub(in crate::wire) const fn signed(sense: Sense) -> Node {
+        Node::new(sense, Text::Signed, Object::Members(loose))
     }
 
     /// A text that the next part goes on with.

@@ -231,6 +231,10 @@ impl<'t> Walk<'t, '_, '_> {
                 }
                 Join::Alone
             }
+            Text::Signed => {
+                let at = self.places.start().unwrap_or(start - 1);
+                return self.say_at(sense.kind, Join::Alone, text, at, None);
+            }
             Text::SchemaType if SCHEMA_TYPES.contains(&&*text) => return Ok(()),
             Text::No | Text::Alone | Text::SchemaType => Join::Alone,
         };
