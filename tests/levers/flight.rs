@@ -140,13 +140,10 @@ impl Open {
             _ => Client::connect(gateway.data),
         };
         let [first, second] = *who;
-        let fields = [
-            ("content-type", "application/json"),
-            first,
-            second,
-            ("x-play", play),
-            ("x-mock", play),
-        ];
+        // JSON is waited for, in search of its model.
+        let is_json = state != State::Uploading;
+        let kind = if is_json { "application/json" } else { "application/octet-stream" };
+        let fields = [("content-type", kind), first, second, ("x-play", play), ("x-mock", play)];
         // What our own models do is said in the same header as what the provider does.
         let fields = if model == "sim" { &fields[..] } else { &fields[..4] };
         match state {
