@@ -17,6 +17,7 @@ mod levers {
     mod hand;
     mod log;
     mod order;
+    mod passing;
     mod proof;
     mod provider;
     mod refuse;

@@ -120,6 +120,27 @@ fn an_answer_that_nothing_touches_leaves_as_it_came() {
     }
 }
 
+/// What a provider says of its failure is text like any other; its status says that it failed.
+#[test]
+fn an_error_of_the_provider_stays_one_under_a_rule() {
+    let error = r#"{"error":{"message":"no hal\u0063yon left","type":"rate_limit","code":7}}"#;
+    let answer = format!(
+        "HTTP/1.1 422 Unprocessable Content\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{error}",
+        error.len()
+    );
+    let stage = stage("cut", answer.leak().as_bytes());
+    for (path, stream) in [("chat/completions", true), ("responses", false), ("embeddings", false)]
+    {
+        let body = json!({ "model": "m", "messages": [], "input": "x", "stream": stream });
+        let path = format!("/oai/v1/{path}");
+        let got = post(stage.gateway.data, &path, &[], &body.to_string());
+        assert_eq!(got.status(), 422, "{path}: {}", got.text());
+        let left = error.replace("hal\\u0063yon", "[redacted:words/hide]");
+        assert_eq!(got.text(), left, "{path}");
+        assert_eq!(got.head.field("x-firedoor-verdict"), Some("redact"), "{path}");
+    }
+}
+
 #[test]
 fn a_rule_ends_what_is_passed_through() {
     for (kind, body) in [

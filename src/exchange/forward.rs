@@ -8,9 +8,9 @@ use super::admit::{Admission, Asked, CREDENTIALS, KeyAt, bearer};
 use super::sigv4;
 use crate::table::{Family, Provider, Table, Target};
 use crate::wire::Dialect;
-use crate::wire::event::Span;
 use crate::wire::json::push_escaped;
 use crate::wire::refusal::{Class, Refusal};
+use crate::wire::request::Named;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use smallvec::SmallVec;
@@ -88,10 +88,13 @@ pub fn path_and_query(
         push(&mut path, pair);
     }
     // What the caller says of a name stands: said twice, nobody knows which of them counts.
-    let name = |pair: &str| pair.split('=').next().unwrap_or_default().to_owned();
-    let said: Vec<String> = asked.query.unwrap_or("").split('&').map(name).collect();
+    let name = |pair: &str| pair.find('=').unwrap_or(pair.len());
+    let said = |pair: &str| {
+        let mut pairs = asked.query.unwrap_or("").split('&');
+        pairs.any(|said| said[..name(said)] == pair[..name(pair)])
+    };
     for pair in provider.query.iter().flat_map(|query| query.split('&')) {
-        if !said.contains(&name(pair)) {
+        if !said(pair) {
             push(&mut path, pair);
         }
     }
@@ -261,16 +264,20 @@ fn no_credential(provider: &Provider) -> Refusal {
     )
 }
 
-/// The body with `model` in place of the name at `span`; the same bytes where nothing changes.
-pub fn body(body: &Bytes, span: Option<Span>, asked: Option<&str>, model: Option<&str>) -> Bytes {
-    let (Some(span), Some(model)) = (span, model) else { return body.clone() };
-    let range = span.start as usize..span.end as usize;
+/// The body with `model` in place of the name that stands there; the same bytes where nothing
+/// changes.
+pub fn body(body: &Bytes, named: Option<Named>, asked: Option<&str>, model: Option<&str>) -> Bytes {
+    let (Some(named), Some(model)) = (named, model) else { return body.clone() };
+    let range = named.range();
     if asked == Some(model) || body.get(range.clone()).is_none() {
         return body.clone();
     }
     let mut edited = Vec::with_capacity(body.len() + model.len());
     edited.extend_from_slice(&body[..range.start]);
-    push_escaped(&mut edited, model);
+    match named {
+        Named::Json(_) => push_escaped(&mut edited, model),
+        Named::Field { .. } => edited.extend_from_slice(model.as_bytes()),
+    }
     edited.extend_from_slice(&body[range.end..]);
     edited.into()
 }

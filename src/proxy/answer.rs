@@ -3,6 +3,7 @@
 //! Every answer of ours carries the exchange's id, so that a person who sees it can find it.
 
 use super::client::{Client, Framing};
+use crate::exchange::facts::Facts;
 use crate::exchange::forward::Headers;
 use crate::id::ExchangeText;
 use crate::wire::Dialect;
@@ -45,18 +46,18 @@ pub fn value(text: &str) -> HeaderValue {
     HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 
-/// Queues a whole refusal.
+/// Queues a whole refusal, with what is known of its exchange.
 pub fn refuse<C: Client>(
     client: &mut C,
     refusal: &Refusal,
     dialect: Dialect,
     id: &ExchangeText,
-    request: Option<&str>,
+    facts: Option<&Facts>,
 ) -> StatusCode {
     let status =
         StatusCode::from_u16(refusal.class.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let body = refusal.body(dialect, id.as_str());
-    let headers = refusal_headers(refusal, dialect, id, request);
+    let headers = refusal_headers(refusal, dialect, id, facts);
     client.head(status, &headers, Framing::Length(body.len() as u64));
     client.data(&body);
     client.finish();
@@ -67,13 +68,21 @@ fn refusal_headers(
     refusal: &Refusal,
     dialect: Dialect,
     id: &ExchangeText,
-    request: Option<&str>,
+    facts: Option<&Facts>,
 ) -> Headers {
-    let mut headers = Headers::with_capacity(10);
+    let mut headers = Headers::with_capacity(13);
     headers.push((header::CONTENT_TYPE, HeaderValue::from_static("application/json")));
     headers.push((header::CACHE_CONTROL, HeaderValue::from_static("no-store")));
     headers.push((name::EXCHANGE, value(id.as_str())));
-    headers.push((name::REQUEST, value(request.unwrap_or(id.as_str()))));
+    let own = facts.and_then(|facts| facts.identity.request.as_deref());
+    headers.push((name::REQUEST, value(own.unwrap_or(id.as_str()))));
+    if let Some(facts) = facts {
+        headers.extend(facts.route.as_ref().map(|route| (name::ROUTE, value(route.as_str()))));
+        headers.extend(facts.target.as_deref().map(|target| (name::TARGET, value(target))));
+        if facts.attempts > 0 {
+            headers.push((name::ATTEMPT, HeaderValue::from(u16::from(facts.attempts))));
+        }
+    }
     if let Some((name, kind)) = refusal.header(dialect) {
         headers.push((HeaderName::from_static(name), HeaderValue::from_static(kind)));
     }

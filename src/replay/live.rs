@@ -18,7 +18,7 @@ use crate::telemetry::connect;
 use crate::wire::Dialect;
 use crate::wire::event::Counts;
 use crate::wire::prompt;
-use crate::wire::request::view;
+use crate::wire::request::{Named, view};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
 use http_body_util::BodyExt;
@@ -122,7 +122,7 @@ pub fn again(recorded: &Exchange, table: &Table, aim: &Aim) -> Result<Again, Why
             let is_stream = recorded.known.stream;
             let body = if source == caller {
                 let seen = view(caller, &body).map_err(|error| unreadable(error.to_string()))?;
-                forward::body(&body, seen.model_span, Some(asked), Some(model))
+                forward::body(&body, seen.model_span.map(Named::Json), Some(asked), Some(model))
             } else {
                 let translated = prompt::translate(caller, source, &body, model, is_stream);
                 let (body, _) = translated.map_err(|error| unreadable(error.to_string()))?;

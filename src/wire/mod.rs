@@ -15,6 +15,7 @@ pub mod continued;
 pub mod event;
 pub mod eventstream;
 mod fields;
+pub mod form;
 pub mod framing;
 pub mod gemini;
 pub mod json;

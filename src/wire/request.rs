@@ -52,6 +52,30 @@ pub struct View<'b> {
     pub hints: Hints<'b>,
 }
 
+/// Where a body names its model, so that a route may replace it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Named {
+    /// As a JSON string, between its quotes.
+    Json(Span),
+    /// As the value of a form's field.
+    Field {
+        /// First byte.
+        start: usize,
+        /// One past the last byte.
+        end: usize,
+    },
+}
+
+impl Named {
+    /// The bytes of the name.
+    pub fn range(self) -> std::ops::Range<usize> {
+        match self {
+            Named::Json(span) => span.start as usize..span.end as usize,
+            Named::Field { start, end } => start..end,
+        }
+    }
+}
+
 /// Why a body cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BodyError {
@@ -87,6 +111,15 @@ pub fn view(dialect: Dialect, body: &[u8]) -> Result<View<'_>, BodyError> {
         Dialect::Gemini => super::gemini::view(body),
         Dialect::Bedrock => super::bedrock::view(body),
     }
+}
+
+/// The model that a JSON body of no dialect names, and where; nothing else is read of it.
+///
+/// # Errors
+/// It is no JSON object, or its `model` is no string or stands there twice.
+pub fn model(body: &[u8]) -> Result<Option<(Cow<'_, str>, Named)>, BodyError> {
+    let view = Top::read(body, &["model"], &[])?.view()?;
+    Ok(view.model.zip(view.model_span.map(Named::Json)))
 }
 
 /// Whether a stream that answers `body` tells how many tokens were used: Chat tells it only to who

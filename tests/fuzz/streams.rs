@@ -164,6 +164,7 @@ fn relay_under_rules() {
             let client = if dice.one_in(3) { *dice.pick(&ALL) } else { dialect };
             let plan = Plan {
                 tells_usage: true,
+                began_s: 0,
                 client,
                 source: dialect,
                 coding: Coding::Identity,
@@ -178,6 +179,7 @@ fn relay_under_rules() {
     run("relay-array", &arrays(), |input, dice| {
         let plan = Plan {
             tells_usage: true,
+            began_s: 0,
             client: Dialect::Gemini,
             source: Dialect::Gemini,
             coding: Coding::Identity,

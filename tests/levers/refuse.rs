@@ -218,7 +218,7 @@ fn what_only_passes_through_is_refused_too() {
         let mut client = Client::connect(gateway.data);
         let head = format!(
             "POST /oai/v1/files HTTP/1.1\r\nhost: t\r\nx-firedoor-key: {}\r\nx-firedoor-session: s-1\r\n\
-             content-type: multipart/form-data; boundary=b\r\ntransfer-encoding: chunked\r\n\r\n4\r\n--b\r\r\n",
+             content-type: multipart/form-data; boundary=b\r\ntransfer-encoding: chunked\r\n\r\n3\r\n--b\r\n0\r\n\r\n",
             key.1
         );
         client.send(head.as_bytes());

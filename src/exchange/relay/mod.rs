@@ -75,6 +75,9 @@ pub struct Plan {
     pub calls: CallHold,
     /// Whether a caller of another dialect is told how many tokens were used.
     pub tells_usage: bool,
+    /// When the exchange began, in seconds since the epoch: where the caller's dialect tells when an
+    /// answer was made and the provider's does not.
+    pub began_s: u64,
     /// What judges its texts.
     pub judges: Vec<Arc<Judge>>,
 }
@@ -182,6 +185,7 @@ impl Relay {
             killed: KilledTools::default(),
             calls: CallHold::Never,
             tells_usage: true,
+            began_s: 0,
             judges: Vec::new(),
         })
     }
@@ -215,6 +219,7 @@ impl Relay {
             killed: KilledTools::default(),
             calls: CallHold::Never,
             tells_usage: true,
+            began_s: 0,
             judges,
         };
         Relay { pieces: Pieces::new(Framing::JsonArray), ..Relay::with(&plan) }

@@ -100,6 +100,7 @@ fn plan(client: Dialect, source: Dialect, killed: KilledTools, calls: CallHold) 
         killed,
         calls,
         tells_usage: true,
+        began_s: 0,
         judges: Vec::new(),
     }
 }
@@ -265,7 +266,7 @@ fn a_killed_call_is_taken_out_of_whole_answers() {
         };
         let (calls, text) = said(&decode(&bytes));
         for (tool, _) in calls.iter().filter(|call| !call.0.is_empty()) {
-            let done = whole(dialect, dialect, &bytes, &killing(tool)).unwrap();
+            let done = whole(dialect, dialect, &bytes, &killing(tool), 0).unwrap();
             assert_eq!(done.lever.as_deref(), Some("lv_1"), "{name}");
             let (left, said_now) = said(&decode(&done.body));
             let kept: Vec<_> = calls.iter().filter(|call| call.0 != *tool).cloned().collect();
@@ -278,7 +279,7 @@ fn a_killed_call_is_taken_out_of_whole_answers() {
             assert!(said_now == text || text.is_empty(), "{name}");
             killed += 1;
         }
-        let same = whole(dialect, dialect, &bytes, &killing("no_such_tool")).unwrap();
+        let same = whole(dialect, dialect, &bytes, &killing("no_such_tool"), 0).unwrap();
         assert!(*same.body == *bytes, "{name}");
     }
     assert!(killed > 20, "{killed}");
@@ -423,7 +424,7 @@ proptest! {
                 let _ = relay.bytes(&bytes, NOW, &mut out);
                 let _ = relay.end(NOW, &mut out);
                 relay.cut(&Refusal::new(Class::Killed, "no"), "x_1", &mut out);
-                let _ = whole(client, source, &bytes, &killing("*"));
+                let _ = whole(client, source, &bytes, &killing("*"), 0);
             }
         }
     }

@@ -33,6 +33,7 @@ pub fn whole<'b>(
     source: Dialect,
     body: &'b [u8],
     killed: &KilledTools,
+    began_s: u64,
 ) -> Result<Whole<'b>, Broken> {
     let mut losses = Losses::default();
     if client == source && killed.is_empty() {
@@ -47,7 +48,12 @@ pub fn whole<'b>(
         return Err(Broken::CallsOverBound);
     }
     let encoding = if client == source { Encoding::Native } else { Encoding::Foreign };
-    let filtered = Guard::new(source, killed.clone(), calls).filter(told, encoding);
+    let mut filtered = Guard::new(source, killed.clone(), calls).filter(told, encoding);
+    if encoding == Encoding::Foreign {
+        for event in &mut filtered.events {
+            date(event, began_s);
+        }
+    }
     let body = if client == source && filtered.lever.is_none() {
         Cow::Borrowed(body)
     } else {
@@ -62,6 +68,13 @@ pub fn whole<'b>(
         }),
     };
     Ok(Whole { losses, body, lever: filtered.lever, failure })
+}
+
+/// Dates an answer of a dialect that does not say when it was made.
+pub(super) fn date(event: &mut Event<'_>, began_s: u64) {
+    if let Event::Start { created, .. } = event {
+        created.get_or_insert(began_s);
+    }
 }
 
 fn error_of(events: &[Event<'_>]) -> Option<ProviderError> {

@@ -9,6 +9,7 @@
 use super::calls::{Calls, Told};
 use super::resume::Resumed;
 use super::toolguard::{Encoding, Extent, Filtered, Guard};
+use super::whole::date;
 use super::{Broken, CallHold, HELD_CALL_BYTES_MAX, Left, Plan, Screen, ToolKill};
 use crate::table::lever::KilledTools;
 use crate::wire::event::Event;
@@ -57,6 +58,7 @@ pub(super) struct Works {
     pub(super) lever: Option<Box<str>>,
     scratch: Vec<u8>,
     tells_usage: bool,
+    began_s: u64,
 }
 
 impl Works {
@@ -79,6 +81,7 @@ impl Works {
             resumed,
             passes_errors: false,
             tells_usage: plan.tells_usage,
+            began_s: plan.began_s,
             screen: super::screen(plan),
             has_ended: false,
             lever: None,
@@ -99,6 +102,7 @@ impl Works {
             resumed: None,
             passes_errors: false,
             tells_usage: true,
+            began_s: 0,
             screen: None,
             has_ended: false,
             lever: None,
@@ -215,6 +219,11 @@ impl Works {
                 }
                 if self.encoding == Encoding::Foreign && !self.tells_usage {
                     events.retain(|event| !matches!(event, Event::Usage { .. }));
+                }
+                if self.encoding == Encoding::Foreign {
+                    for event in &mut events {
+                        date(event, self.began_s);
+                    }
                 }
                 if events.is_empty() {
                     encoder.skip_frame();

@@ -24,7 +24,7 @@ pub use found::{Done, Found, Hit, blocked, refused};
 pub use prompt::{Digest, Prompt, reads_answers, reads_prompts, screen_prompt};
 pub use unread::{Media, cannot_judge, screen_unread};
 pub use webhook::{NoAnswer, Question, questions, questions_of, unasked};
-pub use whole::{Screened, judge_text, screen_whole};
+pub use whole::{Screened, judge_text, screen_answered};
 
 use crate::table::rules::Judge;
 use crate::wire::Dialect;

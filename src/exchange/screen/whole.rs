@@ -1,6 +1,7 @@
 //! Whole answers under rules.
 
 use super::run::{Fed, Runs};
+use super::unread::{Media, screen_unread};
 use super::{Altered, Found, Judged, Lead, Screen, add_change};
 use crate::table::rules::Judge;
 use crate::wire::event::{Event, Form, Kind};
@@ -27,6 +28,21 @@ pub fn screen_whole<'b>(judges: &[Arc<Judge>], source: Dialect, body: &'b [u8]) 
         screen.look(&event, body);
     });
     screen.finish_whole(body)
+}
+
+/// Judges what a provider answered whole: an answer of `source`, or what it says of its failure,
+/// which is text like any other.
+pub fn screen_answered<'b>(
+    judges: &[Arc<Judge>],
+    source: Dialect,
+    is_success: bool,
+    body: &'b [u8],
+) -> Screened<'b> {
+    if is_success {
+        screen_whole(judges, source, body)
+    } else {
+        screen_unread(judges, Media::Unknown, body)
+    }
 }
 
 /// What rules make of one text, and the text as they let it leave.

@@ -15,7 +15,7 @@ use crate::wire::continued::{Continue, continued};
 use crate::wire::loss::Losses;
 use crate::wire::prompt;
 use crate::wire::refusal::{Class, Refusal};
-use crate::wire::request::{BodyError, tells_usage, view};
+use crate::wire::request::{BodyError, Named, tells_usage, view};
 use crate::wire::tools::strip_tools;
 use bytes::Bytes;
 use std::sync::Arc;
@@ -64,7 +64,13 @@ impl Exchange<'_> {
         };
         let (Some(caller), Body::Whole { raw, plain }) = (self.admission.dialect, &wanted.body)
         else {
-            asking.body.clone_from(&guard.body);
+            if let Some(body) = &guard.body {
+                // The model's name may have moved.
+                let named = self.passing_model(&wanted.body, body)?.map(|(_, named)| named);
+                let asked = wanted.model.as_deref();
+                let model = forward::model(target, asked);
+                asking.body = Some(forward::body(body, named, asked, model));
+            }
             return Ok(asking);
         };
         let source = provider.dialect_for(caller);
@@ -103,11 +109,12 @@ impl Exchange<'_> {
             asking.losses = losses;
             edited = Some(body);
         } else if let Some(body) = &edited
-            && wanted.model_span.is_some()
+            && wanted.named.is_some()
         {
             // The model's name has moved.
             let span = view(caller, body).map_err(|error| unreadable(&error))?.model_span;
-            asking.body = Some(forward::body(&Bytes::copy_from_slice(body), span, asked, model));
+            let (body, named) = (Bytes::copy_from_slice(body), span.map(Named::Json));
+            asking.body = Some(forward::body(&body, named, asked, model));
             return Ok(asking);
         }
         asking.body = edited.map(Bytes::from);

@@ -7,6 +7,7 @@
 use super::aside;
 use super::asking::Asking;
 use super::book::Book;
+use super::shape::coding_of;
 use super::{Attempted, Body, Exchange, Wanted};
 use crate::exchange::screen::{Digest, Prompt, blocked, reads_prompts, screen_prompt};
 use crate::proxy::client::Client;
@@ -14,9 +15,9 @@ use crate::proxy::orders::Ordered;
 use crate::table::Route;
 use crate::table::lever::Filter;
 use crate::table::rules::{Judge, share_of};
+use crate::wire::coding::Coding;
 use crate::wire::refusal::{Class, Refusal};
 use bytes::Bytes;
-use http::header;
 use std::cell::RefCell;
 use std::collections::HashSet;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -161,7 +162,12 @@ impl Exchange<'_> {
         let Body::Whole { raw, plain } = &wanted.body else {
             guard.read_by = Some(ids);
             self.webhooks_unasked(book, &guard.judges).map_err(refuse)?;
-            return self.guard_unread(book, None, guard).await.map_err(refuse);
+            return self.guard_unread(book, None, None, guard).await.map_err(refuse);
+        };
+        let coding = if guard.body.is_some() || plain.is_some() {
+            Some(Coding::Identity)
+        } else {
+            coding_of(self.asked.headers)
         };
         let content = guard.body.as_ref().unwrap_or(plain.as_ref().unwrap_or(raw)).clone();
         let is_judged = asks_others || reads_prompts(&guard.judges);
@@ -169,10 +175,13 @@ impl Exchange<'_> {
             guard.read_by = Some(ids);
             return Ok(());
         }
-        if !self.is_read(&content) {
+        let is_read = self.admission.dialect.is_some()
+            || coding == Some(Coding::Identity)
+                && content.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{');
+        if !is_read {
             guard.read_by = Some(ids);
             self.webhooks_unasked(book, &guard.judges).map_err(refuse)?;
-            return self.guard_unread(book, Some(content), guard).await.map_err(refuse);
+            return self.guard_unread(book, Some(content), coding, guard).await.map_err(refuse);
         }
         if (asks_others || !aside::is_inline(content.len()))
             && let Some(track) = client.track()
@@ -207,13 +216,6 @@ impl Exchange<'_> {
         }
         guard.read_by = Some(ids);
         Ok(())
-    }
-
-    /// Whether the body is one whose texts can be told: a dialect's, or JSON.
-    fn is_read(&self, content: &Bytes) -> bool {
-        let is_plain = !self.asked.headers.contains_key(header::CONTENT_ENCODING);
-        self.admission.dialect.is_some()
-            || is_plain && content.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{')
     }
 
     async fn judge_prompt(

@@ -105,7 +105,7 @@ impl Exchange<'_> {
             Body::Whole { raw, plain } => {
                 output_max(self.admission.dialect?, plain.as_ref().unwrap_or(raw))
             }
-            Body::Streamed => None,
+            Body::Streamed(_) => None,
         }
     }
 

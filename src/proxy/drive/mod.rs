@@ -11,8 +11,10 @@ mod book;
 mod contain;
 mod context;
 mod guard;
+mod held;
 mod limits;
 mod pass;
+mod passing;
 mod read;
 mod record;
 mod send;
@@ -39,9 +41,9 @@ use crate::exchange::forward;
 use crate::exchange::screen::blocked;
 use crate::id::{ExchangeId, ExchangeText};
 use crate::table::{Family, Provider, Query, Route, Table, Target};
-use crate::wire::event::Span;
 use crate::wire::loss::Losses;
 use crate::wire::refusal::{Class, Refusal};
+use crate::wire::request::Named;
 use book::Book;
 use bytes::Bytes;
 pub(super) use contain::killed;
@@ -169,8 +171,7 @@ pub async fn drive<C: Client>(
         }
     };
     record::begin_unrouted(gate, &asked, client, &mut book, &Bytes::new());
-    let own = book.facts.as_ref().and_then(|facts| facts.identity.request.clone());
-    let status = answer::refuse(client, &refusal, speaks, &id_text, own.as_deref());
+    let status = answer::refuse(client, &refusal, speaks, &id_text, book.facts.as_ref());
     book.note(|facts| {
         facts.outcome = Outcome::Refused(refusal.class);
         facts.status = status.as_u16();
@@ -243,7 +244,8 @@ struct Exchange<'e> {
 /// What is asked for, once the body is read.
 struct Wanted {
     model: Option<Arc<str>>,
-    model_span: Option<Span>,
+    /// Where the body names the model.
+    named: Option<Named>,
     is_stream: bool,
     body: Body,
 }
@@ -251,7 +253,7 @@ struct Wanted {
 impl Wanted {
     /// Whether the body went to a provider and is gone.
     fn is_spent(&self, book: &Book<'_>) -> bool {
-        matches!(self.body, Body::Streamed)
+        matches!(self.body, Body::Streamed(_))
             && book.facts.as_ref().is_some_and(|facts| facts.attempts > 0)
     }
 }
@@ -260,8 +262,9 @@ impl Wanted {
 enum Body {
     /// Read whole, as it came; `plain` is its content where it came compressed.
     Whole { raw: Bytes, plain: Option<Bytes> },
-    /// Still at the client: it goes to the provider piece by piece, once.
-    Streamed,
+    /// Still at the client, but for what was read of it: it goes to the provider piece by piece,
+    /// once.
+    Streamed(Bytes),
 }
 
 /// The target of an attempt, whose health hears of its answer.
@@ -329,7 +332,7 @@ impl Exchange<'_> {
         let body = self.read_body(client, book, Instant::now() + BODY_TIME_MAX).await?;
         let raw = match &body {
             Body::Whole { raw, .. } => raw.clone(),
-            Body::Streamed => Bytes::new(),
+            Body::Streamed(_) => Bytes::new(),
         };
         let routed = self.read_view(body, book).and_then(|wanted| {
             let route = self.route(&wanted, book)?;
@@ -534,7 +537,7 @@ impl Exchange<'_> {
             model: forward::model(target, wanted.model.as_deref()).unwrap_or(""),
             prompt: match &wanted.body {
                 Body::Whole { raw, plain } => guard.content(plain.as_ref().unwrap_or(raw)),
-                Body::Streamed => &[],
+                Body::Streamed(_) => &[],
             },
             judges: &guard.judges,
             headers: self.answer_headers(book, route, target, Losses::default()),

@@ -1,45 +1,32 @@
-//! Hops 7 and 8: a provider's answer on its way to the client, as what it is.
+//! Hops 7 and 8: a provider's answer on its way to the client, as what it is; what is held until it
+//! is whole goes through [`super::held`] and [`super::unread`].
 
-use super::aside::Content;
 use super::asking::Asking;
 use super::book::Book;
+use super::held::Held;
 use super::shape::{coding_of, head_framing, is_document, is_named, is_stream};
 use super::under_way::UnderWay;
-use super::unread::{Read, Unread, media_of};
+use super::unread::{Unread, media_of};
 use super::{After, Answered, Attempted, Exchange, Failed, Ran, Using};
 use crate::exchange::attempts::Failure;
 use crate::exchange::facts::Outcome;
 use crate::exchange::forward;
-use crate::exchange::relay::{
-    Broken, CallHold, Plan, Relay, Resume, Seen, Sentences, asks_about_answers, whole,
-};
-use crate::exchange::screen::{
-    Found, Media, Question, Screened, blocked, reads_answers, screen_whole,
-};
+use crate::exchange::relay::{CallHold, Plan, Relay, Resume, Sentences, asks_about_answers};
+use crate::exchange::screen::{Found, Media, Question, reads_answers};
 use crate::id::LeverId;
 use crate::proxy::answer;
 use crate::proxy::client::{Client, Framing};
 use crate::proxy::h1::{BodyLength, ResponseLength};
-use crate::proxy::orders::Ordered;
 use crate::proxy::relay::{self, Answering, Counted, End, Head, Move, Outside, Waits};
 use crate::proxy::upstream::{Answer, Origin};
 use crate::proxy::webhook;
-use crate::table::rules::Judge;
 use crate::table::{Midstream, Route, Target};
 use crate::wire::Dialect;
-use crate::wire::coding::{Coding, Inflater};
 use crate::wire::framing as frames;
 use crate::wire::loss::Losses;
-use crate::wire::provider_error::{read_error, write_error};
 use crate::wire::refusal::{Class, Refusal};
 use http::{HeaderValue, Method, StatusCode, header};
-use std::borrow::Cow;
-use std::sync::Arc;
 use tokio::time::Instant;
-
-/// An answer that is not a stream is held whole up to this size, so that another target can take
-/// over if it breaks.
-pub(super) const HOLD_BYTES_MAX: usize = 16 << 20;
 
 impl Exchange<'_> {
     /// Hops 7 and 8: the answer, as what it is.
@@ -107,6 +94,7 @@ impl Exchange<'_> {
                     Midstream::End | Midstream::Continue => CallHold::Never,
                 },
                 tells_usage: asking.tells_usage,
+                began_s: book.facts.as_ref().map_or(0, |facts| facts.began_unix_ms / 1000),
                 judges: asking.judges.clone(),
             })),
             (Some(Dialect::Gemini), Some(Dialect::Gemini), Some(coding))
@@ -270,210 +258,6 @@ impl Exchange<'_> {
         Attempted::done(Self::close_book(book, status, end, counted))
     }
 
-    /// Holds an answer that is no stream until it is whole, then sends it.
-    pub(super) async fn hold_whole<C: Client>(
-        &self,
-        client: &mut C,
-        book: &mut Book<'_>,
-        waits: Waits,
-        asking: &Asking,
-        held: Held,
-        answer: &mut Answer,
-    ) -> Attempted {
-        let Held { dialect, coding, mut status, mut headers, has_next, must_be_read } = held;
-        let source = asking.dialect.unwrap_or(dialect);
-        let is_edited = |asking: &Asking| {
-            source != dialect || !asking.killed.is_empty() || !asking.judges.is_empty()
-        };
-        let mut body = Vec::new();
-        let mut first_byte = None;
-        match self.read_whole(client, book, waits, answer, &mut body, &mut first_byte).await {
-            Ok(Read::Whole) => {}
-            Ok(Read::Large) if is_edited(asking) => {
-                let message = "the provider's answer is too large to be translated or guarded";
-                let refusal = Refusal::new(Class::BadGateway, message);
-                return Attempted::Failed(Failed { failure: Failure::Unusable, refusal });
-            }
-            Ok(Read::Large) => {
-                return self.pass_large(client, book, waits, status, headers, answer, body).await;
-            }
-            Err(attempted) => return attempted,
-        }
-        let caught_up = match self.caught_up(book, asking) {
-            Ok(caught_up) => caught_up,
-            Err(refusal) => return Attempted::Stop(refusal.into()),
-        };
-        let asking = caught_up.as_ref().unwrap_or(asking);
-        let is_edited = is_edited(asking);
-        let now = self.gate.clock.now();
-        let mut seen = Seen::default();
-        let mut is_junk = false;
-        match coding {
-            Some(Coding::Identity) => {
-                seen.whole(source, &body, now);
-                is_junk = !seen.is_understood && !is_json(&body);
-            }
-            Some(coding @ (Coding::Gzip | Coding::Deflate | Coding::Brotli | Coding::Zstd)) => {
-                let mut plain = Vec::new();
-                let mut inflater = Inflater::new(coding, HOLD_BYTES_MAX as u64, super::RATIO_MAX);
-                if let Err(error) = inflater.push(&body, &mut plain)
-                    && error.is_limit()
-                {
-                    let message = format!("the provider's answer cannot be read: {error}");
-                    return Attempted::Stop(Refusal::new(Class::BadGateway, message).into());
-                }
-                seen.whole(source, &plain, now);
-                is_junk = !seen.is_understood && !is_json(&plain);
-                if is_edited {
-                    headers.retain(|(name, _)| *name != header::CONTENT_ENCODING);
-                    body = plain;
-                }
-            }
-            None if is_edited => {
-                let message = "the provider's answer has a content coding that cannot be read";
-                return Attempted::Stop(Refusal::new(Class::BadGateway, message).into());
-            }
-            None => {}
-        }
-        // JSON of another kind than an answer may be one that the decoders do not know (a count of
-        // tokens): the caller may know it.
-        let is_unusable = if source == dialect {
-            (has_next || must_be_read) && is_junk
-        } else {
-            !seen.is_understood
-        };
-        let is_failed = has_next && seen.error.is_some();
-        if status.is_success() && (is_failed || is_unusable) {
-            let message = if is_failed {
-                Broken::ProviderError.message()
-            } else {
-                "the provider's answer is none that its dialect knows"
-            };
-            let refusal = Refusal::new(Class::BadGateway, message);
-            return Attempted::Failed(Failed { failure: Failure::Unusable, refusal });
-        }
-        book.learn(&seen);
-        if is_edited {
-            let judge = move |judges: &[Arc<Judge>], answer: Content| {
-                let Screened { body, found } = screen_whole(judges, source, &answer.bytes);
-                match body {
-                    Cow::Borrowed(_) => (answer, found),
-                    Cow::Owned(bytes) => (Content { bytes, ..answer }, found),
-                }
-            };
-            let plain = Content { coding: Some(Coding::Identity), bytes: body };
-            let judged = self.judge_answer(client, book, waits.total, asking, plain, judge).await;
-            let (asking, left, found) = match judged {
-                Ok(judged) => judged,
-                Err(attempted) => return attempted,
-            };
-            let refusal = found.is_cut().then(|| blocked(&found, "answer"));
-            let goes_on = found.is_reroute() && has_next;
-            let verdict = found.verdict();
-            book.note(|facts| facts.found.join(found));
-            match refusal {
-                Some(refusal) if goes_on => {
-                    return Attempted::Failed(Failed { failure: Failure::Ruled, refusal });
-                }
-                Some(refusal) => return Attempted::Stop(refusal.into()),
-                None => {}
-            }
-            if let Some(verdict) = verdict {
-                headers.retain(|(name, _)| *name != answer::name::VERDICT);
-                headers.push((answer::name::VERDICT, HeaderValue::from_static(verdict.name())));
-            }
-            body = left.bytes;
-            (status, body) = match self.edited(book, dialect, source, &asking, status, body) {
-                Ok(edited) => edited,
-                Err(refusal) => return Attempted::Stop(refusal.into()),
-            };
-            let (judges, until) = (&asking.judges, waits.total);
-            let asked = self.ask_about_answer(client, book, judges, &body, has_next, until).await;
-            if let Err(attempted) = asked {
-                return attempted;
-            }
-        }
-        let framing = match status {
-            StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED => Framing::Empty,
-            _ => Framing::Length(body.len() as u64),
-        };
-        if let Some(order @ Ordered::Killed(_)) = self.orders.look_for_end() {
-            // Nothing is out yet: the caller can be told, or another target can take over.
-            return self.obey(book, order);
-        }
-        client.head(status, &headers, framing);
-        client.data(&body);
-        client.finish();
-        let counted = Counted { sent: body.len() as u64, first_byte };
-        drop(body);
-        let end = relay::flush(&self.orders, client, waits.total, End::Whole).await;
-        self.seat.ended();
-        Attempted::done(Self::close_book(book, status, end, counted))
-    }
-
-    /// A whole answer as the caller gets it: in its dialect, without calls to killed tools. A
-    /// failure that came as an answer has the status of one, for SDKs raise by it.
-    fn edited(
-        &self,
-        book: &mut Book<'_>,
-        dialect: Dialect,
-        source: Dialect,
-        asking: &Asking,
-        status: StatusCode,
-        body: Vec<u8>,
-    ) -> Result<(StatusCode, Vec<u8>), Refusal> {
-        let id = self.id.as_str();
-        if !status.is_success() {
-            if source == dialect {
-                return Ok((status, body));
-            }
-            let error = read_error(source, status.as_u16(), &body);
-            return Ok((status, write_error(dialect, status.as_u16(), &error, id)));
-        }
-        let whole = whole(dialect, source, &body, &asking.killed)
-            .map_err(|broken| Refusal::new(Class::BadGateway, broken.message()))?;
-        let lever = whole.lever.as_deref().and_then(LeverId::parse);
-        book.note(|facts| {
-            facts.losses.join(whole.losses);
-            facts.lever = lever.or(facts.lever);
-        });
-        if let Some(error) = whole.failure {
-            let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_GATEWAY);
-            return Ok((status, write_error(dialect, status.as_u16(), &error, id)));
-        }
-        Ok((status, whole.body.into_owned()))
-    }
-
-    /// An answer too large to be held: what came so far goes out, and the rest as it comes.
-    #[expect(clippy::too_many_arguments, reason = "the state of one attempt, all of it used once")]
-    pub(super) async fn pass_large<C: Client>(
-        &self,
-        client: &mut C,
-        book: &mut Book<'_>,
-        waits: Waits,
-        status: StatusCode,
-        headers: forward::Headers,
-        answer: &mut Answer,
-        body: Vec<u8>,
-    ) -> Attempted {
-        let moving = Move {
-            answer,
-            relay: None,
-            has_next: false,
-            committed: &|| {},
-            head: Some(Head { status, headers, framing: Framing::Stream }),
-            early: body,
-            id: self.id.as_str(),
-            share: 0,
-            sent: 0,
-            first_byte: None,
-            waits_for_record: book.waits_for_record,
-            outside: None,
-        };
-        let (end, counted) = relay::run(self.gate, &self.orders, client, waits, moving).await;
-        Attempted::done(Self::close_book(book, status, end, counted))
-    }
-
     /// The provider switches protocols: the head goes out and the two are connected.
     pub(super) fn switch<C: Client>(
         &self,
@@ -589,20 +373,4 @@ struct Passing {
     head: Option<Head>,
     status: StatusCode,
     counted: Counted,
-}
-
-/// An answer that is held until it is whole.
-pub(super) struct Held {
-    dialect: Dialect,
-    coding: Option<Coding>,
-    status: StatusCode,
-    headers: forward::Headers,
-    /// Whether another target would be asked if it could not be used.
-    has_next: bool,
-    /// Whether it cannot be used if nothing in it is understood.
-    must_be_read: bool,
-}
-
-fn is_json(body: &[u8]) -> bool {
-    serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok()
 }

@@ -1,23 +1,19 @@
 //! Hop 3: the request's body and what it asks for.
 
 use super::book::Book;
+use super::passing::Reading;
 use super::{Body, Exchange, Stop, Wanted};
 use crate::exchange::identity;
 use crate::proxy::client::{BodyFault, Client};
-use crate::wire::Dialect;
 use crate::wire::coding::{Coding, Inflater};
 use crate::wire::refusal::{Class, Refusal};
-use crate::wire::request::{Hints, View, opening, view};
+use crate::wire::request::{Named, View, opening, view};
 use bytes::Bytes;
 use http::header;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
 use tokio::time::Instant;
-
-/// A body that is passed through is read whole up to this size, so that it can be sent again; where
-/// rules may be in force over it, any that the server takes is.
-const WHOLE_BYTES_MAX: u64 = 1 << 20;
 
 impl Exchange<'_> {
     /// Hop 3, first half: the body's bytes.
@@ -29,21 +25,15 @@ impl Exchange<'_> {
     ) -> Result<Body, Stop> {
         let limit = self.table.server.body_bytes_max as u64;
         let known = self.request.body_bytes;
-        if self.admission.dialect.is_none() {
-            let is_small = if self.may_be_judged() || self.says_json() {
-                known.is_none_or(|length| length <= limit)
-            } else {
-                known.is_some_and(|length| length <= WHOLE_BYTES_MAX)
-            };
-            if self.request.upgrade.is_some() || !is_small {
-                return Ok(Body::Streamed);
-            }
+        let mut reading = self.reading();
+        if reading == Reading::Nothing {
+            return Ok(Body::Streamed(Bytes::new()));
         }
         let too_large = || {
             let message = format!("the body is larger than {limit} bytes, the limit here");
             Stop::Refuse(Refusal::new(Class::TooLarge, message))
         };
-        if known.is_some_and(|length| length > limit) {
+        if reading == Reading::Whole && known.is_some_and(|length| length > limit) {
             return Err(too_large());
         }
         let mut raw =
@@ -78,6 +68,10 @@ impl Exchange<'_> {
                         return Err(Refusal::new(Class::BadRequest, message).into());
                     }
                 }
+                reading = Self::read_on(reading, &raw);
+                if reading == Reading::Nothing {
+                    return Ok(Body::Streamed(raw.into()));
+                }
                 if raw.len() as u64 > limit {
                     return Err(too_large());
                 }
@@ -90,27 +84,23 @@ impl Exchange<'_> {
         Ok(Body::Whole { raw: raw.into(), plain })
     }
 
-    /// Whether a body that is passed through says that it is JSON: its model is looked for.
-    fn says_json(&self) -> bool {
-        let kind = self.asked.headers.get(header::CONTENT_TYPE);
-        kind.and_then(|kind| kind.to_str().ok())
-            .is_some_and(|kind| kind.starts_with("application/json"))
+    /// The content of a compressed body; `None` where it is not compressed, or is not read by us.
+    fn plain(&self, raw: &[u8]) -> Result<Option<Bytes>, Refusal> {
+        if self.admission.dialect.is_none() {
+            return self.passing_plain(raw);
+        }
+        if self.is_coded() { self.inflated(raw).map(|plain| Some(plain.into())) } else { Ok(None) }
     }
 
-    /// The content of a compressed body; `None` where it is not compressed, or is not read by us.
-    pub(super) fn plain(&self, raw: &[u8]) -> Result<Option<Bytes>, Refusal> {
-        let Some(coding) = self.asked.headers.get(header::CONTENT_ENCODING) else {
-            return Ok(None);
-        };
-        if self.admission.dialect.is_none() {
-            return Ok(None);
-        }
+    /// The content of a body that says that it is compressed.
+    ///
+    /// # Errors
+    /// Its coding is not known here, it is broken, or it is larger than the server takes.
+    pub(super) fn inflated(&self, raw: &[u8]) -> Result<Vec<u8>, Refusal> {
         let bad = |why: String| Refusal::new(Class::BadRequest, format!("content-encoding: {why}"));
-        let coding =
-            Coding::parse(coding.to_str().unwrap_or("?")).map_err(|e| bad(e.to_string()))?;
-        if coding == Coding::Identity {
-            return Ok(None);
-        }
+        let coding = self.asked.headers.get(header::CONTENT_ENCODING);
+        let coding = coding.and_then(|coding| coding.to_str().ok()).unwrap_or("?");
+        let coding = Coding::parse(coding).map_err(|e| bad(e.to_string()))?;
         let mut inflater =
             Inflater::new(coding, self.table.server.body_bytes_max as u64, super::RATIO_MAX);
         let mut plain = Vec::new();
@@ -121,21 +111,24 @@ impl Exchange<'_> {
                 bad(error.to_string())
             }
         })?;
-        Ok(Some(plain.into()))
+        Ok(plain)
     }
 
     /// Hop 3, second half: what the body asks for, and who says so.
     pub(super) fn read_view(&self, body: Body, book: &mut Book<'_>) -> Result<Wanted, Refusal> {
         let admission = self.admission;
-        let empty = Bytes::new();
         let text = match &body {
             Body::Whole { raw, plain } => plain.as_ref().unwrap_or(raw),
-            Body::Streamed => &empty,
+            Body::Streamed(early) => early,
         };
-        let seen = match admission.dialect {
-            Some(dialect) => view(dialect, text)
-                .map_err(|error| Refusal::new(Class::BadRequest, error.to_string()))?,
-            None => self.passing_view(text),
+        let (seen, named) = if let Some(dialect) = admission.dialect {
+            let seen = view(dialect, text)
+                .map_err(|error| Refusal::new(Class::BadRequest, error.to_string()))?;
+            let named = seen.model_span.map(Named::Json);
+            (seen, named)
+        } else {
+            let (model, named) = self.passing_model(&body, text)?.unzip();
+            (View { model, ..View::default() }, named)
         };
         let app = admission.app.map(|app| self.table.apps[usize::from(app.0)].name.clone());
         let mut who = identity::read(
@@ -163,18 +156,6 @@ impl Exchange<'_> {
             facts.is_stream = is_stream;
             facts.request_bytes = request_bytes;
         });
-        let model_span = seen.model_span;
-        Ok(Wanted { model, model_span, is_stream, body })
-    }
-
-    /// The model that a passed-through JSON body names, for routing; nothing else is read of it.
-    pub(super) fn passing_view<'t>(&self, text: &'t [u8]) -> View<'t> {
-        let begins = text.iter().find(|byte| !byte.is_ascii_whitespace());
-        if begins != Some(&b'{') || self.asked.headers.contains_key(header::CONTENT_ENCODING) {
-            return View::default();
-        }
-        // A body that is not what it says is the provider's to refuse.
-        let seen = view(Dialect::OpenaiChat, text).unwrap_or_default();
-        View { stream: false, hints: Hints::default(), ..seen }
+        Ok(Wanted { model, named, is_stream, body })
     }
 }

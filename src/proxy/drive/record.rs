@@ -212,7 +212,7 @@ impl Exchange<'_> {
             Body::Whole { raw, .. } => {
                 raw.as_ptr() == content.as_ptr() && raw.len() == content.len()
             }
-            Body::Streamed => true,
+            Body::Streamed(_) => true,
         };
         let body = if is_same { SentBody::Same } else { SentBody::Other };
         let body = body(content.clone());

@@ -48,6 +48,7 @@ impl Exchange<'_> {
                 forward::path_and_query(self.table, provider, self.admission, &self.asked, model),
             ),
         };
+        let mut early = Bytes::new();
         let (body, framing) = match (&wanted.body, &asking.body) {
             (_, Some(body)) => {
                 headers.retain(|(name, _)| **name != header::CONTENT_ENCODING);
@@ -57,12 +58,12 @@ impl Exchange<'_> {
                 let asked = wanted.model.as_deref();
                 let body: Bytes = match plain {
                     // A name inside a compressed body cannot be replaced: the content goes instead.
-                    Some(plain) if wanted.model_span.is_some() && model != asked => {
+                    Some(plain) if wanted.named.is_some() && model != asked => {
                         headers.retain(|(name, _)| **name != header::CONTENT_ENCODING);
-                        forward::body(plain, wanted.model_span, asked, model)
+                        forward::body(plain, wanted.named, asked, model)
                     }
                     Some(_) => raw.clone(),
-                    None => forward::body(raw, wanted.model_span, asked, model),
+                    None => forward::body(raw, wanted.named, asked, model),
                 };
                 let length = body.len() as u64;
                 let has_body = length > 0
@@ -72,10 +73,13 @@ impl Exchange<'_> {
                     if has_body { h1::BodyLength::Length(length) } else { h1::BodyLength::None };
                 (body, framing)
             }
-            (Body::Streamed, None) => {
+            (Body::Streamed(read), None) => {
+                early = forward::body(read, wanted.named, wanted.model.as_deref(), model);
                 let framing = match self.request.body_bytes {
                     Some(0) => h1::BodyLength::None,
-                    Some(length) => h1::BodyLength::Length(length),
+                    Some(length) => h1::BodyLength::Length(
+                        length.saturating_sub(read.len() as u64) + early.len() as u64,
+                    ),
                     None => h1::BodyLength::Chunked,
                 };
                 (Bytes::new(), framing)
@@ -115,7 +119,8 @@ impl Exchange<'_> {
         } else {
             body
         };
-        Ok(Prepared { head, content, body, is_chunked: framing == h1::BodyLength::Chunked })
+        let is_chunked = framing == h1::BodyLength::Chunked;
+        Ok(Prepared { head, content, body, early, is_chunked })
     }
 
     /// Hop 6: sends the request on a warm or a new connection and reads the answer's head.
@@ -144,11 +149,11 @@ impl Exchange<'_> {
                 io
             };
             let deadline = until.min(Instant::now() + route.timeouts.first_byte);
-            let asked = match wanted.body {
+            let asked = match &wanted.body {
                 Body::Whole { .. } => {
                     self.race(client, deadline, ask(io, prepared, self.asked.method)).await
                 }
-                Body::Streamed => self.ask_streaming(client, io, prepared, route, until).await,
+                Body::Streamed(_) => self.ask_streaming(client, io, prepared, route, until).await,
             };
             let failed = |failure, class, message: String| {
                 Attempted::Failed(Failed { failure, refusal: Refusal::new(class, message) })
@@ -226,16 +231,17 @@ impl Exchange<'_> {
             Err(other) => return Err(other),
         };
         let has_body = self.request.body_bytes != Some(0) && self.request.upgrade.is_none();
-        let mut piece = Vec::new();
+        let mut piece = prepared.early.to_vec();
         let mut framed = Vec::new();
         let mut done = !has_body;
         while !done && is_open {
-            piece.clear();
-            let read = poll_fn(|cx| client.poll_body(cx, &mut piece));
-            done = match self.unless_ended(by(until), read).await? {
-                Ok(done) => done,
-                Err(BodyFault::Gone | BodyFault::Malformed(_)) => return Err(Interrupt::Gone),
-            };
+            if piece.is_empty() {
+                let read = poll_fn(|cx| client.poll_body(cx, &mut piece));
+                done = match self.unless_ended(by(until), read).await? {
+                    Ok(done) => done,
+                    Err(BodyFault::Gone | BodyFault::Malformed(_)) => return Err(Interrupt::Gone),
+                };
+            }
             framed.clear();
             if prepared.is_chunked {
                 if !piece.is_empty() {
@@ -247,6 +253,7 @@ impl Exchange<'_> {
             } else {
                 framed.extend_from_slice(&piece);
             }
+            piece.clear();
             let write = upstream::write_all(&mut io, &framed);
             is_open = match self.unless_ended(by(until), write).await {
                 Ok(written) => written.is_ok(),
@@ -272,6 +279,8 @@ pub(super) struct Prepared {
     pub(super) content: Bytes,
     /// What of it does not leave with the head.
     body: Bytes,
+    /// What was read of a body that is still at the client.
+    early: Bytes,
     is_chunked: bool,
 }
 

@@ -8,35 +8,22 @@ use super::aside::{self, Content};
 use super::asking::Asking;
 use super::book::Book;
 use super::guard::Guard;
-use super::pass::HOLD_BYTES_MAX;
-use super::shape::coding_of;
-use super::{Attempted, Exchange, Failed, Interrupt, Stop};
-use crate::clock::Tick;
-use crate::exchange::attempts::Failure;
+use super::held::{HOLD_BYTES_MAX, Read};
+use super::{Attempted, Exchange};
 use crate::exchange::forward;
 use crate::exchange::screen::{Found, Media, Screened, cannot_judge, refused, screen_unread};
 use crate::proxy::answer;
 use crate::proxy::client::{Client, Framing};
 use crate::proxy::orders::Ordered;
 use crate::proxy::relay::{self, Counted, End, Waits};
-use crate::proxy::upstream::{self, Answer};
+use crate::proxy::upstream::Answer;
 use crate::table::rules::Judge;
 use crate::wire::coding::{Coding, Inflater};
-use crate::wire::refusal::{Class, Refusal};
+use crate::wire::refusal::Refusal;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use std::borrow::Cow;
-use std::future::poll_fn;
 use std::sync::Arc;
-use tokio::time::Instant;
-
-/// How an answer that is held was read.
-pub(super) enum Read {
-    /// It is whole.
-    Whole,
-    /// It is larger than [`HOLD_BYTES_MAX`]: so much has come.
-    Large,
-}
 
 /// An answer of no dialect, and how it comes.
 pub(super) struct Unread {
@@ -79,6 +66,7 @@ impl Exchange<'_> {
         &self,
         book: &mut Book<'_>,
         raw: Option<Bytes>,
+        coding: Option<Coding>,
         guard: &mut Guard,
     ) -> Result<(), Refusal> {
         let media = media_of(self.asked.headers);
@@ -87,7 +75,6 @@ impl Exchange<'_> {
             None if media == Media::Binary && self.request.upgrade.is_none() => return Ok(()),
             None => unjudged(&guard.judges),
             Some(raw) => {
-                let coding = coding_of(self.asked.headers);
                 let judges = guard.judges.clone();
                 let length = raw.len();
                 let judged = aside::judged(length, move || match content(coding, &raw) {
@@ -108,51 +95,6 @@ impl Exchange<'_> {
             guard.body = Some(body.into());
         }
         Ok(())
-    }
-
-    /// Reads an answer that is held, up to [`HOLD_BYTES_MAX`].
-    pub(super) async fn read_whole<C: Client>(
-        &self,
-        client: &mut C,
-        book: &mut Book<'_>,
-        waits: Waits,
-        answer: &mut Answer,
-        body: &mut Vec<u8>,
-        first_byte: &mut Option<Tick>,
-    ) -> Result<Read, Attempted> {
-        loop {
-            let until = waits.total.min(Instant::now() + waits.idle);
-            self.wait_for_record(client, book, waits.total, |_| Ok(())).await?;
-            let before = body.len();
-            let read = poll_fn(|cx| answer.poll_body(cx, body));
-            let failed = |failure, class, message: String| {
-                Err(Attempted::Failed(Failed { failure, refusal: Refusal::new(class, message) }))
-            };
-            match self.race(client, until, read).await {
-                Ok(Ok(piece)) => {
-                    let now = self.gate.clock.now();
-                    first_byte.get_or_insert(now);
-                    if let Some(track) = client.track() {
-                        track.received(now, body.get(before..).unwrap_or_default());
-                    }
-                    if piece == upstream::Piece::End {
-                        return Ok(Read::Whole);
-                    }
-                }
-                Ok(Err(fault)) => {
-                    return failed(Failure::Connect, Class::BadGateway, fault.message());
-                }
-                Err(Interrupt::Gone) => return Err(Attempted::Stop(Stop::Gone)),
-                Err(Interrupt::Ordered(order)) => return Err(self.obey(book, order)),
-                Err(Interrupt::Late) => {
-                    let message = "the provider sent nothing for longer than the route allows";
-                    return failed(Failure::FirstByteTimeout, Class::Timeout, message.to_owned());
-                }
-            }
-            if body.len() > HOLD_BYTES_MAX {
-                return Ok(Read::Large);
-            }
-        }
     }
 
     /// Holds an answer of no dialect until it is whole, and sends what rules let leave.

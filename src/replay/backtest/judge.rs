@@ -7,8 +7,8 @@ use crate::clock::Tick;
 use crate::evidence::exchange::{Answer, Exchange, Missing, field};
 use crate::exchange::relay::{CallHold, Plan, Relay};
 use crate::exchange::screen::{
-    Digest, Found, Media, Screened, cannot_judge, reads_answers, reads_prompts, screen_prompt,
-    screen_unread, screen_whole,
+    Digest, Found, Media, Screened, cannot_judge, reads_answers, reads_prompts, screen_answered,
+    screen_prompt, screen_unread,
 };
 use crate::replay::engine::{coding, plain};
 use crate::replay::said::spoken;
@@ -200,7 +200,8 @@ impl<'j> Judging<'j> {
                 judged.found.note_unjudged();
                 return;
             };
-            judged.found.join(screen_whole(self.judges, dialect, &content).found);
+            let is_success = answer.status.is_none_or(|status| (200..300).contains(&status));
+            judged.found.join(screen_answered(self.judges, dialect, is_success, &content).found);
             return;
         };
         let mut relay = if is_array {
@@ -208,6 +209,7 @@ impl<'j> Judging<'j> {
         } else {
             Relay::with(&Plan {
                 tells_usage: true,
+                began_s: 0,
                 client: dialect,
                 source: dialect,
                 coding,

@@ -6,8 +6,8 @@ use crate::clock::Tick;
 use crate::evidence::exchange::{Answer, Attempt, Exchange};
 use crate::exchange::relay::{Broken, CallHold, Plan, Relay, Seen, whole};
 use crate::exchange::screen::{
-    Found, Media, Screened, blocked, cannot_judge, reads_answers, refused, screen_unread,
-    screen_whole,
+    Found, Media, Screened, blocked, cannot_judge, reads_answers, refused, screen_answered,
+    screen_unread,
 };
 use crate::table::Midstream;
 use crate::table::lever::KilledTools;
@@ -81,6 +81,7 @@ impl Answering<'_> {
                     Midstream::Continue => CallHold::UntilWhole,
                 },
                 tells_usage: tells_usage(client, &self.recorded.request.body.bytes),
+                began_s: self.recorded.began_unix_ms / 1000,
                 judges: self.judges.to_vec(),
             })),
             (Some(Dialect::Gemini), Some(Dialect::Gemini), Some(coding)) if is_array => {
@@ -215,7 +216,7 @@ impl Answering<'_> {
         if !is_edited {
             return (self.as_it_came(body.into_owned()), none());
         }
-        let Screened { body, found } = screen_whole(self.judges, source, &body);
+        let Screened { body, found } = screen_answered(self.judges, source, is_success, &body);
         if found.is_cut() {
             let refusal = blocked(&found, "answer");
             let elsewhere = found.is_reroute() && self.has_next;
@@ -236,7 +237,13 @@ impl Answering<'_> {
             let error = read_error(source, status, body);
             return delivered(status, write_error(dialect, status, &error, id));
         }
-        match whole(dialect, source, body, &KilledTools::default()) {
+        match whole(
+            dialect,
+            source,
+            body,
+            &KilledTools::default(),
+            self.recorded.began_unix_ms / 1000,
+        ) {
             Err(broken) => Came::Refused(Refusal::new(Class::BadGateway, broken.message())),
             Ok(whole) => match whole.failure {
                 Some(error) => {

@@ -152,6 +152,7 @@ pub struct Levers {
     ceilings: Vec<(u32, Limit)>,
     filters: Files,
     rules: Vec<(u32, Rules)>,
+    names_models: bool,
 }
 
 /// Which tools a lever kills, and why.
@@ -210,6 +211,7 @@ impl Levers {
         let mut compiled = Levers::default();
         for (place, lever) in levers.iter().enumerate() {
             let place = place as u32;
+            compiled.names_models |= lever.scope.names_model();
             match &lever.act {
                 Act::Kill { .. } if lever.scope.names_tool() => {
                     compiled.tools.file(place, &lever.scope);
@@ -328,6 +330,11 @@ impl Levers {
             });
         }
         found
+    }
+
+    /// Whether any speaks of models.
+    pub fn names_models(&self) -> bool {
+        self.names_models
     }
 
     /// Whether any puts rules in force.

@@ -221,9 +221,14 @@ impl Scope {
         self.pattern(Dimension::Tool).is_some()
     }
 
+    /// Whether it speaks of models.
+    pub fn names_model(&self) -> bool {
+        self.pattern(Dimension::Model).is_some()
+    }
+
     /// Whether it speaks of what is known only once a target is chosen.
     pub fn names_target(&self) -> bool {
-        self.pattern(Dimension::Provider).is_some() || self.pattern(Dimension::Model).is_some()
+        self.pattern(Dimension::Provider).is_some() || self.names_model()
     }
 
     /// Whether every term but that of the tool matches.

@@ -36,7 +36,7 @@ fn every_pair_of_dialects_tells_text_calls_stop_and_counts() {
             |event| matches!(event, Event::Text { channel, .. } if channel.kind == Kind::Refusal),
         );
         for client in Dialect::ALL.into_iter().filter(|client| *client != source) {
-            let done = whole(client, source, &body, &KilledTools::default()).unwrap();
+            let done = whole(client, source, &body, &KilledTools::default(), 0).unwrap();
             let mut losses = Losses::default();
             let encoded = encode_unary(client, source, &told, &mut losses);
             let there = read(client, &done.body);
