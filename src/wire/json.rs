@@ -9,7 +9,7 @@ mod walk;
 use super::event::{Form, Span};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
-pub(crate) use walk::{elements, members};
+pub(crate) use walk::{elements, first, members};
 
 /// Where `part`, a slice lent from `whole`, stands in it; `None` if it does not lie in it.
 pub fn offset_of(whole: &[u8], part: &str) -> Option<usize> {

@@ -6,7 +6,7 @@
 //! What always holds: no tree is built, and what is found is lent from the body. A body that is not
 //! what its dialect says has no opening; why is for the request's view to say.
 
-use super::json::{elements, members};
+use super::json::{elements, first, members};
 use super::{Dialect, json};
 
 /// How a conversation begins. All parts are JSON as it stands in the body.
@@ -73,24 +73,32 @@ pub fn opening(dialect: Dialect, body: &[u8]) -> Option<Opening<'_>> {
     let places = Places::of(dialect);
     let text = std::str::from_utf8(body).ok()?.trim_ascii_start();
     let (mut system, mut turns) = (None, None);
-    for (name, value) in members(text) {
+    let mut members = members(text);
+    while let Some(name) = members.name() {
+        if name == places.turns && turns.is_none() {
+            // Where they end is found on the way, or does not matter: they may be long.
+            turns = Some(members.rest());
+            if system.is_some() || places.system.is_empty() {
+                break;
+            }
+        }
+        let Some(value) = members.value() else { break };
         if places.system.contains(&&*name) {
             system = Some(value);
-        } else if name == places.turns && turns.is_none() {
-            turns = Some(value);
-        }
-        if turns.is_some() && (system.is_some() || places.system.is_empty()) {
-            break;
+            if turns.is_some() {
+                break;
+            }
         }
     }
     let (lead, turn) = beginning(turns?, &places)?;
     Some(Opening { system: system.unwrap_or(""), lead, turn })
 }
 
-/// The first user turn of `turns`, and what stands before it. A text instead of turns is the user's.
+/// The first user turn of the value with which `turns` begins, and what stands before it. A text
+/// instead of turns is the user's.
 fn beginning<'b>(turns: &'b str, places: &Places) -> Option<(&'b str, &'b str)> {
     if turns.starts_with('"') {
-        return Some(("", turns));
+        return Some(("", first(turns)));
     }
     let mut lead: Option<(usize, usize)> = None;
     for turn in elements(turns) {

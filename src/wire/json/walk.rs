@@ -20,13 +20,30 @@ pub(crate) fn elements(array: &str) -> Elements<'_> {
 /// The members of an object, in their order.
 pub(crate) struct Members<'a>(Items<'a>);
 
+impl<'a> Members<'a> {
+    /// The name of the next member; its value is what comes next.
+    pub(crate) fn name(&mut self) -> Option<Cow<'a, str>> {
+        let name = unescape(self.0.value()?.strip_prefix('"')?.strip_suffix('"')?);
+        self.0.skip(b':');
+        Some(name)
+    }
+
+    /// The value of the member that was named.
+    pub(crate) fn value(&mut self) -> Option<&'a str> {
+        self.0.value()
+    }
+
+    /// The text from that value on, whose end is not looked for.
+    pub(crate) fn rest(&self) -> &'a str {
+        self.0.text.get(self.0.at..).unwrap_or("")
+    }
+}
+
 impl<'a> Iterator for Members<'a> {
     type Item = (Cow<'a, str>, &'a str);
 
     fn next(&mut self) -> Option<Self::Item> {
-        let key = unescape(self.0.value()?.strip_prefix('"')?.strip_suffix('"')?);
-        self.0.skip(b':');
-        Some((key, self.0.value()?))
+        Some((self.name()?, self.value()?))
     }
 }
 
@@ -39,6 +56,11 @@ impl<'a> Iterator for Elements<'a> {
     fn next(&mut self) -> Option<&'a str> {
         self.0.value()
     }
+}
+
+/// The value that `text` begins with.
+pub(crate) fn first(text: &str) -> &str {
+    text.get(..end_of_value(text.as_bytes(), 0)).unwrap_or("")
 }
 
 struct Items<'a> {
