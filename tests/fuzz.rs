@@ -27,6 +27,7 @@ mod fuzz {
     mod harness;
     mod heads;
     mod record;
+    mod sealed;
     mod streams;
 }
 #[path = "leaks/secret.rs"]

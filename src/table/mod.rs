@@ -32,6 +32,7 @@ pub use price::{Money, Price, Prices, cost, listed_as_of};
 pub use provider::is_plain_path;
 pub use reader::nearest;
 pub use recipient::Recipient;
+pub(crate) use recipient::bech32_key;
 pub use table::*;
 
 use diagnostic::Diagnostic;
