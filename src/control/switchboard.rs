@@ -2,6 +2,7 @@
 
 use super::tally::Tally;
 use crate::id::{Epoch, LeverId};
+use crate::table::codes;
 use crate::table::diagnostic::Diagnostic;
 use crate::table::lever::{Lever, Levers, Rules};
 use crate::table::{self, Provider, Reference, Routes, Source, Table};
@@ -224,22 +225,15 @@ impl Switchboard {
             Ok(source) => {
                 let shadowed = self.shadowed().clone();
                 let prepared = table::prepare_with(&source, &lookup, &shadowed);
-                let refused = |why: &str| Reload::Refused {
+                let refused = |code, why| Reload::Refused {
                     epoch: live.epoch,
                     diagnostics: source
                         .file
                         .iter()
-                        .map(|file| Diagnostic::of_file(file, why))
+                        .map(|file| Diagnostic::of_file(file, code, why))
                         .collect(),
                 };
                 match prepared.table {
-                    // A file that is being written, or for which there was no room.
-                    Some(_) if source.text.trim().is_empty() => {
-                        refused("it is empty; to serve nobody, kill `all`")
-                    }
-                    Some(next) if self.stands_open_to_strangers(&next) => {
-                        refused(OPEN_TO_STRANGERS)
-                    }
                     None => {
                         Reload::Refused { epoch: live.epoch, diagnostics: prepared.diagnostics }
                     }
@@ -248,6 +242,13 @@ impl Switchboard {
                             && next.packs.shadowed() == live.packs.shadowed() =>
                     {
                         Reload::Unchanged { epoch: live.epoch }
+                    }
+                    // A file that is being written, or for which there was no room.
+                    Some(_) if source.is_blank() => {
+                        refused(codes::EMPTY_FILE, "it is empty; to serve nobody, kill `all`")
+                    }
+                    Some(next) if self.stands_open_to_strangers(&next) => {
+                        refused(codes::OPEN_GATE, OPEN_TO_STRANGERS)
                     }
                     Some(next) => {
                         warm(&next.files);

@@ -48,6 +48,8 @@ pub(super) fn severity(code: &str) -> Severity {
 pub const UNREADABLE: &str = "FD0001";
 /// The file is too large.
 pub const TOO_LARGE: &str = "FD0002";
+/// The file is empty.
+pub const EMPTY_FILE: &str = "FD0003";
 /// The file is not TOML.
 pub const SYNTAX: &str = "FD0100";
 /// A key is set twice.

@@ -54,6 +54,9 @@ pub(super) fn compile(
     };
     let linked = link(&mut reader, &file, &packs, shadowed);
     check(&mut reader, &file, &linked);
+    if file.providers.is_empty() {
+        check_emptiness(&mut reader, source);
+    }
     keep_sure(&mut reader, &source.text);
 
     let (mut diagnostics, mut taken) = reader.finish();
@@ -306,14 +309,6 @@ fn check(reader: &mut Reader<'_>, file: &File, linked: &Linked) {
             check_clear_text(reader, provider, part.span.clone());
         }
     }
-    if file.providers.is_empty() {
-        reader.report(
-            codes::NOTHING_SERVED,
-            0..0,
-            "the file has no provider, so every request is refused",
-            Some("add a `[providers.NAME]`; docs/providers.md has rows to copy".to_owned()),
-        );
-    }
     let providers: HashMap<&str, Option<&Provider>> =
         file.providers.iter().map(|part| (&*part.name, part.value.as_ref())).collect();
     let mut names: HashSet<&str> = HashSet::new();
@@ -380,6 +375,19 @@ fn check_limits(reader: &mut Reader<'_>, file: &File) {
             );
         }
     }
+}
+
+/// A file that serves nobody: written so, or not written to its end.
+fn check_emptiness(reader: &mut Reader<'_>, source: &Source) {
+    let (code, message) = if source.is_blank() {
+        let message = "the file is empty: a gate that starts with it refuses every request, and one \
+                       that runs refuses the reload and keeps the table that it has";
+        (codes::EMPTY_FILE, message)
+    } else {
+        (codes::NOTHING_SERVED, "the file has no provider, so every request is refused")
+    };
+    let help = "add a `[providers.NAME]`; docs/providers.md has rows to copy";
+    reader.report(code, 0..0, message, Some(help.to_owned()));
 }
 
 /// A gate that the network can reach never lends its own credentials to strangers.

@@ -65,13 +65,13 @@ pub struct Position {
 impl Diagnostic {
     /// A file that cannot be read at all.
     pub fn unreadable(file: &Path, why: &str) -> Diagnostic {
-        Diagnostic::of_file(file, &format!("cannot read it: {why}"))
+        Diagnostic::of_file(file, codes::UNREADABLE, &format!("cannot read it: {why}"))
     }
 
-    /// What is wrong with a file as a whole.
-    pub fn of_file(file: &Path, message: &str) -> Diagnostic {
+    /// What forbids a file as a whole.
+    pub fn of_file(file: &Path, code: &'static str, message: &str) -> Diagnostic {
         Diagnostic {
-            code: codes::UNREADABLE,
+            code,
             severity: Severity::Error,
             message: message.to_owned(),
             file: file.to_path_buf(),

@@ -48,6 +48,13 @@ pub struct Source {
     pub text: String,
 }
 
+impl Source {
+    /// Whether nothing stands in it, not even a comment.
+    pub fn is_blank(&self) -> bool {
+        self.text.trim().is_empty()
+    }
+}
+
 /// Something outside the file that a string in it refers to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reference<'r> {

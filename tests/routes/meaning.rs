@@ -10,7 +10,8 @@ fn warnings_do_not_keep_a_table_from_being_made() {
     let hash = "0f".repeat(32);
     for (text, code) in [
         (format!("{OPENAI}api_key = \"literal\"\n"), codes::LITERAL_CREDENTIAL),
-        (String::new(), codes::NOTHING_SERVED),
+        (String::new(), codes::EMPTY_FILE),
+        ("# soon\n".to_owned(), codes::NOTHING_SERVED),
         (
             format!(
                 "{OPENAI}[apps.a]\nkey_sha256 = [\"{hash}\"]\nlimits = {{ usd_per_day = 1 }}\n\

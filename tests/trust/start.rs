@@ -1,7 +1,7 @@
 //! What is refused before anything is served.
 
 use crate::support::{Gateway, Process};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::net::TcpListener;
 use std::path::Path;
 
@@ -85,15 +85,46 @@ fn a_reload_opens_no_gate_and_empties_none() {
     let wrapper = ["sh", "-c", "exec \"$0\" \"$@\" --listen 0.0.0.0:0"];
     let gateway = Gateway::start_under(&wrapper, &(app.clone() + KEYED), &[]);
     let reload = || gateway.admin_send("POST", "/api/v1/reload", &json!({}));
-    let refused = |why: &str| {
+    // What is said of it has a code, of which there is more to read.
+    let refused = |why: &str, code: &str, more: &str| {
         let answer = reload();
-        assert!(!(200..300).contains(&answer.status()), "{}", answer.text());
-        assert!(answer.text().contains(why), "{}", answer.text());
+        assert_eq!(answer.status(), 422, "{}", answer.text());
+        let told: Value = serde_json::from_str(&answer.text()).unwrap();
+        let found = &told["diagnostics"][0];
+        assert!(found["message"].as_str().unwrap().contains(why), "{told}");
+        assert_eq!((&found["code"], &found["severity"]), (&json!(code), &json!("error")), "{told}");
+        let (explained, _) = ran(&["explain", code]);
+        assert!(explained.contains(more), "{explained}");
     };
     gateway.write_config(KEYED);
-    refused("anybody could spend them");
+    refused("anybody could spend them", "FD0401", "whoever finds the port");
     std::fs::write(gateway.config(), "\n").unwrap();
-    refused("it is empty");
+    refused("it is empty", "FD0003", "keeps the table that it has");
     gateway.write_config(&(app + KEYED + "\n"));
     assert_eq!(reload().status(), 200);
+}
+
+/// What a command says that does its work, on standard output and on standard error.
+fn ran(arguments: &[&str]) -> (String, String) {
+    let mut process = Process::firedoor(arguments, &[]);
+    assert!(process.wait().success(), "{arguments:?}");
+    (process.stdout.whole(), process.stderr.whole())
+}
+
+/// An empty file is a start, and no reload: whoever checks one is told both.
+#[test]
+fn a_check_of_an_empty_file_says_what_a_reload_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("routes.toml");
+    for (text, code, is_kept) in
+        [("", "FD0003", true), (" \n", "FD0003", true), ("# soon\n", "FD0507", false)]
+    {
+        std::fs::write(&file, text).unwrap();
+        let (_, said) = ran(&["check", file.to_str().unwrap()]);
+        assert!(said.contains(&format!("warning[{code}]")) && said.contains("good;"), "{said}");
+        assert_eq!(said.contains("refuses the reload"), is_kept, "{said}");
+    }
+    let gateway = Gateway::start(" \n");
+    let again = gateway.admin_send("POST", "/api/v1/reload", &json!({}));
+    assert_eq!(again.status(), 200, "what is live is no change: {}", again.text());
 }

@@ -23,6 +23,19 @@ pub const ALL: &[Entry] = &[
         right: "",
     },
     Entry {
+        code: super::EMPTY_FILE,
+        severity: Severity::Warning,
+        title: "the file is empty",
+        explanation: "A gate that starts with an empty file refuses every request. A gate that runs \
+                     keeps the table that it has: an empty file is one that is being written, or for \
+                     which the disk had no room. To serve nobody, kill `all`.",
+        wrong: "\n",
+        right: r#"[providers.openai]
+dialect = "openai"
+base_url = "https://api.openai.com/v1"
+"#,
+    },
+    Entry {
         code: super::SYNTAX,
         severity: Severity::Error,
         title: "the file is not TOML",
