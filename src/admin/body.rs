@@ -1,6 +1,7 @@
 //! The body of a call that changes something: JSON, whole, bounded.
 
 use super::problem::Problem;
+use crate::wire::media_type::MediaType;
 use axum::body::Body;
 use http::{Request, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -31,8 +32,7 @@ pub(super) async fn read<T: Default + DeserializeOwned>(
         return Ok(T::default());
     }
     let kind = head.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
-    let kind = kind.map(|kind| kind.split(';').next().unwrap_or("").trim());
-    if !kind.is_some_and(|kind| kind.eq_ignore_ascii_case("application/json")) {
+    if !kind.is_some_and(|kind| MediaType::of(kind).is("application/json")) {
         return Err(Problem::unsupported_media_type());
     }
     serde_json::from_slice(&bytes).map_err(|error| Problem::bad_request(error.to_string()))

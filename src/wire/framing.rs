@@ -6,6 +6,7 @@
 
 use super::eventstream::{self, Damage};
 use super::jsonarray;
+use super::media_type::MediaType;
 use super::sse::{self, Frame};
 
 pub use super::sse::FRAME_BYTES_MAX;
@@ -33,8 +34,7 @@ impl Framing {
 
     /// Whether a `content-type` says that what follows is in this framing.
     pub fn is_named_by(self, content_type: &str) -> bool {
-        let kind = content_type.split(';').next().unwrap_or("").trim();
-        kind.eq_ignore_ascii_case(match self {
+        MediaType::of(content_type).is(match self {
             Framing::Sse => "text/event-stream",
             Framing::EventStream => "application/vnd.amazon.eventstream",
             Framing::JsonArray => "application/json",

@@ -21,6 +21,7 @@ pub mod gemini;
 pub mod json;
 pub mod jsonarray;
 pub mod loss;
+pub mod media_type;
 mod members;
 mod object;
 pub mod openai_chat;

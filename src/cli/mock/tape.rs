@@ -5,6 +5,7 @@
 //! body file by its path under the folder, with or without its ending; `x-tape-split: N` cuts it
 //! into pieces of N bytes, `x-tape-split: random:SEED` into pieces of 1 to 64.
 
+use crate::wire::framing::Framing;
 use std::collections::VecDeque;
 use std::path::{Component, Path};
 
@@ -62,7 +63,7 @@ pub(super) async fn load(folder: &Path, name: &str) -> Result<Recording, String>
     Ok(Recording {
         status: meta.status,
         is_stream: meta.kind.as_deref() == Some("stream")
-            || content_type.starts_with("text/event-stream"),
+            || Framing::Sse.is_named_by(&content_type),
         content_type,
         body,
     })

@@ -10,6 +10,7 @@ use super::{Screen, Screened};
 use crate::table::rules::Judge;
 use crate::wire::Dialect;
 use crate::wire::event::{Event, Kind};
+use crate::wire::media_type::MediaType;
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -29,11 +30,8 @@ pub enum Media {
 impl Media {
     /// What the value of `Content-Type` says; a body without one may be anything.
     pub fn of(content_type: Option<&str>) -> Media {
-        let Some(name) = content_type.map(|kind| kind.split(';').next().unwrap_or(kind).trim())
-        else {
-            return Media::Unknown;
-        };
-        let name = name.to_ascii_lowercase();
+        let Some(content_type) = content_type else { return Media::Unknown };
+        let name = MediaType::of(content_type).name();
         let (family, member) = name.split_once('/').unwrap_or((&name, ""));
         match (family, member) {
             ("text", "event-stream") | ("application", "vnd.amazon.eventstream") => Media::Frames,

@@ -4,6 +4,7 @@ use crate::proxy::client::Framing;
 use crate::wire::Dialect;
 use crate::wire::coding::Coding;
 use crate::wire::framing as frames;
+use crate::wire::media_type::MediaType;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 /// Whether an answer comes as a stream of frames.
@@ -27,7 +28,8 @@ pub(super) fn is_named(headers: &HeaderMap, framing: frames::Framing) -> Option<
 pub(super) fn is_document(headers: &[(HeaderName, HeaderValue)]) -> bool {
     let kind = headers.iter().find(|(name, _)| *name == header::CONTENT_TYPE);
     let kind = kind.and_then(|(_, value)| value.to_str().ok()).unwrap_or_default();
-    ["application/json", "text/html"].iter().any(|document| kind.starts_with(document))
+    let kind = MediaType::of(kind);
+    ["application/json", "text/html"].into_iter().any(|document| kind.is(document))
 }
 
 /// The content coding of an answer; `None` for one that we cannot read.

@@ -5,6 +5,7 @@
 //! hides nothing.
 
 use super::super::event::Kind;
+use super::super::media_type::MediaType;
 use super::super::request;
 use super::node::{Node, Sense, Told, unknown};
 
@@ -35,7 +36,7 @@ const SEALED: &[&str] =
 impl File {
     /// What a media type says, parameters and all.
     pub(in crate::wire) fn of_media_type(media_type: &str) -> File {
-        let name = media_type.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
+        let name = MediaType::of(media_type).name();
         let Some((family, form)) = name.split_once('/') else { return File::Unsaid };
         match family {
             "text" => File::Text,
@@ -100,9 +101,9 @@ pub(super) fn inline(address: &str) -> Option<Inline<'_>> {
     let (head, data) = address.get(5..)?.split_once(',')?;
     let is_base64 =
         head.rsplit(';').next().is_some_and(|last| last.trim().eq_ignore_ascii_case("base64"));
-    let media_type = head.split(';').next().unwrap_or("").trim();
     // Text is what such an address is where it does not say.
-    let kind = if media_type.is_empty() { File::Text } else { File::of_media_type(media_type) };
+    let is_unsaid = MediaType::of(head).is_empty();
+    let kind = if is_unsaid { File::Text } else { File::of_media_type(head) };
     Some(Inline { kind, is_base64, data })
 }
 
