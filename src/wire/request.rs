@@ -125,12 +125,11 @@ pub fn model(body: &[u8]) -> Result<Option<(Cow<'_, str>, Named)>, BodyError> {
 /// Whether a stream that answers `body` tells how many tokens were used: Chat tells it only to who
 /// asks (`stream_options.include_usage`), everything else always does.
 pub fn tells_usage(dialect: Dialect, body: &[u8]) -> bool {
-    const NAME: &[u8] = b"\"include_usage\"";
-    dialect != Dialect::OpenaiChat
-        || memchr::memmem::find_iter(body, NAME).any(|at| {
-            let rest = body[at + NAME.len()..].trim_ascii_start();
-            rest.strip_prefix(b":").is_some_and(|rest| rest.trim_ascii_start().starts_with(b"true"))
-        })
+    dialect != Dialect::OpenaiChat || {
+        let asked = Top::read(body, &[], &["stream_options"]).ok();
+        let options = asked.and_then(|top| Members::of(top.get("stream_options")?));
+        options.is_some_and(|all| all.get("include_usage").is_some_and(|one| one.get() == "true"))
+    }
 }
 
 /// The most tokens that an answer may have, all its choices together, where `body` says so.
@@ -273,7 +272,12 @@ mod tests {
     fn usage_is_asked_for_in_any_spacing() {
         let asks = |body: &str| tells_usage(Dialect::OpenaiChat, body.as_bytes());
         assert!(asks(r#"{"stream_options":{"include_usage" : true}}"#));
+        assert!(asks(r#"{"stream_options":{"include\u005fusage":true}}"#));
         assert!(!asks(r#"{"stream_options":{"include_usage":false}}"#) && !asks("{}"));
+        // Others may have a member of this name too.
+        assert!(!asks(r#"{"metadata":{"include_usage":true},"stream_options":{}}"#));
+        assert!(!asks(r#"{"stream_options":[{"include_usage":true}]}"#));
+        assert!(!asks(r#"{"stream_options":{"more":{"include_usage":true}}}"#));
         assert!(tells_usage(Dialect::Anthropic, b"{}"));
     }
 

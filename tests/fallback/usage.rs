@@ -20,12 +20,19 @@ fn a_translated_stream_tells_usage_to_who_asks() {
             assert_eq!(answer.status(), 200, "{}", answer.text());
             answer.text()
         };
-        let plain = ask("");
-        assert!(
-            plain.contains("[DONE]") && plain.contains("\"finish_reason\":\"stop\""),
-            "{plain}"
-        );
-        assert!(!plain.contains("\"choices\":[]") && !plain.contains("total_tokens"), "{plain}");
+        // A tool may have a parameter of that name.
+        let tool = r#","tools":[{"type":"function","function":{"name":"report","parameters":{"type":"object","default":{"include_usage":true}}}}]"#;
+        for more in ["", tool] {
+            let plain = ask(more);
+            assert!(
+                plain.contains("[DONE]") && plain.contains("\"finish_reason\":\"stop\""),
+                "{plain}"
+            );
+            assert!(
+                !plain.contains("\"choices\":[]") && !plain.contains("total_tokens"),
+                "{plain}"
+            );
+        }
         let asked = ask(r#","stream_options":{"include_usage":true}"#);
         assert!(asked.contains("total_tokens"), "{asked}");
     }
