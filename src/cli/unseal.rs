@@ -1,14 +1,14 @@
 //! `firedoor evidence unseal`: originals that only their recipients can read.
 
 use super::{Common, Exit, evidence, output};
-use crate::evidence::FOLDER;
 use crate::evidence::age::Identity;
 use crate::evidence::disk::Folder;
 use crate::evidence::exchange::{Place, scan};
+use crate::evidence::export::shown;
 use crate::evidence::index::Index;
 use crate::evidence::originals::{self, Originals};
+use crate::evidence::{FOLDER, text_or_base64};
 use crate::id::ExchangeId;
-use base64::Engine as _;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -94,11 +94,9 @@ fn places(data_dir: &Path, id: ExchangeId) -> Option<Vec<Place>> {
 }
 
 fn body(bytes: &[u8]) -> Value {
-    match std::str::from_utf8(bytes) {
+    match text_or_base64(bytes) {
         Ok(text) => json!({ "text": text }),
-        Err(_) => {
-            json!({ "base64": base64::engine::general_purpose::STANDARD.encode(bytes) })
-        }
+        Err(base64) => json!({ "base64": base64 }),
     }
 }
 
@@ -119,11 +117,7 @@ fn told(id: ExchangeId, found: &Originals) -> Value {
 
 fn words(found: &Originals) -> String {
     let mut out = String::new();
-    // A terminal would act on what else there is.
-    let is_shown = |c: &char| !c.is_control() || matches!(c, '\n' | '\t');
-    let shown = |bytes: &[u8]| -> String {
-        String::from_utf8_lossy(bytes).chars().filter(is_shown).collect()
-    };
+    let shown = |bytes| shown(&String::from_utf8_lossy(bytes));
     if let Some(request) = &found.request {
         let _ = writeln!(out, "request\n{}\n", shown(request));
     }

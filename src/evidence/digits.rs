@@ -17,6 +17,14 @@ pub(super) fn base64(bytes: &[u8]) -> String {
     STANDARD.encode(bytes)
 }
 
+/// Bytes as the text that they are, or, if they are none, in base64.
+///
+/// # Errors
+/// They are no text; the base64.
+pub fn text_or_base64(bytes: &[u8]) -> Result<&str, String> {
+    std::str::from_utf8(bytes).map_err(|_| base64(bytes))
+}
+
 /// The bytes that `text` stands for; `None` if it is not what we would write.
 pub(super) fn unbase64(text: &str) -> Option<Vec<u8>> {
     STANDARD.decode(text).ok()

@@ -3,6 +3,7 @@
 //! All three are made of what the record has and add nothing to it. Texts are hostile: in Markdown
 //! each stands in a block that nothing in it can end, and a HAR is JSON.
 
+use super::digits::text_or_base64;
 use super::exchange::{Fields, Stream, field};
 use super::line::moment;
 use super::texts::{Said, plain};
@@ -187,11 +188,12 @@ fn headers(fields: &Fields) -> Value {
 /// A body's text, without its content coding, as HAR wants it; base64 where it is no text.
 fn put_text(into: &mut Value, fields: &Fields, body: &Stream) {
     let bytes = plain(fields, &body.bytes);
-    if let Ok(text) = std::str::from_utf8(&bytes) {
-        into["text"] = json!(text);
-    } else {
-        into["text"] = json!(super::digits::base64(&bytes));
-        into["encoding"] = json!("base64");
+    match text_or_base64(&bytes) {
+        Ok(text) => into["text"] = json!(text),
+        Err(base64) => {
+            into["text"] = json!(base64);
+            into["encoding"] = json!("base64");
+        }
     }
     if !body.is_kept() {
         into["comment"] = json!("not all of it is on record");

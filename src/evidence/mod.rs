@@ -51,6 +51,7 @@ mod track;
 pub mod transcript;
 pub mod verify;
 
+pub use digits::text_or_base64;
 pub use entry::{
     Bound, Chunk, Headers, Loss, Note, Opened, PIECE_BYTES_MAX, RequestHead, SentBody,
 };
