@@ -190,17 +190,14 @@ fn waiting(pack: &Compiled) -> Vec<String> {
         .filter_map(|rule| {
             let webhook = &rule.webhooks.first()?.webhook;
             let (name, shown, ms) = (&rule.name, &webhook.shown, webhook.timeout.as_millis());
-            let is_told = |of: &dyn Fn(Kind) -> bool| {
-                let told = |kind: &Kind| rule.webhooks.iter().any(|part| part.channels.has(*kind));
-                Kind::ALL.into_iter().filter(|kind| of(*kind)).any(|kind| told(&kind))
-            };
-            let what = match (
-                is_told(&|kind| !kind.is_read_as_written()),
-                is_told(&Kind::is_read_as_written),
-            ) {
-                (true, false) => "prompts",
-                (false, _) => "answers, a sentence at a time,",
-                (true, true) => "prompts, and answers a sentence at a time,",
+            let is_told = |kind: &Kind| rule.webhooks.iter().any(|part| part.channels.has(*kind));
+            let told = Kind::ALL.into_iter().filter(is_told);
+            let (answers, prompts): (Vec<Kind>, Vec<Kind>) =
+                told.partition(|kind| kind.is_read_as_written());
+            let what = match (prompts.is_empty(), answers.is_empty()) {
+                (false, true) => "prompts",
+                (true, _) => "answers, a sentence at a time,",
+                (false, false) => "prompts, and answers a sentence at a time,",
             };
             Some(format!("  {name} sends {what} to {shown} and delays each by up to {ms} ms"))
         })
