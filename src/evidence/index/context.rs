@@ -17,32 +17,19 @@ use std::io;
 /// The most that wait for an exchange; the last ones.
 const OF_ONE_MAX: u32 = 64;
 
-/// The most that wait for any; the last ones.
-const WAITING_MAX: u32 = if cfg!(test) { 100 } else { 10_000 };
+/// The most that wait for any, if nobody says another number; the last ones.
+pub(super) const WAITING_MAX: u32 = 10_000;
 
 /// Which wait for an exchange; the session, the app and the first line of it are bound.
-macro_rules! waiting {
-    () => {
-        "session = ?1 AND exchange IS NULL AND app = ?2 AND seq < ?3"
-    };
-}
+const WAITING: &str = "session = ?1 AND exchange IS NULL AND app = ?2 AND seq < ?3";
 
 /// Of several, of which [`parse`] makes [`Context`]s.
-macro_rules! told {
-    () => {
-        "group_concat(seq || ' ' || segment || ' ' || frame)"
-    };
+const TOLD: &str = "group_concat(seq || ' ' || segment || ' ' || frame)";
+
+/// The same of those that an exchange `e` has, as a column.
+pub(super) fn column() -> String {
+    format!("(SELECT {TOLD} FROM contexts WHERE exchange = e.id)")
 }
-
-/// The same of those that an exchange `e` has.
-pub(super) const COLUMN: &str =
-    concat!("(SELECT ", told!(), " FROM contexts WHERE exchange = e.id)");
-
-/// The same of those that wait for one.
-const OF_WAITING: &str = concat!("SELECT ", told!(), " FROM contexts WHERE ", waiting!());
-
-/// Gives an exchange what waits for it.
-const BIND: &str = concat!("UPDATE contexts SET exchange = ?4 WHERE ", waiting!());
 
 /// Where one stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,10 +102,11 @@ impl Waiting {
 }
 
 /// Keeps them until their exchanges begin: of a session and app as many as an exchange can have, of
-/// all no more than [`WAITING_MAX`]. The oldest give way; tells how many did.
+/// all no more than `waiting_max`. The oldest give way; tells how many did.
 pub(super) fn keep(
     connection: &Connection,
     waiting: impl ExactSizeIterator<Item = Waiting>,
+    waiting_max: u32,
 ) -> rusqlite::Result<usize> {
     if waiting.len() == 0 {
         return Ok(0);
@@ -129,7 +117,7 @@ pub(super) fn keep(
     }
     let sql = "DELETE FROM contexts WHERE seq IN (
          SELECT seq FROM contexts WHERE exchange IS NULL ORDER BY seq DESC LIMIT -1 OFFSET ?1)";
-    given_up += connection.prepare_cached(sql)?.execute([WAITING_MAX])?;
+    given_up += connection.prepare_cached(sql)?.execute([waiting_max])?;
     Ok(given_up)
 }
 
@@ -141,10 +129,11 @@ pub(super) fn of(
 ) -> rusqlite::Result<Vec<Context>> {
     let read = |row: &rusqlite::Row<'_>| row.get::<_, Option<String>>(0);
     let text = if let Some(row) = row {
-        let sql = format!("SELECT {COLUMN} FROM (SELECT ?1 AS id) e");
+        let sql = format!("SELECT {} FROM (SELECT ?1 AS id) e", column());
         connection.prepare_cached(&sql)?.query_row([row], read)?
     } else if let Some((session, app, first)) = whose(exchange) {
-        connection.prepare_cached(OF_WAITING)?.query_row(params![session, app, first], read)?
+        let sql = format!("SELECT {TOLD} FROM contexts WHERE {WAITING}");
+        connection.prepare_cached(&sql)?.query_row(params![session, app, first], read)?
     } else {
         None
     };
@@ -154,7 +143,8 @@ pub(super) fn of(
 /// Gives an exchange whose row is new what waited for it.
 pub(super) fn bind(connection: &Connection, exchange: &Exchange, row: i64) -> rusqlite::Result<()> {
     let Some((session, app, first)) = whose(exchange) else { return Ok(()) };
-    connection.prepare_cached(BIND)?.execute(params![session, app, first, row]).map(|_| ())
+    let sql = format!("UPDATE contexts SET exchange = ?4 WHERE {WAITING}");
+    connection.prepare_cached(&sql)?.execute(params![session, app, first, row]).map(|_| ())
 }
 
 fn whose(exchange: &Exchange) -> Option<(&str, &str, i64)> {
@@ -163,7 +153,7 @@ fn whose(exchange: &Exchange) -> Option<(&str, &str, i64)> {
     Some((exchange.known.session.as_deref()?, app, integer(first)))
 }
 
-/// Those that [`COLUMN`] tells, in their order.
+/// Those that [`column`] tells, in their order.
 pub(super) fn parse(text: Option<&str>) -> Vec<Context> {
     let one = |text: &str| {
         let mut numbers = text.split(' ').map(|number| number.parse().ok());

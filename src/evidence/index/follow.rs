@@ -70,6 +70,8 @@ pub struct Follower {
     under_way: HashMap<ExchangeId, Pending>,
     /// Contexts that were read and are not written yet.
     contexts: Vec<Waiting>,
+    /// The most contexts that wait for exchanges.
+    pub(super) contexts_max: u32,
     kept_bytes: usize,
     looked: Option<Instant>,
     /// Device and inode of the file that is open.
@@ -159,6 +161,7 @@ impl Follower {
             at,
             under_way: HashMap::new(),
             contexts: Vec::new(),
+            contexts_max: context::WAITING_MAX,
             kept_bytes: 0,
             looked: None,
             identity: identity(data_dir),
@@ -179,7 +182,9 @@ impl Follower {
             Err(Fault::Unusable(why)) => {
                 tracing::warn!(why, "the index of evidence is made again");
                 remove(&self.data_dir).map_err(|error| Fault::Unavailable(error.to_string()))?;
+                let contexts_max = self.contexts_max;
                 *self = Follower::try_open(&self.data_dir, &self.disk)?;
+                self.contexts_max = contexts_max;
                 Ok(Step::default())
             }
             Err(fault) => {
@@ -404,7 +409,7 @@ impl Follower {
             self.begin_again()?;
             return Ok(0);
         }
-        let given_up = context::keep(&transaction, self.contexts.drain(..))?;
+        let given_up = context::keep(&transaction, self.contexts.drain(..), self.contexts_max)?;
         let mut dirty: Vec<ExchangeId> = self
             .under_way
             .iter()

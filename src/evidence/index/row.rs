@@ -7,7 +7,7 @@ use crate::id::ExchangeId;
 use serde_json::{Value, json};
 
 /// The columns that a [`Row`] is read from, with the names behind their numbers, but for
-/// [`context::COLUMN`], which comes last.
+/// [`context::column`], which comes last.
 const PLAIN: &str = "
     e.id, e.exchange, e.began, s.text,
     (SELECT text FROM names WHERE id = e.app), (SELECT text FROM names WHERE id = e.agent),
@@ -22,7 +22,7 @@ const PLAIN: &str = "
 
 /// All columns that a [`Row`] is read from.
 pub(super) fn columns() -> String {
-    format!("{PLAIN}, {}", context::COLUMN)
+    format!("{PLAIN}, {}", context::column())
 }
 
 /// An exchange, as the index has it.

@@ -286,6 +286,7 @@ fn the_last_documents_wait_for_a_session_and_in_all() {
     let folder = TempDir::new().unwrap();
     let store = store(&folder);
     let mut follower = Follower::open(folder.path()).unwrap();
+    follower.contexts_max = 100;
     let attach = |session: &str, number: usize| {
         let documents = json!([{ "text": format!("passage{number}") }]);
         let about = json!({ "app": "helpdesk", "session": session, "documents": documents });
