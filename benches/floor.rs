@@ -4,7 +4,8 @@
 //! decide, and the same clients read it, on the same cores. No gate that shares these cores with
 //! this load can end its streams sooner.
 
-use super::{End, Fault, MARK, Manner, Opening, Options, Phase, Times, client, now, say};
+use super::lever_client::{End, MARK, Manner, Opening, Phase, client};
+use super::{Fault, Options, Times, now, say};
 use serde_json::json;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
