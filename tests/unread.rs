@@ -56,26 +56,19 @@ struct Stage {
     /// What came to the provider.
     arrived: Arc<Mutex<Vec<Vec<u8>>>>,
     _upstream: Upstream,
-    _filters: tempfile::TempDir,
 }
 
 /// A gateway under the pack; its provider answers with `answer`.
 fn stage(on_error: &str, answer: &'static [u8]) -> Stage {
-    let filters = tempfile::tempdir().unwrap();
-    std::fs::write(filters.path().join("words.toml"), PACK.replace("ON_ERROR", on_error)).unwrap();
     let arrived = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&arrived);
     let upstream = Upstream::start(move |request, socket| {
         seen.lock().unwrap().push(request.to_vec());
         let _ = socket.write_all(answer);
     });
-    let routes = format!(
-        "rules = [\"words\"]\n\n[server]\nfilters = '{}'\n\n{}",
-        filters.path().display(),
-        routes_to(&upstream.url(), "")
-    );
-    let gateway = Gateway::start(&routes);
-    Stage { gateway, arrived, _upstream: upstream, _filters: filters }
+    let routes = "rules = [\"words\"]\n[server]\n".to_owned() + &routes_to(&upstream.url(), "");
+    let gateway = Gateway::start_with_pack(&PACK.replace("ON_ERROR", on_error), &routes);
+    Stage { gateway, arrived, _upstream: upstream }
 }
 
 fn answer(kind: &str, body: &[u8]) -> &'static [u8] {

@@ -1,6 +1,6 @@
 //! Every caller at every family of providers: what the provider is asked and what the caller gets.
 
-use crate::support::{ALL, Answer, Gateway, MockServer, Told, Upstream, ask, get_json, send};
+use crate::support::{ALL, Answer, Case, Gateway, MockServer, Told, Upstream, ask, get_json, send};
 use crate::{FAMILIES, Family, provider, route};
 use firedoor::wire::Dialect;
 use firedoor::wire::event::StopReason;
@@ -132,15 +132,7 @@ fn assert_asked(seen: &Value, name: &str, dialect: Dialect, stream: bool) {
     assert_eq!(field("anthropic-version").is_some(), dialect == Dialect::Anthropic, "{who}");
     let body: Value = serde_json::from_str(seen["body"].as_str().unwrap()).unwrap();
     let model = format!("model-of-{name}");
-    let target = match (dialect, stream) {
-        (Dialect::OpenaiChat, _) => "/v1/chat/completions".to_owned(),
-        (Dialect::OpenaiResponses, _) => "/v1/responses".to_owned(),
-        (Dialect::Anthropic, _) => "/v1/messages".to_owned(),
-        (Dialect::Gemini, true) => format!("/v1beta/models/{model}:streamGenerateContent?alt=sse"),
-        (Dialect::Gemini, false) => format!("/v1beta/models/{model}:generateContent"),
-        (Dialect::Bedrock, true) => format!("/model/{model}/converse-stream"),
-        (Dialect::Bedrock, false) => format!("/model/{model}/converse"),
-    };
+    let target = Case { dialect, provider: "any" }.target(&model, stream);
     assert_eq!(seen["target"], target, "{who}");
     match dialect {
         Dialect::OpenaiChat | Dialect::OpenaiResponses | Dialect::Anthropic => {

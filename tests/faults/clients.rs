@@ -1,7 +1,7 @@
 //! Clients that leave and clients that do not read; and connections that are used again.
 
 use crate::support::{
-    CASES, Client, Gateway, MockServer, Upstream, get_json, post, routes_to, wait_for,
+    CASES, Client, Gateway, MockServer, Upstream, flood, get_json, post, routes_to, wait_for,
 };
 use std::io::Write;
 use std::sync::Arc;
@@ -101,24 +101,8 @@ fn d3_08_a_client_that_stops_reading_stops_the_provider() {
     let written = Arc::new(AtomicU64::new(0));
     let counted = Arc::clone(&written);
     let upstream = Upstream::start(move |_, stream| {
-        let socket = socket2::SockRef::from(&*stream);
-        socket.set_send_buffer_size(32 << 10).unwrap();
-        let head =
-            "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n";
-        let text = "x".repeat(8 << 10);
-        let frame = format!(
-            "data: {{\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"m\",\
-             \"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{text}\"}},\"finish_reason\":null}}]}}\n\n"
-        );
-        if stream.write_all(head.as_bytes()).is_err() {
-            return;
-        }
-        for _ in 0..STREAM_BYTES / frame.len() {
-            if stream.write_all(frame.as_bytes()).is_err() {
-                return;
-            }
-            counted.fetch_add(frame.len() as u64, Ordering::SeqCst);
-        }
+        // The gateway takes no more than it can pass on.
+        let _ = flood(stream, STREAM_BYTES, &counted);
     });
     // The record and its index have bounds of their own, which are no stream's cost.
     let more = "timeouts = { idle_ms = 300000 }\ncapture = \"off\"";

@@ -1,25 +1,13 @@
 //! Whatever a provider sends, and whatever becomes of it: the record has the bytes of both ends.
 
 use crate::book;
-use crate::support::{Answer, Case, Client, Gateway, Upstream, data};
+use crate::support::{Answer, Case, Client, Gateway, Recording, Upstream, recordings};
 use firedoor::wire::Dialect;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::sync::{Arc, Mutex};
-
-const FOLDERS: [(Dialect, &str); 9] = [
-    (Dialect::OpenaiChat, "openai-chat"),
-    (Dialect::OpenaiChat, "azure-openai-chat"),
-    (Dialect::OpenaiChat, "writer-chat"),
-    (Dialect::OpenaiResponses, "openai-responses"),
-    (Dialect::OpenaiResponses, "azure-openai-responses"),
-    (Dialect::Anthropic, "anthropic-messages"),
-    (Dialect::Gemini, "gemini-generatecontent"),
-    (Dialect::Bedrock, "bedrock-converse-stream"),
-    (Dialect::Bedrock, "bedrock-converse"),
-];
 
 const FAMILIES: [(&str, &str, &str, &str, Dialect); 5] = [
     ("cht", "openai", "/v1", "quirks = [\"no-responses\"]\n", Dialect::OpenaiChat),
@@ -49,40 +37,6 @@ expect = "redact"
 text = "xyz"
 expect = "clear"
 "#;
-
-struct Recording {
-    name: String,
-    dialect: Dialect,
-    status: u16,
-    bytes: Vec<u8>,
-    is_stream: bool,
-}
-
-fn recordings() -> Vec<Recording> {
-    let mut found = Vec::new();
-    for (dialect, folder) in FOLDERS {
-        let folder = data().join("wire").join(folder);
-        let mut metas: Vec<_> = std::fs::read_dir(&folder)
-            .unwrap()
-            .map(|entry| entry.unwrap().path())
-            .filter(|path| path.to_string_lossy().ends_with(".meta.json"))
-            .collect();
-        metas.sort();
-        for meta in metas {
-            let meta: Value = serde_json::from_slice(&std::fs::read(meta).unwrap()).unwrap();
-            let name = meta["body_file"].as_str().unwrap().to_owned();
-            found.push(Recording {
-                dialect,
-                status: u16::try_from(meta["status"].as_u64().unwrap()).unwrap(),
-                bytes: std::fs::read(folder.join(&name)).unwrap(),
-                is_stream: matches!(name.rsplit('.').next(), Some("sse" | "bin")),
-                name,
-            });
-        }
-    }
-    assert!(found.len() > 500, "{}", found.len());
-    found
-}
 
 fn content_type(recording: &Recording) -> &'static str {
     match (recording.is_stream, recording.dialect) {

@@ -2,7 +2,7 @@
 
 use crate::book;
 use crate::support::{
-    CASES, Client, Gateway, MockServer, Process, Upstream, post, routes_to, wait_for,
+    Answer, CASES, Client, Gateway, MockServer, Process, Upstream, post, routes_to, wait_for,
 };
 use firedoor::cli::mock::Options;
 use firedoor::exchange::simulated::Script;
@@ -19,30 +19,49 @@ fn is_in(folder: &Path, word: &str) -> bool {
     book::lines(folder).iter().any(|line| line.to_string().contains(word))
 }
 
-#[test]
-fn what_rules_take_out_is_nowhere_on_record() {
+/// A provider that tells the key.
+fn teller() -> MockServer {
     let says = format!("text=the%20key%20is%20{SECRET}%20as%20you%20asked");
     let script = Script::default().with(&says).unwrap();
-    let mock = MockServer::start_with(Options { script, ..Options::default() });
-    let rules = "rules = [\"secrets\"]\n[server]\n";
-    let routes = routes_to(&mock.url(), "capture = \"redacted\"");
-    let gateway = Gateway::start(&(rules.to_owned() + &routes));
+    MockServer::start_with(Options { script, ..Options::default() })
+}
+
+/// A gateway under the pack `secrets`.
+fn under_secrets(mock: &MockServer, more: &str) -> Gateway {
+    Gateway::start(
+        &("rules = [\"secrets\"]\n[server]\n".to_owned() + &routes_to(&mock.url(), more)),
+    )
+}
+
+/// Tells the key in every dialect, to an answer that is streamed and to one that is not: `check` gets
+/// what was asked, the answer and its record. The key is nowhere in them.
+fn tell_key(gateway: &Gateway, check: impl Fn(&str, &str, &Answer, &book::Told)) {
     for (case, stream) in CASES.iter().flat_map(|case| [(case, true), (case, false)]) {
         let body = case.body("m", &format!("my key is {SECRET}, keep it"), stream);
         let fields = [("content-type", "application/json")];
         let answer = post(gateway.data, &case.target("m", stream), &fields, &body);
         let who = format!("{case:?}, stream {stream}: {}", answer.text());
         assert_eq!(answer.status(), 200, "{who}");
+        assert!(!answer.text().contains(&SECRET[..20]), "{who}");
         let id = answer.head.field("x-firedoor-exchange").unwrap();
         let told = book::exchange(&gateway.data_dir(), id);
-        assert_eq!(told.open["capture"], "redacted", "{who}");
         assert_eq!(told.delivered, answer.body, "{who}");
+        check(&who, &body, &answer, &told);
+    }
+    assert!(!is_in(&gateway.data_dir(), &SECRET[..20]));
+}
+
+#[test]
+fn what_rules_take_out_is_nowhere_on_record() {
+    let mock = teller();
+    let gateway = under_secrets(&mock, "capture = \"redacted\"");
+    tell_key(&gateway, |who, _, _, told| {
+        assert_eq!(told.open["capture"], "redacted", "{who}");
         assert!(told.request.is_empty() && told.received.values().all(Vec::is_empty), "{who}");
         let sent = String::from_utf8_lossy(&told.sent[&1]).into_owned();
         assert!(sent.contains("my key is") && sent.contains("keep it"), "{who}: {sent}");
         assert_eq!(told.close["verdict"], "redact", "{who}: {}", told.close);
-    }
-    assert!(!is_in(&gateway.data_dir(), &SECRET[..20]));
+    });
     let found = gateway.admin_json("/api/v1/sessions");
     assert!(!found["items"].as_array().unwrap().is_empty(), "{found}");
 }
@@ -75,24 +94,13 @@ fn unsealed(gateway: &Gateway, id: &str) -> (Option<i32>, Value, String) {
 
 #[test]
 fn originals_are_on_record_for_their_recipients_alone() {
-    let says = format!("text=the%20key%20is%20{SECRET}%20as%20you%20asked");
-    let script = Script::default().with(&says).unwrap();
-    let mock = MockServer::start_with(Options { script, ..Options::default() });
-    let routes = |to: &str| {
-        let more = format!("capture = \"redacted\"\noriginals_to = [\"{to}\"]");
-        "rules = [\"secrets\"]\n[server]\n".to_owned() + &routes_to(&mock.url(), &more)
+    let mock = teller();
+    let start = |to: &str| {
+        under_secrets(&mock, &format!("capture = \"redacted\"\noriginals_to = [\"{to}\"]"))
     };
-    let gateway = Gateway::start(&routes(RECIPIENT));
-    for (case, stream) in CASES.iter().flat_map(|case| [(case, true), (case, false)]) {
-        let body = case.body("m", &format!("my key is {SECRET}, keep it"), stream);
-        let fields = [("content-type", "application/json")];
-        let answer = post(gateway.data, &case.target("m", stream), &fields, &body);
-        let who = format!("{case:?}, stream {stream}: {}", answer.text());
-        assert_eq!(answer.status(), 200, "{who}");
-        assert!(!answer.text().contains(&SECRET[..20]), "{who}");
+    let gateway = start(RECIPIENT);
+    tell_key(&gateway, |who, body, answer, told| {
         let id = answer.head.field("x-firedoor-exchange").unwrap();
-        let told = book::exchange(&gateway.data_dir(), id);
-        assert_eq!(told.delivered, answer.body, "{who}");
         let (code, found, said) = unsealed(&gateway, id);
         assert_eq!(code, Some(0), "{who}: {said}");
         assert_eq!(found["request"]["text"], body, "{who}");
@@ -102,8 +110,7 @@ fn originals_are_on_record_for_their_recipients_alone() {
         let whole: u64 = told.close["received_bytes"].as_u64().unwrap();
         assert_eq!(received.len() as u64, whole, "{who}: {received}");
         assert!(received.contains("asked") && !received.contains("[redacted"), "{received}");
-    }
-    assert!(!is_in(&gateway.data_dir(), &SECRET[..20]));
+    });
     let verified = Process::firedoor(
         &["evidence", "verify", "--data-dir", gateway.data_dir().to_str().unwrap()],
         &[],
@@ -111,7 +118,7 @@ fn originals_are_on_record_for_their_recipients_alone() {
     .wait();
     assert!(verified.success());
 
-    let gateway = Gateway::start(&routes(OTHER));
+    let gateway = start(OTHER);
     let answer = CASES[0].ask(&gateway, "", false).answer();
     let id = answer.head.field("x-firedoor-exchange").unwrap().to_owned();
     book::exchange(&gateway.data_dir(), &id);
@@ -149,19 +156,15 @@ expect = "cut"
 "#;
 
 /// A gateway under [`PACK`] that records what rules leave of texts.
-fn under_pack(routes: &str) -> (Gateway, tempfile::TempDir) {
-    let packs = tempfile::tempdir().unwrap();
-    std::fs::write(packs.path().join("animals.toml"), PACK).unwrap();
-    let server =
-        format!("rules = [\"animals\"]\n[server]\nfilters = '{}'\n", packs.path().display());
-    (Gateway::start(&(server + routes)), packs)
+fn under_pack(routes: &str) -> Gateway {
+    Gateway::start_with_pack(PACK, &("rules = [\"animals\"]\n[server]\n".to_owned() + routes))
 }
 
 /// A request that a rule refuses was sent to nobody: its text is not on record either.
 #[test]
 fn what_a_rule_refuses_is_on_record_without_its_text() {
     let mock = MockServer::start();
-    let (gateway, _packs) = under_pack(&routes_to(&mock.url(), "capture = \"redacted\""));
+    let gateway = under_pack(&routes_to(&mock.url(), "capture = \"redacted\""));
     for (case, stream) in CASES.iter().flat_map(|case| [(case, true), (case, false)]) {
         let body = case.body("m", "the okapi sings", stream);
         let answer = post(gateway.data, &case.target("m", stream), &[], &body);
@@ -181,7 +184,7 @@ fn what_is_answered_here_is_on_record_as_rules_left_it() {
     let routes = "[providers.sim]\ndialect = \"simulated\"\n\n[providers.here]\ndialect = \"canned\"\nanswer = \"a zebra answers\"\n\n\
         [[routes]]\nname = \"sim\"\nmatch = { model = \"sim\" }\ntargets = [{ provider = \"sim\" }]\ncapture = \"redacted\"\n\n\
         [[routes]]\nname = \"here\"\nmatch = { model = \"*\" }\ntargets = [{ provider = \"here\" }]\ncapture = \"redacted\"\n";
-    let (gateway, _packs) = under_pack(routes);
+    let gateway = under_pack(routes);
     let mut asked = Vec::new();
     for (case, stream) in CASES.iter().flat_map(|case| [(case, true), (case, false)]) {
         for model in ["sim", "m"] {
@@ -218,7 +221,7 @@ fn a_compressed_prompt_is_found_as_rules_left_it() {
     let upstream = Upstream::fixed(
         "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}",
     );
-    let (gateway, _packs) = under_pack(&routes_to(&upstream.url(), "capture = \"redacted\""));
+    let gateway = under_pack(&routes_to(&upstream.url(), "capture = \"redacted\""));
     for (words, shown) in [("one zebra walks", "walks"), ("one lion runs", "runs")] {
         let plain = CASES[0].body("m", words, false);
         let mut coded = GzEncoder::new(Vec::new(), Compression::fast());

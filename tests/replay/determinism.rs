@@ -1,7 +1,7 @@
 //! Every recorded stream and body, through the gate and again: the same verdict, the same bytes.
 
-use crate::recordings::{ask, ended, firedoor, provider, recordings, routes, speaker};
-use crate::support::Gateway;
+use crate::recordings::{ask, ended, firedoor, provider, routes, speaker};
+use crate::support::{Gateway, recordings};
 use firedoor::wire::Dialect;
 use std::sync::Arc;
 

@@ -1,56 +1,12 @@
 //! A gateway in front of a provider that plays every recorded body, and its record.
 
-use crate::support::{Answer, CASES, Case, Client, Gateway, Process, Upstream, data};
+use crate::support::{Answer, CASES, Case, Client, Gateway, Process, Recording, Upstream};
 use firedoor::wire::Dialect;
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-/// One recorded body of a provider.
-pub struct Recording {
-    pub dialect: Dialect,
-    pub status: u16,
-    pub content_type: String,
-    pub is_stream: bool,
-    pub body: Vec<u8>,
-}
-
-const FOLDERS: &[(&str, Dialect)] = &[
-    ("openai-chat", Dialect::OpenaiChat),
-    ("azure-openai-chat", Dialect::OpenaiChat),
-    ("openai-responses", Dialect::OpenaiResponses),
-    ("azure-openai-responses", Dialect::OpenaiResponses),
-    ("anthropic-messages", Dialect::Anthropic),
-    ("gemini-generatecontent", Dialect::Gemini),
-    ("bedrock-converse", Dialect::Bedrock),
-    ("bedrock-converse-stream", Dialect::Bedrock),
-];
-
-/// Every recording of the dialects that are read.
-pub fn recordings() -> Vec<Recording> {
-    let mut all = Vec::new();
-    for (folder, dialect) in FOLDERS {
-        let folder = data().join("wire").join(folder);
-        let mut files: Vec<PathBuf> =
-            std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-        files.sort();
-        for meta in files.iter().filter(|file| file.to_string_lossy().ends_with(".meta.json")) {
-            let meta: Value = serde_json::from_slice(&std::fs::read(meta).unwrap()).unwrap();
-            let Some(name) = meta["body_file"].as_str() else { continue };
-            all.push(Recording {
-                dialect: *dialect,
-                status: u16::try_from(meta["status"].as_u64().unwrap()).unwrap(),
-                content_type: meta["content_type"].as_str().unwrap_or("").to_owned(),
-                is_stream: meta["kind"] == "stream",
-                body: std::fs::read(folder.join(name)).unwrap(),
-            });
-        }
-    }
-    assert!(all.len() > 500, "{} recordings", all.len());
-    all
-}
 
 /// The number in the `rec-N` of a request.
 fn asked_for(request: &[u8]) -> Option<usize> {
@@ -69,11 +25,11 @@ pub fn provider(recordings: Arc<Vec<Recording>>) -> Upstream {
             "HTTP/1.1 {} x\r\ncontent-type: {}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
             recording.status,
             recording.content_type,
-            recording.body.len()
+            recording.bytes.len()
         );
         let mut sent = stream.write_all(head.as_bytes());
         let mut size = 7;
-        let mut rest = &recording.body[..];
+        let mut rest = &recording.bytes[..];
         while !rest.is_empty() && sent.is_ok() {
             let (piece, after) = rest.split_at(rest.len().min(size));
             sent = stream.write_all(piece).and_then(|()| stream.flush());

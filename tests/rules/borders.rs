@@ -1,20 +1,10 @@
 //! A match that begins in one text of an answer and ends in the next.
 
-use crate::support::{CASES, Gateway, Upstream, post, routes_to};
+use crate::support::{CASES, Gateway, Upstream, ZEBRA, post, routes_to};
 use firedoor::wire::Dialect;
 use serde_json::json;
-use std::fs;
 
-const PACK: &str = "pack = \"own\"\n[[rule]]\nid = \"hidden\"\nchannels = [\"answer\"]\naction = \"redact\"\non_error = \"cut\"\n\
-                    match = { words = [\"zebra crossing\"] }\n";
-
-fn start(provider: &Upstream) -> (Gateway, tempfile::TempDir) {
-    let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("own.toml"), PACK).unwrap();
-    let place = folder.path().display();
-    let routes = routes_to(&provider.url(), "rules = [\"own\"]");
-    (Gateway::start(&format!("[server]\nfilters = '{place}'\n\n{routes}")), folder)
-}
+const RULES: &str = "rules = [\"own\"]";
 
 fn anthropic(texts: &[&str]) -> String {
     let mut out = String::from(
@@ -52,7 +42,7 @@ fn a_match_over_two_blocks_never_leaves_whole() {
             "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n{}",
             anthropic(texts)
         ));
-        let (gateway, _folder) = start(&provider);
+        let gateway = Gateway::start_with_pack(ZEBRA, &routes_to(&provider.url(), RULES));
         let answer = case.ask(&gateway, "", true).answer();
         let said: String = answer
             .text()
@@ -79,7 +69,7 @@ fn a_match_over_two_blocks_never_leaves_whole() {
             "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
             body.len()
         ));
-        let (gateway, _folder) = start(&provider);
+        let gateway = Gateway::start_with_pack(ZEBRA, &routes_to(&provider.url(), RULES));
         let answer = case.ask(&gateway, "", false).answer();
         assert_eq!(answer.status(), if is_cut { 400 } else { 200 }, "{texts:?}: {}", answer.text());
     }
@@ -89,12 +79,8 @@ fn a_match_over_two_blocks_never_leaves_whole() {
 #[test]
 fn signed_reasoning_in_a_prompt_is_cut_and_not_changed() {
     let provider = Upstream::fixed("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}");
-    let folder = tempfile::tempdir().unwrap();
-    let pack = PACK.replace("\"answer\"", "\"history\"");
-    fs::write(folder.path().join("own.toml"), pack).unwrap();
-    let place = folder.path().display();
-    let routes = routes_to(&provider.url(), "rules = [\"own\"]");
-    let gateway = Gateway::start(&format!("[server]\nfilters = '{place}'\n\n{routes}"));
+    let pack = ZEBRA.replace("\"answer\"", "\"history\"");
+    let gateway = Gateway::start_with_pack(&pack, &routes_to(&provider.url(), RULES));
     for (text, status) in [("a zebra crossing", 400), ("a zebra", 200)] {
         let body = json!({ "model": "m", "max_tokens": 9, "messages": [
             { "role": "user", "content": "hi" },

@@ -4,6 +4,16 @@ use super::{Process, wait_for};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+/// A pack `own` whose one rule hides the words `zebra crossing` in an answer.
+pub const ZEBRA: &str = r#"pack = "own"
+[[rule]]
+id = "hidden"
+channels = ["answer"]
+match = { words = ["zebra crossing"] }
+action = "redact"
+on_error = "cut"
+"#;
+
 /// `firedoor serve` on free ports, with a configuration and a data folder of its own.
 pub struct Gateway {
     /// The process.
@@ -30,7 +40,23 @@ impl Gateway {
 
     /// The same, started by a `wrapper` that ends by executing its arguments.
     pub fn start_under(wrapper: &[&str], routes: &str, variables: &[(&str, &str)]) -> Gateway {
+        Gateway::start_in(tempfile::tempdir().unwrap(), wrapper, routes, variables)
+    }
+
+    /// Starts it with `pack` among its packs.
+    pub fn start_with_pack(pack: &str, routes: &str) -> Gateway {
         let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("filters")).unwrap();
+        std::fs::write(folder.path().join("filters/own.toml"), pack).unwrap();
+        Gateway::start_in(folder, &[], routes, &[])
+    }
+
+    fn start_in(
+        folder: tempfile::TempDir,
+        wrapper: &[&str],
+        routes: &str,
+        variables: &[(&str, &str)],
+    ) -> Gateway {
         let config = folder.path().join("routes.toml");
         std::fs::write(&config, completed(routes, folder.path())).unwrap();
         let process = launch(wrapper, &config, &[], variables);

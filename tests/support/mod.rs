@@ -22,6 +22,7 @@ mod disk;
 mod gateway;
 mod mock;
 mod process;
+mod recordings;
 mod told;
 mod upstream;
 
@@ -29,11 +30,12 @@ pub use admin::admin_send;
 pub use client::{Answer, Client, End, Head, get, get_json, post};
 pub use dialects::{CASES, Case, SIMULATED, frames, routes_to};
 pub use disk::SmallDisk;
-pub use gateway::{Ended, Gateway};
+pub use gateway::{Ended, Gateway, ZEBRA};
 pub use mock::{MockProcess, MockServer, NOBODY};
 pub use process::Process;
+pub use recordings::{Recording, recordings};
 pub use told::{ALL, Told, ask, send};
-pub use upstream::{FullListener, Upstream, read_request};
+pub use upstream::{FullListener, Upstream, flood, read_request};
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

@@ -1,6 +1,6 @@
 //! What an answer says, read by the library's own decoders, whatever dialect it comes in.
 
-use super::{Answer, Client, Gateway};
+use super::{Answer, Case, Client, Gateway};
 use firedoor::wire::event::{Block, Counts, Event, Kind, StopReason};
 use firedoor::wire::framing::Splitter;
 use firedoor::wire::{Decoder, Dialect, decode_unary};
@@ -23,15 +23,7 @@ pub fn send(
     fields: &[(&str, &str)],
     body: &[u8],
 ) -> Client {
-    let target = match (dialect, stream) {
-        (Dialect::OpenaiChat, _) => "/v1/chat/completions".to_owned(),
-        (Dialect::OpenaiResponses, _) => "/v1/responses".to_owned(),
-        (Dialect::Anthropic, _) => "/v1/messages".to_owned(),
-        (Dialect::Gemini, true) => format!("/v1beta/models/{model}:streamGenerateContent?alt=sse"),
-        (Dialect::Gemini, false) => format!("/v1beta/models/{model}:generateContent"),
-        (Dialect::Bedrock, true) => format!("/model/{model}/converse-stream"),
-        (Dialect::Bedrock, false) => format!("/model/{model}/converse"),
-    };
+    let target = Case { dialect, provider: "any" }.target(model, stream);
     let mut client = Client::connect(gateway.data);
     let all = [&[("content-type", "application/json")], fields].concat();
     client.request("POST", &target, &all, body);
@@ -40,8 +32,7 @@ pub fn send(
 
 /// Asks `dialect` for `model` with one short prompt.
 pub fn ask(gateway: &Gateway, dialect: Dialect, model: &str, stream: bool) -> Client {
-    let provider = "any";
-    let body = super::Case { dialect, provider }.body(model, "hello", stream);
+    let body = Case { dialect, provider: "any" }.body(model, "hello", stream);
     send(gateway, dialect, model, stream, &[], body.as_bytes())
 }
 

@@ -1,10 +1,10 @@
 //! A provider that is a function: it gets a request's bytes and writes what it likes.
 
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, SockRef, Socket, Type};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// A scripted provider, one thread a connection, as long as the test's process lives.
@@ -54,6 +54,24 @@ impl Upstream {
     pub fn requests(&self) -> usize {
         self.requests.load(Ordering::SeqCst)
     }
+}
+
+/// Writes a stream of Chat, of so many bytes, as fast as the other side takes it; `written` counts.
+pub fn flood(stream: &mut TcpStream, bytes: usize, written: &AtomicU64) -> std::io::Result<()> {
+    SockRef::from(&*stream).set_send_buffer_size(32 << 10)?;
+    let text = "x".repeat(8 << 10);
+    let frame = format!(
+        "data: {{\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"m\",\
+         \"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{text}\"}},\"finish_reason\":null}}]}}\n\n"
+    );
+    stream.write_all(
+        b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n",
+    )?;
+    for _ in 0..bytes / frame.len() {
+        stream.write_all(frame.as_bytes())?;
+        written.fetch_add(frame.len() as u64, Ordering::SeqCst);
+    }
+    Ok(())
 }
 
 /// A listener that takes no connection: its queue is full.
