@@ -13,6 +13,8 @@ mod book;
 mod determinism;
 #[path = "replay/history.rs"]
 mod history;
+#[path = "replay/outcomes.rs"]
+mod outcomes;
 #[path = "replay/reasons.rs"]
 mod reasons;
 #[path = "replay/recordings.rs"]

@@ -5,6 +5,7 @@ use super::said::{Said, said};
 use crate::evidence::exchange::{self, Exchange, Known};
 use crate::evidence::line::moment;
 use crate::exchange::screen::{Done, Found};
+use crate::filter::Kind;
 use serde::Serialize;
 
 /// The most findings of a kind that are told of one exchange.
@@ -166,6 +167,9 @@ pub fn compare(recorded: &Exchange, replayed: &Result<Replayed, Why>) -> Compare
         compared.verdict.now = None;
     }
     compared.findings(known, &replayed.found);
+    if matches!(replayed.delivered, Err(Why::OwnAnswer)) {
+        compared.only_the_prompt();
+    }
     compared.prompt_changes = replayed.prompt.is_some();
     match &replayed.delivered {
         Err(why) => {
@@ -218,6 +222,18 @@ impl Compared {
         then.sort();
         self.found_now = without(&now, &then);
         self.missed_now = without(&then, &now);
+    }
+
+    /// What rules found then in an answer that was not run again says nothing; nor does the verdict,
+    /// unless the prompt's findings changed.
+    fn only_the_prompt(&mut self) {
+        self.missed_now.retain(|finding| {
+            let kind = Kind::named(&finding.channel).filter(|kind| *kind != Kind::Other);
+            !kind.is_some_and(Kind::is_read_as_written)
+        });
+        if self.found_now.is_empty() && self.missed_now.is_empty() {
+            self.verdict.now.clone_from(&self.verdict.then);
+        }
     }
 
     fn delivered(&mut self, recorded: &Exchange, now: &Delivered) {

@@ -340,6 +340,9 @@ impl Run<'_> {
             return Err(Why::OwnAnswer);
         }
         let Some(last) = recorded.answered() else {
+            if recorded.known.outcome.as_deref() == Some("client_gone") {
+                return Err(Why::ClientGone);
+            }
             // Nobody answered: what is told of that is the record's.
             let refusal = input.ok_or_else(|| Why::Refused("no answer".to_owned()))?;
             return Ok(self.refused(&refusal));

@@ -97,6 +97,10 @@ impl Answering<'_> {
             let refusal = Refusal::new(Class::BadGateway, "the provider answered with no stream");
             return (Came::Unusable(refusal), Found::default());
         }
+        // What is judged when it is whole was not if the client had left by then.
+        if self.client_left() && relay.is_none() && !self.has_come_whole(coding) {
+            return (self.as_it_came(answer.body.bytes.clone()), Found::default());
+        }
         if let (Some(dialect), None) = (self.caller, &relay)
             && (!is_unread_stream || !self.judges.is_empty())
         {
@@ -117,6 +121,21 @@ impl Answering<'_> {
 
     fn status(&self) -> u16 {
         self.attempt.status.unwrap_or(0)
+    }
+
+    /// Whether it is the one in the middle of which the client left.
+    fn client_left(&self) -> bool {
+        !self.has_next && self.recorded.known.outcome.as_deref() == Some("client_gone")
+    }
+
+    /// Whether the provider had said all of it, as far as can be seen.
+    fn has_come_whole(&self, coding: Option<Coding>) -> bool {
+        let answer = self.attempt.answer();
+        let came = &answer.body.bytes;
+        match answer.field("content-length").and_then(|length| length.parse::<usize>().ok()) {
+            Some(length) => came.len() == length,
+            None => super::plain(coding, came).is_some_and(|body| is_json(&body)),
+        }
     }
 
     fn as_it_came(&self, body: Vec<u8>) -> Came {
@@ -146,6 +165,8 @@ impl Answering<'_> {
         let came = match (came, self.broke) {
             (Some(came), _) => came,
             (None, Some(refusal)) if !by_itself(&refusal) => moving.broke(refusal.clone()),
+            // What was held then, because a match may have begun in it, was never decided.
+            (None, _) if self.client_left() => moving.ended(End::Whole),
             (None, _) => match moving.take(b"", now, true) {
                 Some(came) => came,
                 None => moving.ended(End::Whole),
