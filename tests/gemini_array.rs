@@ -10,9 +10,11 @@
 mod support;
 
 use serde_json::Value;
-use support::{Client, Gateway, MockServer, Process, Upstream, post, routes_to, wait_for};
+use std::io::Write;
+use support::{Client, Gateway, MockServer, Process, Upstream, ZEBRA, post, routes_to, wait_for};
 
 const TARGET: &str = "/v1beta/models/m:streamGenerateContent";
+const RULES: &str = "rules = [\"own\"]";
 const BODY: &str = r#"{"contents":[{"role":"user","parts":[{"text":"hello"}]}]}"#;
 
 #[test]
@@ -65,16 +67,19 @@ fn a_kill_ends_an_array_with_an_error_as_its_last_element() {
     assert_ne!(outcome, "torn");
 }
 
+/// What all elements of an array say.
+fn text(elements: &Value) -> String {
+    let parts = elements.as_array().unwrap().iter();
+    let parts = parts.map(|element| &element["candidates"][0]["content"]["parts"]);
+    let texts = parts.flat_map(|parts| parts.as_array().into_iter().flatten());
+    texts.filter_map(|part| part["text"].as_str()).collect()
+}
+
 /// Rules that hold, hide and cut, at the end of what is said too.
 #[test]
 fn under_rules_an_array_stays_one() {
-    const PACK: &str = r#"pack = "own"
-[[rule]]
-id = "hidden"
-channels = ["answer"]
-match = { words = ["zebra crossing"] }
-action = "redact"
-on_error = "cut"
+    let pack = ZEBRA.to_owned()
+        + r#"
 [[rule]]
 id = "cut"
 channels = ["answer"]
@@ -83,23 +88,10 @@ action = "cut"
 on_error = "cut"
 "#;
     let mock = MockServer::start();
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("own.toml"), PACK).unwrap();
-    let routes = format!(
-        "[server]\nfilters = '{}'\n\n{}",
-        folder.path().display(),
-        routes_to(&mock.url(), "rules = [\"own\"]")
-    );
-    let gateway = Gateway::start(&routes);
+    let gateway = Gateway::start_with_pack(&pack, &routes_to(&mock.url(), RULES));
     let ask = |text: &str| {
         let script = format!("text={}", text.replace(' ', "%20"));
         post(gateway.data, TARGET, &[("x-mock", &script)], BODY)
-    };
-    let text = |elements: &Value| -> String {
-        let parts = elements.as_array().unwrap().iter();
-        let parts = parts.map(|element| &element["candidates"][0]["content"]["parts"]);
-        let texts = parts.flat_map(|parts| parts.as_array().into_iter().flatten());
-        texts.filter_map(|part| part["text"].as_str()).collect()
     };
     for (said, left) in [
         ("All is well", "All is well"),
@@ -138,13 +130,7 @@ fn held_text_leaves_in_its_place() {
     let provider = Upstream::fixed(format!(
         "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n{frames}"
     ));
-    let folder = tempfile::tempdir().unwrap();
-    let pack = "pack = \"own\"\n[[rule]]\nid = \"hidden\"\nchannels = [\"answer\"]\naction = \"redact\"\non_error = \"cut\"\n\
-                match = { words = [\"zebra crossing\"] }\n";
-    std::fs::write(folder.path().join("own.toml"), pack).unwrap();
-    let place = folder.path().display();
-    let routes = routes_to(&provider.url(), "rules = [\"own\"]");
-    let gateway = Gateway::start(&format!("[server]\nfilters = '{place}'\n\n{routes}"));
+    let gateway = Gateway::start_with_pack(ZEBRA, &routes_to(&provider.url(), RULES));
     let answer = post(gateway.data, &format!("{TARGET}?alt=sse"), &[], BODY);
     let text = answer.text();
     let at = |what: &str| text.find(what).unwrap_or_else(|| panic!("{what} in {text}"));
@@ -152,4 +138,52 @@ fn held_text_leaves_in_its_place() {
     assert!(first < at("executableCode") && at("executableCode") < at("The result"), "{text}");
     let last = text.rfind("zebra").unwrap();
     assert!(last > at("The result") && last < at("finishReason"), "{text}");
+}
+
+/// What a rule hides in an array does not depend on its elements, nor on the pieces in which it
+/// came; everything else is as it was.
+#[test]
+fn a_rule_hides_in_an_array_wherever_it_is_cut() {
+    let element = |text: &str, more: &str| {
+        format!(
+            "{{\"candidates\": [{{\"content\": {{\"parts\": [{{\"text\": \"{text}\"}}],\"role\": \"model\"}},\"index\": 0{more}}}],\n\
+             \"usageMetadata\": {{\"promptTokenCount\": 4,\"candidatesTokenCount\": 7}},\"modelVersion\": \"m\"}}"
+        )
+    };
+    let elements = [
+        element("Mind the zeb", ""),
+        element("r\\u0061 cros", ""),
+        element("sing, then a zebra crossing", ""),
+        element(" and a zebra", ""),
+        element("", ",\"finishReason\": \"STOP\""),
+    ];
+    let body = format!("[{}]", elements.join("\n,\r\n"));
+    let left = "Mind the [redacted:own/hidden], then a [redacted:own/hidden] and a zebra";
+    for size in [1, 7, 64, body.len()] {
+        let sent = body.clone();
+        let provider = Upstream::start(move |_, stream| {
+            let head = format!(
+                "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+                sent.len()
+            );
+            let mut done = stream.write_all(head.as_bytes());
+            for piece in sent.as_bytes().chunks(size) {
+                done = done.and_then(|()| stream.write_all(piece)).and_then(|()| stream.flush());
+            }
+        });
+        let gateway = Gateway::start_with_pack(ZEBRA, &routes_to(&provider.url(), RULES));
+        let answer = post(gateway.data, TARGET, &[], BODY);
+        assert_eq!(answer.status(), 200, "{}", answer.text());
+        let told = answer.json();
+        assert_eq!(text(&told), left, "{size}: {told}");
+        let last = told.as_array().unwrap().last().unwrap();
+        assert_eq!(last["candidates"][0]["finishReason"], "STOP", "{size}: {told}");
+        for element in told.as_array().unwrap() {
+            assert_eq!(element["modelVersion"], "m", "{size}: {told}");
+        }
+        let id = answer.head.field("x-firedoor-exchange").unwrap();
+        let record = gateway.exchange(id);
+        assert_eq!((&record["verdict"], &record["usage"]["output"]), (&"redact".into(), &7.into()));
+        assert_eq!(record["findings"].as_array().unwrap().len(), 2, "{record}");
+    }
 }

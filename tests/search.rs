@@ -185,6 +185,25 @@ fn documents_of_a_session_are_found_with_its_next_exchange() {
     assert_eq!(ids(&found(&data, &["document:\"nine days\""])), [&*id]);
     let (code, text, _) = run(&data, &["session", "show", "three", "-o", "human"]);
     assert!(code == 0 && text.contains("a refund takes nine days"), "{text}");
+    let later = json!({ "exchange": id, "documents": [
+        { "source": "kb/late.md", "text": "```\n# a heading\u{1b}[31m" }] });
+    let taken = post(gateway.data, "/v1/context", &[], &later.to_string());
+    assert_eq!(taken.status(), 202, "{}", taken.text());
+    let transcript = wait_for("the transcript to have both", || {
+        let (code, text, said) =
+            run(&data, &["session", "export", "three", "--format", "markdown"]);
+        assert_eq!(code, 0, "{said}");
+        text.contains("kb/late.md").then_some(text)
+    });
+    for words in
+        ["**document** (attached (`context`))", "kb/refunds.md", "a refund takes nine days"]
+    {
+        assert!(transcript.contains(words), "{words} in {transcript}");
+    }
+    // What others wrote is in a block that nothing in it ends.
+    let heading = |line: &&str| line.starts_with('#');
+    assert_eq!(transcript.lines().filter(heading).count(), 2, "{transcript}");
+    assert!(transcript.contains("\n````text\n") && !transcript.contains('\u{1b}'), "{transcript}");
     let hit = found(&data, &["refund"]);
     let pieces = hit["items"][0]["snippets"][0]["pieces"].as_array().unwrap();
     assert!(pieces.iter().any(|piece| piece["match"] == true && piece["text"] == "refund"));

@@ -1,7 +1,7 @@
 //! Bundles: made from a folder, opened by other tools and elsewhere, and refused when changed.
 
 use super::{ANSWER, fill};
-use crate::support::{Process, SmallDisk};
+use crate::support::{Gateway, Process, SIMULATED, SmallDisk, post, wait_for};
 use firedoor::evidence::read::segment_name;
 use serde_json::Value;
 use std::fs;
@@ -79,6 +79,69 @@ fn a_bundle_opens_elsewhere() {
     assert!(!onward.exists() && !Path::new(data).join("evidence.key").exists());
     let keys = fs::read(key_of(Path::new(data))).unwrap();
     assert!(keys == fs::read(key_of(folder.path())).unwrap());
+}
+
+/// Asks a gateway something: the exchange's id, and the moment of its record's first line.
+fn asked(gateway: &Gateway) -> (String, String) {
+    let body = r#"{"model":"m","messages":[{"role":"user","content":"hello"}]}"#;
+    let answer = post(gateway.data, "/v1/chat/completions", &[], body);
+    let id = answer.head.field("x-firedoor-exchange").unwrap().to_owned();
+    let first = wait_for("the end of the record", || {
+        let record = gateway.admin_call("GET", &format!("/api/v1/exchanges/{id}/record")).text();
+        let mut lines = record.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let first = lines.next()?;
+        (lines.last()?["kind"] == "close").then_some(first)
+    });
+    (id, first["at"].as_str().unwrap().to_owned())
+}
+
+/// Of the newest segment no other one says when it ends: it ends now.
+#[test]
+fn a_bundle_of_a_time_has_the_segment_that_is_being_written() {
+    let mut gateway = Gateway::start(SIMULATED);
+    let (_, first) = asked(&gateway);
+    gateway.process.terminate();
+    gateway.process.wait();
+    let gateway = gateway.restarted();
+    let (newest, second) = asked(&gateway);
+    let (folder, data) = (tempfile::tempdir().unwrap(), gateway.data_dir());
+    let data = data.to_str().unwrap();
+    let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let export = |out: &str, span: &[&str]| {
+        let all = ["evidence", "export", "--reason", "r", "--data-dir", data, "-o", "json"];
+        run(&[&all[..], &["--out", out], span].concat())
+    };
+    for (number, (span, taken)) in [
+        (&["--since", &*second][..], &[2][..]),
+        (&["--since", &*second, "--until", &*second], &[2]),
+        (&["--since", &*first, "--until", &*first], &[1]),
+        (&["--since", &*first], &[1, 2]),
+        (&["--until", &*second], &[1, 2]),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let out = file(&format!("{number}.tar"));
+        let (code, said, why) = export(&out, span);
+        assert_eq!(code, Some(0), "{span:?}: {why}");
+        let said: Value = serde_json::from_str(&said).unwrap();
+        let parts = said["manifest"]["segments"].as_array().unwrap();
+        let numbers: Vec<u64> = parts.iter().map(|part| part["number"].as_u64().unwrap()).collect();
+        assert_eq!(numbers, taken, "{span:?}: {said}");
+        let (code, said, why) = verify(Path::new(&out), Some(&key_of(Path::new(data))));
+        assert_eq!(code, Some(0), "{span:?}: {said}{why}");
+        let elsewhere = file(&format!("{number}"));
+        let (code, _, why) = run(&["evidence", "import", &out, "--data-dir", &elsewhere]);
+        assert_eq!(code, Some(0), "{span:?}: {why}");
+        let filter = format!("exchange:{newest}");
+        let (_, found, why) = run(&["session", "search", &filter, "--data-dir", &elsewhere]);
+        assert_eq!(found.contains(&newest), taken.contains(&2), "{span:?}: {found}{why}");
+    }
+    for span in [["--since", "2100-01-01T00:00:00Z"], ["--until", "2001-01-01T00:00:00Z"]] {
+        let out = file("none.tar");
+        let (code, said, _) = export(&out, &span);
+        assert_eq!((code, Path::new(&out).exists()), (Some(1), false), "{span:?}: {said}");
+    }
 }
 
 #[test]

@@ -198,6 +198,68 @@ fn a_dry_run_tells_what_the_pull_then_does() {
     assert_eq!(left, 0);
 }
 
+/// What a limit or a filter would reach is told by the command and by the API alike; nobody notices.
+#[test]
+fn a_dry_run_of_a_limit_or_a_filter_pulls_nothing() {
+    let provider = Provider::start();
+    let gateway = Gateway::start(&routes_to(&provider.url(), ""));
+    let fields = |play| [("x-play", play), ("x-firedoor-agent", "crawler")];
+    let open: Vec<Client> = CASES[..3]
+        .iter()
+        .map(|case| {
+            let mut client = ask(&gateway, case, "m", &fields("idle"), true);
+            assert_eq!(client.head().status, 200);
+            client
+        })
+        .collect();
+    wait_open(&gateway, open.len());
+    let scope = "agent:crawler";
+    let rules = "pack = \"lever\"\n[[rule]]\nid = \"rule\"\nchannels = [\"answer\"]\n\
+                 match = { words = [\"token\"] }\naction = \"cut\"\non_error = \"cut\"\n";
+    for (arguments, mut order) in [
+        (
+            &["limit", scope, "--max", "requests_per_minute=0"][..],
+            json!({ "kind": "limit", "limits": { "requests_per_minute": 0 } }),
+        ),
+        (
+            &["filter", scope, "--words", "token", "--action", "cut"],
+            json!({ "kind": "filter", "rules": rules }),
+        ),
+        (
+            &["filter", scope, "--pack", "secrets"],
+            json!({ "kind": "filter", "packs": ["secrets"] }),
+        ),
+    ] {
+        order["scope"] = json!(scope);
+        let arguments = [arguments, &["--dry-run"]].concat();
+        let told = json_of(&gateway, &arguments);
+        assert_eq!((&told["kind"], &told["scope"]), (&order["kind"], &order["scope"]), "{told}");
+        let live = json!({ "exchanges": 3, "sessions": told["live"]["sessions"], "apps": [],
+            "agents": ["crawler"], "routes": ["ant", "oai"] });
+        assert_eq!((&told["live"], &told["routes"]), (&live, &json!([])), "{told}");
+        let said = human(&gateway, &arguments);
+        assert!(said.contains("agent:crawler would reach now: 3 exchanges"), "{said}");
+        let answer = gateway.admin_send("POST", "/api/v1/levers/dry-run", &order);
+        assert_eq!((answer.status(), &answer.json()["live"]), (200, &live), "{}", answer.text());
+        // The other way to ask for it is none, and no pull either.
+        order["reason"] = json!("r");
+        order["author"] = json!("a");
+        let answer = gateway.admin_send("POST", "/api/v1/levers?dry_run=true", &order);
+        assert_eq!(answer.status(), 400, "{}", answer.text());
+        assert!(answer.text().contains("no query parameters"), "{}", answer.text());
+    }
+    for wrong in [&["--words", ""][..], &["--regex", "("], &["--pack", "nobody"]] {
+        let arguments = [&["filter", scope, "--dry-run"], wrong].concat();
+        let (code, out, err) = command(&gateway, &arguments);
+        assert_eq!(code, 1, "{arguments:?}: {out}{err}");
+    }
+    assert!(history(&gateway).is_empty(), "nothing was pulled");
+    assert_eq!(gateway.admin_json("/api/v1/levers")["items"], json!([]));
+    wait_open(&gateway, open.len());
+    let answer = ask(&gateway, &CASES[0], "m", &fields("none"), true).answer();
+    assert_eq!(answer.status(), 200, "{}", answer.text());
+}
+
 #[test]
 fn the_tap_tells_of_levers_and_of_whom_they_refuse() {
     let mock = MockServer::start();

@@ -1,6 +1,6 @@
 //! Packs of the folder beside those that are built in; digests; what is counted.
 
-use crate::support::{Gateway, Process};
+use crate::support::{self, ALL, Gateway, Process, Told};
 use crate::{ask, filters, routes, said};
 use std::fs;
 use std::path::Path;
@@ -77,4 +77,44 @@ fn hits_beyond_those_that_are_kept_are_counted() {
     assert_eq!(record["findings_more"], 36);
     let labels = "rule=\"own/project\",action=\"redact\"";
     assert_eq!(gateway.metric("firedoor_rule_hits_total", labels), 100);
+}
+
+/// Where matches overlap, what is hidden is all of them: the last four are those of the whole, and
+/// none where another rule hides a part of it.
+#[test]
+fn the_last_four_of_matches_that_overlap_are_those_of_the_whole() {
+    const PACK: &str = r#"pack = "own"
+[[rule]]
+id = "number"
+channels = ["answer"]
+match = { regex = '[0-9]{6}-[0-9]{6}' }
+action = "redact"
+redact = "keep-last-4"
+on_error = "cut"
+[[rule]]
+id = "owner"
+channels = ["answer"]
+match = { regex = '[0-9]{6} of [a-z]+' }
+action = "redact"
+on_error = "cut"
+"#;
+    let canned = |answer: &str| {
+        format!(
+            "[providers.canned]\ndialect = \"canned\"\nanswer = \"{answer}\"\n\n\
+             [[routes]]\nname = \"r\"\ntargets = [{{ provider = \"canned\" }}]\nrules = [\"own\"]\n"
+        )
+    };
+    for (answer, left) in [
+        ("It is 111111-222222, so.", "It is [redacted:own/number:…2222], so."),
+        ("It is 111111-222222-333333, so.", "It is [redacted:own/number:…3333], so."),
+        ("It is 111111-222222 of ann, so.", "It is [redacted:own/number], so."),
+        ("It is 111111-222222-333333 of ann, so.", "It is [redacted:own/number], so."),
+    ] {
+        let gateway = Gateway::start_with_pack(PACK, &canned(answer));
+        for (dialect, stream) in ALL.into_iter().flat_map(|one| [(one, true), (one, false)]) {
+            let got = support::ask(&gateway, dialect, "m", stream).answer();
+            let told = Told::of(dialect, stream, &got);
+            assert_eq!(told.text, left, "{dialect:?}, stream {stream}: {}", got.text());
+        }
+    }
 }
