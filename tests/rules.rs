@@ -11,6 +11,7 @@
 mod rules {
     mod api;
     mod borders;
+    mod outside;
     mod packs;
     mod sentences;
     mod shell;

@@ -44,10 +44,9 @@ pub(super) async fn ask_all(
 async fn ask(worker: &Worker, telemetry: &Telemetry, question: &Question) -> Found {
     let mut found = Found::default();
     let began = Instant::now();
-    let answer = if question.is_too_much() {
-        Err(NoAnswer::TooMuch)
-    } else {
-        answered(worker, telemetry, question, began + question.webhook.timeout).await
+    let answer = match question.unaskable() {
+        Some(why) => Err(why),
+        None => answered(worker, telemetry, question, began + question.webhook.timeout).await,
     };
     let outcome = match answer.and_then(|answer| question.read(&answer, &mut found)) {
         Ok(0) => "clear",
@@ -56,6 +55,7 @@ async fn ask(worker: &Worker, telemetry: &Telemetry, question: &Question) -> Fou
             question.unanswered(&mut found);
             match no_answer {
                 NoAnswer::TooMuch => "too_much",
+                NoAnswer::Unreadable => "unreadable",
                 NoAnswer::Late => "timeout",
                 NoAnswer::Busy => "busy",
                 NoAnswer::Failed => "failed",

@@ -178,7 +178,7 @@ metrics! {
     RULE_DEMOTIONS = Counter "firedoor_rule_demotions_total" ["rule"]
         "Rules that fell back to shadow because they hit too large a share of exchanges.";
     WEBHOOK_CALLS = Counter "firedoor_webhook_calls_total" ["rule", "outcome"]
-        "Prompts that a webhook was asked about: clear, flagged, timeout, busy, failed, too_much.";
+        "Prompts, and pieces of answers, that a webhook was asked about: clear, flagged, timeout, busy, failed, too_much, unreadable.";
     WEBHOOK_SECONDS = Histogram "firedoor_webhook_seconds" ["rule"]
         "How long prompts waited for a webhook.";
     WEBHOOK_OPEN = Gauge "firedoor_webhook_calls_open" []

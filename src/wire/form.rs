@@ -5,14 +5,15 @@
 //! readers differ in which of them counts. The part of a form that has come is read like a whole
 //! one, so that a large upload need not be held for it.
 
+use super::media_type::MediaType;
 use super::request::{BodyError, Named};
 use memchr::memmem;
 use std::borrow::Cow;
 
 /// The boundary of a form, from the value of `Content-Type`; `None` if it is no form.
 pub fn boundary(content_type: &str) -> Option<Cow<'_, str>> {
-    let (kind, parameters) = content_type.split_once(';')?;
-    kind.trim().eq_ignore_ascii_case("multipart/form-data").then_some(())?;
+    let (_, parameters) = content_type.split_once(';')?;
+    MediaType::of(content_type).is("multipart/form-data").then_some(())?;
     parameter(parameters, "boundary").filter(|boundary| !boundary.is_empty())
 }
 

@@ -131,6 +131,11 @@ pub fn push_escaped(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(&bytes[clean..]);
 }
 
+/// Whether `text` is one JSON value.
+pub(crate) fn is_valid(text: &str) -> bool {
+    serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
+}
+
 /// One string value inside a verbatim JSON value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Inner<'a> {

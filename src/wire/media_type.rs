@@ -16,6 +16,13 @@ impl<'t> MediaType<'t> {
         self.0.eq_ignore_ascii_case(name)
     }
 
+    /// Whether it is JSON, or says that it is written in it (RFC 6839, section 3.1).
+    pub fn is_json(self) -> bool {
+        let suffix = self.0.len().checked_sub("+json".len());
+        let suffix = suffix.and_then(|at| self.0.get(at..)).unwrap_or_default();
+        self.is("application/json") || suffix.eq_ignore_ascii_case("+json")
+    }
+
     /// Whether there is no name.
     pub fn is_empty(self) -> bool {
         self.0.is_empty()
@@ -40,6 +47,7 @@ mod tests {
             "application/json;a=\"b;c\"",
         ] {
             assert!(MediaType::of(value).is("application/json"), "{value}");
+            assert!(MediaType::of(value).is_json(), "{value}");
             assert_eq!(MediaType::of(value).name(), "application/json");
         }
         for value in
@@ -47,6 +55,8 @@ mod tests {
         {
             assert!(!MediaType::of(value).is("application/json"), "{value}");
         }
+        assert!(MediaType::of("application/problem+JSON; a=b").is_json());
+        assert!(!MediaType::of("+jsonx").is_json());
         assert!(MediaType::of(" ; charset=utf-8").is_empty());
     }
 }

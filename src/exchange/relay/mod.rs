@@ -21,7 +21,7 @@ mod works;
 
 pub use resume::{DELIVERED_BYTES_MAX, Delivered};
 pub use seen::{Seam, Seen};
-pub use sentences::{Sentences, asks_about_answers, questions_of_whole};
+pub use sentences::Sentences;
 pub use whole::{Whole, whole};
 
 use super::screen::{Found, Left, Screen};
@@ -259,6 +259,25 @@ impl Relay {
             None => *screen = Some(Box::new(Screen::new([judge], source))),
         }
         true
+    }
+
+    /// What of this answer, which may have begun, waits for judges outside of the gate from now on;
+    /// `None` if they can be told nothing of it any more.
+    pub fn sentences(&self, judges: &[Arc<Judge>]) -> Option<Sentences> {
+        // Out of its middle an array cannot be read, nor a compressed stream.
+        let is_readable = self.pieces.framing != Framing::JsonArray && self.can_end_in_dialect();
+        Sentences::of(judges, self.client, self.client.framing()).filter(|_| is_readable)
+    }
+
+    /// What is held for rules does not leave any more.
+    pub fn forget_held(&mut self) {
+        let screen = match &mut self.works {
+            Some(works) => &mut works.screen,
+            None => &mut self.screen,
+        };
+        if let Some(screen) = screen {
+            screen.forget_held();
+        }
     }
 
     /// Whether what leaves has no content coding though it came with one: the driver then takes

@@ -55,6 +55,11 @@ impl Pieces {
         done
     }
 
+    /// Whether nothing is held.
+    pub(super) fn is_empty(&self) -> bool {
+        self.held.is_empty()
+    }
+
     /// What is held at the end of the stream: a frame without its end, or nothing.
     pub(super) fn take_rest(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.held)

@@ -13,6 +13,7 @@
 
 mod border;
 mod found;
+mod heard;
 mod prompt;
 mod run;
 mod unknown;
@@ -21,9 +22,12 @@ mod webhook;
 mod whole;
 
 pub use found::{Done, Found, Hit, blocked, refused};
+pub use heard::{
+    Heard, asks_about_answers, asks_about_unknown, questions_of_unread, questions_of_whole,
+};
 pub use prompt::{Digest, Prompt, reads_answers, reads_prompts, screen_prompt};
 pub use unread::{Media, cannot_judge, screen_unread};
-pub use webhook::{NoAnswer, Question, questions, questions_of, unasked};
+pub use webhook::{NoAnswer, Question, answer_unasked, questions, unasked, unknown_unasked};
 pub use whole::{Screened, judge_text, screen_answered};
 
 use crate::table::rules::Judge;
@@ -146,6 +150,11 @@ impl Screen {
         self.stops_once = source != Dialect::Gemini;
         self.runs.forget_held();
         self.frame = FrameNotes::default();
+    }
+
+    /// Forgets the texts that are held.
+    pub fn forget_held(&mut self) {
+        self.runs.forget_held();
     }
 
     /// The number under which a frame leaves that came, or would have come, under `number`.

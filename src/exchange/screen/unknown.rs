@@ -43,37 +43,17 @@ const REPEATED: [&str; 16] = [
 
 impl Screen {
     pub(super) fn extra(&mut self, place: Place, key: &str, raw: &str, whole: &[u8]) -> Judged {
-        if self.source == Dialect::OpenaiResponses && place == Place::Message {
-            return self.skeleton(raw, whole);
+        if let Some(repeated) = skeleton(self.source, place, raw) {
+            return self.verbatim(None, raw, whole, "", &repeated);
         }
         if spells(key) {
             return self.probabilities(raw, whole);
         }
         self.frame.steps += 1;
         self.schema_name(key);
-        let is_part = self.source == Dialect::Gemini && !is_known_part(key);
-        let is_whole = self.frame.opens && matches!(place, Place::Block(_)) && !is_part
-            || matches!(key, "citation" | "citations" | "annotations");
-        let blocks_have_deltas = !matches!(self.source, Dialect::OpenaiChat | Dialect::Gemini);
-        let (choice, block) = match place {
-            Place::Delta(block) if blocks_have_deltas => (0, block),
-            Place::Delta(choice) => (choice, 0),
-            // Each part is a block of its own; one that is not understood may be a piece.
-            Place::Block(_) if is_part => (0, u16::MAX),
-            Place::Block(block) => (0, block),
-            Place::Frame | Place::Message | Place::Choice(_) => {
-                self.frame.channel.map_or((0, 0), |channel| (channel.choice, channel.block))
-            }
-        };
-        // Where a frame is one step, all of a frame that brings text is about that text.
-        let is_beside = place == Place::Frame && blocks_have_deltas && self.frame.channel.is_some();
-        let is_piece = is_beside || matches!(place, Place::Delta(_) | Place::Block(_));
-        let is_piece = is_piece && !is_whole && self.in_pieces;
-        let line = is_piece.then(|| Line {
-            channel: Channel { choice, block, part: 0, kind: Kind::Other },
-            member: number(&[key]),
-        });
-        self.verbatim(line, raw, whole, key, &[])
+        let (opens, channel) = (self.frame.opens, self.frame.channel);
+        let line = line_of_extra(self.source, place, key, opens, channel);
+        self.verbatim(line.filter(|_| self.in_pieces), raw, whole, key, &[])
     }
 
     pub(super) fn opaque(&mut self, name: &str, data: &[u8], whole: &[u8]) -> Judged {
@@ -82,64 +62,32 @@ impl Screen {
             return Judged::Clear;
         };
         self.schema_name(name);
-        if serde_json::from_str::<&serde_json::value::RawValue>(text).is_ok() {
-            let mut parts = vec![name];
-            parts.extend(
-                json::members(text)
-                    .filter(|(key, _)| PLACES.contains(&&**key))
-                    .map(|(_, value)| value),
-            );
-            let line = Line { channel: OUTSIDE, member: number(&parts) };
-            // Only what calls itself one is a piece; every other event tells whole things.
-            let calls_itself = |name: &str| name.to_ascii_lowercase().contains("delta");
-            let is_delta = calls_itself(name)
-                || json::members(text).any(|(key, value)| key == "type" && calls_itself(value));
-            return self.verbatim(
-                (self.in_pieces && is_delta).then_some(line),
-                text,
-                whole,
-                "",
-                &[],
-            );
+        if json::is_valid(text) {
+            let line = line_of_event(name, text).filter(|_| self.in_pieces);
+            return self.verbatim(line, text, whole, "", &[]);
         }
         self.name(OUTSIDE, text);
         if !self.in_pieces {
             return Judged::Clear;
         }
-        let line = Line { channel: OUTSIDE, member: number(&[name, "text"]) };
-        if self.runs.feed(line, text, &mut self.found) != Fed::Clear {
+        if self.runs.feed(line_of_text(name), text, &mut self.found) != Fed::Clear {
             self.found.cut_unchangeable();
         }
         Judged::Clear
-    }
-
-    /// A frame of Responses whose texts are events of their own: what else it says. What it repeats
-    /// of the request is the caller's own.
-    fn skeleton(&mut self, raw: &str, whole: &[u8]) -> Judged {
-        let mut repeated = Vec::new();
-        for (key, value) in json::members(raw) {
-            let inner = json::members(if key == "response" { value } else { "" });
-            let all = std::iter::once((key, value)).chain(inner);
-            repeated.extend(all.filter(|(key, _)| REPEATED.contains(&&**key)).map(|(_, v)| v));
-        }
-        self.verbatim(None, raw, whole, "", &repeated)
     }
 
     /// Token probabilities: dropped where they spell what may not leave.
     fn probabilities(&mut self, raw: &str, whole: &[u8]) -> Judged {
         let span = place_of(whole, raw).and_then(|start| span(start, raw.len(), Form::Json));
         let mut found = Found::default();
-        let (mut spelled, mut is_clean) = (String::new(), true);
+        let mut is_clean = true;
         for inner in json::texts(raw) {
             let text = json::unescape(inner.text);
-            if inner.key == "token" && !inner.is_name {
-                spelled.push_str(&text);
-            }
             if inner.text.len() > 1 && !(inner.is_name && is_schema_name(&text)) {
                 is_clean &= self.runs.whole(Kind::Other, &text, &mut found) == Fed::Clear;
             }
         }
-        is_clean &= self.runs.whole(Kind::Answer, &spelled, &mut found) == Fed::Clear;
+        is_clean &= self.runs.whole(Kind::Answer, &spelled(raw), &mut found) == Fed::Clear;
         if is_clean {
             self.frame.spelled.extend(span);
             return Judged::Clear;
@@ -179,25 +127,9 @@ impl Screen {
         }
     }
 
-    /// What stands around the data of a frame: its event's name, comments, other fields.
+    /// What stands around the data of a frame.
     pub(super) fn envelope(&mut self, framing: Framing, frame: &Frame<'_>) {
-        if !frame.event.iter().all(|byte| byte.is_ascii_alphabetic() || b"_.".contains(byte)) {
-            self.bytes(frame.event);
-        }
-        if framing != Framing::Sse {
-            return;
-        }
-        // As nearly all frames look: `data: …`, with or without `event: …` before it.
-        let event = if frame.event.is_empty() { 0 } else { "event: \n".len() + frame.event.len() };
-        if frame.raw.len() <= event + "data: \n\n".len() + frame.data.len() {
-            return;
-        }
-        for line in frame.raw.split(|byte| matches!(byte, b'\n' | b'\r')) {
-            let is_known = [&b"data:"[..], b"event:"].iter().any(|name| line.starts_with(name));
-            if !is_known && !matches!(line, b"" | b":" | b"data" | b"event") {
-                self.bytes(line);
-            }
-        }
+        around(framing, frame, &mut |text| self.bytes(text));
     }
 
     fn bytes(&mut self, text: &[u8]) {
@@ -219,33 +151,16 @@ impl Screen {
     ) -> Judged {
         let mut edits: Vec<(Range<usize>, String)> = Vec::new();
         let start = place_of(whole, raw);
-        // By name whether a string of it stands there once; in one walk, for a frame may have many.
-        let mut alone: HashMap<&str, bool> = HashMap::new();
-        for inner in json::strings(if line.is_some() { raw } else { "" }) {
-            alone.entry(inner.key).and_modify(|once| *once = false).or_insert(true);
-        }
-        let is_alone = |name: &str| alone.get(name) == Some(&true);
-        for inner in json::texts(raw) {
-            if past.iter().any(|past| json::offset_of(past.as_bytes(), inner.text).is_some()) {
-                continue;
-            }
-            if inner.is_name {
-                self.schema_name(&json::unescape(inner.text));
-                continue;
-            }
-            let name = if inner.key.is_empty() { key } else { inner.key };
-            if is_bookkeeping(name) {
-                continue;
-            }
+        for Word { inner, line } in words(line, raw, key, past) {
             let text = json::unescape(inner.text);
+            if inner.is_name {
+                self.name(OUTSIDE, &text);
+                continue;
+            }
             let known = self.found.count();
             let mut fed = self.runs.whole(Kind::Other, &text, &mut self.found);
-            let mut at = Line::from(OUTSIDE);
-            // What stands beside its like in a list is no piece of it.
-            if let Some(line) = line.filter(|_| {
-                (matches!(key, "" | "function") || is_piece(inner.key)) && is_alone(inner.key)
-            }) {
-                at = Line { member: number(&[name]) ^ line.member, ..line };
+            let at = line.unwrap_or(OUTSIDE.into());
+            if line.is_some() {
                 if self.found.count() == known {
                     fed = self.runs.feed(at, &text, &mut self.found);
                 } else {
@@ -283,6 +198,144 @@ impl Screen {
     }
 }
 
+/// A string of what is not understood.
+pub(super) struct Word<'r> {
+    pub(super) inner: json::Inner<'r>,
+    /// The text of which it may be a piece.
+    pub(super) line: Option<Line>,
+}
+
+/// The strings of a JSON value that is not understood, but for those in `past`: those that have words, and names
+/// that are none of a schema. Those that may be pieces of a longer text run on `line`, and on lines
+/// beside it.
+pub(super) fn words<'r>(
+    line: Option<Line>,
+    raw: &'r str,
+    key: &'r str,
+    past: &'r [&'r str],
+) -> impl Iterator<Item = Word<'r>> {
+    // By name whether a string of it stands there once; in one walk, for a frame may have many.
+    let mut alone: HashMap<&str, bool> = HashMap::new();
+    for inner in json::strings(if line.is_some() { raw } else { "" }) {
+        alone.entry(inner.key).and_modify(|once| *once = false).or_insert(true);
+    }
+    let is_past =
+        |text: &str| past.iter().any(|past| json::offset_of(past.as_bytes(), text).is_some());
+    json::texts(raw).filter(move |inner| !is_past(inner.text)).filter_map(move |inner| {
+        if inner.is_name {
+            let is_known = is_schema_name(&json::unescape(inner.text));
+            return (!is_known).then_some(Word { inner, line: None });
+        }
+        let name = if inner.key.is_empty() { key } else { inner.key };
+        if is_bookkeeping(name) {
+            return None;
+        }
+        // What stands beside its like in a list is no piece of it.
+        let is_piece = (matches!(key, "" | "function") || is_piece(inner.key))
+            && alone.get(inner.key) == Some(&true);
+        let line = line.filter(|_| is_piece);
+        let line = line.map(|line| Line { member: number(&[name]) ^ line.member, ..line });
+        Some(Word { inner, line })
+    })
+}
+
+/// The text of which a member may be a piece; `channel` is that of the last text of its frame,
+/// which `opens` a block.
+pub(super) fn line_of_extra(
+    source: Dialect,
+    place: Place,
+    key: &str,
+    opens: bool,
+    channel: Option<Channel>,
+) -> Option<Line> {
+    let is_part = source == Dialect::Gemini && !is_known_part(key);
+    let is_whole = opens && matches!(place, Place::Block(_)) && !is_part
+        || matches!(key, "citation" | "citations" | "annotations");
+    let blocks_have_deltas = !matches!(source, Dialect::OpenaiChat | Dialect::Gemini);
+    let (choice, block) = match place {
+        Place::Delta(block) if blocks_have_deltas => (0, block),
+        Place::Delta(choice) => (choice, 0),
+        // Each part is a block of its own; one that is not understood may be a piece.
+        Place::Block(_) if is_part => (0, u16::MAX),
+        Place::Block(block) => (0, block),
+        Place::Frame | Place::Message | Place::Choice(_) => {
+            channel.map_or((0, 0), |channel| (channel.choice, channel.block))
+        }
+    };
+    // Where a frame is one step, all of a frame that brings text is about that text.
+    let is_beside = place == Place::Frame && blocks_have_deltas && channel.is_some();
+    let is_piece = is_beside || matches!(place, Place::Delta(_) | Place::Block(_));
+    (is_piece && !is_whole).then(|| Line {
+        channel: Channel { choice, block, part: 0, kind: Kind::Other },
+        member: number(&[key]),
+    })
+}
+
+/// The text of which an event that is JSON may be a piece: only what calls itself one is; every
+/// other event tells whole things.
+pub(super) fn line_of_event(name: &str, text: &str) -> Option<Line> {
+    let mut parts = vec![name];
+    let places = json::members(text).filter(|(key, _)| PLACES.contains(&&**key));
+    parts.extend(places.map(|(_, value)| value));
+    let calls_itself = |name: &str| name.to_ascii_lowercase().contains("delta");
+    let is_delta = calls_itself(name)
+        || json::members(text).any(|(key, value)| key == "type" && calls_itself(value));
+    is_delta.then(|| Line { channel: OUTSIDE, member: number(&parts) })
+}
+
+/// The text of which an event that is no JSON may be a piece.
+pub(super) fn line_of_text(name: &str) -> Line {
+    Line { channel: OUTSIDE, member: number(&[name, "text"]) }
+}
+
+/// The text that token probabilities spell.
+pub(super) fn line_of_spelled(key: &str) -> Line {
+    Line { channel: OUTSIDE, member: number(&[key, "token"]) }
+}
+
+/// What token probabilities spell.
+pub(super) fn spelled(raw: &str) -> String {
+    let tokens = json::strings(raw).filter(|inner| inner.key == "token");
+    tokens.map(|inner| json::unescape(inner.text)).collect()
+}
+
+/// Whether this is a frame of Responses whose texts are events of their own: then what it repeats
+/// of the request, which is the caller's own.
+pub(super) fn skeleton(source: Dialect, place: Place, raw: &str) -> Option<Vec<&str>> {
+    if source != Dialect::OpenaiResponses || place != Place::Message {
+        return None;
+    }
+    let mut repeated = Vec::new();
+    for (key, value) in json::members(raw) {
+        let inner = json::members(if key == "response" { value } else { "" });
+        let all = std::iter::once((key, value)).chain(inner);
+        repeated.extend(all.filter(|(key, _)| REPEATED.contains(&&**key)).map(|(_, v)| v));
+    }
+    Some(repeated)
+}
+
+/// What stands around the data of a frame: its event's name, comments, other fields.
+pub(super) fn around(framing: Framing, frame: &Frame<'_>, tell: &mut dyn FnMut(&[u8])) {
+    if !frame.event.iter().all(|byte| byte.is_ascii_alphabetic() || b"_.".contains(byte)) {
+        tell(frame.event);
+    }
+    if framing != Framing::Sse {
+        return;
+    }
+    // As nearly all frames look: `data: …`, with or without `event: …` before it.
+    let event = if frame.event.is_empty() { 0 } else { "event: \n".len() + frame.event.len() };
+    let is_plain = frame.raw.len() <= event + "data: \n\n".len() + frame.data.len();
+    if is_plain && !frame.data.is_empty() {
+        return;
+    }
+    for line in frame.raw.split(|byte| matches!(byte, b'\n' | b'\r')) {
+        let is_known = [&b"data:"[..], b"event:"].iter().any(|name| line.starts_with(name));
+        if !is_known && !matches!(line, b"" | b":" | b"data" | b"event") {
+            tell(line);
+        }
+    }
+}
+
 /// Where `raw` stands in `whole`: by its address, or where it is found only once.
 fn place_of(whole: &[u8], raw: &str) -> Option<usize> {
     if let Some(start) = json::offset_of(whole, raw) {
@@ -306,7 +359,7 @@ fn number(parts: &[&str]) -> u64 {
 }
 
 /// Whether a name looks like one of a schema: letters, `_` and `.`.
-fn is_schema_name(name: &str) -> bool {
+pub(super) fn is_schema_name(name: &str) -> bool {
     name.bytes().all(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'_' | b'.'))
 }
 

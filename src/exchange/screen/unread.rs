@@ -10,6 +10,7 @@ use super::{Screen, Screened};
 use crate::table::rules::Judge;
 use crate::wire::Dialect;
 use crate::wire::event::{Event, Kind};
+use crate::wire::json;
 use crate::wire::media_type::MediaType;
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -47,16 +48,39 @@ impl Media {
     }
 }
 
+/// What a body of no dialect is.
+pub(super) enum Content<'b> {
+    /// JSON, to be judged string by string.
+    Json,
+    /// Other text, to be judged as one.
+    Text(&'b str),
+    /// What says that it is text, and is not.
+    Unreadable,
+    /// No text.
+    None,
+}
+
+impl Content<'_> {
+    pub(super) fn of(media: Media, body: &[u8]) -> Content<'_> {
+        match (std::str::from_utf8(body), media) {
+            (Ok(text), _) if json::is_valid(text) => Content::Json,
+            (Ok(text), _) => Content::Text(text),
+            (Err(_), Media::Text | Media::Frames) => Content::Unreadable,
+            (Err(_), Media::Unknown | Media::Binary) => Content::None,
+        }
+    }
+}
+
 /// Judges a body of no dialect that is here whole.
 pub fn screen_unread<'b>(judges: &[Arc<Judge>], media: Media, body: &'b [u8]) -> Screened<'b> {
     let unchanged = |found| Screened { body: Cow::Borrowed(body), found };
-    let Ok(text) = std::str::from_utf8(body) else {
-        return unchanged(match media {
-            Media::Text | Media::Frames => cannot_judge(judges),
-            Media::Unknown | Media::Binary => Found::default(),
-        });
+    let text = match Content::of(media, body) {
+        Content::Json => None,
+        Content::Text(text) => Some(text),
+        Content::Unreadable => return unchanged(cannot_judge(judges)),
+        Content::None => return unchanged(Found::default()),
     };
-    if serde_json::from_str::<serde::de::IgnoredAny>(text).is_err() {
+    if let Some(text) = text {
         let mut found = Found::default();
         let left = Runs::new(judges.iter().map(Arc::clone)).whole(Kind::Other, text, &mut found);
         return match left {

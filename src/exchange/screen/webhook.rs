@@ -5,6 +5,7 @@
 //! has all texts of a prompt that one rule is told. Texts that are read as one are told as one.
 
 use super::found::{Found, Hit};
+use super::heard::TOLD;
 use super::prompt::Digest;
 use crate::filter::Action;
 use crate::table::rules::{Judge, OnError, PackRule};
@@ -32,6 +33,8 @@ pub struct Question {
     parts: Vec<WebhookPart>,
     texts: Vec<(Kind, String)>,
     bytes: usize,
+    /// Whether something that it is about cannot be told.
+    is_unreadable: bool,
 }
 
 /// Why a question has no answer.
@@ -39,6 +42,8 @@ pub struct Question {
 pub enum NoAnswer {
     /// It holds more than may be asked at once.
     TooMuch,
+    /// What it is about cannot be read as text.
+    Unreadable,
     /// None came in time.
     Late,
     /// As many calls are under way as may be.
@@ -102,10 +107,12 @@ pub fn questions(
     Ok((questions, asked))
 }
 
-/// What the judges outside are asked about these texts of an answer.
-pub fn questions_of<'t>(
+/// What the judges outside are asked about these texts of an answer; `is_unreadable` if there was
+/// something beside them that cannot be told.
+pub(super) fn questions_of<'t>(
     judges: &[Arc<Judge>],
     texts: impl Iterator<Item = (Kind, &'t str)>,
+    is_unreadable: bool,
 ) -> Vec<Question> {
     let mut questions = blank(judges);
     for (kind, text) in texts {
@@ -113,7 +120,10 @@ pub fn questions_of<'t>(
             question.tell(kind, text);
         }
     }
-    questions.retain(|question| question.bytes > 0);
+    for question in &mut questions {
+        question.is_unreadable = is_unreadable && question.part(Kind::Other).is_some();
+    }
+    questions.retain(|question| question.bytes > 0 || question.is_unreadable);
     questions
 }
 
@@ -129,6 +139,7 @@ fn blank(judges: &[Arc<Judge>]) -> Vec<Question> {
                 parts: vec![part.clone()],
                 texts: Vec::new(),
                 bytes: 0,
+                is_unreadable: false,
             }),
         }
     }
@@ -137,8 +148,23 @@ fn blank(judges: &[Arc<Judge>]) -> Vec<Question> {
 
 /// What it means for a body whose texts cannot be told that no judge outside can be asked about it.
 pub fn unasked(judges: &[Arc<Judge>]) -> Found {
+    unasked_by(judges, |_| true)
+}
+
+/// The same of an answer of no dialect.
+pub fn unknown_unasked(judges: &[Arc<Judge>]) -> Found {
+    unasked_by(judges, |part| part.channels.has(Kind::Other))
+}
+
+/// The same of any other answer.
+pub fn answer_unasked(judges: &[Arc<Judge>]) -> Found {
+    unasked_by(judges, |part| TOLD.iter().any(|kind| part.channels.has(*kind)))
+}
+
+fn unasked_by(judges: &[Arc<Judge>], is_told: impl Fn(&WebhookPart) -> bool) -> Found {
     let mut found = Found::default();
-    for (rule, part) in judges.iter().flat_map(|judge| judge.webhooks()) {
+    let parts = judges.iter().flat_map(|judge| judge.webhooks());
+    for (rule, part) in parts.filter(|(_, part)| is_told(part)) {
         found.note_unjudged();
         if part.action != Action::Flag && rule.on_error == OnError::Cut {
             found.cut_unjudged(rule);
@@ -163,8 +189,14 @@ impl Question {
     }
 
     /// Whether it holds more than may be asked.
-    pub fn is_too_much(&self) -> bool {
+    fn is_too_much(&self) -> bool {
         self.bytes > TEXT_BYTES_MAX || self.texts.len() >= TEXTS_MAX
+    }
+
+    /// Why it cannot be asked, if it cannot.
+    pub fn unaskable(&self) -> Option<NoAnswer> {
+        let too_much = self.is_too_much().then_some(NoAnswer::TooMuch);
+        if self.is_unreadable { Some(NoAnswer::Unreadable) } else { too_much }
     }
 
     /// The body of the call.

@@ -11,12 +11,12 @@ use crate::clock::Tick;
 use crate::exchange::attempts::Failure;
 use crate::exchange::forward;
 use crate::exchange::relay::{Broken, Seen, whole};
-use crate::exchange::screen::{Screened, blocked, screen_answered};
+use crate::exchange::screen::{Screened, blocked, questions_of_whole, screen_answered};
 use crate::id::LeverId;
 use crate::proxy::answer;
 use crate::proxy::client::{Client, Framing};
 use crate::proxy::orders::Ordered;
-use crate::proxy::relay::{self, Counted, End, Head, Move, Waits};
+use crate::proxy::relay::{self, Counted, End, Head, Move, Moved, Waits};
 use crate::proxy::upstream::{self, Answer};
 use crate::table::rules::Judge;
 use crate::wire::Dialect;
@@ -218,8 +218,8 @@ impl Exchange<'_> {
                 Ok(edited) => edited,
                 Err(refusal) => return Attempted::Stop(refusal.into()),
             };
-            let (judges, until) = (&asking.judges, waits.total);
-            let asked = self.ask_about_answer(client, book, judges, &body, has_next, until).await;
+            let asked = questions_of_whole(&asking.judges, dialect, &body);
+            let asked = self.ask_about_answer(client, book, &asked, has_next, waits.total).await;
             if let Err(attempted) = asked {
                 return attempted;
             }
@@ -296,13 +296,20 @@ impl Exchange<'_> {
             head: Some(Head { status, headers, framing: Framing::Stream }),
             early: body,
             id: self.id.as_str(),
-            share: 0,
+            share: self.share(book),
             sent: 0,
             first_byte: None,
             waits_for_record: book.waits_for_record,
             outside: None,
+            ask: None,
+            found: None,
+            is_binary: false,
         };
-        let (end, counted) = relay::run(self.gate, &self.orders, client, waits, moving).await;
+        let Moved { end, counted, found } =
+            relay::run(self.gate, &self.orders, client, waits, moving).await;
+        if let Some(found) = found {
+            book.note(|facts| facts.found.join(*found));
+        }
         Attempted::done(Self::close_book(book, status, end, counted))
     }
 }

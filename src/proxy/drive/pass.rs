@@ -11,13 +11,15 @@ use super::{After, Answered, Attempted, Exchange, Failed, Ran, Using};
 use crate::exchange::attempts::Failure;
 use crate::exchange::facts::Outcome;
 use crate::exchange::forward;
-use crate::exchange::relay::{CallHold, Plan, Relay, Resume, Sentences, asks_about_answers};
-use crate::exchange::screen::{Found, Media, Question, reads_answers};
+use crate::exchange::relay::{CallHold, Plan, Relay, Resume, Sentences};
+use crate::exchange::screen::{
+    Media, Question, asks_about_answers, asks_about_unknown, reads_answers,
+};
 use crate::id::LeverId;
 use crate::proxy::answer;
 use crate::proxy::client::{Client, Framing};
 use crate::proxy::h1::{BodyLength, ResponseLength};
-use crate::proxy::relay::{self, Answering, Counted, End, Head, Move, Outside, Waits};
+use crate::proxy::relay::{self, Answering, Counted, End, Head, Move, Moved, Outside, Waits};
 use crate::proxy::upstream::{Answer, Origin};
 use crate::proxy::webhook;
 use crate::table::{Midstream, Route, Target};
@@ -77,7 +79,7 @@ impl Exchange<'_> {
             let UnderWay { mut relay, status, counted, .. } = *begun;
             relay.may_be_taken_over(using.has_next);
             let passing =
-                Passing { relay: Some(relay), sentences: None, head: None, status, counted };
+                Passing { relay: Some(relay), sentences: None, head: None, status, counted, media };
             return self.pass(client, book, waits, using, passing, answer, origin, under_way).await;
         }
         let mut relay = match (caller, asking.dialect, coding) {
@@ -147,7 +149,8 @@ impl Exchange<'_> {
         }
         let has_body = self.asked.method != Method::HEAD
             && upstream.body != ResponseLength::Framed(BodyLength::None);
-        if caller.is_none() && has_body && media != Media::Binary && reads_answers(&asking.judges) {
+        let is_read = reads_answers(&asking.judges) || asks_about_unknown(&asking.judges);
+        if caller.is_none() && has_body && media != Media::Binary && is_read {
             let unread = Unread { coding, media, status, headers };
             let whole = self.hold_unread(client, book, waits, asking, unread, &mut answer).await;
             if matches!(whole, Attempted::Ran(Ran::Done(After::Answered))) {
@@ -174,7 +177,7 @@ impl Exchange<'_> {
             }
             _ => None,
         };
-        let passing = Passing { relay, sentences, head, status, counted };
+        let passing = Passing { relay, sentences, head, status, counted, media };
         self.pass(client, book, waits, using, passing, answer, origin, under_way).await
     }
 
@@ -191,9 +194,7 @@ impl Exchange<'_> {
         origin: Origin,
         under_way: &mut Option<Box<UnderWay>>,
     ) -> Attempted {
-        let Passing { mut relay, sentences, head, status, counted } = passing;
-        // Few exchanges have one, and it would stand in every open stream.
-        let mut outside = sentences.is_some().then(|| Box::new(Found::default()));
+        let Passing { mut relay, sentences, head, status, counted, media } = passing;
         let (worker, telemetry) = (self.worker, &self.gate.telemetry);
         let ask = |questions: Vec<Question>| -> Answering<'_> {
             Box::pin(async move { webhook::ask_all(worker, telemetry, &questions).await })
@@ -210,12 +211,15 @@ impl Exchange<'_> {
             sent: counted.sent,
             first_byte: counted.first_byte,
             waits_for_record: book.waits_for_record,
-            outside: sentences
-                .zip(outside.as_deref_mut())
-                .map(|(sentences, found)| Box::new(Outside::new(sentences, &ask, found))),
+            // Few exchanges have one, and it would stand in every open stream.
+            outside: sentences.map(|sentences| Box::new(Outside::new(sentences, &ask))),
+            ask: Some(&ask),
+            found: None,
+            is_binary: media == Media::Binary,
         };
-        let (end, counted) = relay::run(self.gate, &self.orders, client, waits, moving).await;
-        if let Some(found) = outside {
+        let Moved { end, counted, found } =
+            relay::run(self.gate, &self.orders, client, waits, moving).await;
+        if let Some(found) = found {
             book.note(|facts| facts.found.join(*found));
         }
         if let Some(relay) = &relay {
@@ -373,4 +377,5 @@ struct Passing {
     head: Option<Head>,
     status: StatusCode,
     counted: Counted,
+    media: Media,
 }

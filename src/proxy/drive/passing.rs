@@ -6,6 +6,7 @@
 
 use super::{Body, Exchange};
 use crate::wire::form;
+use crate::wire::media_type::MediaType;
 use crate::wire::refusal::{Class, Refusal};
 use crate::wire::request::{Named, model};
 use bytes::Bytes;
@@ -61,12 +62,7 @@ impl Exchange<'_> {
         if let Some(boundary) = form::boundary(kind) {
             return Kind::Form(boundary);
         }
-        let essence = kind.split(';').next().unwrap_or(kind).trim().to_ascii_lowercase();
-        if essence == "application/json" || essence.ends_with("+json") {
-            Kind::Json
-        } else {
-            Kind::Other
-        }
+        if MediaType::of(kind).is_json() { Kind::Json } else { Kind::Other }
     }
 
     /// Whether the body says that it is compressed.

@@ -11,7 +11,10 @@ use super::guard::Guard;
 use super::held::{HOLD_BYTES_MAX, Read};
 use super::{Attempted, Exchange};
 use crate::exchange::forward;
-use crate::exchange::screen::{Found, Media, Screened, cannot_judge, refused, screen_unread};
+use crate::exchange::screen::{
+    Found, Media, Screened, asks_about_unknown, cannot_judge, questions_of_unread, refused,
+    screen_unread, unknown_unasked,
+};
 use crate::proxy::answer;
 use crate::proxy::client::{Client, Framing};
 use crate::proxy::orders::Ordered;
@@ -114,7 +117,7 @@ impl Exchange<'_> {
             match self.read_whole(client, book, waits, answer, &mut body, &mut first_byte).await {
                 Ok(Read::Whole) => {}
                 Ok(Read::Large) => {
-                    let found = cannot_judge(&asking.judges);
+                    let found = unjudged_answer(&asking.judges).found;
                     if let Err(refusal) = let_pass(book, found) {
                         return Attempted::Stop(refusal.into());
                     }
@@ -127,9 +130,9 @@ impl Exchange<'_> {
         }
         let judge = move |judges: &[Arc<Judge>], answer: Content| {
             let Screened { body, found } = match content(answer.coding, &answer.bytes) {
-                _ if is_frames => unjudged(judges),
+                _ if is_frames => unjudged_answer(judges),
                 Some(content) => owned(screen_unread(judges, media, &content)),
-                None => unjudged(judges),
+                None => unjudged_answer(judges),
             };
             match body {
                 Cow::Borrowed(_) => (answer, found),
@@ -138,13 +141,23 @@ impl Exchange<'_> {
         };
         let answered = Content { coding, bytes: body };
         let judged = self.judge_answer(client, book, waits.total, asking, answered, judge).await;
-        let (_, left, found) = match judged {
+        let (asking, left, found) = match judged {
             Ok(judged) => judged,
             Err(attempted) => return attempted,
         };
         let verdict = found.verdict();
         if let Err(refusal) = let_pass(book, found) {
             return Attempted::Stop(refusal.into());
+        }
+        if !is_frames
+            && asks_about_unknown(&asking.judges)
+            && let Some(content) = content(left.coding, &left.bytes)
+        {
+            let asked = questions_of_unread(&asking.judges, media, &content);
+            let asked = self.ask_about_answer(client, book, &asked, false, waits.total).await;
+            if let Err(attempted) = asked {
+                return attempted;
+            }
         }
         if left.coding != coding {
             headers.retain(|(name, _)| *name != header::CONTENT_ENCODING);
@@ -179,6 +192,13 @@ fn let_pass(book: &mut Book<'_>, found: Found) -> Result<(), Refusal> {
 
 fn unjudged(judges: &[Arc<Judge>]) -> Screened<'static> {
     Screened { body: Cow::Borrowed(b""), found: cannot_judge(judges) }
+}
+
+/// The same of an answer, of which judges outside of the gate may have to be told.
+fn unjudged_answer(judges: &[Arc<Judge>]) -> Screened<'static> {
+    let mut unjudged = unjudged(judges);
+    unjudged.found.join(unknown_unasked(judges));
+    unjudged
 }
 
 fn owned(screened: Screened<'_>) -> Screened<'static> {

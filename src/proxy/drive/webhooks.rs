@@ -11,7 +11,6 @@ use super::guard::KNOWN;
 use super::unread::media_of;
 use super::{Attempted, Exchange, Failed, Interrupt, Stop};
 use crate::exchange::attempts::Failure;
-use crate::exchange::relay::questions_of_whole;
 use crate::exchange::screen::{
     Digest, Found, Media, Question, blocked, questions, refused, unasked,
 };
@@ -74,23 +73,19 @@ impl Exchange<'_> {
         }
     }
 
-    /// Asks the judges outside about a whole answer in the caller's dialect, which may leave if
-    /// there is no error.
+    /// Asks the judges outside about a whole answer, which may leave if there is no error.
     pub(super) async fn ask_about_answer<C: Client>(
         &self,
         client: &mut C,
         book: &mut Book<'_>,
-        judges: &[Arc<Judge>],
-        body: &[u8],
+        asked: &[Question],
         has_next: bool,
         until: Instant,
     ) -> Result<(), Attempted> {
-        let Some(dialect) = self.admission.dialect else { return Ok(()) };
-        let asked = questions_of_whole(judges, dialect, body);
         if asked.is_empty() {
             return Ok(());
         }
-        let found = self.ask_all(client, book, &asked, until).await?;
+        let found = self.ask_all(client, book, asked, until).await?;
         let refusal = found.is_cut().then(|| blocked(&found, "answer"));
         let goes_on = found.is_reroute() && has_next;
         book.note(|facts| facts.found.join(found));

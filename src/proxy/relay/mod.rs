@@ -10,7 +10,7 @@ mod outside;
 
 pub(super) use flush::flush;
 use flush::write;
-pub use outside::{Answering, Outside};
+pub use outside::{Answering, Ask, Outside};
 
 use super::client::{BACKLOG_MAX, Client, Framing};
 use super::drive::killed;
@@ -20,9 +20,12 @@ use super::{Clock, Gate};
 use crate::clock::Tick;
 use crate::exchange::forward::Headers;
 use crate::exchange::relay::{Broken, Relay, ToolKill};
-use crate::exchange::screen::blocked;
+use crate::exchange::screen::{
+    Found, answer_unasked, asks_about_answers, blocked, cannot_judge, refused, unknown_unasked,
+};
 use crate::id::LeverId;
 use crate::table::lever::Filter;
+use crate::table::rules::Judge;
 use crate::wire::refusal::{Class, Refusal};
 use http::StatusCode;
 use std::cell::RefCell;
@@ -114,6 +117,22 @@ pub struct Move<'m> {
     pub waits_for_record: bool,
     /// Judges outside of the gate that are told what leaves.
     pub outside: Option<Box<Outside<'m>>>,
+    /// How they are asked; `None` for what is passed through unread.
+    pub ask: Option<&'m Ask<'m>>,
+    /// What they found, and what could not be judged.
+    pub found: Option<Box<Found>>,
+    /// Whether it is no text by its own word.
+    pub is_binary: bool,
+}
+
+/// What became of it.
+pub struct Moved {
+    /// How it ended.
+    pub end: End,
+    /// What was counted.
+    pub counted: Counted,
+    /// What judges outside found, and what could not be judged.
+    pub found: Option<Box<Found>>,
 }
 
 /// Buffers of one pass, the same for every exchange of a worker.
@@ -140,7 +159,7 @@ pub async fn run<C: Client>(
     client: &mut C,
     waits: Waits,
     mut moving: Move<'_>,
-) -> (End, Counted) {
+) -> Moved {
     let end = {
         let mut last = Instant::now();
         let mut timer = pin!(sleep_until((last + waits.idle).min(waits.total)));
@@ -225,7 +244,8 @@ pub async fn run<C: Client>(
         | End::Ruled(_)
         | End::Gone => end,
     };
-    (end, Counted { sent: moving.sent, first_byte: moving.first_byte })
+    let counted = Counted { sent: moving.sent, first_byte: moving.first_byte };
+    Moved { end, counted, found: moving.found }
 }
 
 /// What was counted.
@@ -365,7 +385,8 @@ impl Move<'_> {
             // No silence of the provider: it is not read.
             *last = Instant::now();
             out.clear();
-            let Poll::Ready(judged) = outside.poll(cx, out) else { break };
+            let found = self.found.get_or_insert_default();
+            let Poll::Ready(judged) = outside.poll(cx, found, out) else { break };
             let is_done = outside.is_done();
             if let Some(end) = self.leave(client, out, judged, is_done) {
                 return Some(end);
@@ -433,6 +454,10 @@ impl Move<'_> {
         }
         match &mut self.relay {
             Some(relay) if relay.can_end_in_dialect() => {
+                if self.outside.is_some() {
+                    // It has no verdict yet, and nobody waits for one any more.
+                    relay.forget_held();
+                }
                 let mut ending = Vec::new();
                 relay.cut(&refusal, self.id, &mut ending);
                 client.data(&ending);
@@ -450,9 +475,8 @@ impl Move<'_> {
     /// The provider's part of the answer is over before the answer is. If it lacks only its end
     /// mark it is ended as whole; if another provider may go on (`may_go_on`), that is said.
     fn broke<C: Client>(&mut self, client: &mut C, refusal: Refusal, may_go_on: bool) -> End {
-        let is_held = self.outside.as_ref().is_some_and(|outside| !outside.is_idle());
         if self.head.is_none()
-            && !is_held
+            && self.outside.is_none()
             && let Some(relay) = &mut self.relay
         {
             let mut out = Vec::new();
@@ -469,9 +493,14 @@ impl Move<'_> {
         self.end_by_us(client, refusal)
     }
 
+    /// Whether another provider may go on: what waits for a judge outside would be lost to it.
+    fn can_go_on(&self) -> bool {
+        self.outside.is_none() && self.relay.as_ref().is_some_and(|relay| relay.can_go_on())
+    }
+
     /// Rules forbid the answer, or what comes next of it.
     fn end_for_rule<C: Client>(&mut self, client: &mut C, broken: &Broken) -> End {
-        let outside = self.outside.as_ref().map(|outside| &*outside.found);
+        let outside = self.found.as_deref();
         let found = outside
             .filter(|found| found.is_cut())
             .or_else(|| self.relay.as_ref().and_then(|relay| relay.found()));
@@ -483,7 +512,7 @@ impl Move<'_> {
         if self.head.is_some() {
             return if goes_on { End::Ruled(refusal) } else { End::Blocked(refusal) };
         }
-        if goes_on && self.relay.as_ref().is_some_and(|relay| relay.can_go_on()) {
+        if goes_on && self.can_go_on() {
             return End::Broken(refusal, None);
         }
         self.end_by_us(client, refusal)
@@ -491,16 +520,21 @@ impl Move<'_> {
 
     /// Puts rules in force over what comes from now on; `None` if the answer goes on.
     fn judge_by<C: Client>(&mut self, client: &mut C, filters: &[Filter]) -> Option<End> {
-        let relay = self.relay.as_mut()?;
-        let mut is_judged = true;
-        for filter in filters {
-            is_judged &= !filter.books.is_empty();
-            for judge in filter.books.iter().filter_map(|book| book.judge(self.share)) {
-                is_judged &= relay.judge_by(Arc::clone(judge));
+        let books = || filters.iter().flat_map(|filter| &filter.books);
+        let judges: Vec<Arc<Judge>> =
+            books().filter_map(|book| book.judge(self.share)).map(Arc::clone).collect();
+        let mut is_judged = filters.iter().all(|filter| !filter.books.is_empty());
+        match &mut self.relay {
+            Some(relay) => {
+                for judge in &judges {
+                    is_judged &= relay.judge_by(Arc::clone(judge));
+                }
             }
+            None if self.is_binary => return None,
+            None => {}
         }
         if is_judged {
-            return None;
+            return self.ask_by(client, judges);
         }
         let refusal = Refusal {
             class: Class::Blocked,
@@ -508,6 +542,32 @@ impl Move<'_> {
             reference: filters.first().map(|filter| filter.lever.to_string().into()),
         };
         Some(self.end_by_us(client, refusal))
+    }
+
+    /// The same of judges outside of the gate; what cannot be judged gets their `on_error`.
+    fn ask_by<C: Client>(&mut self, client: &mut C, judges: Vec<Arc<Judge>>) -> Option<End> {
+        let unjudged = match (&self.relay, &mut self.outside) {
+            (None, _) => {
+                let mut unjudged = cannot_judge(&judges);
+                unjudged.join(unknown_unasked(&judges));
+                unjudged
+            }
+            (Some(_), Some(outside)) => {
+                judges.into_iter().for_each(|judge| outside.judge_by(judge));
+                return None;
+            }
+            (Some(_), None) if !asks_about_answers(&judges) => return None,
+            (Some(relay), outside) => {
+                if let (Some(sentences), Some(ask)) = (relay.sentences(&judges), self.ask) {
+                    *outside = Some(Box::new(Outside::new(Box::new(sentences), ask)));
+                    return None;
+                }
+                answer_unasked(&judges)
+            }
+        };
+        let refusal = unjudged.is_cut().then(|| refused(&unjudged, "answer"));
+        self.found.get_or_insert_default().join(unjudged);
+        refusal.map(|refusal| self.end_by_us(client, refusal))
     }
 
     /// A call to a killed tool is under way, or would be: the answer ends before it is whole.
@@ -545,8 +605,7 @@ impl Move<'_> {
                 return Some(End::Ordered(order));
             }
             Ordered::Switch(_) => {
-                let can_go_on = self.relay.as_ref().is_some_and(|relay| relay.can_go_on());
-                return can_go_on.then_some(End::Switched);
+                return self.can_go_on().then_some(End::Switched);
             }
             Ordered::Filters(filters) => return self.judge_by(client, &filters),
             Ordered::Tools(tools) => {
@@ -560,8 +619,7 @@ impl Move<'_> {
         if self.head.is_some() {
             return Some(End::Ordered(Ordered::Killed(lever)));
         }
-        let can_go_on = self.relay.as_ref().is_some_and(|relay| relay.can_go_on());
-        if can_go_on && client.backlog() == 0 {
+        if self.can_go_on() && client.backlog() == 0 {
             return Some(End::Broken(killed(&lever), Some(lever.id)));
         }
         // What waits for the client is content: none of it may leave any more.

@@ -5,32 +5,36 @@
 
 use crate::exchange::relay::{Broken, Sentences};
 use crate::exchange::screen::{Found, Question};
+use crate::table::rules::Judge;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 /// The answer to a question, to come.
 pub type Answering<'o> = Pin<Box<dyn Future<Output = Found> + Send + 'o>>;
 
+/// Asks questions.
+pub type Ask<'o> = dyn Fn(Vec<Question>) -> Answering<'o> + Sync + 'o;
+
 /// What stands between an answer and its client.
 pub struct Outside<'o> {
     sentences: Box<Sentences>,
-    ask: &'o (dyn Fn(Vec<Question>) -> Answering<'o> + Sync),
-    /// What the judges found.
-    pub found: &'o mut Found,
+    ask: &'o Ask<'o>,
     under_way: Option<Answering<'o>>,
     /// Whether all of the provider's answer is here.
     is_over: bool,
 }
 
 impl<'o> Outside<'o> {
-    /// At the start of an answer.
-    pub fn new(
-        sentences: Box<Sentences>,
-        ask: &'o (dyn Fn(Vec<Question>) -> Answering<'o> + Sync),
-        found: &'o mut Found,
-    ) -> Outside<'o> {
-        Outside { sentences, ask, found, under_way: None, is_over: false }
+    /// Over what comes from now on.
+    pub fn new(sentences: Box<Sentences>, ask: &'o Ask<'o>) -> Outside<'o> {
+        Outside { sentences, ask, under_way: None, is_over: false }
+    }
+
+    /// Adds what is told of what comes from now on.
+    pub fn judge_by(&mut self, judge: Arc<Judge>) {
+        self.sentences.judge_by(judge);
     }
 
     /// Whether a question is under way.
@@ -59,7 +63,6 @@ impl<'o> Outside<'o> {
     /// It is no stream of frames.
     pub fn take(&mut self, out: &mut Vec<u8>, is_last: bool) -> Result<(), Broken> {
         self.sentences.push(out)?;
-        out.clear();
         if is_last {
             self.sentences.end();
             self.is_over = true;
@@ -75,16 +78,22 @@ impl<'o> Outside<'o> {
         }
     }
 
-    /// Ready once the question under way has its answer; appends what may leave then.
+    /// Ready once the question under way has its answer, which is added to `found`; appends what
+    /// may leave then.
     ///
     /// # Errors
     /// A rule ends the answer here.
-    pub fn poll(&mut self, cx: &mut Context<'_>, out: &mut Vec<u8>) -> Poll<Result<(), Broken>> {
+    pub fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        found: &mut Found,
+        out: &mut Vec<u8>,
+    ) -> Poll<Result<(), Broken>> {
         let Some(asking) = &mut self.under_way else { return Poll::Ready(Ok(())) };
-        let found = ready!(asking.as_mut().poll(cx));
+        let met = ready!(asking.as_mut().poll(cx));
         self.under_way = None;
-        let (is_cut, is_reroute) = (found.is_cut(), found.is_reroute());
-        self.found.join(found);
+        let (is_cut, is_reroute) = (met.is_cut(), met.is_reroute());
+        found.join(met);
         if is_reroute {
             return Poll::Ready(Err(Broken::Rerouted));
         }

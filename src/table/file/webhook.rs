@@ -113,7 +113,7 @@ impl PackReader<'_, '_> {
     pub(super) fn check_webhook(&mut self, section: &Section<'_, '_>, channels: Channels) {
         let others: Channels = Kind::ALL
             .into_iter()
-            // `answer` brings `other` with it, of which it is told nothing.
+            // `answer` brings `other` with it.
             .filter(|kind| *kind != Kind::Other || !channels.has(Kind::Answer))
             .filter(|kind| channels.has(*kind) && !JUDGED.contains(kind))
             .collect();

@@ -31,7 +31,9 @@ fn judged(
         }
     };
     for to in cuts.iter().copied().chain([bytes.len()]) {
-        sentences.push(&bytes[from..to]).unwrap();
+        let mut came = bytes[from..to].to_vec();
+        sentences.push(&mut came).unwrap();
+        out.extend(came);
         from = to;
         if !answer(&mut sentences, &mut out) {
             return (out, asked);

@@ -1,0 +1,341 @@
+//! What judges outside of the gate are told of an answer, event by event.
+//!
+//! Text is told a sentence at a time, what a model tells a tool when the call is whole, and what no
+//! decoder understands string by string, under the kind that rules for `answer` bring with them.
+//! What always holds: every text of a kind that a judge is told is told once; a second copy of one
+//! is told only where it says something else.
+
+use super::run::Line;
+use super::unknown::{self, Word};
+use super::unread::{Content, Media};
+use super::webhook::{Question, questions_of};
+use crate::filter::Channels;
+use crate::table::rules::Judge;
+use crate::wire::event::{Channel, Event, Kind};
+use crate::wire::framing::Framing;
+use crate::wire::sse::Frame;
+use crate::wire::{Dialect, decode_unary, json};
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+/// At so many bytes a text is asked about though its sentence goes on.
+const SENTENCE_BYTES_MAX: usize = 2_000;
+/// So many texts are asked about at once.
+const TEXTS_MAX: usize = 64;
+/// The most strings that are remembered as told; of further ones each copy is told.
+const KNOWN_MAX: usize = 4096;
+/// From so many bytes on, a string of nothing but base64 is a picture, a sound or a vector.
+const BASE64_BYTES_MIN: usize = 1024;
+
+/// What of an answer may be told: what models write, and what is not understood.
+pub(super) const TOLD: [Kind; 5] =
+    [Kind::Answer, Kind::Reasoning, Kind::Refusal, Kind::ToolArguments, Kind::Other];
+
+/// Whether a judge outside is told of answers.
+pub fn asks_about_answers(judges: &[Arc<Judge>]) -> bool {
+    let told = told(judges);
+    TOLD.iter().any(|kind| told.has(*kind))
+}
+
+/// Whether a judge outside is told what is not understood in an answer.
+pub fn asks_about_unknown(judges: &[Arc<Judge>]) -> bool {
+    told(judges).has(Kind::Other)
+}
+
+/// What judges outside are asked about a whole answer in `client`.
+pub fn questions_of_whole(judges: &[Arc<Judge>], client: Dialect, body: &[u8]) -> Vec<Question> {
+    if !asks_about_answers(judges) {
+        return Vec::new();
+    }
+    let mut heard = Heard::new(judges, client);
+    heard.in_pieces = false;
+    decode_unary(client, body, &mut |event| heard.hear(&event));
+    heard.take_questions(judges)
+}
+
+/// What judges outside are asked about an answer of no dialect.
+pub fn questions_of_unread(judges: &[Arc<Judge>], media: Media, body: &[u8]) -> Vec<Question> {
+    let mut heard = Heard::new(judges, Dialect::OpenaiChat);
+    heard.in_pieces = false;
+    match Content::of(media, body) {
+        Content::Json => heard.opaque("", body),
+        Content::Text(text) => heard.word(text),
+        Content::Unreadable => heard.unreadable(),
+        Content::None => {}
+    }
+    heard.take_questions(judges)
+}
+
+/// What of an answer judges outside are told.
+fn told(judges: &[Arc<Judge>]) -> Channels {
+    let is_told = |kind: &Kind| {
+        let mut parts = judges.iter().flat_map(|judge| judge.webhooks());
+        parts.any(|(_, part)| part.channels.has(*kind))
+    };
+    TOLD.into_iter().filter(is_told).collect()
+}
+
+/// What an answer has said since the last question, and what is known of what it said before.
+#[derive(Debug)]
+pub struct Heard {
+    /// The dialect in which it is heard.
+    source: Dialect,
+    told: Channels,
+    texts: Vec<Text>,
+    /// Whether something of it has come to an end.
+    is_due: bool,
+    /// Whether there was something that cannot be told.
+    is_unreadable: bool,
+    /// All of each channel, for second copies.
+    before: BTreeMap<Channel, blake3::Hasher>,
+    /// Strings that stood whole.
+    known: HashSet<blake3::Hash>,
+    /// Whether what is not understood may come in pieces, over several frames.
+    in_pieces: bool,
+    /// Of the frame at hand: the channel of its last text, and whether it opens a block.
+    channel: Option<Channel>,
+    opens: bool,
+}
+
+#[derive(Debug)]
+struct Text {
+    kind: Kind,
+    /// Where more of it may come.
+    line: Option<Line>,
+    text: String,
+}
+
+impl Heard {
+    /// Of an answer in `source`.
+    pub fn new(judges: &[Arc<Judge>], source: Dialect) -> Heard {
+        Heard {
+            source,
+            told: told(judges),
+            texts: Vec::new(),
+            is_due: false,
+            is_unreadable: false,
+            before: BTreeMap::new(),
+            known: HashSet::new(),
+            in_pieces: true,
+            channel: None,
+            opens: false,
+        }
+    }
+
+    /// From now on these are told.
+    pub fn tell(&mut self, judges: &[Arc<Judge>]) {
+        self.told = told(judges);
+    }
+
+    /// Whether nothing is to be asked.
+    pub fn is_empty(&self) -> bool {
+        self.texts.is_empty() && !self.is_unreadable
+    }
+
+    /// Whether it is to be asked now.
+    pub fn is_due(&self) -> bool {
+        !self.is_empty() && (self.is_due || self.is_unreadable)
+    }
+
+    /// What is to be asked.
+    pub fn take_questions(&mut self, judges: &[Arc<Judge>]) -> Vec<Question> {
+        let texts = std::mem::take(&mut self.texts);
+        let is_unreadable = std::mem::take(&mut self.is_unreadable);
+        let texts = texts.iter().map(|text| (text.kind, text.text.as_str()));
+        questions_of(judges, texts, is_unreadable)
+    }
+
+    /// Another frame begins: what stands around what it says.
+    pub fn begin(&mut self, framing: Framing, frame: &Frame<'_>) {
+        (self.is_due, self.channel, self.opens) = (false, None, false);
+        if !self.told.has(Kind::Other) {
+            return;
+        }
+        unknown::around(framing, frame, &mut |text| match std::str::from_utf8(text) {
+            // A comment is there to come in time.
+            Ok(text) => self.whole(text.strip_prefix(':').unwrap_or(text).trim_start()),
+            Err(_) => self.unreadable(),
+        });
+    }
+
+    /// One event of the frame.
+    pub fn hear(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Text { channel, text, .. } => {
+                self.channel = Some(*channel);
+                if self.told.has(channel.kind) {
+                    self.before.entry(*channel).or_default().update(text.as_bytes());
+                    self.add((*channel).into(), text);
+                }
+            }
+            Event::Repeat { channel, text, .. } if self.told.has(channel.kind) => {
+                let first = self.before.entry(*channel).or_default().finalize();
+                if first != blake3::hash(text.as_bytes()) {
+                    self.add((*channel).into(), text);
+                    self.is_due = true;
+                }
+            }
+            Event::Open { .. } => self.opens = true,
+            Event::Extra { place, key, json } => {
+                if unknown::spells(key) {
+                    self.piece(unknown::line_of_spelled(key), &unknown::spelled(json));
+                } else if let Some(past) = unknown::skeleton(self.source, *place, json) {
+                    self.skeleton(json, &past);
+                } else {
+                    let (opens, channel) = (self.opens, self.channel);
+                    let line = unknown::line_of_extra(self.source, *place, key, opens, channel);
+                    self.name(key);
+                    self.words(line, json, key, &[]);
+                }
+            }
+            Event::Opaque { name, data, .. } => self.opaque(name, data),
+            Event::Usage { native, .. } => self.words(None, native, "", &[]),
+            Event::Error { code, message, native } => {
+                self.word(code);
+                self.word(message);
+                self.words(None, native, "", &[]);
+                self.is_due = true;
+            }
+            Event::Close { .. } | Event::Stop { .. } | Event::Signature { .. } | Event::End => {
+                self.is_due = true;
+            }
+            Event::Start { .. } | Event::Repeat { .. } | Event::Ping => {}
+        }
+    }
+
+    fn opaque(&mut self, name: &str, data: &[u8]) {
+        let Ok(text) = std::str::from_utf8(data) else { return self.unreadable() };
+        self.name(name);
+        if !json::is_valid(text) {
+            return self.piece(unknown::line_of_text(name), text);
+        }
+        let line = unknown::line_of_event(name, text);
+        self.words(line, text, "", &[]);
+        // An event that is no piece tells a whole thing.
+        self.is_due |= line.is_none();
+    }
+
+    fn words(&mut self, line: Option<Line>, raw: &str, key: &str, past: &[&str]) {
+        if !self.told.has(Kind::Other) {
+            return;
+        }
+        for Word { inner, line } in unknown::words(line, raw, key, past) {
+            let text = json::unescape(inner.text);
+            match line {
+                Some(line) => self.piece(line, &text),
+                None => self.word(&text),
+            }
+        }
+    }
+
+    /// A frame whose texts are events of their own: one letter stands in the place of each.
+    fn skeleton(&mut self, raw: &str, past: &[&str]) {
+        for Word { inner, .. } in unknown::words(None, raw, "", past) {
+            if inner.text.len() > 1 {
+                self.word(&json::unescape(inner.text));
+            }
+        }
+    }
+
+    /// A string that may be a piece of a longer text.
+    fn piece(&mut self, line: Line, text: &str) {
+        if !self.in_pieces {
+            self.word(text);
+        } else if self.told.has(Kind::Other) && !is_base64(text) {
+            self.add(line, text);
+        }
+    }
+
+    fn name(&mut self, name: &str) {
+        if !unknown::is_schema_name(name) {
+            self.word(name);
+        }
+    }
+
+    /// A string that stands whole, and is to be told at once.
+    fn whole(&mut self, text: &str) {
+        let before = self.texts.len();
+        self.word(text);
+        self.is_due |= self.texts.len() > before;
+    }
+
+    /// A string that stands whole.
+    fn word(&mut self, text: &str) {
+        if !self.told.has(Kind::Other) || text.trim().is_empty() || is_base64(text) {
+            return;
+        }
+        let hash = blake3::hash(text.as_bytes());
+        if self.known.contains(&hash) {
+            return;
+        }
+        if self.known.len() < KNOWN_MAX {
+            self.known.insert(hash);
+        }
+        self.texts.push(Text { kind: Kind::Other, line: None, text: text.to_owned() });
+        self.is_due |= self.texts.len() >= TEXTS_MAX || text.len() >= SENTENCE_BYTES_MAX;
+    }
+
+    fn unreadable(&mut self) {
+        self.is_unreadable |= self.told.has(Kind::Other);
+    }
+
+    fn add(&mut self, line: Line, text: &str) {
+        if text.is_empty() {
+            return;
+        }
+        let known = self.texts.iter().position(|known| known.line == Some(line));
+        let at = known.unwrap_or_else(|| {
+            let kind = line.channel.kind;
+            self.texts.push(Text { kind, line: Some(line), text: String::new() });
+            self.texts.len() - 1
+        });
+        let count = self.texts.len();
+        let Some(Text { kind, text: whole, .. }) = self.texts.get_mut(at) else { return };
+        // A full stop may stand at the end of what came before.
+        let from = whole.trim_end_matches(is_end).len();
+        whole.push_str(text);
+        let is_prose = *kind != Kind::ToolArguments;
+        self.is_due |= (is_prose && has_end(&whole[from..]))
+            || whole.len() >= SENTENCE_BYTES_MAX
+            || count >= TEXTS_MAX;
+    }
+}
+
+/// Whether a string is bytes and no text.
+fn is_base64(text: &str) -> bool {
+    let is_digit = |byte: u8| byte.is_ascii_alphanumeric() || b"+/-_=".contains(&byte);
+    text.len() >= BASE64_BYTES_MIN && text.bytes().all(is_digit)
+}
+
+fn is_end(c: char) -> bool {
+    matches!(c, '.' | '!' | '?' | '…' | '。' | '！' | '？')
+}
+
+/// Whether a sentence, or a line, ends in `text`.
+fn has_end(text: &str) -> bool {
+    let mut ended = false;
+    for c in text.chars() {
+        if c == '\n' || (ended && c.is_whitespace()) || matches!(c, '。' | '！' | '？') {
+            return true;
+        }
+        // Quotes and brackets may stand behind the full stop.
+        ended = is_end(c) || (ended && matches!(c, '"' | '\'' | ')' | ']' | '”' | '’' | '»'));
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sentences_end_where_another_can_begin() {
+        for text in ["One. Two", "Is it? ", "He said \"no.\" Then", "a\nb", "終わり。次", "(so.) x"]
+        {
+            assert!(has_end(text), "{text}");
+        }
+        for text in ["3.14", "a.b", "so", "e.g.", "wait...", "", " "] {
+            assert!(!has_end(text), "{text}");
+        }
+    }
+}
