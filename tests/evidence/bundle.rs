@@ -90,7 +90,7 @@ fn asked(gateway: &Gateway) -> (String, String) {
         let record = gateway.admin_call("GET", &format!("/api/v1/exchanges/{id}/record")).text();
         let mut lines = record.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         let first = lines.next()?;
-        (lines.last()?["kind"] == "close").then_some(first)
+        (lines.next_back()?["kind"] == "close").then_some(first)
     });
     (id, first["at"].as_str().unwrap().to_owned())
 }

@@ -7,7 +7,7 @@ use crate::support::{
 };
 use serde_json::{Value, json};
 
-/// Rules of which one writes a digest in place of a code, and one flags a word.
+/// Rules of which one writes a digest in place of a code, one flags words, and one ends answers.
 const PACK: &str = r#"pack = "own"
 [[rule]]
 id = "code"
@@ -22,6 +22,12 @@ channels = ["user", "answer"]
 match = { words = ["okapi", "hello"] }
 action = "flag"
 on_error = "pass"
+[[rule]]
+id = "end"
+channels = ["answer"]
+match = { words = ["quagga"] }
+action = "cut"
+on_error = "cut"
 "#;
 
 const RULES: &str = "rules = [\"own\"]";
@@ -101,7 +107,9 @@ fn answers_of_the_gate_s_own_come_to_the_same_end() {
     };
     let routes = format!(
         "[providers.down]\ndialect = \"openai\"\nbase_url = \"{NOBODY}/v1\"\n\n\
-         [providers.here]\ndialect = \"canned\"\nanswer = \"An okapi has code HX-1234 here\"\n\n{}{}",
+         [providers.here]\ndialect = \"canned\"\nanswer = \"An okapi has code HX-1234 here\"\n\n\
+         [providers.extinct]\ndialect = \"canned\"\nanswer = \"Here is a quagga now\"\n\n{}{}{}",
+        route("cut", "targets = [{ provider = \"extinct\" }]"),
         route("own", "targets = [{ provider = \"here\" }]"),
         route(
             "behind",
@@ -115,8 +123,10 @@ fn answers_of_the_gate_s_own_come_to_the_same_end() {
             let answer = ask(&gateway, dialect, model, stream).answer();
             let told = Told::of(dialect, stream, &answer);
             assert!(told.text.contains("okapi has code [redacted:own/code:"), "{}", told.text);
-            asked += 1;
         }
+        let answer = ask(&gateway, dialect, "cut", stream).answer();
+        assert!(!answer.text().contains("quagga"), "{}", answer.text());
+        asked += 3;
     }
     let (config, _) = ended(&mut gateway);
     let (told, code) = replayed(&config);
