@@ -5,6 +5,7 @@
 //! stream costs one timer, set again only when it fires. The client's end of the connection is
 //! watched all the while, and so is an order to cut.
 
+mod endings;
 mod flush;
 mod outside;
 
@@ -19,19 +20,14 @@ use super::upstream::{Answer, Piece};
 use super::{Clock, Gate};
 use crate::clock::Tick;
 use crate::exchange::forward::Headers;
-use crate::exchange::relay::{Broken, Relay, ToolKill};
-use crate::exchange::screen::{
-    Found, answer_unasked, asks_about_answers, blocked, cannot_judge, refused, unknown_unasked,
-};
+use crate::exchange::relay::{Broken, Relay};
+use crate::exchange::screen::Found;
 use crate::id::LeverId;
-use crate::table::lever::Filter;
-use crate::table::rules::Judge;
 use crate::wire::refusal::{Class, Refusal};
 use http::StatusCode;
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -445,193 +441,5 @@ impl Move<'_> {
             client.data(&early);
             self.sent += early.len() as u64;
         }
-    }
-
-    /// Ends the answer on our side, in its dialect if that can be done.
-    fn end_by_us<C: Client>(&mut self, client: &mut C, refusal: Refusal) -> End {
-        if self.head.is_some() {
-            return End::Unusable(refusal);
-        }
-        match &mut self.relay {
-            Some(relay) if relay.can_end_in_dialect() => {
-                if self.outside.is_some() {
-                    // It has no verdict yet, and nobody waits for one any more.
-                    relay.forget_held();
-                }
-                let mut ending = Vec::new();
-                relay.cut(&refusal, self.id, &mut ending);
-                client.data(&ending);
-                self.sent += ending.len() as u64;
-                client.finish();
-                End::Cut(refusal, None)
-            }
-            Some(_) | None => {
-                client.tear();
-                End::Torn(refusal, None)
-            }
-        }
-    }
-
-    /// The provider's part of the answer is over before the answer is. If it lacks only its end
-    /// mark it is ended as whole; if another provider may go on (`may_go_on`), that is said.
-    fn broke<C: Client>(&mut self, client: &mut C, refusal: Refusal, may_go_on: bool) -> End {
-        if self.head.is_none()
-            && self.outside.is_none()
-            && let Some(relay) = &mut self.relay
-        {
-            let mut out = Vec::new();
-            if relay.end_if_answered(&mut out) {
-                client.data(&out);
-                self.sent += out.len() as u64;
-                client.finish();
-                return End::Whole;
-            }
-            if may_go_on && relay.can_go_on() {
-                return End::Broken(refusal, None);
-            }
-        }
-        self.end_by_us(client, refusal)
-    }
-
-    /// Whether another provider may go on: what waits for a judge outside would be lost to it.
-    fn can_go_on(&self) -> bool {
-        self.outside.is_none() && self.relay.as_ref().is_some_and(|relay| relay.can_go_on())
-    }
-
-    /// Rules forbid the answer, or what comes next of it.
-    fn end_for_rule<C: Client>(&mut self, client: &mut C, broken: &Broken) -> End {
-        let outside = self.found.as_deref();
-        let found = outside
-            .filter(|found| found.is_cut())
-            .or_else(|| self.relay.as_ref().and_then(|relay| relay.found()));
-        let refusal = found.map_or_else(
-            || Refusal::new(Class::Blocked, broken.message()),
-            |found| blocked(found, "answer"),
-        );
-        let goes_on = *broken == Broken::Rerouted;
-        if self.head.is_some() {
-            return if goes_on { End::Ruled(refusal) } else { End::Blocked(refusal) };
-        }
-        if goes_on && self.can_go_on() {
-            return End::Broken(refusal, None);
-        }
-        self.end_by_us(client, refusal)
-    }
-
-    /// Puts rules in force over what comes from now on; `None` if the answer goes on.
-    fn judge_by<C: Client>(&mut self, client: &mut C, filters: &[Filter]) -> Option<End> {
-        let books = || filters.iter().flat_map(|filter| &filter.books);
-        let judges: Vec<Arc<Judge>> =
-            books().filter_map(|book| book.judge(self.share)).map(Arc::clone).collect();
-        let mut is_judged = filters.iter().all(|filter| !filter.books.is_empty());
-        match &mut self.relay {
-            Some(relay) => {
-                for judge in &judges {
-                    is_judged &= relay.judge_by(Arc::clone(judge));
-                }
-            }
-            None if self.is_binary => return None,
-            None => {}
-        }
-        if is_judged {
-            return self.ask_by(client, judges);
-        }
-        let refusal = Refusal {
-            class: Class::Blocked,
-            message: "Blocked by firedoor: this answer cannot be judged by rules that an operator put in force".into(),
-            reference: filters.first().map(|filter| filter.lever.to_string().into()),
-        };
-        Some(self.end_by_us(client, refusal))
-    }
-
-    /// The same of judges outside of the gate; what cannot be judged gets their `on_error`.
-    fn ask_by<C: Client>(&mut self, client: &mut C, judges: Vec<Arc<Judge>>) -> Option<End> {
-        let unjudged = match (&self.relay, &mut self.outside) {
-            (None, _) => {
-                let mut unjudged = cannot_judge(&judges);
-                unjudged.join(unknown_unasked(&judges));
-                unjudged
-            }
-            (Some(_), Some(outside)) => {
-                judges.into_iter().for_each(|judge| outside.judge_by(judge));
-                return None;
-            }
-            (Some(_), None) if !asks_about_answers(&judges) => return None,
-            (Some(relay), outside) => {
-                if let (Some(sentences), Some(ask)) = (relay.sentences(&judges), self.ask) {
-                    *outside = Some(Box::new(Outside::new(Box::new(sentences), ask)));
-                    return None;
-                }
-                answer_unasked(&judges)
-            }
-        };
-        let refusal = unjudged.is_cut().then(|| refused(&unjudged, "answer"));
-        self.found.get_or_insert_default().join(unjudged);
-        refusal.map(|refusal| self.end_by_us(client, refusal))
-    }
-
-    /// A call to a killed tool is under way, or would be: the answer ends before it is whole.
-    fn end_for_tool<C: Client>(&mut self, client: &mut C, lever: &str) -> End {
-        let refusal = Refusal {
-            class: Class::Killed,
-            message: "Blocked by firedoor: the model called a tool that is stopped".into(),
-            reference: Some(lever.into()),
-        };
-        let by = LeverId::parse(lever);
-        match self.end_by_us(client, refusal) {
-            End::Cut(refusal, _) => End::Cut(refusal, by),
-            End::Torn(refusal, _) => End::Torn(refusal, by),
-            end => end,
-        }
-    }
-
-    /// Does what was ordered; `None` if the answer goes on.
-    fn obey<C: Client>(
-        &mut self,
-        client: &mut C,
-        orders: &Orders<'_>,
-        order: Ordered,
-    ) -> Option<End> {
-        let lever = match order {
-            Ordered::ShutDown => {
-                let refusal = Refusal::new(Class::Unavailable, "Firedoor is shutting down");
-                return Some(self.end_by_us(client, refusal));
-            }
-            Ordered::Killed(lever) => lever,
-            Ordered::Switch(_) if self.head.is_some() => return Some(End::Ordered(order)),
-            Ordered::Tools(_) | Ordered::Filters(_)
-                if self.head.is_some() && (self.relay.is_none() || !orders.is_drained()) =>
-            {
-                return Some(End::Ordered(order));
-            }
-            Ordered::Switch(_) => {
-                return self.can_go_on().then_some(End::Switched);
-            }
-            Ordered::Filters(filters) => return self.judge_by(client, &filters),
-            Ordered::Tools(tools) => {
-                let relay = self.relay.as_mut()?;
-                return match relay.kill_tools(tools) {
-                    ToolKill::Guarding | ToolKill::CutIfCalled => None,
-                    ToolKill::CallUnderWay(lever) => Some(self.end_for_tool(client, &lever)),
-                };
-            }
-        };
-        if self.head.is_some() {
-            return Some(End::Ordered(Ordered::Killed(lever)));
-        }
-        if self.can_go_on() && client.backlog() == 0 {
-            return Some(End::Broken(killed(&lever), Some(lever.id)));
-        }
-        // What waits for the client is content: none of it may leave any more.
-        let must_keep = self.relay.as_ref().is_some_and(|relay| !relay.may_lose_frames());
-        if must_keep && client.backlog() > 0 || !client.discard().is_clear() {
-            client.tear();
-            return Some(End::Torn(killed(&lever), Some(lever.id)));
-        }
-        Some(match self.end_by_us(client, killed(&lever)) {
-            End::Cut(refusal, _) => End::Cut(refusal, Some(lever.id)),
-            End::Torn(refusal, _) => End::Torn(refusal, Some(lever.id)),
-            end => end,
-        })
     }
 }
