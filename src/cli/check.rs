@@ -4,6 +4,7 @@
 
 use super::{Common, Exit, output};
 use crate::admin::rules as told;
+use crate::control;
 use crate::filter::Kind;
 use crate::proxy::upstream::{Origin, dial};
 use crate::table::costs::RuleCost;
@@ -55,24 +56,14 @@ enum Format {
 /// Reads the configuration that counts; a file that cannot be read is a diagnostic too.
 pub(super) fn prepared(common: &Common) -> (Source, Prepared) {
     let file = common.routes_file();
-    match &file {
-        None => {
-            let source = Source { file, text: table::EMBEDDED.to_owned() };
-            let prepared = table::prepare(&source, &crate::control::lookup);
+    match control::source(file.as_deref()) {
+        Ok(source) => {
+            let prepared = table::prepare(&source, &control::lookup);
             (source, prepared)
         }
-        Some(path) => match std::fs::read_to_string(path) {
-            Ok(text) => {
-                let source = Source { file, text };
-                let prepared = table::prepare(&source, &crate::control::lookup);
-                (source, prepared)
-            }
-            Err(error) => {
-                let diagnostics = vec![Diagnostic::unreadable(path, &error.to_string())];
-                let source = Source { file, text: String::new() };
-                (source, Prepared { table: None, diagnostics })
-            }
-        },
+        Err(diagnostics) => {
+            (Source { file, text: String::new() }, Prepared { table: None, diagnostics })
+        }
     }
 }
 

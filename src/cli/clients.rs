@@ -3,8 +3,7 @@
 //! OpenAI-style clients want the base with `/v1`, Anthropic clients without: the names and forms
 //! are those that each client reads, taken from its own source or documentation.
 
-use super::{Common, Exit, output};
-use crate::table::{self, Source};
+use super::{Common, Exit, check, output};
 use std::fmt::Write;
 use std::process::Command;
 
@@ -84,17 +83,9 @@ impl Client {
 
 /// The base URL of the gateway's data plane.
 fn base(common: &Common) -> Result<String, Exit> {
-    let file = common.routes_file();
-    let text = match &file {
-        None => table::EMBEDDED.to_owned(),
-        Some(file) => std::fs::read_to_string(file).map_err(|error| {
-            output::notice(&format!("firedoor: cannot read {}: {error}", file.display()));
-            Exit::Configuration
-        })?,
-    };
-    let prepared = table::prepare(&Source { file, text }, &crate::control::lookup);
+    let (_, prepared) = check::prepared(common);
     let Some(table) = prepared.table else {
-        super::check::report(&prepared.diagnostics);
+        check::report(&prepared.diagnostics);
         return Err(Exit::Configuration);
     };
     let scheme = if table.server.tls.is_some() { "https" } else { "http" };

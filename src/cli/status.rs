@@ -1,8 +1,9 @@
 //! `firedoor status`: one screen about the running gateway.
 
-use super::{Common, Exit, output};
+use super::{Common, Exit, check, output};
 use crate::admin::client::{Address, Answer, Client};
-use crate::table::{self, Source};
+use crate::control;
+use crate::table;
 use crate::telemetry::connect::ConnectFault;
 use serde_json::Value;
 use std::fmt::Write;
@@ -88,16 +89,11 @@ pub(super) fn data_dir(common: &Common) -> Result<PathBuf, Exit> {
     if let Some(folder) = std::env::var_os("FIREDOOR_DATA_DIR") {
         return Ok(folder.into());
     }
-    let file = common.routes_file();
-    let text = match &file {
-        None => table::EMBEDDED.to_owned(),
-        Some(file) => std::fs::read_to_string(file).map_err(|error| {
-            output::notice(&format!("firedoor: cannot read {}: {error}", file.display()));
-            Exit::Configuration
-        })?,
-    };
-    let source = Source { file, text };
-    if let Some(table) = table::prepare(&source, &crate::control::lookup).table {
+    let source = control::source(common.routes_file().as_deref()).map_err(|diagnostics| {
+        check::report(&diagnostics);
+        Exit::Configuration
+    })?;
+    if let Some(table) = table::prepare(&source, &control::lookup).table {
         return Ok(table.server.data_dir.clone());
     }
     // A broken file does not hide a running gateway: the default place is tried.

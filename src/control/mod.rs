@@ -24,4 +24,4 @@ pub use desk::{
 pub use fold::Demoted;
 pub use hold::Hold;
 pub use open::{OpenFault, WithoutLog, open};
-pub use switchboard::{Reload, Switchboard, lookup};
+pub use switchboard::{Reload, Switchboard, lookup, source};

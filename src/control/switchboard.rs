@@ -71,7 +71,7 @@ impl Switchboard {
     pub fn open(
         file: Option<&Path>,
     ) -> Result<(Arc<Switchboard>, Vec<Diagnostic>), Vec<Diagnostic>> {
-        let prepared = table::prepare(&read(file)?, &lookup);
+        let prepared = table::prepare(&source(file)?, &lookup);
         let Some(mut first) = prepared.table else {
             return Err(prepared.diagnostics);
         };
@@ -220,7 +220,7 @@ impl Switchboard {
     pub fn reload(&self) -> Reload {
         let mut last = self.reload_lock();
         let live = self.live.load_full();
-        let outcome = match read(self.file.as_deref()) {
+        let outcome = match source(self.file.as_deref()) {
             Err(diagnostics) => Reload::Refused { epoch: live.epoch, diagnostics },
             Ok(source) => {
                 let shadowed = self.shadowed().clone();
@@ -287,7 +287,10 @@ fn warm(routes: &Routes) {
 }
 
 /// The text of `file`, or the embedded default.
-fn read(file: Option<&Path>) -> Result<Source, Vec<Diagnostic>> {
+///
+/// # Errors
+/// The file cannot be read.
+pub fn source(file: Option<&Path>) -> Result<Source, Vec<Diagnostic>> {
     let Some(file) = file else {
         return Ok(Source { file: None, text: table::EMBEDDED.to_owned() });
     };
