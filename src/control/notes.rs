@@ -10,7 +10,7 @@
 //! does not count, since only the wall clock could tell it and that may be wrong.
 
 use super::clocks::{self, Moment};
-use super::log::{Change, Entry, ReadFault, Rev, SqliteLog};
+use super::log::{Entry, ReadFault, Rev, SqliteLog};
 use crate::id::LeverId;
 use crate::table::lever::Act;
 use serde::{Deserialize, Serialize};
@@ -121,20 +121,11 @@ pub fn begin_trial(log: &SqliteLog, entries: &[Entry]) -> Result<Option<Rev>, Re
         Some(_) | None => 0,
     };
     log.unsettled(newest.rev, crashes);
-    let is_kept = match &newest.change {
-        Change::Pull { lever } => match lever.act {
-            Act::Kill { .. } => true,
-            Act::Limit { .. } | Act::Reroute { .. } | Act::Filter { .. } => false,
-        },
-        // What takes a lever away changes nothing that could crash.
-        // Nor does a rule that only reports, or one that does again what it did before.
-        Change::Extend { .. }
-        | Change::Lift { .. }
-        | Change::Expire { .. }
-        | Change::Hold { .. }
-        | Change::Release { .. }
-        | Change::Demote { .. }
-        | Change::Promote { .. } => true,
-    };
+    // What takes a lever away changes nothing that could crash.
+    // Nor does a rule that only reports, or one that does again what it did before.
+    let is_kept = newest.change.pulled().is_none_or(|lever| match lever.act {
+        Act::Kill { .. } => true,
+        Act::Limit { .. } | Act::Reroute { .. } | Act::Filter { .. } => false,
+    });
     Ok((crashes >= CRASHES_MAX && !is_kept).then_some(newest.rev))
 }

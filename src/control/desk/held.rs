@@ -96,16 +96,7 @@ impl Held {
     /// `id`, or the one behind the newest that was ever pulled: ids sort in the order of pulling,
     /// within one millisecond and over a clock that was set back.
     pub(super) fn next_id(&self, id: LeverId) -> LeverId {
-        let pulled = self.history.iter().filter_map(|entry| match &entry.change {
-            Change::Pull { lever } => Some(lever.id),
-            Change::Extend { .. }
-            | Change::Lift { .. }
-            | Change::Expire { .. }
-            | Change::Hold { .. }
-            | Change::Release { .. }
-            | Change::Demote { .. }
-            | Change::Promote { .. } => None,
-        });
+        let pulled = self.history.iter().filter_map(|entry| Some(entry.change.pulled()?.id));
         let standing = self.state.levers.keys().next_back().copied();
         let pending = self.pending.iter().map(|(lever, _)| lever.id);
         let newest = pulled.chain(standing).chain(pending).max();
@@ -121,17 +112,7 @@ impl Held {
     pub(super) fn left_out(&self, id: LeverId) -> Option<Arc<Lever>> {
         let rev = self.quarantined?;
         let entry = self.history.iter().find(|entry| entry.rev == rev)?;
-        match &entry.change {
-            Change::Pull { lever } if lever.id == id => Some(Arc::new(lever.clone())),
-            Change::Pull { .. }
-            | Change::Extend { .. }
-            | Change::Lift { .. }
-            | Change::Expire { .. }
-            | Change::Hold { .. }
-            | Change::Release { .. }
-            | Change::Demote { .. }
-            | Change::Promote { .. } => None,
-        }
+        entry.change.pulled().filter(|lever| lever.id == id).cloned().map(Arc::new)
     }
 
     /// The ids in force that look most like `id`.

@@ -60,6 +60,20 @@ pub enum Change {
 }
 
 impl Change {
+    /// The lever that it puts in force.
+    pub fn pulled(&self) -> Option<&Lever> {
+        match self {
+            Change::Pull { lever } => Some(lever),
+            Change::Extend { .. }
+            | Change::Lift { .. }
+            | Change::Expire { .. }
+            | Change::Hold { .. }
+            | Change::Release { .. }
+            | Change::Demote { .. }
+            | Change::Promote { .. } => None,
+        }
+    }
+
     /// The lever that it is about, if it is about one.
     pub fn lever(&self) -> Option<LeverId> {
         match self {
