@@ -292,6 +292,25 @@ impl<'r> Reader<'r> {
         None
     }
 
+    /// A number, whole or not; what is beyond all numbers is beyond all ranges too.
+    fn float(&mut self, value: &Value<'_>, what: &str) -> Option<f64> {
+        match value.get_ref() {
+            DeValue::Float(digits) => Some(digits.as_str().parse().unwrap_or(f64::NAN)),
+            DeValue::Integer(digits) => {
+                let whole = i64::from_str_radix(digits.as_str(), digits.radix());
+                Some(whole.map_or(f64::NAN, |whole| whole as f64))
+            }
+            DeValue::String(_)
+            | DeValue::Boolean(_)
+            | DeValue::Datetime(_)
+            | DeValue::Array(_)
+            | DeValue::Table(_) => {
+                self.wrong_kind(value, "a number", what);
+                None
+            }
+        }
+    }
+
     /// A number in `range`, whole or not.
     pub(super) fn number(
         &mut self,
@@ -299,19 +318,8 @@ impl<'r> Reader<'r> {
         what: &str,
         range: RangeInclusive<f64>,
     ) -> Option<f64> {
-        let number: Option<f64> = match value.get_ref() {
-            DeValue::Float(digits) => digits.as_str().parse().ok(),
-            DeValue::Integer(digits) => digits.as_str().parse().ok(),
-            DeValue::String(_)
-            | DeValue::Boolean(_)
-            | DeValue::Datetime(_)
-            | DeValue::Array(_)
-            | DeValue::Table(_) => {
-                self.wrong_kind(value, "a number", what);
-                return None;
-            }
-        };
-        let number = number.filter(|number| range.contains(number));
+        let number = self.float(value, what)?;
+        let number = Some(number).filter(|number| range.contains(number));
         if number.is_none() {
             let message = format!("`{what}` must be from {} to {}", range.start(), range.end());
             self.report(codes::OUT_OF_RANGE, value.span(), message, None);
@@ -407,21 +415,8 @@ impl<'r> Reader<'r> {
 
     /// An amount in USD, whole or not; at least `least`.
     pub(super) fn money(&mut self, value: &Value<'_>, what: &str, least: Money) -> Option<Money> {
-        let number: Option<f64> = match value.get_ref() {
-            DeValue::Float(digits) => digits.as_str().parse().ok(),
-            DeValue::Integer(digits) => {
-                i64::from_str_radix(digits.as_str(), digits.radix()).ok().map(|whole| whole as f64)
-            }
-            DeValue::String(_)
-            | DeValue::Boolean(_)
-            | DeValue::Datetime(_)
-            | DeValue::Array(_)
-            | DeValue::Table(_) => {
-                self.wrong_kind(value, "a number", what);
-                return None;
-            }
-        };
-        let money = number.and_then(Money::from_usd).filter(|money| *money >= least);
+        let number = self.float(value, what)?;
+        let money = Money::from_usd(number).filter(|money| *money >= least);
         if money.is_none() {
             let from = if least == Money::ZERO { "from 0" } else { "above 0 and" };
             let message = format!("`{what}` must be {from} up to 1000000 USD");
