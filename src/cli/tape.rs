@@ -1,7 +1,7 @@
 //! `firedoor tape`: recorded answers, served as a provider.
 
 use super::mock::fixed;
-use super::mock::peer::{Broken, Gone, Peer, Request};
+use super::mock::peer::{self, Broken, Gone, Peer, Request};
 use super::mock::play::{Framing, push_framed};
 use super::progress::Progress;
 use super::record::{Which, go_on, interruption};
@@ -15,7 +15,6 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 /// Serve recorded answers as a provider, in all dialects, with their original timing
@@ -125,19 +124,11 @@ fn listen(address: SocketAddr, tape: Record, speed: Speed) -> std::io::Result<()
         let listener = TcpListener::bind(address).await?;
         output::data(&format!("{}\n", listener.local_addr()?));
         let server = Arc::new(Server { tape: Mutex::new(tape), speed });
-        let mut connections = JoinSet::new();
-        loop {
-            tokio::select! {
-                accepted = listener.accept() => match accepted {
-                    Ok((stream, _)) => {
-                        connections.spawn(connection(stream, Arc::clone(&server)));
-                    }
-                    // Out of file descriptors, as a rule: others must end first.
-                    Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
-                },
-                Some(_) = connections.join_next() => {}
-                _ = tokio::signal::ctrl_c() => return Ok(()),
+        tokio::select! {
+            never = peer::each(&listener, |stream| connection(stream, Arc::clone(&server))) => {
+                match never {}
             }
+            _ = tokio::signal::ctrl_c() => Ok(()),
         }
     })
 }

@@ -27,9 +27,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
 
 /// Run a simulated provider: all dialects, plain HTTP, scripted answers and faults
 #[derive(Clone, Debug, clap::Args)]
@@ -110,19 +108,7 @@ fn listen(address: SocketAddr, options: Options) -> io::Result<()> {
 /// None today: a failure to accept is waited out.
 pub async fn serve(listener: TcpListener, options: Options) -> io::Result<()> {
     let server = Arc::new(Server { options, ledger: Ledger::default() });
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
-                    connections.spawn(connection(stream, Arc::clone(&server)));
-                }
-                // Out of file descriptors, as a rule: others must end first.
-                Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
-            },
-            Some(_) = connections.join_next() => {}
-        }
-    }
+    match peer::each(&listener, |stream| connection(stream, Arc::clone(&server))).await {}
 }
 
 /// What all connections share.

@@ -4,10 +4,12 @@
 //! middle is noticed without a write. Bytes that it sends ahead are kept for the next request, up
 //! to a bound. A client that half-closes, or sends more than that, counts as gone.
 
+use std::convert::Infallible;
 use std::io;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, Interest};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 /// The longest request head, in bytes.
@@ -18,6 +20,29 @@ const BODY_BYTES_MAX: usize = 64 << 20;
 const AHEAD_BYTES_MAX: usize = 1 << 20;
 /// The most header fields.
 const FIELDS_MAX: usize = 128;
+
+/// Serves whoever connects to `listener`, for ever; dropping the future closes every connection.
+pub(in crate::cli) async fn each<F>(
+    listener: &TcpListener,
+    connection: impl Fn(TcpStream) -> F,
+) -> Infallible
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    connections.spawn(connection(stream));
+                }
+                // Out of file descriptors, as a rule: others must end first.
+                Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+            },
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
 
 /// A whole request.
 #[derive(Clone, Debug, Default)]
