@@ -6,6 +6,7 @@
 
 use super::facts::Identity;
 use crate::table::IdentityHeaders;
+use crate::wire::percent;
 use crate::wire::request::{Hints, Opening};
 use http::{HeaderMap, HeaderName};
 use std::borrow::Cow;
@@ -220,23 +221,7 @@ pub fn percent_decode(text: &str) -> Cow<'_, str> {
     if !text.contains('%') {
         return Cow::Borrowed(text);
     }
-    let bytes = text.as_bytes();
-    let mut decoded = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while at < bytes.len() {
-        let pair = text.get(at + 1..at + 3).and_then(|hex| u8::from_str_radix(hex, 16).ok());
-        match pair {
-            Some(byte) if bytes[at] == b'%' => {
-                decoded.push(byte);
-                at += 3;
-            }
-            Some(_) | None => {
-                decoded.push(bytes[at]);
-                at += 1;
-            }
-        }
-    }
-    String::from_utf8(decoded).map_or(Cow::Borrowed(text), Cow::Owned)
+    String::from_utf8(percent::decoded(text)).map_or(Cow::Borrowed(text), Cow::Owned)
 }
 
 /// The product token of a user agent: `OpenAI/Python 1.2` and `claude-cli/2.1 (x)` give `OpenAI/Python`

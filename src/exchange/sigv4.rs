@@ -8,6 +8,7 @@
 
 use crate::id::hex;
 use crate::table::Signer;
+use crate::wire::percent::encoded;
 use aws_lc_rs::{digest, hmac};
 use http::{HeaderName, HeaderValue, Method, header};
 use std::fmt::Write as _;
@@ -127,19 +128,6 @@ fn canonical(request: &Request<'_>, signed: &[(String, String)], names: &str) ->
         let _ = writeln!(out, "{name}:{value}");
     }
     let _ = write!(out, "\n{names}\n{}", hash(request.body));
-    out
-}
-
-/// A segment of a path with all but unreserved characters encoded, a percent sign too.
-fn encoded(segment: &str) -> String {
-    let mut out = String::with_capacity(segment.len());
-    for byte in segment.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            let _ = write!(out, "%{byte:02X}");
-        }
-    }
     out
 }
 

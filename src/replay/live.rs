@@ -17,6 +17,7 @@ use crate::table::{Provider, Table, cost};
 use crate::telemetry::connect;
 use crate::wire::Dialect;
 use crate::wire::event::Counts;
+use crate::wire::percent::encoded;
 use crate::wire::prompt;
 use crate::wire::request::{Named, view};
 use bytes::{Bytes, BytesMut};
@@ -160,15 +161,7 @@ pub fn again(recorded: &Exchange, table: &Table, aim: &Aim) -> Result<Again, Why
 
 /// Where a model is asked in a dialect.
 fn path_of(dialect: Dialect, model: &str, is_stream: bool) -> String {
-    let segment: String = model
-        .bytes()
-        .map(|byte| match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                char::from(byte).to_string()
-            }
-            byte => format!("%{byte:02X}"),
-        })
-        .collect();
+    let segment = encoded(model);
     match (dialect, is_stream) {
         (Dialect::OpenaiChat, _) => "/v1/chat/completions".to_owned(),
         (Dialect::OpenaiResponses, _) => "/v1/responses".to_owned(),

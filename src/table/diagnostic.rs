@@ -8,6 +8,7 @@
 //! credential in them is masked; a span is cut to the text before it is used.
 
 use super::codes;
+use crate::wire::percent;
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -311,12 +312,8 @@ fn uri(path: &Path) -> String {
     let mut out = String::from(if path.is_absolute() { "file://" } else { "" });
     for byte in path.to_string_lossy().bytes() {
         match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'_' | b'.' | b'~' => {
-                out.push(char::from(byte));
-            }
-            other => {
-                let _ = write!(out, "%{other:02X}");
-            }
+            b'/' => out.push('/'),
+            other => percent::push(&mut out, other),
         }
     }
     out

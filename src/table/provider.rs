@@ -3,8 +3,8 @@
 use super::{Family, Provider};
 use crate::wire::Dialect;
 use crate::wire::bedrock::model_in_path;
+use crate::wire::percent;
 use crate::wire::request::decode_segment;
-use std::fmt::Write as _;
 
 /// Calls of the OpenAI API that stand under a deployment in Azure's classic form; the rest stands
 /// under `/openai`. Source: Azure OpenAI data plane reference, 2024-10-21.
@@ -209,12 +209,7 @@ fn segment(text: &str) -> String {
         for byte in piece.bytes() {
             match byte {
                 b'.' => out.push_str(dot),
-                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'~' => {
-                    out.push(char::from(byte));
-                }
-                other => {
-                    let _ = write!(out, "%{other:02X}");
-                }
+                other => percent::push(&mut out, other),
             }
         }
     }

@@ -27,6 +27,7 @@ mod object;
 pub mod openai_chat;
 pub mod openai_responses;
 mod opening;
+pub mod percent;
 pub mod prompt;
 pub mod provider_error;
 pub mod reframe;

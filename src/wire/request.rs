@@ -6,6 +6,7 @@
 use super::Dialect;
 use super::event::Span;
 use super::members::Members;
+use super::percent;
 use super::view::Top;
 use std::borrow::Cow;
 use std::fmt;
@@ -230,23 +231,7 @@ pub fn decode_segment(segment: &str) -> Cow<'_, str> {
     if !segment.contains('%') {
         return Cow::Borrowed(segment);
     }
-    let mut rest = segment.as_bytes();
-    let mut decoded = Vec::with_capacity(rest.len());
-    while let Some((&byte, tail)) = rest.split_first() {
-        let value = match rest {
-            [b'%', high, low, ..] => octet(*high, *low),
-            _ => None,
-        };
-        decoded.push(value.unwrap_or(byte));
-        rest = if value.is_some() { &rest[3..] } else { tail };
-    }
-    Cow::Owned(String::from_utf8_lossy(&decoded).into_owned())
-}
-
-/// The byte that two hexadecimal digits stand for.
-pub fn octet(high: u8, low: u8) -> Option<u8> {
-    let digit = |byte: u8| char::from(byte).to_digit(16).map(|value| value as u8);
-    Some(digit(high)? << 4 | digit(low)?)
+    Cow::Owned(String::from_utf8_lossy(&percent::decoded(segment)).into_owned())
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@
 //! that of `Host`, letter case aside; its path is then read as above.
 
 use super::Reject;
-use crate::wire::request;
+use crate::wire::percent;
 pub use crate::wire::request::decode_segment;
 use bytes::Bytes;
 use http::uri::PathAndQuery;
@@ -107,7 +107,7 @@ pub fn parse_target(text: &[u8]) -> Result<Target, Reject> {
 /// The byte that `%XX` at the beginning of `text` stands for.
 fn octet(text: &[u8]) -> Option<u8> {
     let [b'%', high, low, ..] = text else { return None };
-    request::octet(*high, *low)
+    percent::octet(*high, *low)
 }
 
 fn strip_scheme(text: &[u8]) -> Option<&[u8]> {
