@@ -85,24 +85,8 @@ pub(super) const APP_LIMITS: &[&str] = &[
     "concurrent",
     "unpriced",
 ];
-/// Keys of `[[limits]]`.
-pub(super) const LIMIT: &[&str] = &[
-    "name",
-    "match",
-    "per",
-    "loop",
-    "requests_per_minute",
-    "requests_per_hour",
-    "requests_per_day",
-    "tokens_per_minute",
-    "tokens_per_hour",
-    "tokens_per_day",
-    "usd_per_hour",
-    "usd_per_day",
-    "usd_per_month",
-    "concurrent",
-    "unpriced",
-];
+/// Keys of `[[limits]]`, beside those of an app's `limits`.
+pub(super) const LIMIT: &[&str] = &["name", "match", "per", "loop"];
 /// Keys of the `match` of a limit.
 pub(super) const LIMIT_MATCH: &[&str] = &["app", "agent", "model"];
 /// Keys of `loop`.
@@ -480,7 +464,7 @@ mod tests {
             (provider.to_owned(), PROVIDER),
             (app.to_owned(), APP),
             (format!("{app}/properties/limits"), APP_LIMITS),
-            (limit.to_owned(), LIMIT),
+            (limit.to_owned(), &[LIMIT, APP_LIMITS].concat()),
             (format!("{limit}/properties/match"), LIMIT_MATCH),
             (format!("{limit}/properties/loop"), LOOP),
             ("/properties/prices/additionalProperties".to_owned(), PRICE),

@@ -48,7 +48,7 @@ pub(super) fn of_app(reader: &mut Reader<'_>, app: &str, value: &Value<'_>) -> O
 
 /// One `[[limits]]`; `None` if it is not even a table.
 pub(super) fn part(reader: &mut Reader<'_>, value: &Value<'_>) -> Option<LimitPart> {
-    let section = reader.section(value, "[[limits]]", LIMIT)?;
+    let section = reader.section(value, "[[limits]]", &[LIMIT, APP_LIMITS].concat())?;
     let name = reader
         .required(&section, "name", "name = \"crawlers\"")
         .and_then(|value| reader.text(value, "name"));
