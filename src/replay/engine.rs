@@ -318,7 +318,7 @@ impl Run<'_> {
         })
     }
 
-    /// Whether the answer in the end was the gate's own, behind providers that failed.
+    /// Whether the answer in the end was the gate's own, behind providers that failed or at once.
     fn was_answered_here(&self) -> bool {
         let name = self.recorded.known.provider.as_deref().unwrap_or("");
         let provider = self.table.providers.iter().find(|one| one.name.as_str() == name);
@@ -333,11 +333,11 @@ impl Run<'_> {
         input: Option<Refusal>,
     ) -> Result<Delivered, Why> {
         let recorded = self.recorded;
-        if recorded.attempts.is_empty() {
-            return Err(if is_by_rule { Why::NeverAsked } else { Why::OwnAnswer });
-        }
         if self.was_answered_here() {
             return Err(Why::OwnAnswer);
+        }
+        if recorded.attempts.is_empty() {
+            return Err(if is_by_rule { Why::NeverAsked } else { Why::OwnAnswer });
         }
         let Some(last) = recorded.answered() else {
             if recorded.known.outcome.as_deref() == Some("client_gone") {
