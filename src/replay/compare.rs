@@ -1,11 +1,10 @@
 //! What differs between a recorded exchange and its replay.
 
-use super::engine::{Delivered, End, Replayed, Why};
+use super::engine::{Delivered, End, Replayed, Why, is_written};
 use super::said::{Said, said};
 use crate::evidence::exchange::{self, Exchange, Known};
 use crate::evidence::line::moment;
 use crate::exchange::screen::{Done, Found};
-use crate::filter::Kind;
 use serde::Serialize;
 
 /// The most findings of a kind that are told of one exchange.
@@ -227,10 +226,7 @@ impl Compared {
     /// What rules found then in an answer that was not run again says nothing; nor does the verdict,
     /// unless the prompt's findings changed.
     fn only_the_prompt(&mut self) {
-        self.missed_now.retain(|finding| {
-            let kind = Kind::named(&finding.channel).filter(|kind| *kind != Kind::Other);
-            !kind.is_some_and(Kind::is_read_as_written)
-        });
+        self.missed_now.retain(|finding| !is_written(&finding.channel));
         if self.found_now.is_empty() && self.missed_now.is_empty() {
             self.verdict.now.clone_from(&self.verdict.then);
         }

@@ -12,11 +12,12 @@ mod answer;
 
 use super::rules::Rules;
 use super::said::spoken;
-use crate::evidence::exchange::{Attempt, Exchange, Missing, field};
+use crate::evidence::exchange::{Attempt, Exchange, Finding, Missing, field};
 use crate::exchange::screen::{
     Done, Found, Media, Prompt, Screened, blocked, cannot_judge, reads_prompts, refused,
     screen_prompt, screen_unread,
 };
+use crate::filter::Kind;
 use crate::table::rules::Judge;
 use crate::table::{Family, Midstream, Provider, Table};
 use crate::wire::Dialect;
@@ -333,11 +334,14 @@ impl Run<'_> {
         input: Option<Refusal>,
     ) -> Result<Delivered, Why> {
         let recorded = self.recorded;
-        if self.was_answered_here() {
-            return Err(Why::OwnAnswer);
+        let was_cut = |finding: &Finding| finding.action == Done::name(Done::Cut);
+        let mut cuts = recorded.known.findings.iter().filter(|finding| was_cut(finding));
+        let is_own = self.was_answered_here() && cuts.all(|cut| is_written(&cut.channel));
+        if recorded.attempts.is_empty() && is_by_rule && !is_own {
+            return Err(Why::NeverAsked);
         }
-        if recorded.attempts.is_empty() {
-            return Err(if is_by_rule { Why::NeverAsked } else { Why::OwnAnswer });
+        if recorded.attempts.is_empty() || is_own {
+            return Err(Why::OwnAnswer);
         }
         let Some(last) = recorded.answered() else {
             if recorded.known.outcome.as_deref() == Some("client_gone") {
@@ -405,6 +409,12 @@ impl Run<'_> {
             None => Some(spoken(caller, attempt.answer())),
         }
     }
+}
+
+/// Whether texts of the channel are an answer's; those of places that are not known may be either's.
+pub(super) fn is_written(channel: &str) -> bool {
+    let kind = Kind::named(channel).filter(|kind| *kind != Kind::Other);
+    kind.is_some_and(Kind::is_read_as_written)
 }
 
 /// The content coding that a field names; `None` if it is unknown.

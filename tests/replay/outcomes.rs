@@ -3,7 +3,7 @@
 
 use crate::recordings::{ended, firedoor};
 use crate::support::{
-    ALL, CASES, Gateway, MockServer, NOBODY, Told, ask, get_json, routes_to, wait_for,
+    ALL, CASES, Gateway, MockServer, NOBODY, Told, ask, get_json, post, routes_to, wait_for,
 };
 use serde_json::{Value, json};
 
@@ -26,6 +26,12 @@ on_error = "pass"
 id = "end"
 channels = ["answer"]
 match = { words = ["quagga"] }
+action = "cut"
+on_error = "cut"
+[[rule]]
+id = "kept"
+channels = ["user"]
+match = { words = ["xyzzy"] }
 action = "cut"
 on_error = "cut"
 "#;
@@ -128,8 +134,24 @@ fn answers_of_the_gate_s_own_come_to_the_same_end() {
         assert!(!answer.text().contains("quagga"), "{}", answer.text());
         asked += 3;
     }
+    // One whose prompt is kept back has no answer at all.
+    let body = CASES[0].body("own", "say xyzzy", false);
+    assert_eq!(post(gateway.data, &CASES[0].target("own", false), &[], &body).status(), 400);
     let (config, _) = ended(&mut gateway);
     let (told, code) = replayed(&config);
-    assert_eq!((&told["summary"]["differ"], code), (&json!(0), Some(0)), "{told:#}");
-    assert_eq!(told["summary"]["why"], json!({ "own_answer": asked }), "{told:#}");
+    let summary = &told["summary"];
+    assert_eq!((&summary["differ"], &summary["same"]), (&json!(0), &json!(1)), "{told:#}");
+    assert_eq!((&summary["why"], code), (&json!({ "own_answer": asked }), Some(0)), "{told:#}");
+
+    let folder = tempfile::tempdir().unwrap();
+    let candidate = folder.path().join("own.toml");
+    std::fs::write(&candidate, PACK.replace("\"xyzzy\"", "\"plugh\"")).unwrap();
+    let by = ["--rule-file", candidate.to_str().unwrap()];
+    let (told, _) = firedoor(&[&["replay", "--config", &config, "-o", "json"], &by[..]].concat());
+    let why = json!({ "own_answer": asked, "never_asked": 1 });
+    assert_eq!(
+        (&told["summary"]["differ"], &told["summary"]["why"]),
+        (&json!(1), &why),
+        "{told:#}"
+    );
 }
