@@ -73,4 +73,6 @@ pub use kind::{Channels, Kind};
 pub use machine::Unjudged;
 pub use release::{Finding, Hidden, Release, Shows};
 pub use rule::{Action, Case, Limits, OnOverflow, Pattern, Redaction, Rule, Span};
+#[cfg(test)]
+pub(crate) use scanner::READ_BYTES;
 pub use scanner::{Passage, Progress, Scanner, Stop};

@@ -20,6 +20,12 @@ use std::sync::Arc;
 /// Bytes after which the state to go back to is renewed.
 const BACK_BYTES: usize = 512;
 
+#[cfg(test)]
+thread_local! {
+    /// What the scanners of this thread were given to read.
+    pub(crate) static READ_BYTES: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
 /// The state of one channel.
 #[derive(Clone)]
 pub struct Scanner {
@@ -104,6 +110,8 @@ impl Scanner {
         if self.end != End::Open {
             return self.over();
         }
+        #[cfg(test)]
+        READ_BYTES.set(READ_BYTES.get() + piece.len());
         let slot = cache.slot(&self.engine);
         let Cache { slots, hits } = cache;
         let Some(slot) = slots.get_mut(slot) else { return self.fail(Unjudged::Lost, out) };

@@ -75,6 +75,42 @@ fn a_match_over_two_blocks_never_leaves_whole() {
     }
 }
 
+/// Of so many letters alone the rules of the test below can follow all beginnings, and of twice as
+/// many they cannot.
+const HALF: usize = 72;
+
+#[test]
+fn what_cannot_be_judged_over_a_border_gets_on_error() {
+    let case = CASES.iter().find(|case| case.dialect == Dialect::Anthropic).unwrap();
+    let half = "a".repeat(HALF);
+    for (on_error, is_cut) in [("cut", true), ("pass", false)] {
+        let rule = |at: usize| {
+            format!(
+                "[[rule]]\nid = \"r{at}\"\nchannels = [\"answer\"]\naction = \"redact\"\non_error = \"{on_error}\"\n\
+                 match = {{ regex = 'a[ab]{{{},}}' }}\n",
+                80 + at
+            )
+        };
+        let pack = format!("pack = \"own\"\n{}", (0..80).map(rule).collect::<String>());
+        for (texts, unjudged) in [(&[&half[..], "b"][..], 0), (&[&half, &half], 1)] {
+            let provider = Upstream::fixed(format!(
+                "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n{}",
+                anthropic(texts)
+            ));
+            let gateway = Gateway::start_with_pack(&pack, &routes_to(&provider.url(), RULES));
+            let answer = case.ask(&gateway, "", true).answer();
+            if unjudged > 0 && is_cut {
+                case.assert_cut(&gateway, &answer, "firedoor_blocked");
+            } else {
+                case.assert_whole(&answer);
+            }
+            let id = answer.head.field("x-firedoor-exchange").unwrap();
+            let record = gateway.exchange(id);
+            assert_eq!(record["unjudged"], unjudged, "{on_error} {texts:?}: {record}");
+        }
+    }
+}
+
 /// What a provider signed cannot be changed in the history that is sent back.
 #[test]
 fn signed_reasoning_in_a_prompt_is_cut_and_not_changed() {

@@ -4,11 +4,12 @@
 //! What the first text let go at its end could be the beginning of a match that the second one
 //! ends. It has left, so it cannot be hidden any more: such an answer is cut before the rest of the
 //! match leaves. What always holds: the second text waits while a match that began before it is
-//! alive, and no longer.
+//! alive, and no longer; where that goes on over further texts, each is read once; a text that
+//! cannot be judged together with the one before it gets the rules' `on_error`.
 
 use super::found::{Done, Found, Hit};
-use super::run::{Line, with_desk};
-use crate::filter::{Action, Finding, Passage, Scanner};
+use super::run::{Line, unjudged, with_desk};
+use crate::filter::{Action, Finding, Passage, Progress, Scanner};
 use crate::table::rules::Judge;
 use crate::wire::event::Kind;
 use smallvec::SmallVec;
@@ -19,16 +20,33 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(super) struct Tail {
     pub(super) line: Line,
-    pub(super) text: String,
+    pub(super) text: Let,
+}
+
+/// A text, or who has read it.
+pub(super) enum Let {
+    /// The text.
+    Go(String),
+    /// Who has read it, and what was before it.
+    Read(Watches),
+}
+
+/// Of each ruleset, a scanner that reads over the border.
+pub(super) type Watches = SmallVec<[Watch; 1]>;
+
+pub(super) struct Watch {
+    judge: Arc<Judge>,
+    scanner: Scanner,
+    /// Whether no match is alive that began before the border.
+    is_over: bool,
 }
 
 /// A second text at its beginning.
 pub(super) struct Border {
     pub(super) line: Line,
-    /// Of each ruleset, a scanner that has read the tail.
-    scanners: SmallVec<[(Arc<Judge>, Scanner); 1]>,
-    tail: String,
-    tail_bytes: u64,
+    watches: Watches,
+    /// Where it is.
+    at: u64,
     /// What of the second text waits.
     waiting: String,
 }
@@ -36,6 +54,15 @@ pub(super) struct Border {
 impl fmt::Debug for Border {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Border").field("line", &self.line).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Let {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Let::Go(text) => f.debug_tuple("Go").field(&text.len()).finish(),
+            Let::Read(watches) => f.debug_tuple("Read").field(&watches.len()).finish(),
+        }
     }
 }
 
@@ -50,65 +77,160 @@ impl Tail {
 impl Border {
     pub(super) fn new<'j>(
         line: Line,
-        tail: &Tail,
+        tail: Tail,
         judges: impl Iterator<Item = &'j Arc<Judge>>,
+        found: &mut Found,
     ) -> Border {
-        let mut scanners = SmallVec::new();
-        for judge in judges {
-            let Some(engine) = judge.ruleset.engine(line.channel.kind) else { continue };
-            let mut scanner = Scanner::new(engine);
-            with_desk(|cache, release| scanner.push(cache, &tail.text, release));
-            scanners.push((Arc::clone(judge), scanner));
-        }
-        let (tail, tail_bytes) = (tail.text.clone(), tail.text.len() as u64);
-        Border { line, scanners, tail, tail_bytes, waiting: String::new() }
+        let kind = line.channel.kind;
+        let (watches, at) = match tail.text {
+            Let::Read(mut watches) => {
+                watches.iter_mut().for_each(|watch| watch.is_over = false);
+                let at = watches.first().map_or(0, |watch| watch.scanner.read());
+                (watches, at)
+            }
+            Let::Go(text) => {
+                let begin = |judge: &Arc<Judge>| {
+                    let scanner = Scanner::new(judge.ruleset.engine(kind)?);
+                    let mut watch = Watch { judge: Arc::clone(judge), scanner, is_over: false };
+                    watch.read(&text, kind, text.len() as u64, found).then_some(watch)
+                };
+                (judges.filter_map(begin).collect(), text.len() as u64)
+            }
+        };
+        Border { line, watches, at, waiting: String::new() }
     }
 
     /// Takes more of the second text; gives what of it is clear of the first, if it is by now.
     pub(super) fn push(&mut self, text: &str, found: &mut Found) -> Option<String> {
         self.waiting.push_str(text);
-        let (kind, tail_bytes) = (self.line.channel.kind, self.tail_bytes);
-        self.scanners.retain(|(judge, scanner)| {
-            let passage = with_desk(|cache, release| {
-                let progress = scanner.push(cache, text, release);
-                note(judge, &release.findings, kind, tail_bytes, found);
-                progress.passage
-            });
-            let is_over = scanner.released() >= tail_bytes
-                || matches!(passage, Passage::Stopped(_) | Passage::Unjudged);
-            if is_over {
-                finish(judge, scanner, kind, tail_bytes, found);
+        let (kind, at) = (self.line.channel.kind, self.at);
+        self.watches.retain(|watch| {
+            let reads_on = watch.read(text, kind, at, found);
+            if !watch.is_over && watch.scanner.released() >= at {
+                watch.is_over = true;
+                watch.decide(kind, at, found);
             }
-            !is_over
+            reads_on
         });
-        (self.scanners.is_empty() || found.is_cut()).then(|| std::mem::take(&mut self.waiting))
+        let is_over = self.watches.iter().all(|watch| watch.is_over);
+        (is_over || found.is_cut()).then(|| std::mem::take(&mut self.waiting))
     }
 
-    /// The second text has ended too: gives what of it waited, and both, if a third one may go on
-    /// with a match.
-    pub(super) fn end(mut self, found: &mut Found) -> (String, String) {
-        for (judge, mut scanner) in std::mem::take(&mut self.scanners) {
-            finish(&judge, &mut scanner, self.line.channel.kind, self.tail_bytes, found);
+    /// The second text has ended too: gives what of it waited, and who reads on if a third one goes
+    /// on with a match.
+    pub(super) fn end(self, found: &mut Found) -> (String, Watches) {
+        for watch in self.watches.iter().filter(|watch| !watch.is_over) {
+            watch.decide(self.line.channel.kind, self.at, found);
         }
-        let both = self.tail + &self.waiting;
-        (self.waiting, both)
+        (self.waiting, self.watches)
     }
 }
 
-fn finish(judge: &Judge, scanner: &mut Scanner, kind: Kind, tail_bytes: u64, found: &mut Found) {
-    with_desk(|cache, release| {
-        let _ = scanner.finish(cache, release);
-        note(judge, &release.findings, kind, tail_bytes, found);
-    });
+impl Watch {
+    /// Reads on, behind or before the border `at`; `false` if that is over.
+    fn read(&mut self, text: &str, kind: Kind, at: u64, found: &mut Found) -> bool {
+        let Watch { judge, scanner, .. } = self;
+        let progress = with_desk(|cache, release| {
+            let progress = scanner.push(cache, text, release);
+            note(judge, &release.findings, kind, at, found);
+            progress
+        });
+        judged(judge, progress, kind, found)
+    }
+
+    /// What it would find if the text ended here.
+    fn decide(&self, kind: Kind, at: u64, found: &mut Found) {
+        let mut scanner = self.scanner.clone();
+        let progress = with_desk(|cache, release| {
+            let progress = scanner.finish(cache, release);
+            note(&self.judge, &release.findings, kind, at, found);
+            progress
+        });
+        judged(&self.judge, progress, kind, found);
+    }
 }
 
-/// Cuts for what begins in the tail and ends behind it.
-fn note(judge: &Judge, findings: &[Finding], kind: Kind, tail_bytes: u64, found: &mut Found) {
-    let crosses = |one: &&Finding| one.start < tail_bytes && one.end > tail_bytes;
+/// Whether a step went as it should, or the text is over.
+fn judged(judge: &Judge, progress: Progress, kind: Kind, found: &mut Found) -> bool {
+    match progress.passage {
+        Passage::Whole | Passage::Parts => true,
+        Passage::Stopped(_) => false,
+        Passage::Unjudged => {
+            unjudged(judge, kind, found);
+            false
+        }
+    }
+}
+
+/// Cuts for what begins before the border `at` and ends behind it.
+fn note(judge: &Judge, findings: &[Finding], kind: Kind, at: u64, found: &mut Found) {
+    let crosses = |one: &&Finding| one.start < at && one.end > at;
     for finding in findings.iter().filter(crosses) {
         let Some((rule, action)) = judge.origin(finding.rule as usize) else { continue };
         let done = if action == Action::Flag { Done::Flagged } else { Done::Cut };
         let (start, end) = (finding.start, finding.end);
         found.note(Hit { rule: Arc::clone(rule), kind, start, end, done });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::run::{Fed, Runs};
+    use super::*;
+    use crate::filter::{Case, Channels, Pattern, READ_BYTES, Redaction, Rule};
+    use crate::wire::event::Channel;
+
+    fn rule(pattern: Pattern) -> Rule {
+        Rule {
+            id: "long".into(),
+            about: String::new(),
+            channels: Channels::ALL,
+            pattern,
+            case: Case::Exact,
+            action: Action::Redact(Redaction::Marker),
+        }
+    }
+
+    /// What leaves of `blocks`, and what is found.
+    fn read(rules: &[Rule], blocks: &[&str]) -> (String, Found) {
+        let mut runs = Runs::new([Arc::new(Judge::of(rules))]);
+        let (mut left, mut found) = (String::new(), Found::default());
+        for (block, text) in (0..).zip(blocks) {
+            let line = Line::from(Channel { choice: 0, block, part: 0, kind: Kind::Answer });
+            let mut lead = Vec::new();
+            let fed = runs.feed(line, text, &mut found);
+            if !found.is_cut() {
+                runs.finish(|other| other == line, &mut found, &mut lead);
+            }
+            if found.is_cut() {
+                break;
+            }
+            left.push_str(match &fed {
+                Fed::Clear => text,
+                Fed::Instead(text) => text,
+            });
+            lead.into_iter().for_each(|lead| left.push_str(&lead.text));
+        }
+        (left, found)
+    }
+
+    #[test]
+    fn a_match_over_very_many_blocks_is_read_once() {
+        let long = "ab".repeat(1_500) + "!";
+        let rules = [rule(Pattern::Literals(vec![long]))];
+        for (blocks, ending, is_cut) in
+            [(1_500, "!", true), (1_500, "?", false), (1_499, "!", false)]
+        {
+            let mut blocks = vec!["ab"; blocks];
+            blocks.push(ending);
+            let before = READ_BYTES.get();
+            let (left, found) = read(&rules, &blocks);
+            let said = blocks.concat();
+            assert_eq!(found.is_cut(), is_cut, "{ending}");
+            assert_eq!(left, if is_cut { said.trim_end_matches('!') } else { &said });
+            // Inside its block, over the border, and what was let go at its end once more.
+            let read = READ_BYTES.get() - before;
+            assert!(read <= 3 * said.len(), "{read} bytes for {}", said.len());
+        }
     }
 }

@@ -4,7 +4,7 @@
 //! them sees what the client would see without it, and what leaves has passed them all.
 
 use super::Lead;
-use super::border::{Border, Tail};
+use super::border::{Border, Let, Tail};
 use super::found::{Done, Found, Hit};
 use crate::filter::{Action, Cache, Engine, Passage, Progress, Release, Scanner};
 use crate::table::rules::Judge;
@@ -12,6 +12,7 @@ use crate::wire::event::{Channel, Kind};
 use crate::wire::reframe::Mould;
 use smallvec::SmallVec;
 use std::cell::RefCell;
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -40,7 +41,7 @@ pub(super) enum Fed {
 }
 
 /// One text that runs over frames: a channel's, or that of a member which is not understood.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Line {
     /// The channel; of members that are not understood, with whose end they end.
     pub(super) channel: Channel,
@@ -60,7 +61,7 @@ pub(super) struct Runs {
     layers: SmallVec<[Layer; 1]>,
     moulds: Vec<(Line, Box<Mould>)>,
     /// Lines that ended where a match could have gone on: more of them cannot be judged.
-    ended: Vec<Line>,
+    ended: HashSet<Line>,
     /// What such lines let go at their end, the last of each choice and kind.
     tails: Vec<Tail>,
     /// Lines behind them, at their beginning.
@@ -113,7 +114,7 @@ impl Runs {
         Runs {
             layers: judges.into_iter().map(layer).collect(),
             moulds: Vec::new(),
-            ended: Vec::new(),
+            ended: HashSet::new(),
             tails: Vec::new(),
             borders: Vec::new(),
         }
@@ -143,7 +144,7 @@ impl Runs {
             let tail = self.tails.swap_remove(at);
             if tail.line != line {
                 let judges = self.layers.iter().map(|layer| &layer.judge);
-                self.borders.push(Border::new(line, &tail, judges));
+                self.borders.push(Border::new(line, tail, judges, found));
                 // It is known to have begun, though nothing of it was read.
                 for layer in &mut self.layers {
                     let judge = Arc::clone(&layer.judge);
@@ -252,21 +253,23 @@ impl Runs {
         }
         for line in ended {
             let kind = line.channel.kind;
-            let (mut rest, mut both) = (String::new(), None);
+            let (mut rest, mut watches) = (String::new(), None);
             if let Some(at) = self.borders.iter().position(|border| border.line == line) {
-                let (waited, with_tail) = self.borders.swap_remove(at).end(found);
+                let (waited, reading) = self.borders.swap_remove(at).end(found);
                 if found.is_cut() {
                     continue;
                 }
-                (rest, both) = (waited, Some(with_tail));
+                (rest, watches) = (waited, Some(reading));
             }
+            let waited = watches.is_some();
             for layer in &mut self.layers {
                 let Some(at) = layer.position(line) else { continue };
                 let (_, mut scanner) = layer.runs.swap_remove(at);
                 let judge = &layer.judge;
-                if line.member == 0 && scanner.read() > scanner.released() {
+                let is_undecided = waited || scanner.read() > scanner.released();
+                if line.member == 0 && is_undecided {
                     if self.ended.len() < RUNS_MAX {
-                        self.ended.push(line);
+                        self.ended.insert(line);
                     } else {
                         found.cut_unchangeable();
                     }
@@ -290,7 +293,7 @@ impl Runs {
             if !rest.is_empty() {
                 if line.member == 0 {
                     self.tails.retain(|tail| !tail.is_before(line));
-                    let text = both.unwrap_or_else(|| rest.clone());
+                    let text = watches.map_or_else(|| Let::Go(rest.clone()), Let::Read);
                     self.tails.push(Tail { line, text });
                 }
                 lead.push(Lead { line, text: rest, mould });
@@ -312,7 +315,7 @@ impl Runs {
             layer.runs = Vec::new();
         }
         self.moulds = Vec::new();
-        self.ended = Vec::new();
+        self.ended = HashSet::new();
         self.tails = Vec::new();
         self.borders = Vec::new();
     }
@@ -339,6 +342,14 @@ fn alone(judge: &Judge, engine: &Arc<Engine>, kind: Kind, text: &str, found: &mu
 
 fn unless_same(left: String, text: &str) -> Fed {
     if left == text { Fed::Clear } else { Fed::Instead(left) }
+}
+
+/// A text could not be judged by one ruleset.
+pub(super) fn unjudged(judge: &Judge, kind: Kind, found: &mut Found) {
+    found.note_unjudged();
+    if judge.cuts_unjudged(kind) {
+        found.cut_unchangeable();
+    }
 }
 
 /// One step of a scanner, and what came of it.
@@ -369,14 +380,9 @@ fn scan(
         }
         match progress.passage {
             Passage::Whole => Fed::Clear,
-            Passage::Unjudged if !judge.cuts_unjudged(kind) => {
-                found.note_unjudged();
-                Fed::Clear
-            }
             Passage::Unjudged => {
-                found.note_unjudged();
-                found.cut_unchangeable();
-                Fed::Instead(String::new())
+                unjudged(judge, kind, found);
+                if judge.cuts_unjudged(kind) { Fed::Instead(String::new()) } else { Fed::Clear }
             }
             Passage::Parts | Passage::Stopped(_) => {
                 if matches!(progress.passage, Passage::Stopped(_)) && !found.is_cut() {
