@@ -185,7 +185,7 @@ fn the_lines_around_the_stanzas_have_one_form() {
 /// The last chunk is empty where there is no other, and nowhere else.
 #[test]
 fn a_payload_has_one_form() {
-    let full = [7; CHUNK_BYTES];
+    let full = vec![7; CHUNK_BYTES];
     let opened = |chunks: &[&[u8]]| {
         open(&joined(&ours(), &FILE_KEY, chunks).unwrap(), &identity()).map(|text| text.len())
     };
@@ -195,12 +195,12 @@ fn a_payload_has_one_form() {
     assert_eq!(opened(&[&full, b""]), None);
     assert_eq!(opened(&[&full, &full, b""]), None);
     assert_eq!(opened(&[b"x", b"x"]), None);
-    assert_eq!(opened(&[&[7; CHUNK_BYTES + 1]]), None);
+    assert_eq!(opened(&[&vec![7; CHUNK_BYTES + 1]]), None);
 }
 
 #[test]
 fn a_payload_that_is_cut_or_goes_on_is_damaged() {
-    let full = [7; CHUNK_BYTES];
+    let full = vec![7; CHUNK_BYTES];
     let file = joined(&ours(), &FILE_KEY, &[&full, &full, TEXT]).unwrap();
     let payload = file.len() - (2 * (CHUNK_BYTES + TAG_BYTES) + TEXT.len() + TAG_BYTES);
     for chunks in 0..=2 {

@@ -15,6 +15,9 @@ use crate::wire::{Decoder, Dialect};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+/// Behind so many bytes of frames what they say is asked about though its sentence goes on.
+const WAITING_BYTES_MAX: usize = 64 << 10;
+
 /// What of an answer waits.
 #[derive(Debug)]
 pub struct Sentences {
@@ -64,7 +67,7 @@ impl Sentences {
         let is_in_place = pieces.is_empty();
         let mut free = 0;
         let pushed = pieces.push(bytes, |came| {
-            if *is_asking || !is_in_place || !behind.is_empty() || heard.is_due() {
+            if *is_asking || !is_in_place || !behind.is_empty() || is_due(heard, waiting) {
                 behind.push_back(came.to_vec());
                 return Ok(());
             }
@@ -95,7 +98,7 @@ impl Sentences {
         let Sentences { pieces, behind, heard, waiting, decoder, judges, .. } = self;
         while !self.is_asking {
             let is_last = self.is_ended && behind.is_empty() && !heard.is_empty();
-            if heard.is_due() || is_last {
+            if is_due(heard, waiting) || is_last {
                 let questions = heard.take_questions(judges);
                 if questions.is_empty() {
                     out.append(waiting);
@@ -125,6 +128,11 @@ impl Sentences {
     pub fn is_idle(&self) -> bool {
         self.waiting.is_empty() && self.behind.is_empty()
     }
+}
+
+/// Whether a question comes before the next frame.
+fn is_due(heard: &Heard, waiting: &[u8]) -> bool {
+    heard.is_due() || waiting.len() >= WAITING_BYTES_MAX && !heard.is_empty()
 }
 
 /// What a frame says.

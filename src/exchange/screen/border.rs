@@ -12,7 +12,6 @@ use super::run::{Line, unjudged, with_desk};
 use crate::filter::{Action, Finding, Passage, Progress, Scanner};
 use crate::table::rules::Judge;
 use crate::wire::event::Kind;
-use smallvec::SmallVec;
 use std::fmt;
 use std::sync::Arc;
 
@@ -32,7 +31,7 @@ pub(super) enum Let {
 }
 
 /// Of each ruleset, a scanner that reads over the border.
-pub(super) type Watches = SmallVec<[Watch; 1]>;
+pub(super) type Watches = Vec<Watch>;
 
 pub(super) struct Watch {
     judge: Arc<Judge>,
@@ -84,7 +83,9 @@ impl Border {
         let kind = line.channel.kind;
         let (watches, at) = match tail.text {
             Let::Read(mut watches) => {
-                watches.iter_mut().for_each(|watch| watch.is_over = false);
+                for watch in &mut watches {
+                    watch.is_over = false;
+                }
                 let at = watches.first().map_or(0, |watch| watch.scanner.read());
                 (watches, at)
             }
@@ -104,7 +105,7 @@ impl Border {
     pub(super) fn push(&mut self, text: &str, found: &mut Found) -> Option<String> {
         self.waiting.push_str(text);
         let (kind, at) = (self.line.channel.kind, self.at);
-        self.watches.retain(|watch| {
+        self.watches.retain_mut(|watch| {
             let reads_on = watch.read(text, kind, at, found);
             if !watch.is_over && watch.scanner.released() >= at {
                 watch.is_over = true;
@@ -209,7 +210,7 @@ mod tests {
                 Fed::Clear => text,
                 Fed::Instead(text) => text,
             });
-            lead.into_iter().for_each(|lead| left.push_str(&lead.text));
+            left.extend(lead.into_iter().map(|lead| lead.text));
         }
         (left, found)
     }

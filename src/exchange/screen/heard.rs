@@ -92,8 +92,14 @@ pub struct Heard {
     known: HashSet<blake3::Hash>,
     /// Whether what is not understood may come in pieces, over several frames.
     in_pieces: bool,
-    /// Of the frame at hand: the channel of its last text, and whether it opens a block.
+    frame: FrameAtHand,
+}
+
+#[derive(Debug, Default)]
+struct FrameAtHand {
+    /// The channel of its last text.
     channel: Option<Channel>,
+    /// Whether it opens a block.
     opens: bool,
 }
 
@@ -102,7 +108,7 @@ struct Text {
     kind: Kind,
     /// Where more of it may come.
     line: Option<Line>,
-    text: String,
+    words: String,
 }
 
 impl Heard {
@@ -117,14 +123,15 @@ impl Heard {
             before: BTreeMap::new(),
             known: HashSet::new(),
             in_pieces: true,
-            channel: None,
-            opens: false,
+            frame: FrameAtHand::default(),
         }
     }
 
-    /// From now on these are told.
+    /// From now on these are told; what the others were told is no second copy to all of them.
     pub fn tell(&mut self, judges: &[Arc<Judge>]) {
         self.told = told(judges);
+        self.before.clear();
+        self.known.clear();
     }
 
     /// Whether nothing is to be asked.
@@ -141,13 +148,13 @@ impl Heard {
     pub fn take_questions(&mut self, judges: &[Arc<Judge>]) -> Vec<Question> {
         let texts = std::mem::take(&mut self.texts);
         let is_unreadable = std::mem::take(&mut self.is_unreadable);
-        let texts = texts.iter().map(|text| (text.kind, text.text.as_str()));
+        let texts = texts.iter().map(|text| (text.kind, text.words.as_str()));
         questions_of(judges, texts, is_unreadable)
     }
 
     /// Another frame begins: what stands around what it says.
     pub fn begin(&mut self, framing: Framing, frame: &Frame<'_>) {
-        (self.is_due, self.channel, self.opens) = (false, None, false);
+        (self.is_due, self.frame) = (false, FrameAtHand::default());
         if !self.told.has(Kind::Other) {
             return;
         }
@@ -162,7 +169,7 @@ impl Heard {
     pub fn hear(&mut self, event: &Event<'_>) {
         match event {
             Event::Text { channel, text, .. } => {
-                self.channel = Some(*channel);
+                self.frame.channel = Some(*channel);
                 if self.told.has(channel.kind) {
                     self.before.entry(*channel).or_default().update(text.as_bytes());
                     self.add((*channel).into(), text);
@@ -175,14 +182,14 @@ impl Heard {
                     self.is_due = true;
                 }
             }
-            Event::Open { .. } => self.opens = true,
+            Event::Open { .. } => self.frame.opens = true,
             Event::Extra { place, key, json } => {
                 if unknown::spells(key) {
                     self.piece(unknown::line_of_spelled(key), &unknown::spelled(json));
                 } else if let Some(past) = unknown::skeleton(self.source, *place, json) {
                     self.skeleton(json, &past);
                 } else {
-                    let (opens, channel) = (self.opens, self.channel);
+                    let FrameAtHand { opens, channel } = self.frame;
                     let line = unknown::line_of_extra(self.source, *place, key, opens, channel);
                     self.name(key);
                     self.words(line, json, key, &[]);
@@ -271,7 +278,7 @@ impl Heard {
         if self.known.len() < KNOWN_MAX {
             self.known.insert(hash);
         }
-        self.texts.push(Text { kind: Kind::Other, line: None, text: text.to_owned() });
+        self.texts.push(Text { kind: Kind::Other, line: None, words: text.to_owned() });
         self.is_due |= self.texts.len() >= TEXTS_MAX || text.len() >= SENTENCE_BYTES_MAX;
     }
 
@@ -286,11 +293,11 @@ impl Heard {
         let known = self.texts.iter().position(|known| known.line == Some(line));
         let at = known.unwrap_or_else(|| {
             let kind = line.channel.kind;
-            self.texts.push(Text { kind, line: Some(line), text: String::new() });
+            self.texts.push(Text { kind, line: Some(line), words: String::new() });
             self.texts.len() - 1
         });
         let count = self.texts.len();
-        let Some(Text { kind, text: whole, .. }) = self.texts.get_mut(at) else { return };
+        let Some(Text { kind, words: whole, .. }) = self.texts.get_mut(at) else { return };
         // A full stop may stand at the end of what came before.
         let from = whole.trim_end_matches(is_end).len();
         whole.push_str(text);

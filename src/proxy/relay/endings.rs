@@ -129,7 +129,9 @@ impl Move<'_> {
                 unjudged
             }
             (Some(_), Some(outside)) => {
-                judges.into_iter().for_each(|judge| outside.judge_by(judge));
+                for judge in judges {
+                    outside.judge_by(judge);
+                }
                 return None;
             }
             (Some(_), None) if !asks_about_answers(&judges) => return None,
