@@ -94,6 +94,8 @@ pub struct Bound {
     pub warnings: Vec<Diagnostic>,
     /// The routes file.
     pub config: Option<PathBuf>,
+    /// Whether the simulated model is served, to try it with.
+    pub serves_simulated: bool,
     /// The first admin token, if this is the first boot.
     pub first_token: Option<String>,
     /// From the call to accepting.
@@ -184,6 +186,7 @@ pub fn serve(options: &Options, started: impl FnOnce(&Bound)) -> Result<(), Star
             data_dir: server.data_dir.clone(),
             warnings,
             config: options.config.clone(),
+            serves_simulated: table.serves_simulated(),
             first_token: admin.first_token,
             took: began.elapsed(),
         };

@@ -87,8 +87,9 @@ fn banner(bound: &Bound) {
             bound.data_dir.join("admin.token").display()
         ));
     }
+    let model = if bound.serves_simulated { "firedoor-sim" } else { "MODEL" };
     output::notice(&format!(
-        "  try      curl {data}/v1/chat/completions -H 'content-type: application/json' -d '{{\"model\":\"firedoor-sim\",\"messages\":[{{\"role\":\"user\",\"content\":\"hello\"}}]}}'"
+        "  try      curl {data}/v1/chat/completions -H 'content-type: application/json' -d '{{\"model\":\"{model}\",\"messages\":[{{\"role\":\"user\",\"content\":\"hello\"}}]}}'"
     ));
     output::notice("  then     firedoor env openai    firedoor status    firedoor check");
 }

@@ -3,7 +3,7 @@
 //! The first route whose every given part matches wins. A look allocates nothing and takes no
 //! lock; its time is bounded by the number of routes times the length of what is matched.
 
-use super::{AppIndex, Matcher, Pattern, Query, RouteIndex, Routes};
+use super::{AppIndex, Family, Matcher, Pattern, Query, RouteIndex, Routes};
 use crate::wire::Dialect;
 use aws_lc_rs::digest;
 use memchr::memmem;
@@ -124,6 +124,25 @@ impl Routes {
             }
         }
         served
+    }
+
+    /// Whether who asks for the simulated model by its usual name gets it.
+    pub fn serves_simulated(&self) -> bool {
+        let query = Query {
+            provider: None,
+            app: None,
+            agent: None,
+            model: Some("firedoor-sim"),
+            dialect: Some(Dialect::OpenaiChat),
+            path: "/v1/chat/completions",
+            headers: &http::HeaderMap::new(),
+        };
+        self.route(&query).is_some_and(|index| {
+            self.routes[usize::from(index.0)].targets.iter().any(|weighted| {
+                let target = &self.targets[usize::from(weighted.target.0)];
+                self.providers[usize::from(target.provider.0)].family == Family::Simulated
+            })
+        })
     }
 
     /// The app that holds `key`.
