@@ -106,6 +106,7 @@ fn exchange(store: &Store, number: u64, session: &str, body: Vec<u8>, frames: &[
         epoch: Epoch(1),
         ruleset: None,
         levers: vec![],
+        keep_days: None,
     };
     let mut track = store.tap().open(Capture::Full, opened).unwrap();
     let json =

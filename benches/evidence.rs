@@ -120,6 +120,7 @@ fn feed(tap: &Tap, worker: u64, exchanges: u64, chunks: u64) -> (u64, Duration) 
             epoch: Epoch(1),
             ruleset: None,
             levers: vec![],
+            keep_days: None,
         };
         let began = Instant::now();
         if let Some(mut track) = tap.open(Capture::Full, opened) {

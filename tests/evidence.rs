@@ -74,6 +74,7 @@ fn opened(id: u128) -> Opened {
         epoch: Epoch(1),
         ruleset: None,
         levers: vec![],
+        keep_days: None,
     }
 }
 

@@ -25,4 +25,6 @@ mod holds;
 mod redacted;
 #[path = "record/secrets.rs"]
 mod secrets;
+#[path = "record/stall.rs"]
+mod stall;
 mod support;

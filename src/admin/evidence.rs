@@ -5,11 +5,18 @@ use crate::evidence::{Counters, DiskState, Tap};
 use crate::table::Table;
 use crate::telemetry::{EvidencePicture, IndexPicture};
 use serde_json::{Value, json};
+use std::time::Duration;
+
+/// A disk that takes longer over one write has stopped, as far as anybody can tell.
+const STALLED_AFTER: Duration = Duration::from_secs(2);
 
 /// The word for it, and why it is not well.
-fn told(disk: &DiskState) -> (&'static str, Option<&str>) {
-    match disk {
+fn told(counters: &Counters) -> (&'static str, Option<&str>) {
+    match &counters.disk {
         DiskState::Opening => ("opening", None),
+        DiskState::Well if counters.stalled_for.is_some_and(|time| time >= STALLED_AFTER) => {
+            ("stalled", Some("the disk has taken nothing for seconds"))
+        }
         DiskState::Well => ("up", None),
         DiskState::Full(why) => ("full", Some(why)),
         DiskState::Failed(why) => ("failed", Some(why)),
@@ -19,16 +26,16 @@ fn told(disk: &DiskState) -> (&'static str, Option<&str>) {
 
 /// Whether what passes now is recorded: nothing waits for a disk that does not take it.
 pub(super) fn is_well(counters: &Counters) -> bool {
-    matches!(counters.disk, DiskState::Opening | DiskState::Well) && counters.untold.is_none()
+    matches!(told(counters).0, "opening" | "up") && counters.untold.is_none()
 }
 
 /// The word alone, for who needs no token.
 pub(super) fn word(counters: &Counters) -> &'static str {
-    told(&counters.disk).0
+    told(counters).0
 }
 
 pub(super) fn view(counters: &Counters) -> Value {
-    let (state, why) = told(&counters.disk);
+    let (state, why) = told(counters);
     json!({
         "state": state,
         "why": why,

@@ -201,6 +201,7 @@ pub(super) fn route(table: &Table, route: &Route) -> Value {
             WhenFull::Gap => "gap",
             WhenFull::Block => "block",
         },
+        "keep_days": route.keep_days,
     })
 }
 

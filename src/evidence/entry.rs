@@ -47,6 +47,8 @@ pub struct Opened {
     pub ruleset: Option<Arc<str>>,
     /// The levers in force over it.
     pub levers: Vec<LeverId>,
+    /// For how many days its record stays at least, if its route says so.
+    pub keep_days: Option<u16>,
 }
 
 /// The head of a request. The caller leaves credentials out, those in the query too.

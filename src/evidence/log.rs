@@ -12,7 +12,7 @@ use super::entry::{Entry, What};
 use super::key::SealKey;
 use super::line::{Head, VERSION};
 use super::read::segment_name;
-use super::segment::{Header, Ranges, Recovered, Seal, Sealed, members};
+use super::segment::{Header, Ranges, Recovered, Seal, Sealed, kept_until, members};
 use super::told;
 use crate::id::{ExchangeId, hex};
 use serde::Serialize;
@@ -70,6 +70,8 @@ pub(super) struct Current {
     pub first_seq: u64,
     pub first_unix_ms: u64,
     pub last_unix_ms: u64,
+    /// Until when routes want it kept.
+    pub kept_until_unix_ms: Option<u64>,
     /// When it was begun.
     pub began_unix_ms: u64,
     /// Lines that the store began it with.
@@ -137,7 +139,13 @@ impl Log {
         written.disk_bytes += frame.disk_bytes;
         for entry in entries {
             match (entry.exchange, &entry.what) {
-                (Some(id), What::Open { .. }) => drop(self.under_way.insert(id)),
+                (Some(id), What::Open { opened, .. }) => {
+                    self.under_way.insert(id);
+                    let until = opened.keep_days.map(|days| kept_until(entry.at_unix_ms, days));
+                    if let Some(current) = &mut self.current {
+                        current.kept_until_unix_ms = current.kept_until_unix_ms.max(until);
+                    }
+                }
                 (Some(id), What::Close { .. }) => drop(self.under_way.remove(&id)),
                 _ => {}
             }
@@ -178,6 +186,7 @@ impl Log {
                 bytes: current.len,
                 chain: self.head.chain.to_string(),
                 signature: Some(seal.signature),
+                kept_until_unix_ms: current.kept_until_unix_ms,
             };
             self.sealed.push(sealed.clone());
             self.previous = Some(sealed);
@@ -188,7 +197,8 @@ impl Log {
         Ok(())
     }
 
-    /// Removes segments that are kept no longer, but for those that are held.
+    /// Removes segments that are kept no longer, but for those that a route wants kept or that are
+    /// held.
     pub(super) fn retire(
         &mut self,
         now_unix_ms: u64,
@@ -202,7 +212,8 @@ impl Log {
             let age = Duration::from_millis(now_unix_ms.saturating_sub(sealed.last_unix_ms));
             let is_old = self.limits.kept_for.is_some_and(|most| age > most);
             let is_much = self.limits.kept_bytes_max.is_some_and(|most| total > most);
-            if (is_old || is_much) && !is_held(sealed) {
+            let is_wanted = sealed.kept_until_unix_ms.is_some_and(|until| until > now_unix_ms);
+            if (is_old || is_much) && !is_wanted && !is_held(sealed) {
                 total = total.saturating_sub(sealed.bytes);
                 going.push((sealed.clone(), if is_old { "age" } else { "size" }));
             }
@@ -262,6 +273,7 @@ impl Log {
             bytes: size.unwrap_or(0),
             chain: self.head.chain.to_string(),
             signature: None,
+            kept_until_unix_ms: current.kept_until_unix_ms,
         });
         self.current = None;
         Ok(())
@@ -303,6 +315,8 @@ impl Log {
             first_seq: self.head.seq,
             first_unix_ms: now_unix_ms,
             last_unix_ms: now_unix_ms,
+            // What is under way goes on here, and who wants it kept is known from before.
+            kept_until_unix_ms: carried(&header),
             began_unix_ms: now_unix_ms,
             preamble,
         });
@@ -339,6 +353,12 @@ impl Log {
     pub(super) fn segments(&self) -> u64 {
         self.sealed.len() as u64 + u64::from(self.current.is_some())
     }
+}
+
+/// Until when a segment is wanted for what began before it.
+pub(super) fn carried(header: &Header) -> Option<u64> {
+    let previous = header.previous.as_ref().filter(|_| !header.under_way.is_empty());
+    previous.and_then(|previous| previous.kept_until_unix_ms)
 }
 
 #[derive(Serialize)]

@@ -9,9 +9,9 @@
 use super::disk::Disk;
 use super::key::SealKey;
 use super::line::{self, Chain, Head};
-use super::log::{Current, Limits, Log, compressor};
+use super::log::{Current, Limits, Log, carried, compressor};
 use super::read::{Damage, Met, Record, Segment, segment_name, segments};
-use super::segment::{Header, Ranges, Recovered, Sealed};
+use super::segment::{Header, Ranges, Recovered, Sealed, kept_until};
 use crate::id::ExchangeId;
 use serde::Deserialize;
 use std::collections::{BTreeSet, HashSet};
@@ -39,11 +39,17 @@ struct Scan {
     retired: Vec<u64>,
     first_unix_ms: Option<u64>,
     last_unix_ms: u64,
+    kept_until_unix_ms: Option<u64>,
 }
 
 #[derive(Deserialize)]
 struct RetiredLine {
     retired: Sealed,
+}
+
+#[derive(Deserialize)]
+struct OpenLine {
+    keep_days: Option<u16>,
 }
 
 #[derive(Deserialize)]
@@ -93,6 +99,7 @@ impl Scan {
             bytes: self.end + self.torn,
             chain: head.chain.to_string(),
             signature: self.signature,
+            kept_until_unix_ms: self.kept_until_unix_ms,
         }
     }
 
@@ -123,11 +130,19 @@ impl Scan {
         let id = record.exchange.as_deref().and_then(ExchangeId::parse);
         self.signature = None;
         match (&*record.kind, id) {
-            ("open", Some(id)) => drop(self.under_way.insert(id)),
+            ("open", Some(id)) => {
+                self.under_way.insert(id);
+                let days = serde_json::from_slice::<OpenLine>(text).ok();
+                let days = days.and_then(|line| line.keep_days);
+                let until = days.zip(line::unix_ms(&record.at));
+                let until = until.map(|(days, at)| kept_until(at, days));
+                self.kept_until_unix_ms = self.kept_until_unix_ms.max(until);
+            }
             ("close", Some(id)) => drop(self.under_way.remove(&id)),
             ("recovered", _) => self.under_way.clear(),
             ("segment", _) => {
                 self.header = serde_json::from_slice(text).ok();
+                self.kept_until_unix_ms = self.header.as_ref().and_then(carried);
                 let header = self.header.iter();
                 self.under_way = header
                     .flat_map(|header| &header.under_way)
@@ -249,6 +264,7 @@ impl Log {
             first_seq: scan.first_seq.unwrap_or(self.head.seq),
             first_unix_ms: scan.first_unix_ms.unwrap_or(now_unix_ms),
             last_unix_ms: scan.last_unix_ms,
+            kept_until_unix_ms: scan.kept_until_unix_ms,
             began_unix_ms: now_unix_ms,
             preamble: 0,
         });

@@ -50,6 +50,14 @@ pub struct Sealed {
     pub chain: String,
     /// The signature of its seal; none where it was found damaged and could not be sealed.
     pub signature: Option<String>,
+    /// Until when a route wants it kept, in milliseconds since the Unix epoch; none if no route does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept_until_unix_ms: Option<u64>,
+}
+
+/// Until when a record of `at_unix_ms` stays that is to stay so many days.
+pub(super) fn kept_until(at_unix_ms: u64, days: u16) -> u64 {
+    at_unix_ms.saturating_add(u64::from(days) * 24 * 60 * 60 * 1000)
 }
 
 /// What a segment says last.

@@ -157,6 +157,9 @@ fn open(members: &mut Members<'_>, opened: &Opened) {
     if !opened.levers.is_empty() {
         members.value("levers", &opened.levers);
     }
+    if let Some(days) = opened.keep_days {
+        members.number("keep_days", u64::from(days));
+    }
 }
 
 fn headers(members: &mut Members<'_>, headers: &Headers) {

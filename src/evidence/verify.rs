@@ -327,6 +327,7 @@ impl Walk<'_> {
             bytes: 0,
             chain: head.chain.to_string(),
             signature: here.seal.map(|seal| seal.signature),
+            kept_until_unix_ms: None,
         });
         Ok(())
     }

@@ -76,6 +76,7 @@ fn begun(store: &Store, number: u128, capture: Capture, one: &Passed) -> Track {
         epoch: Epoch(1),
         ruleset: None,
         levers: vec![],
+        keep_days: None,
     };
     let mut track = store.tap().open(capture, opened).unwrap();
     let head = RequestHead { method: Method::POST, path: "/v1/x".into(), headers: vec![] };

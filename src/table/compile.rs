@@ -541,6 +541,7 @@ fn build(
             capture: part.capture,
             originals_to: part.originals_to,
             when_full: part.when_full,
+            keep_days: part.keep_days,
         });
     }
     let whole: HashMap<ProviderIndex, u16> = (0..)

@@ -106,6 +106,7 @@ pub(super) const ROUTE: &[&str] = &[
     "capture",
     "originals_to",
     "capture_full",
+    "keep_days",
 ];
 /// Keys of `match`.
 pub(super) const MATCH: &[&str] =
@@ -197,6 +198,7 @@ pub(super) struct RoutePart {
     pub(super) capture: Capture,
     pub(super) originals_to: Arc<[Recipient]>,
     pub(super) when_full: WhenFull,
+    pub(super) keep_days: Option<u16>,
 }
 
 /// Reads the whole file.

@@ -63,5 +63,6 @@ pub(super) fn route(
             .find(|route| route.capture == capture && !route.originals_to.is_empty())
             .map_or_else(Arc::default, |route| Arc::clone(&route.originals_to)),
         when_full: others().map(|route| route.when_full).max().unwrap_or(WhenFull::Gap),
+        keep_days: others().filter_map(|route| route.keep_days).max(),
     }
 }

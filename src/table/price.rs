@@ -8,7 +8,9 @@
 use super::{Family, Pattern, Provider};
 use crate::wire::event::Counts;
 use serde::Deserialize;
+use smallvec::SmallVec;
 use std::cmp::Reverse;
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::LazyLock;
 
@@ -104,35 +106,68 @@ pub fn cost(counts: &Counts, price: &Price) -> Option<Money> {
 /// Every price that holds: the user's, and behind them the list that Firedoor carries.
 #[derive(Clone, Debug, Default)]
 pub struct Prices {
-    own: Vec<(Pattern, Price)>,
+    own: Rows,
 }
 
 impl Prices {
     /// The user's prices, in any order.
-    pub(super) fn new(mut own: Vec<(Pattern, Price)>) -> Prices {
-        sort(&mut own);
-        Prices { own }
+    pub(super) fn new(own: Vec<(Pattern, Price)>) -> Prices {
+        Prices { own: Rows::new(own) }
     }
 
     /// The price of `model` at `provider`. A pattern may name the model, or `provider/model`.
     pub fn of(&self, provider: &Provider, model: &str) -> Option<&Price> {
-        let name = &provider.name;
-        let both = format!("{name}/{model}");
-        let look = |rows: &'_ [(Pattern, Price)]| {
-            rows.iter().position(|(pattern, _)| {
-                pattern.matches(model.as_bytes()) || pattern.matches(both.as_bytes())
-            })
-        };
-        if let Some(at) = look(&self.own) {
-            return self.own.get(at).map(|(_, price)| price);
+        let mut both: SmallVec<[u8; 96]> = SmallVec::from_slice(provider.name.as_str().as_bytes());
+        both.push(b'/');
+        both.extend_from_slice(model.as_bytes());
+        if let Some(price) = self.own.find(model.as_bytes(), &both) {
+            return Some(price);
         }
         match provider.family {
             Family::Canned | Family::Simulated => Some(&FREE),
             Family::Openai | Family::Anthropic | Family::Gemini | Family::Bedrock => {
-                let listed: &'static [(Pattern, Price)] = &LISTED;
-                look(listed).and_then(|at| listed.get(at)).map(|(_, price)| price)
+                let listed: &'static Rows = &LISTED;
+                listed.find(model.as_bytes(), &both)
             }
         }
+    }
+}
+
+/// Prices by pattern, the most specific pattern first; each exchange looks for one.
+#[derive(Clone, Debug, Default)]
+struct Rows {
+    all: Vec<(Pattern, Price)>,
+    /// Places of those patterns that begin with a letter, by its first byte.
+    by_first: HashMap<u8, Vec<usize>>,
+    /// Places of those that begin with anything.
+    others: Vec<usize>,
+}
+
+impl Rows {
+    fn new(mut all: Vec<(Pattern, Price)>) -> Rows {
+        sort(&mut all);
+        let (mut by_first, mut others) = (HashMap::<u8, Vec<usize>>::new(), Vec::new());
+        for (at, (pattern, _)) in all.iter().enumerate() {
+            match pattern.text().bytes().next() {
+                Some(first) if first != b'*' => by_first.entry(first).or_default().push(at),
+                Some(_) | None => others.push(at),
+            }
+        }
+        Rows { all, by_first, others }
+    }
+
+    /// The first row whose pattern takes one of two names.
+    fn find(&self, name: &[u8], other: &[u8]) -> Option<&Price> {
+        let beginning = |name: &[u8]| self.by_first.get(name.first()?);
+        let lists = [beginning(name), beginning(other), Some(&self.others)];
+        let first_of = |places: &Vec<usize>| {
+            places.iter().copied().find(|at| {
+                let (pattern, _) = &self.all[*at];
+                pattern.matches(name) || pattern.matches(other)
+            })
+        };
+        let at = lists.into_iter().flatten().filter_map(first_of).min()?;
+        Some(&self.all[at].1)
     }
 }
 
@@ -149,9 +184,9 @@ fn sort(rows: &mut [(Pattern, Price)]) {
 /// The list that Firedoor carries. See its head for where it comes from.
 const LIST: &str = include_str!("prices.toml");
 
-static LISTED: LazyLock<Vec<(Pattern, Price)>> = LazyLock::new(|| {
+static LISTED: LazyLock<Rows> = LazyLock::new(|| {
     // A test holds that the list can be read; a model without a price is the worst that can come.
-    toml::from_str::<List>(LIST).map(List::rows).unwrap_or_default()
+    Rows::new(toml::from_str::<List>(LIST).map(List::rows).unwrap_or_default())
 });
 
 /// When the list that Firedoor carries was made; empty if it cannot be read.
@@ -193,7 +228,6 @@ impl List {
             let Some(price) = row.price() else { continue };
             rows.extend(row.models.iter().map(|model| (Pattern::new(model), price)));
         }
-        sort(&mut rows);
         rows
     }
 }
@@ -220,6 +254,7 @@ mod tests {
 
     fn listed(model: &str) -> Option<Price> {
         LISTED
+            .all
             .iter()
             .find(|(pattern, _)| pattern.matches(model.as_bytes()))
             .map(|(_, price)| *price)
@@ -288,7 +323,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!(LISTED.len(), seen.len());
+        assert_eq!(LISTED.all.len(), seen.len());
     }
 
     #[test]
@@ -310,6 +345,22 @@ mod tests {
     }
 
     proptest! {
+        /// Where a row is looked for does not decide which one is found.
+        #[test]
+        fn a_row_is_found_as_by_reading_all(
+            patterns in prop::collection::vec("[ab/*]{0,4}", 0..8),
+            name in "[ab/]{0,4}",
+            other in "[ab/]{0,4}",
+        ) {
+            let price = |input: usize| Price { input: Money(input as u64), ..FREE };
+            let rows = patterns.iter().enumerate();
+            let rows = Rows::new(rows.map(|(at, text)| (Pattern::new(text), price(at))).collect());
+            let (name, other) = (name.as_bytes(), other.as_bytes());
+            let takes = |pattern: &Pattern| pattern.matches(name) || pattern.matches(other);
+            let read = rows.all.iter().find(|(pattern, _)| takes(pattern)).map(|(_, price)| price);
+            prop_assert_eq!(rows.find(name, other), read);
+        }
+
         #[test]
         fn more_tokens_never_cost_less(
             input in any::<u64>(), read in any::<u64>(), output in any::<u32>(), rate in 0u64..1 << 50,

@@ -388,6 +388,8 @@ pub struct Route {
     pub originals_to: Arc<[Recipient]>,
     /// What happens when the record takes no more.
     pub when_full: WhenFull,
+    /// For how many days its records stay at least, if longer than others.
+    pub keep_days: Option<u16>,
 }
 
 /// One target of a route.

@@ -2,7 +2,11 @@
 
 use crate::book::{self, segments};
 use crate::support::{CASES, Gateway, MockServer, post, routes_to, wait_for};
-use firedoor::evidence::{Note, Noted, Options, Store};
+use firedoor::clock::Tick;
+use firedoor::evidence::{Note, Noted, Opened, Options, Store};
+use firedoor::exchange::facts::Identity;
+use firedoor::id::{Epoch, ExchangeId};
+use firedoor::table::Capture;
 use serde_json::{Value, json};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -76,8 +80,9 @@ fn three_days_ago() -> u64 {
     u64::try_from(now.saturating_sub(Duration::from_hours(72)).as_millis()).unwrap()
 }
 
-/// What was recorded three days ago, in segments of its own.
-fn write_old(data_dir: &Path) -> Vec<PathBuf> {
+/// What was recorded three days ago, in segments of its own; of an exchange too, if its route wants
+/// it kept for so many days.
+fn write_old(data_dir: &Path, keep_days: Option<u16>) -> Vec<PathBuf> {
     let before = segments(data_dir);
     let options = Options { unix_ms: three_days_ago, ..Options::of(data_dir) };
     let store = Store::start(options).unwrap();
@@ -88,6 +93,23 @@ fn write_old(data_dir: &Path) -> Vec<PathBuf> {
         about: json!({ "documents": ["what was known then"] }),
     };
     assert_eq!(store.tap().note(note), Noted::Taken);
+    drop(keep_days.map(|_| {
+        let opened = Opened {
+            id: ExchangeId(u128::from(three_days_ago()) << 80),
+            began: Tick::default(),
+            began_unix_ms: three_days_ago(),
+            identity: Identity::default(),
+            route: None,
+            dialect: None,
+            model: None,
+            is_stream: false,
+            epoch: Epoch(1),
+            ruleset: None,
+            levers: Vec::new(),
+            keep_days,
+        };
+        store.tap().open(Capture::Full, opened).expect("it is taken")
+    }));
     store.close(Duration::from_mins(1));
     let all = segments(data_dir).into_iter();
     let new: Vec<_> = all.filter(|path| !before.contains(path)).collect();
@@ -123,7 +145,7 @@ fn what_is_held_outlives_its_time_and_goes_when_it_is_released() {
     assert_eq!(placed.status(), 201, "{}", placed.text());
     let id = placed.json()["id"].as_str().unwrap().to_owned();
     gateway.process.kill();
-    let old = write_old(&gateway.data_dir());
+    let old = write_old(&gateway.data_dir(), None);
     let gateway = gateway.restarted();
     fill_segment(&gateway, 7);
     assert!(old.iter().all(|path| path.exists()), "held segments stay");
@@ -142,4 +164,26 @@ fn what_is_held_outlives_its_time_and_goes_when_it_is_released() {
         .output()
         .unwrap();
     assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stdout));
+}
+
+#[test]
+fn what_a_route_wants_kept_outlives_the_rest() {
+    let mock = MockServer::start();
+    let kept = "[evidence]\nkeep_days = 1\nsegment_mb = 1\n\n";
+    let routes = kept.to_owned() + &routes_to(&mock.url(), "keep_days = 30");
+    let mut gateway = Gateway::start(&routes);
+    fill_segment(&gateway, 1);
+    let opens = |lines: &[Value]| {
+        lines.iter().filter(|line| line["kind"] == "open").all(|line| line["keep_days"] == 30)
+    };
+    assert!(opens(&book::lines(&gateway.data_dir())), "each exchange says what its route wants");
+    gateway.process.kill();
+    let long = write_old(&gateway.data_dir(), Some(30));
+    let short = write_old(&gateway.data_dir(), Some(2));
+    let usual = write_old(&gateway.data_dir(), None);
+    let gateway = gateway.restarted();
+    fill_segment(&gateway, 2);
+    let gone = |all: &[PathBuf]| all.iter().all(|path| !path.exists()).then_some(());
+    wait_for("what is old is gone", || gone(&usual).and(gone(&short)));
+    assert!(long.iter().all(|path| path.exists()), "what a route wants kept stays");
 }

@@ -75,6 +75,7 @@ fn route(name: &str) -> Route {
         capture: Capture::Metadata,
         originals_to: Arc::default(),
         when_full: firedoor::table::WhenFull::Gap,
+        keep_days: None,
     }
 }
 

@@ -89,6 +89,7 @@ fn record(store: &Store, number: u128, told: &Told) -> ExchangeId {
         epoch: Epoch(1),
         ruleset: None,
         levers: vec![],
+        keep_days: None,
     };
     let mut track = store.tap().open(Capture::Full, opened).unwrap();
     let turns: Vec<Value> =
@@ -236,6 +237,7 @@ fn an_exchange_that_no_follower_saw_whole_is_read_again() {
         epoch: Epoch(1),
         ruleset: None,
         levers: vec![],
+        keep_days: None,
     };
     let mut track = store.tap().open(Capture::Full, opened).unwrap();
     let head = RequestHead { method: Method::POST, path: "/".into(), headers: vec![] };

@@ -46,6 +46,7 @@ fn opened(id: u128) -> super::Opened {
         epoch: Epoch(3),
         ruleset: None,
         levers: vec![],
+        keep_days: None,
     }
 }
 

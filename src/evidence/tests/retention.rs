@@ -102,3 +102,41 @@ fn a_file_that_could_not_be_removed_is_removed_later() {
     log.retire(NOW, &nothing).unwrap();
     assert!(!segments(&*disk).unwrap().contains(&1));
 }
+
+/// A route may want its records kept longer; so stays every segment with a part of them, also where
+/// the process died meanwhile.
+#[test]
+fn what_a_route_wants_kept_stays_as_a_whole() {
+    const DAY: u64 = 24 * 60 * 60 * 1000;
+    let limits = Limits {
+        kept_for: Some(Duration::from_secs(3)),
+        kept_bytes_max: Some(1),
+        ..Limits::default()
+    };
+    let disk = MemoryDisk::new();
+    let mut log = log_on(&disk, limits);
+    let wanted = |id: u128, days: Option<u16>| {
+        let opened = crate::evidence::Opened { keep_days: days, ..opened(id) };
+        let what = What::Open { opened: Box::new(opened), texts: super::super::entry::Texts::All };
+        Entry { at_unix_ms: NOW, exchange: Some(ExchangeId(id)), what }
+    };
+    log.commit(&[wanted(1, None), close_entry(1)], NOW).unwrap();
+    log.seal(NOW, None).unwrap();
+    log.commit(&[wanted(2, Some(1)), wanted(3, Some(2))], NOW).unwrap();
+    log.seal(NOW, None).unwrap();
+    // Goes on in the next two; the process dies in the second.
+    log.commit(&[note("said")], NOW).unwrap();
+    log.seal(NOW, None).unwrap();
+    log.commit(&[close_entry(3), close_entry(2)], NOW).unwrap();
+    drop(log);
+    let mut log = log_on(&disk, limits);
+    log.retire(NOW + DAY + 1, &nothing).unwrap();
+    assert_eq!(segments(&*disk).unwrap(), [2, 3, 4, 5]);
+    assert!(verified(&*disk).is_good());
+    drop(log);
+    let mut log = log_on(&disk, limits);
+    log.retire(NOW + 2 * DAY + 1, &nothing).unwrap();
+    let left = segments(&*disk).unwrap();
+    assert!(!left.iter().any(|number| *number < 5), "{left:?}");
+    assert!(verified(&*disk).is_good());
+}

@@ -26,6 +26,7 @@ struct Under {
     epoch: Epoch,
     ruleset: Option<Arc<str>>,
     levers: Vec<LeverId>,
+    keep_days: Option<u16>,
 }
 
 fn opened(facts: &Facts, began: Tick, under: Under) -> Opened {
@@ -41,6 +42,7 @@ fn opened(facts: &Facts, began: Tick, under: Under) -> Opened {
         epoch: under.epoch,
         ruleset: under.ruleset,
         levers: under.levers,
+        keep_days: under.keep_days,
     }
 }
 
@@ -174,6 +176,7 @@ impl Exchange<'_> {
         let under = Under {
             epoch: self.table.epoch,
             ruleset: route.rules.as_ref().map(|rules| Arc::clone(&rules.digest)),
+            keep_days: route.keep_days,
             levers: if levers.is_empty() {
                 Vec::new()
             } else {

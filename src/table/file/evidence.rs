@@ -9,13 +9,16 @@ use std::time::Duration;
 const MB: u64 = 1 << 20;
 const GB: u64 = 1 << 30;
 
+/// A hundred years.
+pub(super) const KEEP_DAYS_MAX: u16 = 36_500;
+
 pub(super) fn policy(reader: &mut Reader<'_>, value: Option<&Value<'_>>) -> EvidencePolicy {
     let section = value.and_then(|value| reader.section(value, "[evidence]", EVIDENCE));
     let section = section.as_ref();
     let mut number = |key: &str, most: u64| integer::<u64>(reader, section, key, 1..=most);
     let usual = EvidencePolicy::default();
     EvidencePolicy {
-        kept_for: number("keep_days", 36_500)
+        kept_for: number("keep_days", u64::from(KEEP_DAYS_MAX))
             .map_or(usual.kept_for, |days| Duration::from_hours(24 * days)),
         disk_bytes_max: number("disk_gb", 1_000_000).map_or(usual.disk_bytes_max, |gb| gb * GB),
         segment_bytes_max: number("segment_mb", 4096).map_or(usual.segment_bytes_max, |mb| mb * MB),
