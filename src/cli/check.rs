@@ -110,7 +110,7 @@ impl Check {
         if self.format == Format::Human {
             let name = source.file.as_deref().unwrap_or(Path::new(table::EMBEDDED_NAME));
             let routes =
-                table.routes.iter().filter(|route| route.matcher.provider.is_none()).count();
+                table.routes.iter().filter(|route| !route.name.as_str().starts_with('/')).count();
             output::notice(&format!(
                 "{}: good; {}, {}, {}",
                 name.display(),

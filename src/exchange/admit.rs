@@ -6,7 +6,7 @@
 use crate::table::{AppIndex, Family, ProviderIndex, Table};
 use crate::wire::Dialect;
 use crate::wire::refusal::{Class, Refusal};
-use crate::wire::request::{Surface, model_named, surface};
+use crate::wire::request::{Surface, models_named, surface};
 use http::{HeaderMap, HeaderName, Method, header};
 
 /// A request's head, parsed and checked by the proxy.
@@ -96,7 +96,8 @@ pub fn admit(table: &Table, asked: &Asked<'_>) -> Result<Admission, (Dialect, Re
             (Some(dialect), model.map(|model| Box::from(&*model)), stream)
         }
         Surface::Other => {
-            let model = model_named(path, asked.query).map(|model| Box::from(&*model));
+            let named = models_named(path, asked.query);
+            let model = named.first().map(|model| Box::from(&**model));
             (None, model, None)
         }
     };

@@ -113,7 +113,11 @@ fn received(head: h1::RequestHead, began: Tick) -> Received {
             h1::BodyLength::Length(length) => Some(length),
             h1::BodyLength::Chunked => None,
         },
-        upgrade: head.upgrade,
+        // Another protocol would carry requests past everything that is here, and who offers one
+        // goes on without it (RFC 9110, section 7.8).
+        upgrade: head
+            .upgrade
+            .filter(|protocol| protocol.as_bytes().eq_ignore_ascii_case(b"websocket")),
         began,
     }
 }

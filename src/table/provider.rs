@@ -4,7 +4,7 @@ use super::{Family, Provider};
 use crate::wire::Dialect;
 use crate::wire::bedrock::model_in_path;
 use crate::wire::percent;
-use crate::wire::request::decode_segment;
+use crate::wire::request::{decode_segment, model_id};
 
 /// Calls of the OpenAI API that stand under a deployment in Azure's classic form; the rest stands
 /// under `/openai`. Source: Azure OpenAI data plane reference, 2024-10-21.
@@ -188,11 +188,6 @@ fn bedrock(base: &str, client_path: &str, path: &str, model: Option<&str>) -> St
         return format!("{base}{path}");
     }
     format!("{base}/model/{}/{call}", segment(model))
-}
-
-/// `models/x` as `x`: Gemini's own libraries write both.
-fn model_id(model: &str) -> &str {
-    model.strip_prefix("models/").unwrap_or(model)
 }
 
 /// `text` as one path segment: what is not unreserved (RFC 3986, section 2.3) is percent-encoded.

@@ -1,56 +1,147 @@
 //! The model that a form names: `multipart/form-data`, as uploads of sound and pictures come
-//! (RFC 7578, in the framing of RFC 2046, section 5.1.1).
+//! (RFC 7578, in the framing of RFC 2046, section 5.1.1), and the pairs of
+//! `application/x-www-form-urlencoded`.
 //!
-//! Only the field `model` is read, where it stands; a form that names two models names none, for
-//! readers differ in which of them counts. The part of a form that has come is read like a whole
-//! one, so that a large upload need not be held for it.
+//! Only the field `model` is read, where it stands. What always holds: a form is read in the one way
+//! in which every reader reads it, and what readers may take differently is an error: a second
+//! model, a part without a plain name, a value that is coded once more. The part of a form that has
+//! come is read like a whole one, so that a large upload need not be held for it.
 
 use super::media_type::MediaType;
+use super::percent;
 use super::request::{BodyError, Named};
 use memchr::memmem;
 use std::borrow::Cow;
 
 /// The boundary of a form, from the value of `Content-Type`; `None` if it is no form.
-pub fn boundary(content_type: &str) -> Option<Cow<'_, str>> {
-    let (_, parameters) = content_type.split_once(';')?;
-    MediaType::of(content_type).is("multipart/form-data").then_some(())?;
-    parameter(parameters, "boundary").filter(|boundary| !boundary.is_empty())
-}
-
-/// The field `model` of a form, as far as the form has come.
 ///
 /// # Errors
-/// It stands there twice, or its value is no text.
+/// It has none, or readers may take another one.
+pub fn boundary(content_type: &[u8]) -> Result<Option<Cow<'_, str>>, BodyError> {
+    let family = content_type.trim_ascii_start().get(.."multipart/".len()).unwrap_or_default();
+    if !family.eq_ignore_ascii_case(b"multipart/") {
+        return Ok(None);
+    }
+    let odd = || odd(None, "the content-type of the form has no plain boundary");
+    let text = std::str::from_utf8(content_type).map_err(|_| odd())?;
+    if !MediaType::of(text).is("multipart/form-data") {
+        return Err(odd());
+    }
+    let (_, list) = text.split_once(';').ok_or_else(odd)?;
+    let mut found = None;
+    for parameter in Parameters(list) {
+        let (name, value) = parameter.ok_or_else(odd)?;
+        let is_it = name.eq_ignore_ascii_case("boundary");
+        let is_like_it = name
+            .get(.."boundary".len())
+            .is_some_and(|begin| begin.eq_ignore_ascii_case("boundary"));
+        if is_like_it && (!is_it || value.is_empty() || found.replace(value).is_some()) {
+            return Err(odd());
+        }
+    }
+    found.map(Some).ok_or_else(odd)
+}
+
+/// The field `model` of a form, as far as the form has come; `is_whole` if there is no more of it.
+///
+/// # Errors
+/// It stands there twice, its value is no text, or something of the form may be read otherwise.
 pub fn model<'b>(
     body: &'b [u8],
     boundary: &str,
+    is_whole: bool,
 ) -> Result<Option<(Cow<'b, str>, Named)>, BodyError> {
     let mut found: Option<(&str, Named)> = None;
     let delimiter = format!("--{boundary}");
     let mut delimiters = memmem::find_iter(body, &delimiter)
         .filter(|at| *at == 0 || body[at - 1] == b'\n')
+        .filter_map(|at| Some((at, delimiter_end(body, at + delimiter.len())?)))
         .peekable();
-    while let Some(at) = delimiters.next() {
-        let begin = at + delimiter.len();
-        // What is behind the last delimiter is no part, or one that has not come.
-        let Some(end) = delimiters.peek().copied() else { break };
+    let mut is_closed = false;
+    while let Some((_, end)) = delimiters.next() {
+        let Delimiter::Next(begin) = end else {
+            is_closed = true;
+            break;
+        };
+        // What is behind the last delimiter has not come to its end.
+        let Some((end, _)) = delimiters.peek().copied() else { break };
         let part = &body[begin..end];
-        let Some((head, value)) = split(part) else { continue };
-        if !names_model(head) {
+        let (head, value) =
+            split(part).ok_or_else(|| odd(Some(begin), "a part of the form has no head"))?;
+        if !names_model(head)
+            .ok_or_else(|| odd(Some(begin), "a part of the form has no plain name"))?
+        {
             continue;
         }
         let start = begin + (part.len() - value.len());
         let value = value.strip_suffix(b"\n").unwrap_or(value);
         let value = value.strip_suffix(b"\r").unwrap_or(value);
-        let wrong = |what: &'static str| BodyError { at: Some(start), what: what.into() };
         let text = std::str::from_utf8(value)
-            .map_err(|_| wrong("the field `model` of the form is not UTF-8"))?;
+            .map_err(|_| odd(Some(start), "the field `model` of the form is not UTF-8"))?;
         if found.is_some() {
-            return Err(wrong("the form names its model twice"));
+            return Err(odd(Some(start), "the form names its model twice"));
         }
         found = Some((text, Named::Field { start, end: start + text.len() }));
     }
+    if is_whole && !is_closed {
+        return Err(odd(None, "the form has no end"));
+    }
     Ok(found.map(|(text, named)| (Cow::Borrowed(text), named)))
+}
+
+/// The model among the pairs of a form that is written like a query.
+///
+/// # Errors
+/// It stands there twice.
+pub fn model_in_pairs(text: &[u8]) -> Result<Option<Cow<'_, str>>, BodyError> {
+    let text = std::str::from_utf8(text).map_err(|_| odd(None, "the form is not UTF-8"))?;
+    let mut names = pairs(text).filter(|(name, _)| name == "model").map(|(_, value)| value);
+    let model = names.next();
+    match names.next() {
+        None => Ok(model),
+        Some(_) => Err(odd(None, "the form names its model twice")),
+    }
+}
+
+/// The pairs of a query, decoded.
+pub fn pairs(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+    let decoded = |text| -> Cow<'_, str> {
+        let text: &str = text;
+        if !text.contains(['%', '+']) {
+            return Cow::Borrowed(text);
+        }
+        let bytes = percent::decoded(&text.replace('+', " "));
+        Cow::Owned(String::from_utf8_lossy(&bytes).into_owned())
+    };
+    query.split('&').map(move |pair| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (decoded(name), decoded(value))
+    })
+}
+
+fn odd(at: Option<usize>, what: &'static str) -> BodyError {
+    BodyError { at, what: what.into() }
+}
+
+/// What follows a delimiter.
+#[derive(Clone, Copy)]
+enum Delimiter {
+    /// A part, from here.
+    Next(usize),
+    /// Nothing more.
+    Last,
+}
+
+/// What stands behind a delimiter that ends at `at`; `None` if it is none, but the beginning of a
+/// line of something else, or has not come whole.
+fn delimiter_end(body: &[u8], at: usize) -> Option<Delimiter> {
+    let rest = body.get(at..)?;
+    if rest.starts_with(b"--") {
+        return Some(Delimiter::Last);
+    }
+    let blank = rest.iter().position(|byte| !matches!(byte, b' ' | b'\t'))?;
+    let line = [&b"\r\n"[..], b"\n"].into_iter().find(|end| rest[blank..].starts_with(end))?;
+    Some(Delimiter::Next(at + blank + line.len()))
 }
 
 /// The head of a part and its value.
@@ -61,39 +152,70 @@ fn split(part: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((&part[..end], &part[begin..]))
 }
 
-/// Whether the head of a part says that it is the field `model`.
-fn names_model(head: &[u8]) -> bool {
-    head.split(|byte| *byte == b'\n').filter_map(|line| std::str::from_utf8(line).ok()).any(
-        |line| {
-            line.split_once(':').is_some_and(|(name, value)| {
-                name.trim().eq_ignore_ascii_case("content-disposition")
-                    && value.split_once(';').is_some_and(|(_, parameters)| {
-                        parameter(parameters, "name").is_some_and(|name| name == "model")
-                    })
-            })
-        },
-    )
+/// Whether the head of a part says that it is the field `model`; `None` where readers may differ.
+fn names_model(head: &[u8]) -> Option<bool> {
+    let head = std::str::from_utf8(head).ok()?;
+    let mut found = None;
+    for line in head.split('\n') {
+        let (name, value) = line.trim_end_matches('\r').split_once(':')?;
+        // A line that begins with a blank goes on with the one before it, for some.
+        if name.is_empty() || name.bytes().any(|byte| byte.is_ascii_whitespace()) {
+            return None;
+        }
+        if name.eq_ignore_ascii_case("content-transfer-encoding") {
+            let is_plain = ["7bit", "8bit", "binary"]
+                .iter()
+                .any(|plain| value.trim().eq_ignore_ascii_case(plain));
+            is_plain.then_some(())?;
+        }
+        if !name.eq_ignore_ascii_case("content-disposition") {
+            continue;
+        }
+        let (kind, list) = value.split_once(';')?;
+        if !kind.trim().eq_ignore_ascii_case("form-data") {
+            return None;
+        }
+        for parameter in Parameters(list) {
+            let (name, value) = parameter?;
+            match &*name.to_ascii_lowercase() {
+                "name" if found.is_none() => found = Some(value == "model"),
+                "filename" | "filename*" => {}
+                _ => return None,
+            }
+        }
+    }
+    found
 }
 
-/// The value of a parameter in a list of them, where quotes hold what would end it (RFC 9110,
-/// section 5.6.6).
-fn parameter<'p>(mut list: &'p str, wanted: &str) -> Option<Cow<'p, str>> {
-    while !list.is_empty() {
-        let (name, rest) = list.split_once('=')?;
-        let name = name.trim_matches([' ', '\t', ';', '\r']);
-        let rest = rest.trim_start();
+/// The parameters of a field, where quotes hold what would end one (RFC 9110, section 5.6.6);
+/// `None` for one that has no value.
+struct Parameters<'p>(&'p str);
+
+impl<'p> Iterator for Parameters<'p> {
+    type Item = Option<(&'p str, Cow<'p, str>)>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let rest = self.0.trim_start_matches([' ', '\t', ';']);
+        if rest.trim_end().is_empty() {
+            return None;
+        }
+        let end = rest.find(['=', ';']).filter(|at| rest[*at..].starts_with('='));
+        let Some(end) = end else {
+            self.0 = "";
+            return Some(None);
+        };
+        let (name, rest) = (&rest[..end], &rest[end + 1..]);
         let (value, behind) = if let Some(quoted) = rest.strip_prefix('"') {
             unquote(quoted)
         } else {
-            let (value, behind) = rest.split_once(';').unwrap_or((rest, ""));
+            let (value, behind) = rest.split_at(rest.find(';').unwrap_or(rest.len()));
             (Cow::Borrowed(value.trim()), behind)
         };
-        if name.eq_ignore_ascii_case(wanted) {
-            return Some(value);
-        }
-        list = behind;
+        self.0 = behind;
+        let is_plain = behind.trim_start().is_empty() || behind.trim_start().starts_with(';');
+        let is_name = !name.is_empty() && !name.contains(|letter: char| letter.is_whitespace());
+        Some((is_plain && is_name).then_some((name, value)))
     }
-    None
 }
 
 /// What stands up to the closing quote, and what is behind it.
@@ -104,7 +226,8 @@ fn unquote(quoted: &str) -> (Cow<'_, str>, &str) {
         is_escaped = letter == '\\' && !is_escaped;
         ends
     });
-    let (inner, behind) = end.map_or((quoted, ""), |at| (&quoted[..at], &quoted[at + 1..]));
+    // A quote that is never closed leaves something behind that is no parameter.
+    let (inner, behind) = end.map_or((quoted, "\""), |at| (&quoted[..at], &quoted[at + 1..]));
     if !inner.contains('\\') {
         return (Cow::Borrowed(inner), behind);
     }
@@ -129,17 +252,18 @@ mod tests {
     #[test]
     fn a_field_is_found_wherever_it_stands_and_however_it_is_written() {
         let file = "--b\r\ncontent-disposition: form-data; name=\"file\"; filename=\"name=\\\"model\\\".wav\"\r\n\
-                    content-type: audio/wav\r\n\r\n\0\x01--b\r\n\r\n\r\n";
+                    content-type: audio/wav\r\n\r\n\0\x01--b\r\n--bx\r\n\r\n";
         let cases = [
             format!("{}{file}--b--\r\n", part("model", "w")),
             format!("{file}{}--b--\r\n", part("model", "w")),
-            "--b\r\nCONTENT-DISPOSITION: form-data;name=model\r\n\r\nw\r\n--b--".to_owned(),
-            "--b\r\ncontent-disposition: form-data; x=1; name=\"mo\\del\"\r\n\r\nw\r\n--b--"
-                .to_owned(),
+            "--b \r\nCONTENT-DISPOSITION: form-data;name=model\r\n\r\nw\r\n--b--".to_owned(),
+            "--b\r\ncontent-disposition: form-data; name=\"mo\\del\"\r\n\r\nw\r\n--b--".to_owned(),
             "--b\ncontent-disposition: form-data; name=\"model\"\n\nw\n--b--".to_owned(),
+            "--b\r\ncontent-disposition: form-data; name=\"model\"\r\n--bX: y\r\n\r\nw\r\n--b--"
+                .to_owned(),
         ];
         for body in cases {
-            let (text, named) = model(body.as_bytes(), "b").unwrap().unwrap();
+            let (text, named) = model(body.as_bytes(), "b", true).unwrap().unwrap();
             assert_eq!(text, "w", "{body}");
             assert_eq!(&body[named.range()], "w", "{body}");
         }
@@ -150,44 +274,77 @@ mod tests {
         let cases = [
             part("models", "w"),
             part("file", "name=\"model\"\r\n\r\nw"),
-            "--b\r\nx-note: form-data; name=\"model\"\r\n\r\nw\r\n".to_owned(),
-            "--b\r\ncontent-disposition: form-data; filename=\"; name=model\"\r\n\r\nw\r\n"
+            "--b\r\ncontent-disposition: form-data; name=x; filename=\"; name=model\"\r\n\r\nw\r\n"
                 .to_owned(),
         ];
         for body in cases {
-            assert_eq!(model(format!("{body}--b--\r\n").as_bytes(), "b"), Ok(None), "{body}");
+            assert_eq!(model(format!("{body}--b--\r\n").as_bytes(), "b", true), Ok(None), "{body}");
         }
-        assert_eq!(model(b"xxxx", "b"), Ok(None));
         // The value has not come to its end.
-        assert_eq!(model(part("model", "w").as_bytes(), "b"), Ok(None));
+        assert_eq!(model(part("model", "w").as_bytes(), "b", false), Ok(None));
+        assert_eq!(model_in_pairs(b"models=w&x=model"), Ok(None));
     }
 
     #[test]
-    fn two_models_are_none() {
-        let body = format!("{}{}--b--\r\n", part("model", "w"), part("model", "v"));
-        assert!(model(body.as_bytes(), "b").is_err());
+    fn what_readers_may_take_differently_is_an_error() {
+        let head = |head: &str| format!("--b\r\n{head}\r\n\r\nw\r\n");
+        for body in [
+            part("model", "w") + &part("model", "w"),
+            head("x-note: form-data; name=\"model\""),
+            head("content-disposition: form-data; name=\"x\"; name=\"model\""),
+            head("content-disposition: form-data; name*=UTF-8''model"),
+            head("content-disposition: form-data; name*0=\"mo\"; name*1=\"del\""),
+            head("content-disposition: form-data; x; name=\"model\""),
+            head("content-disposition: form-data;\r\n name=\"model\""),
+            head("content-disposition: form-data; name=\"model"),
+            head(
+                "content-disposition: form-data; name=\"model\"\r\ncontent-transfer-encoding: base64",
+            ),
+        ] {
+            assert!(model(format!("{body}--b--\r\n").as_bytes(), "b", true).is_err(), "{body}");
+        }
+        assert!(model(part("model", "w").as_bytes(), "b", true).is_err(), "it has no end");
+        assert!(model(b"xxxx", "b", true).is_err());
+        let odd = [&b"--b\r\ncontent-disposition: form-data; name=\"model\"; filename=\"\xff\"\r\n\r\nw\r\n--b--"[..]];
+        assert!(model(&odd.concat(), "b", true).is_err());
+        assert!(model_in_pairs(b"mod%65l=v&model=w").is_err());
+    }
+
+    #[test]
+    fn pairs_are_decoded() {
+        assert_eq!(model_in_pairs(b"a=b&mod%65l=w+%77").unwrap().as_deref(), Some("w w"));
     }
 
     #[test]
     fn boundaries_are_read_from_the_media_type() {
-        let is = |kind: &str| boundary(kind).map(Cow::into_owned);
+        let is = |kind: &str| boundary(kind.as_bytes()).unwrap().map(Cow::into_owned);
         assert_eq!(is("multipart/form-data; boundary=b").as_deref(), Some("b"));
         assert_eq!(is("Multipart/Form-Data;charset=x; Boundary=\"a b\"").as_deref(), Some("a b"));
-        assert_eq!(is("multipart/mixed; boundary=b"), None);
-        assert_eq!(is("multipart/form-data; boundary="), None);
         assert_eq!(is("application/json"), None);
+        for odd in [
+            &b"multipart/mixed; boundary=b"[..],
+            b"multipart/form-data; boundary=",
+            b"multipart/form-data",
+            b"multipart/form-data; boundary=b; boundary=c",
+            b"multipart/form-data; boundary*=UTF-8''b",
+            b"multipart/form-data; x; boundary=b",
+            b"multipart/form-data; x=\xff; boundary=b",
+        ] {
+            assert!(boundary(odd).is_err(), "{}", String::from_utf8_lossy(odd));
+        }
     }
 
     proptest! {
         #[test]
         fn any_bytes_are_read_without_panic(
-            body in "(--b|\r\n|\n|content-disposition: form-data; name=|\"model\"|\\\\|é|;|=){0,24}",
-            kind in "(multipart/form-data|;|boundary|=|\"|\\\\|é| ){0,8}",
+            body in "(--b|\r\n|\n|content-disposition: form-data; name=|\"model\"|\\\\|\u{e9}|;|=|--){0,24}",
+            kind in "(multipart/form-data|;|boundary|=|\"|\\\\|\u{e9}| ){0,8}",
         ) {
-            if let Ok(Some((text, named))) = model(body.as_bytes(), "b") {
+            if let Ok(Some((text, named))) = model(body.as_bytes(), "b", false) {
                 prop_assert_eq!(body.get(named.range()), Some(&*text));
             }
-            let _ = boundary(&kind);
+            let _ = boundary(kind.as_bytes());
+            let _ = model_in_pairs(body.as_bytes());
         }
     }
 }

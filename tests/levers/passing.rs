@@ -1,7 +1,7 @@
 //! Models of what only passes through: a kill of a model reaches them wherever and however the
 //! request names them, and where it cannot be told the request does not pass.
 
-use super::hand::{assert_refused, kill, lift};
+use super::hand::{assert_refused, kill, lift, wait_open};
 use super::provider::Provider;
 use crate::support::{Answer, Client, Gateway, Upstream, routes_to};
 use std::io::{Read, Write};
@@ -67,8 +67,14 @@ fn a_kill_of_a_model_reaches_it_in_forms_and_compressed_bodies() {
         .chain(std::str::from_utf8(json).unwrap().encode_utf16())
         .flat_map(u16::to_le_bytes)
         .collect();
+    let utf16_later: Vec<u8> =
+        std::str::from_utf8(json).unwrap().chars().flat_map(|letter| [0, letter as u8]).collect();
+    let utf16_later = [&b"\0 "[..], &utf16_later].concat();
     let late = [&b" ".repeat(2 << 20)[..], json].concat();
-    let cases: [(&str, &str, &[u8]); 9] = [
+    let lines = br#"{"model":"e","n":1}
+{"n":2}
+"#;
+    let cases: [(&str, &str, &[u8]); 15] = [
         (SOUND, FORM, &form(&[("model", b"e"), ("file", b"x")])),
         (SOUND, FORM, &sound_first),
         (SOUND, FORM, &sound_last),
@@ -78,13 +84,39 @@ fn a_kill_of_a_model_reaches_it_in_forms_and_compressed_bodies() {
         (EMBEDDINGS, "", &late),
         (EMBEDDINGS, "content-type: application/vnd.api+json\r\n", json),
         (EMBEDDINGS, "content-type: Application/JSON\r\n", json),
+        (EMBEDDINGS, "content-type: application/octet-stream\r\n", lines),
+        (EMBEDDINGS, "content-type: application/json; x=\u{e9}\r\n", json),
+        (SOUND, "content-type: application/x-www-form-urlencoded\r\n", b"a=b&mod%65l=e"),
+        ("/oai/v1/realtime/sessions?mod%65l=e", "", b""),
+        ("/oai/v1/engines/e/embeddings", "", b"{}"),
+        ("/oai/v1beta/tunedModels/e:embedContent", "", b"{}"),
     ];
-    let ambiguous: [(&str, &str, &[u8]); 5] = [
+    let ambiguous: [(&str, &str, &[u8]); 17] = [
         (EMBEDDINGS, "content-type: application/octet-stream\r\n", &utf16),
         (EMBEDDINGS, "content-type: application/json\r\n", &utf16),
         (EMBEDDINGS, "content-type: application/json\r\n", br#"{"model":"a","model":"e"}"#),
         (EMBEDDINGS, "content-type: application/json\r\ncontent-encoding: x\r\n", json),
         (SOUND, FORM, &form(&[("model", b"a"), ("model", b"e")])),
+        (EMBEDDINGS, "content-type: application/json\r\n", &utf16_later),
+        (EMBEDDINGS, "content-type: application/json\r\n", br#"{"Model":"e"}"#),
+        (EMBEDDINGS, "content-type: application/json\r\n", br#"{"model":"e","x":NaN}"#),
+        (
+            SOUND,
+            FORM,
+            b"--b\r\ncontent-disposition: form-data; name=x; name=model\r\n\r\ne\r\n--b--",
+        ),
+        (SOUND, FORM, b"--b\r\ncontent-disposition: form-data; name=model\r\n\r\ne\r\n"),
+        (SOUND, "content-type: multipart/form-data; x; boundary=b\r\n", &form(&[("model", b"e")])),
+        (SOUND, "content-type: multipart/mixed; boundary=b\r\n", &form(&[("model", b"e")])),
+        (
+            SOUND,
+            "content-type: text/plain\r\ncontent-type: multipart/form-data; boundary=b\r\n",
+            &form(&[("model", b"e")]),
+        ),
+        (EMBEDDINGS, "content-encoding: identity\r\ncontent-encoding: gzip\r\n", &gzip(json)),
+        ("/oai/v1/embeddings?model=a", "content-type: application/json\r\n", json),
+        ("/oai/v1/embeddings?model=a&model=e", "", b""),
+        ("/oai/v1/models/a:embedContent?model=e", "", b"{}"),
     ];
     for is_chunked in [false, true] {
         for (path, fields, body) in cases.iter().chain(&ambiguous) {
@@ -111,12 +143,82 @@ fn a_kill_of_a_model_reaches_it_in_forms_and_compressed_bodies() {
             (SOUND, FORM, &other[..]),
             (EMBEDDINGS, "content-type: application/json\r\n", br#"{"model":"f"}"#),
             (EMBEDDINGS, "content-type: application/octet-stream\r\n", &large),
+            (EMBEDDINGS, "content-type: application/octet-stream\r\n", b"{\"n\":1}\n{\"n\":2}\n"),
+            (EMBEDDINGS, "content-type: text/csv\r\n", b"\xef\xbb\xbfa,b\r\n"),
+            (EMBEDDINGS, "content-type: application/json\r\n", br#"{"model":null}"#),
+            ("/oai/v1/models/f:embedContent", "", br#"{"model":"models/f"}"#),
         ] {
             let answer = send(&gateway, path, fields, body, is_chunked);
             assert_eq!(answer.status(), 200, "{path} {fields} {}", answer.text());
         }
         lift(&gateway, &lever);
     }
+}
+
+/// A compressed body may come in any pieces, and a path may stand below the provider's own.
+#[test]
+fn a_kill_of_a_model_reaches_it_late_and_below_a_base() {
+    let provider = Provider::start();
+    let routes = routes_to(&provider.url(), "").replace(
+        &format!("{}\"\n\n[[routes]]\nname = \"gem", provider.url()),
+        &format!("{}/v1beta\"\n\n[[routes]]\nname = \"gem", provider.url()),
+    );
+    assert!(routes.contains("/v1beta"));
+    let gateway = Gateway::start(&routes);
+    let lever = kill(&gateway, "model:e");
+    let mut client = Client::connect(gateway.data);
+    let body = gzip(br#"{"model":"e"}"#);
+    client.send(
+        format!(
+            "POST {EMBEDDINGS} HTTP/1.1\r\nhost: t\r\ncontent-encoding: gzip\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        )
+        .as_bytes(),
+    );
+    wait_open(&gateway, 1);
+    for byte in &body {
+        client.send(&[*byte]);
+    }
+    assert_refused(&gateway, None, &client.answer(), &lever);
+    let answer = send(&gateway, "/gem/models/e:embedContent", "", b"{}", false);
+    assert_eq!(answer.status(), 400, "{}", answer.text());
+    assert_eq!(provider.requests(), 0);
+}
+
+/// Who offers another protocol than a websocket goes on without it: nothing is tunnelled unseen.
+#[test]
+fn other_protocols_are_not_switched_to() {
+    let (provider, kept) = keeper();
+    let gateway = Gateway::start(&routes_to(&provider.url(), ""));
+    let offer = "connection: upgrade, http2-settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABk\r\n\
+                 content-type: application/json\r\n";
+    for path in [EMBEDDINGS, "/oai/v1/chat/completions"] {
+        let body = br#"{"model":"m","messages":[]}"#;
+        let answer = send(&gateway, path, offer, body, false);
+        assert_eq!(answer.status(), 200, "{}", answer.text());
+        assert_eq!(*kept.lock().unwrap(), body);
+    }
+}
+
+/// A client whose upload stalls is no fault of the provider, whose circuit stays closed.
+#[test]
+fn uploads_that_stall_are_their_clients_fault() {
+    let provider = Provider::start();
+    let server = "[server]\nclient_idle_timeout_ms = 200\n\n";
+    let gateway = Gateway::start(&(server.to_owned() + &routes_to(&provider.url(), "")));
+    for _ in 0..6 {
+        let mut client = Client::connect(gateway.data);
+        client.send(
+            format!(
+                "POST {SOUND} HTTP/1.1\r\nhost: t\r\ncontent-type: audio/wav\r\ncontent-length: 3000000\r\n\r\nxx"
+            )
+            .as_bytes(),
+        );
+        let answer = client.answer();
+        assert_eq!(answer.status(), 400, "{}", answer.text());
+    }
+    let answer = send(&gateway, EMBEDDINGS, "content-type: application/json\r\n", b"{}", false);
+    assert_eq!(answer.status(), 200, "{}", answer.text());
 }
 
 /// What is too large to be read for its model is refused, however its length is told.
@@ -128,12 +230,15 @@ fn what_is_too_large_to_be_read_names_no_model_in_secret() {
     let large = "x".repeat(3 << 20);
     let json = format!(r#"{{"input":"{large}","model":"e"}}"#);
     let form = form(&[("file", large.as_bytes()), ("model", b"e")]);
+    let lines = "{\"n\":1}\n".repeat(300_000);
     for is_chunked in [false, true] {
         let json_type = "content-type: application/json\r\n";
         let answer = send(&gateway, EMBEDDINGS, json_type, json.as_bytes(), is_chunked);
         assert_eq!(answer.status(), 413, "{}", answer.text());
         let answer = send(&gateway, SOUND, FORM, &form, is_chunked);
         assert_eq!(answer.status(), 200, "a form is not held: {}", answer.text());
+        let answer = send(&gateway, SOUND, "", lines.as_bytes(), is_chunked);
+        assert_eq!(answer.status(), 200, "nor is what says nothing: {}", answer.text());
         let lever = kill(&gateway, "model:e");
         let answer = send(&gateway, SOUND, FORM, &form, is_chunked);
         assert_eq!(answer.status(), 413, "{}", answer.text());

@@ -261,7 +261,10 @@ fn what_only_passes_through_is_refused_too() {
         ("/oai/openai/deployments/e/embeddings?api-version=1", "application/json", "{}"),
         ("/oai/v1/realtime/sessions?model=e", "application/json", "{}"),
     ] {
-        let answer = post(gateway.data, path, &[key, session, ("content-type", kind)], body);
+        let mut client = Client::connect(gateway.data);
+        let fields = [key, session, ("content-type", kind)];
+        client.request("POST", path, &fields, body.as_bytes());
+        let answer = client.answer();
         assert_eq!(answer.status(), 400, "{path} {kind}: {}", answer.text());
         assert!(answer.text().contains(&lever), "{path} {kind}: {}", answer.text());
     }

@@ -66,7 +66,7 @@ impl Exchange<'_> {
         else {
             if let Some(body) = &guard.body {
                 // The model's name may have moved.
-                let named = self.passing_model(&wanted.body, body)?.map(|(_, named)| named);
+                let (_, named) = self.passing_model(&wanted.body, body)?;
                 let asked = wanted.model.as_deref();
                 let model = forward::model(target, asked);
                 asking.body = Some(forward::body(body, named, asked, model));

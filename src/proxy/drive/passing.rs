@@ -1,14 +1,15 @@
 //! What is read of a body that is passed through: the model that it names, for routes and levers.
 //!
-//! JSON is read whole, and so are small bodies of any kind. While a lever speaks of models, a body
-//! that may name one goes nowhere before it was read whole, whatever it calls itself; at other times
-//! what cannot be read is the provider's to refuse, and large uploads are not held.
+//! JSON is read whole, and so are small bodies of any kind. While a lever speaks of models the gate is
+//! strict: a body that may name one goes nowhere before it was read whole, whatever it calls itself,
+//! and what readers may take differently is refused. At other times what cannot be read is the
+//! provider's to refuse, and large uploads are not held.
 
 use super::{Body, Exchange};
 use crate::wire::form;
 use crate::wire::media_type::MediaType;
 use crate::wire::refusal::{Class, Refusal};
-use crate::wire::request::{Named, model};
+use crate::wire::request::{BodyError, Named, model, model_id, model_of_first, models_named};
 use bytes::Bytes;
 use http::header;
 use std::borrow::Cow;
@@ -38,31 +39,76 @@ enum Kind<'h> {
     Untyped,
     /// A form with this boundary.
     Form(Cow<'h, str>),
+    /// A form that is written like a query.
+    Pairs,
+    /// A form of which readers may take another boundary, or one of another kind.
+    Odd(BodyError),
     /// Anything else.
     Other,
 }
 
-/// Whether a body of any media type may be a JSON object, as far as its first bytes tell; `None` if
-/// they do not. Some readers take UTF-16 and byte order marks, and look at no media type.
-fn may_be_object(body: &[u8]) -> Option<bool> {
-    const BEGINNINGS: [&[u8]; 6] =
-        [b"{", b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff", b"\0{", b"\0\0\0{"];
-    let body = body.trim_ascii_start();
-    if BEGINNINGS.iter().any(|beginning| body.starts_with(beginning)) {
-        return Some(true);
+/// What the first bytes of a body tell of it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Looks {
+    /// Too little.
+    Unknown,
+    /// It may be an object of JSON.
+    Object,
+    /// The same in another encoding than UTF-8, or behind a byte order mark. Some readers take
+    /// those, and look at no media type.
+    Recoded,
+    /// It is none.
+    Otherwise,
+}
+
+impl Looks {
+    fn of(body: &[u8]) -> Looks {
+        const MARKS: [&[u8]; 3] = [b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff"];
+        let (mut rest, mut is_recoded) = (body, false);
+        loop {
+            rest = rest.trim_ascii_start();
+            match rest {
+                [b'{', ..] if is_recoded => return Looks::Recoded,
+                [b'{', ..] => return Looks::Object,
+                // Beside a letter, in encodings of two or four bytes.
+                [0, behind @ ..] => (rest, is_recoded) = (behind, true),
+                _ => match MARKS.iter().find_map(|mark| rest.strip_prefix(*mark)) {
+                    Some(behind) => (rest, is_recoded) = (behind, true),
+                    None if MARKS.iter().any(|mark| mark.starts_with(rest)) => {
+                        return Looks::Unknown;
+                    }
+                    None => return Looks::Otherwise,
+                },
+            }
+        }
     }
-    let may_follow = BEGINNINGS.iter().any(|beginning| beginning.starts_with(body));
-    (!may_follow).then_some(false)
+}
+
+fn unread(why: &str) -> Refusal {
+    let message =
+        format!("a lever speaks of models, and that of this request cannot be told: {why}");
+    Refusal::new(Class::BadRequest, message)
 }
 
 impl Exchange<'_> {
     fn kind(&self) -> Kind<'_> {
-        let Some(kind) = self.asked.headers.get(header::CONTENT_TYPE) else { return Kind::Untyped };
-        let kind = kind.to_str().unwrap_or_default();
-        if let Some(boundary) = form::boundary(kind) {
-            return Kind::Form(boundary);
+        let Some(value) = self.asked.headers.get(header::CONTENT_TYPE) else {
+            return Kind::Untyped;
+        };
+        match form::boundary(value.as_bytes()) {
+            Ok(Some(boundary)) => return Kind::Form(boundary),
+            Ok(None) => {}
+            Err(odd) => return Kind::Odd(odd),
         }
-        if MediaType::of(kind).is_json() { Kind::Json } else { Kind::Other }
+        let text = String::from_utf8_lossy(value.as_bytes());
+        let named = MediaType::of(&text);
+        if named.is_json() {
+            Kind::Json
+        } else if named.is("application/x-www-form-urlencoded") {
+            Kind::Pairs
+        } else {
+            Kind::Other
+        }
     }
 
     /// Whether the body says that it is compressed.
@@ -77,37 +123,48 @@ impl Exchange<'_> {
     }
 
     /// How much of the request's body is read before anything is asked.
-    pub(super) fn reading(&self) -> Reading {
+    ///
+    /// # Errors
+    /// A lever speaks of models, and readers may take the body for something else than we do.
+    pub(super) fn reading(&self) -> Result<Reading, Refusal> {
         if self.admission.dialect.is_some() {
-            return Reading::Whole;
+            return Ok(Reading::Whole);
         }
         if self.request.upgrade.is_some() {
-            return Reading::Nothing;
+            return Ok(Reading::Nothing);
+        }
+        let is_strict = self.is_strict();
+        let said_twice = [header::CONTENT_TYPE, header::CONTENT_ENCODING]
+            .into_iter()
+            .find(|name| self.asked.headers.get_all(name).iter().nth(1).is_some());
+        if let Some(name) = said_twice.filter(|_| is_strict) {
+            return Err(unread(&format!("`{name}` stands twice")));
         }
         let known = self.request.body_bytes;
         let limit = self.table.server.body_bytes_max as u64;
-        let is_small = known.is_some_and(|length| length <= WHOLE_BYTES_MAX);
+        let whole_max = WHOLE_BYTES_MAX.min(limit);
+        let is_small = known.is_some_and(|length| length <= whole_max);
         let is_held = self.may_be_judged() && known.is_none_or(|length| length <= limit);
-        match self.kind() {
+        Ok(match self.kind() {
             Kind::Json => Reading::Whole,
+            Kind::Odd(odd) if is_strict => return Err(unread(&odd.to_string())),
             _ if is_small || is_held => Reading::Whole,
-            Kind::Form(_) if self.is_strict() => Reading::Whole,
-            Kind::Form(_) => Reading::UpTo(WHOLE_BYTES_MAX),
-            Kind::Other if self.is_strict() && self.is_coded() => Reading::Whole,
-            Kind::Other if self.is_strict() => Reading::Sniffed,
-            Kind::Untyped => Reading::Sniffed,
-            Kind::Other => Reading::Nothing,
-        }
+            Kind::Form(_) | Kind::Pairs if is_strict => Reading::Whole,
+            Kind::Other | Kind::Untyped if is_strict && self.is_coded() => Reading::Whole,
+            Kind::Other | Kind::Untyped if is_strict => Reading::Sniffed,
+            Kind::Form(_) | Kind::Untyped => Reading::UpTo(whole_max),
+            Kind::Pairs | Kind::Odd(_) | Kind::Other => Reading::Nothing,
+        })
     }
 
     /// What follows for the reading of a body of which so much has come.
     pub(super) fn read_on(reading: Reading, body: &[u8]) -> Reading {
         match reading {
             Reading::UpTo(max) if body.len() as u64 > max => Reading::Nothing,
-            Reading::Sniffed => match may_be_object(body) {
-                None => Reading::Sniffed,
-                Some(true) => Reading::Whole,
-                Some(false) => Reading::Nothing,
+            Reading::Sniffed => match Looks::of(body) {
+                Looks::Unknown => Reading::Sniffed,
+                Looks::Object | Looks::Recoded => Reading::Whole,
+                Looks::Otherwise => Reading::Nothing,
             },
             Reading::Nothing | Reading::Whole | Reading::UpTo(_) => reading,
         }
@@ -119,12 +176,13 @@ impl Exchange<'_> {
     /// It cannot be told, while a lever speaks of models.
     pub(super) fn passing_plain(&self, raw: &[u8]) -> Result<Option<Bytes>, Refusal> {
         let kind = self.kind();
-        if !self.is_coded() || (matches!(kind, Kind::Other) && !self.is_strict()) {
+        if !self.is_coded() || (matches!(kind, Kind::Other | Kind::Odd(_)) && !self.is_strict()) {
             return Ok(None);
         }
         match self.inflated(raw) {
             Ok(plain) => {
-                let may_name = matches!(kind, Kind::Form(_)) || may_be_object(&plain) == Some(true);
+                let is_form = matches!(kind, Kind::Form(_) | Kind::Pairs);
+                let may_name = is_form || Looks::of(&plain) != Looks::Otherwise;
                 Ok(may_name.then(|| plain.into()))
             }
             Err(refusal) if self.is_strict() => Err(refusal),
@@ -142,29 +200,83 @@ impl Exchange<'_> {
         &self,
         body: &Body,
         text: &'t [u8],
-    ) -> Result<Option<(Cow<'t, str>, Named)>, Refusal> {
+    ) -> Result<(Option<Cow<'t, str>>, Option<Named>), Refusal> {
         let is_readable = match body {
             Body::Whole { plain, .. } => plain.is_some() || !self.is_coded(),
             Body::Streamed(_) => !self.is_coded(),
         };
+        if !is_readable || text.is_empty() {
+            return Ok((None, None));
+        }
         let is_whole = matches!(body, Body::Whole { .. });
-        let found = match self.kind() {
-            _ if !is_readable => return Ok(None),
-            Kind::Form(boundary) => form::model(text, &boundary),
-            Kind::Json | Kind::Untyped | Kind::Other
-                if is_whole && may_be_object(text) == Some(true) =>
-            {
-                model(text)
-            }
-            Kind::Json | Kind::Untyped | Kind::Other => return Ok(None),
-        };
-        match found {
-            Err(error) if self.is_strict() => Err(Refusal::new(
-                Class::BadRequest,
-                format!("a lever speaks of models, and that of this body cannot be read: {error}"),
-            )),
-            Err(_) => Ok(None),
+        match self.named_in(text, is_whole) {
+            Err(error) if self.is_strict() => Err(unread(&error.to_string())),
+            Err(_) => Ok((None, None)),
             Ok(found) => Ok(found),
         }
+    }
+
+    fn named_in<'t>(
+        &self,
+        text: &'t [u8],
+        is_whole: bool,
+    ) -> Result<(Option<Cow<'t, str>>, Option<Named>), BodyError> {
+        let kind = self.kind();
+        match &kind {
+            Kind::Form(boundary) => {
+                return form::model(text, boundary, is_whole).map(Option::unzip);
+            }
+            Kind::Pairs if is_whole => return Ok((form::model_in_pairs(text)?, None)),
+            Kind::Json | Kind::Untyped | Kind::Other | Kind::Odd(_) if is_whole => {}
+            Kind::Json | Kind::Untyped | Kind::Other | Kind::Odd(_) | Kind::Pairs => {
+                return Ok((None, None));
+            }
+        }
+        let is_strict = self.is_strict();
+        match (Looks::of(text), kind) {
+            (Looks::Object, Kind::Json) => model(text, is_strict).map(Option::unzip),
+            // Lines of JSON, as batches are: some readers take the first for all.
+            (Looks::Object, _) => model_of_first(text, is_strict).map(Option::unzip),
+            (Looks::Recoded, _) => Err(BodyError {
+                at: None,
+                what: "it is JSON in another encoding than UTF-8".into(),
+            }),
+            (Looks::Unknown | Looks::Otherwise, _) => Ok((None, None)),
+        }
+    }
+
+    /// While a lever speaks of models: checks that a request which is passed through names no model
+    /// but `checked`, neither where it was read (`also`) nor in the path and query that it goes to.
+    ///
+    /// # Errors
+    /// It does.
+    pub(super) fn names_no_other<'n>(
+        &self,
+        checked: Option<&str>,
+        also: impl IntoIterator<Item = Cow<'n, str>>,
+    ) -> Result<(), Refusal> {
+        if self.admission.dialect.is_some() || !self.is_strict() {
+            return Ok(());
+        }
+        let other = also.into_iter().find(|name| checked.map(model_id) != Some(model_id(name)));
+        match (other, checked) {
+            (None, _) => Ok(()),
+            (Some(_), Some(_)) => Err(unread("it names two")),
+            (Some(_), None) => Err(unread("it is named in a place that is not looked at")),
+        }
+    }
+
+    /// The same for the path and query at the provider.
+    ///
+    /// # Errors
+    /// They name another model.
+    pub(super) fn path_names_no_other(
+        &self,
+        checked: Option<&str>,
+        target: &str,
+    ) -> Result<(), Refusal> {
+        let (path, query) =
+            target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
+        self.names_no_other(checked, models_named(path, query))
     }
 }

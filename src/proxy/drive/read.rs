@@ -7,7 +7,7 @@ use crate::exchange::identity;
 use crate::proxy::client::{BodyFault, Client};
 use crate::wire::coding::{Coding, Inflater};
 use crate::wire::refusal::{Class, Refusal};
-use crate::wire::request::{Named, View, opening, view};
+use crate::wire::request::{Named, View, models_named, opening, view};
 use bytes::Bytes;
 use http::header;
 use std::future::poll_fn;
@@ -25,7 +25,7 @@ impl Exchange<'_> {
     ) -> Result<Body, Stop> {
         let limit = self.table.server.body_bytes_max as u64;
         let known = self.request.body_bytes;
-        let mut reading = self.reading();
+        let mut reading = self.reading()?;
         if reading == Reading::Nothing {
             return Ok(Body::Streamed(Bytes::new()));
         }
@@ -72,7 +72,7 @@ impl Exchange<'_> {
                 if reading == Reading::Nothing {
                     return Ok(Body::Streamed(raw.into()));
                 }
-                if raw.len() as u64 > limit {
+                if reading == Reading::Whole && raw.len() as u64 > limit {
                     return Err(too_large());
                 }
             }
@@ -127,7 +127,10 @@ impl Exchange<'_> {
             let named = seen.model_span.map(Named::Json);
             (seen, named)
         } else {
-            let (model, named) = self.passing_model(&body, text)?.unzip();
+            let (model, named) = self.passing_model(&body, text)?;
+            let first = admission.model.as_deref().or(model.as_deref());
+            self.names_no_other(first, model.clone())?;
+            self.names_no_other(first, models_named(self.asked.path, self.asked.query))?;
             (View { model, ..View::default() }, named)
         };
         let app = admission.app.map(|app| self.table.apps[usize::from(app.0)].name.clone());

@@ -20,6 +20,9 @@ use tokio::time::Instant;
 /// A body up to this size leaves in one buffer with its head, and so in one segment or few.
 const INLINE_BYTES_MAX: usize = 16 * 1024;
 
+/// What is kept of the space in which a piece of an upload passes.
+const PIECE_BYTES_MAX: usize = 64 * 1024;
+
 impl Exchange<'_> {
     /// The head of our request to a provider, and its body.
     pub(super) fn prepare(
@@ -91,6 +94,7 @@ impl Exchange<'_> {
         let target = PathAndQuery::from_maybe_shared(Bytes::from(path)).map_err(|_| {
             Refusal::new(Class::BadRequest, "the path cannot be sent to the provider")
         })?;
+        self.path_names_no_other(model, target.as_str())?;
         let connection = match &self.request.upgrade {
             Some(protocol) => h1::Connection::Upgrade(protocol),
             None => h1::Connection::KeepAlive,
@@ -151,9 +155,16 @@ impl Exchange<'_> {
             let deadline = until.min(Instant::now() + route.timeouts.first_byte);
             let asked = match &wanted.body {
                 Body::Whole { .. } => {
-                    self.race(client, deadline, ask(io, prepared, self.asked.method)).await
+                    let asked = ask(io, prepared, self.asked.method);
+                    self.race(client, deadline, asked).await.map_err(Unsent::from)
                 }
-                Body::Streamed(_) => self.ask_streaming(client, io, prepared, route, until).await,
+                Body::Streamed(_) => {
+                    let mut sent = 0;
+                    let asked =
+                        self.ask_streaming(client, io, prepared, route, until, &mut sent).await;
+                    book.note(|facts| facts.request_bytes = sent);
+                    asked
+                }
             };
             let failed = |failure, class, message: String| {
                 Attempted::Failed(Failed { failure, refusal: Refusal::new(class, message) })
@@ -172,9 +183,19 @@ impl Exchange<'_> {
                 Ok(Err(fault @ UpstreamFault::Malformed(_))) => {
                     return Err(failed(Failure::Unusable, Class::BadGateway, fault.message()));
                 }
-                Err(Interrupt::Gone) => return Err(Attempted::Stop(Stop::Gone)),
-                Err(Interrupt::Ordered(order)) => return Err(self.obey(book, order)),
-                Err(Interrupt::Late) => {
+                Err(Unsent::Interrupted(Interrupt::Gone)) => {
+                    return Err(Attempted::Stop(Stop::Gone));
+                }
+                Err(Unsent::Interrupted(Interrupt::Ordered(order))) => {
+                    return Err(self.obey(book, order));
+                }
+                // No fault of the provider.
+                Err(Unsent::Stalled) => {
+                    let message = "the body did not come in time";
+                    let refusal = Refusal::new(Class::BadRequest, message);
+                    return Err(Attempted::Stop(refusal.into()));
+                }
+                Err(Unsent::Interrupted(Interrupt::Late)) => {
                     let message = "the provider did not begin to answer in time".to_owned();
                     return Err(failed(Failure::FirstByteTimeout, Class::Timeout, message));
                 }
@@ -220,7 +241,8 @@ impl Exchange<'_> {
         prepared: &Prepared,
         route: &Route,
         until: Instant,
-    ) -> Result<Result<(h1::ResponseHead, Answer), UpstreamFault>, Interrupt> {
+        sent: &mut u64,
+    ) -> Result<Result<(h1::ResponseHead, Answer), UpstreamFault>, Unsent> {
         self.orders.stay();
         let idle = self.table.server.client_idle_timeout;
         let by = |until: Instant| until.min(Instant::now() + idle);
@@ -228,7 +250,7 @@ impl Exchange<'_> {
         let mut is_open = match self.unless_ended(by(until), write).await {
             Ok(written) => written.is_ok(),
             Err(Interrupt::Late) => false,
-            Err(other) => return Err(other),
+            Err(other) => return Err(other.into()),
         };
         let has_body = self.request.body_bytes != Some(0) && self.request.upgrade.is_none();
         let mut piece = prepared.early.to_vec();
@@ -237,11 +259,16 @@ impl Exchange<'_> {
         while !done && is_open {
             if piece.is_empty() {
                 let read = poll_fn(|cx| client.poll_body(cx, &mut piece));
-                done = match self.unless_ended(by(until), read).await? {
-                    Ok(done) => done,
-                    Err(BodyFault::Gone | BodyFault::Malformed(_)) => return Err(Interrupt::Gone),
+                done = match self.unless_ended(by(until), read).await {
+                    Ok(Ok(done)) => done,
+                    Ok(Err(BodyFault::Gone | BodyFault::Malformed(_))) => {
+                        return Err(Interrupt::Gone.into());
+                    }
+                    Err(Interrupt::Late) if Instant::now() < until => return Err(Unsent::Stalled),
+                    Err(other) => return Err(other.into()),
                 };
             }
+            *sent += piece.len() as u64;
             framed.clear();
             if prepared.is_chunked {
                 if !piece.is_empty() {
@@ -254,21 +281,38 @@ impl Exchange<'_> {
                 framed.extend_from_slice(&piece);
             }
             piece.clear();
+            // What was read before is as large as many pieces.
+            piece.shrink_to(PIECE_BYTES_MAX);
+            framed.shrink_to(PIECE_BYTES_MAX);
             let write = upstream::write_all(&mut io, &framed);
             is_open = match self.unless_ended(by(until), write).await {
                 Ok(written) => written.is_ok(),
                 Err(Interrupt::Late) => false,
-                Err(other) => return Err(other),
+                Err(other) => return Err(other.into()),
             };
         }
         let deadline = until.min(Instant::now() + route.timeouts.first_byte);
-        if done {
-            self.race(client, deadline, upstream::receive(io, self.asked.method)).await
+        let received = upstream::receive(io, self.asked.method);
+        let received = if done {
+            self.race(client, deadline, received).await
         } else {
             // The provider stopped taking the body: it may have said why.
-            let received = upstream::receive(io, self.asked.method);
             self.unless_ended(deadline, received).await
-        }
+        };
+        received.map_err(Unsent::from)
+    }
+}
+
+/// Why a request has no answer.
+pub(super) enum Unsent {
+    Interrupted(Interrupt),
+    /// The client's body stopped coming.
+    Stalled,
+}
+
+impl From<Interrupt> for Unsent {
+    fn from(interrupt: Interrupt) -> Unsent {
+        Unsent::Interrupted(interrupt)
     }
 }
 
