@@ -2,7 +2,7 @@
 //! is known to the byte.
 
 use crate::book;
-use crate::support::{CASES, Gateway, MockServer, get, post, routes_to, wait_for};
+use crate::support::{CASES, Gateway, MockServer, post, routes_to, wait_for};
 use serde_json::Value;
 use std::process::Command;
 
@@ -46,7 +46,7 @@ fn a_disk_that_stops_costs_a_gap_of_what_was_lost_and_nothing_else() {
     }
     wait_for("a word for it", || (status()["state"] == "stalled").then_some(()));
     assert!(!gateway.metrics().contains("firedoor_evidence_stalled_seconds 0\n"));
-    let ready = get(gateway.admin, "/readyz?verbose", &[]);
+    let ready = gateway.admin_call("GET", "/readyz?verbose");
     assert_eq!(ready.status(), 200, "who need not be on record is served");
     assert!(ready.text().contains("stalled"), "{}", ready.text());
     let grown = gateway.process.peak_memory_bytes() - before;
