@@ -22,6 +22,7 @@ mod fuzz {
     mod bodies;
     mod corpus;
     mod filters;
+    mod forms;
     mod found;
     mod frames;
     mod harness;

@@ -245,38 +245,28 @@ impl Exchange<'_> {
         }
     }
 
-    /// While a lever speaks of models: checks that a request which is passed through names no model
-    /// but `checked`, neither where it was read (`also`) nor in the path and query that it goes to.
+    /// While a lever speaks of models: checks that a request which is passed through names none but
+    /// `checked`, neither in its body (`in_body`) nor in `target`, its path and query.
     ///
     /// # Errors
     /// It does.
-    pub(super) fn names_no_other<'n>(
+    pub(super) fn names_no_other(
         &self,
         checked: Option<&str>,
-        also: impl IntoIterator<Item = Cow<'n, str>>,
+        in_body: Option<&str>,
+        target: &str,
     ) -> Result<(), Refusal> {
         if self.admission.dialect.is_some() || !self.is_strict() {
             return Ok(());
         }
-        let other = also.into_iter().find(|name| checked.map(model_id) != Some(model_id(name)));
-        match (other, checked) {
+        let (path, query) =
+            target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
+        let named = models_named(path, query);
+        let mut all = named.iter().map(|name| &**name).chain(in_body);
+        match (all.find(|name| checked.map(model_id) != Some(model_id(name))), checked) {
             (None, _) => Ok(()),
             (Some(_), Some(_)) => Err(unread("it names two")),
             (Some(_), None) => Err(unread("it is named in a place that is not looked at")),
         }
-    }
-
-    /// The same for the path and query at the provider.
-    ///
-    /// # Errors
-    /// They name another model.
-    pub(super) fn path_names_no_other(
-        &self,
-        checked: Option<&str>,
-        target: &str,
-    ) -> Result<(), Refusal> {
-        let (path, query) =
-            target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
-        self.names_no_other(checked, models_named(path, query))
     }
 }

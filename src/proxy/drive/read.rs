@@ -7,7 +7,7 @@ use crate::exchange::identity;
 use crate::proxy::client::{BodyFault, Client};
 use crate::wire::coding::{Coding, Inflater};
 use crate::wire::refusal::{Class, Refusal};
-use crate::wire::request::{Named, View, models_named, opening, view};
+use crate::wire::request::{Named, View, opening, view};
 use bytes::Bytes;
 use http::header;
 use std::future::poll_fn;
@@ -129,8 +129,8 @@ impl Exchange<'_> {
         } else {
             let (model, named) = self.passing_model(&body, text)?;
             let first = admission.model.as_deref().or(model.as_deref());
-            self.names_no_other(first, model.clone())?;
-            self.names_no_other(first, models_named(self.asked.path, self.asked.query))?;
+            let came = self.request.target.path_and_query().as_str();
+            self.names_no_other(first, model.as_deref(), came)?;
             (View { model, ..View::default() }, named)
         };
         let app = admission.app.map(|app| self.table.apps[usize::from(app.0)].name.clone());

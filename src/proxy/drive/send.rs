@@ -94,7 +94,7 @@ impl Exchange<'_> {
         let target = PathAndQuery::from_maybe_shared(Bytes::from(path)).map_err(|_| {
             Refusal::new(Class::BadRequest, "the path cannot be sent to the provider")
         })?;
-        self.path_names_no_other(model, target.as_str())?;
+        self.names_no_other(model, None, target.as_str())?;
         let connection = match &self.request.upgrade {
             Some(protocol) => h1::Connection::Upgrade(protocol),
             None => h1::Connection::KeepAlive,
