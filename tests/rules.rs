@@ -13,6 +13,7 @@ mod rules {
     mod borders;
     mod outside;
     mod packs;
+    mod prompts;
     mod sentences;
     mod shell;
     mod webhook;

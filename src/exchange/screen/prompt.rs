@@ -109,6 +109,9 @@ impl Walker {
         match step {
             Step::Message(message) => {
                 self.end_message();
+                if self.found.is_cut() {
+                    return Go::Stop;
+                }
                 let digest = message.digest();
                 if is_known(&digest) {
                     return Go::Past;
@@ -186,8 +189,10 @@ impl Walker {
 
     fn end_message(&mut self) {
         self.end_run();
+        // A walk that is cut has not read all of it.
         if let Some((digest, before)) = self.message.take()
             && self.found.count() == before
+            && !self.found.is_cut()
         {
             self.clear.push(digest);
         }

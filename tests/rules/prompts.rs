@@ -1,0 +1,79 @@
+//! What rules find in one text of a prompt, and what that means for its other texts.
+
+use crate::support::{Answer, Gateway, Upstream, post};
+use serde_json::{Value, json};
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+
+/// Three packs, each of one word: `apple` goes elsewhere, `plum` is hidden, `zebra` cut.
+fn packs() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let packs =
+        [("apples", "apple", "reroute"), ("plums", "plum", "redact"), ("zebras", "zebra", "cut")];
+    let rule = |id: &str, word: &str, action: &str| {
+        format!(
+            "[[rule]]\nid = \"{id}\"\nchannels = [\"user\"]\nmatch = {{ words = [\"{word}\"] }}\n\
+             action = \"{action}\"\non_error = \"cut\"\n"
+        )
+    };
+    let mut all = "pack = \"all\"\n".to_owned();
+    for (pack, word, action) in packs {
+        let one = format!("pack = \"{pack}\"\n{}", rule("word", word, action));
+        std::fs::write(folder.path().join(format!("{pack}.toml")), one).unwrap();
+        all.push_str(&rule(pack, word, action));
+    }
+    std::fs::write(folder.path().join("all.toml"), all).unwrap();
+    folder
+}
+
+/// A provider that keeps the bodies that come.
+fn provider() -> (Upstream, Arc<Mutex<Vec<Value>>>) {
+    let came: Arc<Mutex<Vec<Value>>> = Arc::default();
+    let seen = Arc::clone(&came);
+    let upstream = Upstream::start(move |request, stream| {
+        let text = String::from_utf8_lossy(request);
+        let (_, body) = text.split_once("\r\n\r\n").unwrap();
+        seen.lock().unwrap().push(serde_json::from_str(body).unwrap());
+        let answer = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}";
+        // The gate may have gone meanwhile.
+        let _ = stream.write_all(answer.as_bytes());
+    });
+    (upstream, came)
+}
+
+/// A gateway with one worker, so that what it remembers is its own.
+fn start(folder: &tempfile::TempDir, own: &Upstream, fallback: &Upstream, rules: &str) -> Gateway {
+    Gateway::start(&format!(
+        "[server]\nworkers = 1\nfilters = '{}'\n\
+         [providers.own]\ndialect = \"openai\"\nbase_url = \"{}/v1\"\n\
+         [providers.other]\ndialect = \"openai\"\nbase_url = \"{}/v1\"\n\
+         [[routes]]\nname = \"front\"\ntargets = [{{ provider = \"own\", model = \"m\" }}]\n\
+         fallback = [{{ provider = \"other\", model = \"m\" }}]\nrules = [{rules}]\n",
+        folder.path().display(),
+        own.url(),
+        fallback.url(),
+    ))
+}
+
+fn ask(gateway: &Gateway, contents: &[Value]) -> Answer {
+    let user = |content: &Value| json!({ "role": "user", "content": content });
+    let messages: Vec<Value> = contents.iter().map(user).collect();
+    let body = json!({ "model": "m", "messages": messages });
+    post(gateway.data, "/v1/chat/completions", &[], &body.to_string())
+}
+
+/// A message in parts ends after the walk saw its first one: what is cut before is no reading of it.
+#[test]
+fn a_message_behind_a_cut_is_not_remembered_as_clear() {
+    let (folder, (own, came), (other, _)) = (packs(), provider(), provider());
+    let gateway = start(&folder, &own, &other, "\"zebras\"");
+    let part = |text: &str| json!({ "type": "text", "text": text });
+    let hidden = json!([part("hello"), part(" zebra again")]);
+    // That the first message is cut shows only at its end.
+    for contents in [&[json!("zebra"), hidden.clone()][..], &[hidden.clone()], &[hidden]] {
+        let answer = ask(&gateway, contents);
+        assert_eq!(answer.status(), 400, "{contents:?}: {}", answer.text());
+    }
+    assert_eq!(came.lock().unwrap().len(), 0);
+    assert_eq!(ask(&gateway, &[json!("hello")]).status(), 200);
+}
