@@ -238,6 +238,32 @@ pub struct Judge {
     webhooks: Vec<(Arc<PackRule>, WebhookPart)>,
     /// Kinds of text of which none may leave unjudged.
     cuts_unjudged: Channels,
+    reroutes: Reroutes,
+}
+
+/// Which rules of a judge reroute. A reroute stops the text that it is found in, but a prompt goes
+/// elsewhere only as the other rules let it leave: they read it to its end.
+#[derive(Debug)]
+pub enum Reroutes {
+    /// None.
+    None,
+    /// All that read text by its characters.
+    All,
+    /// Some.
+    Apart {
+        /// These alone.
+        rerouting: Arc<Judge>,
+        /// The others alone.
+        others: Arc<Judge>,
+    },
+}
+
+/// What a rulebook's rules do in one stage, each with the rule.
+#[derive(Default)]
+struct Acts {
+    parts: Vec<(Arc<PackRule>, filter::Rule)>,
+    models: Vec<(Arc<PackRule>, ModelPart)>,
+    webhooks: Vec<(Arc<PackRule>, WebhookPart)>,
 }
 
 #[cfg(test)]
@@ -258,6 +284,37 @@ fn pack_rule(name: &str, parts: Vec<filter::Rule>) -> PackRule {
 }
 
 impl Judge {
+    fn compile(acts: Acts) -> Result<Judge, Vec<filter::Complaint>> {
+        let Acts { parts, models, webhooks } = acts;
+        let bare: Vec<filter::Rule> = parts.iter().map(|(_, part)| part.clone()).collect();
+        let ruleset = filter::compile(&bare)?;
+        let cuts = |(rule, part): &&(Arc<PackRule>, filter::Rule)| {
+            rule.on_error == OnError::Cut && part.action != Action::Flag
+        };
+        let cutting = || parts.iter().filter(cuts);
+        let kinds = Kind::ALL.into_iter();
+        let cuts_unjudged =
+            kinds.filter(|kind| cutting().any(|(_, part)| part.channels.has(*kind))).collect();
+        let origins = parts.iter().map(|(rule, part)| (Arc::clone(rule), part.action)).collect();
+        let id = JUDGES.fetch_add(1, Ordering::Relaxed);
+        let (rerouting, others): (Vec<_>, Vec<_>) =
+            parts.into_iter().partition(|(_, part)| part.action == Action::Reroute);
+        let reroutes = match (rerouting.is_empty(), others.is_empty()) {
+            (true, _) => Reroutes::None,
+            (false, true) => Reroutes::All,
+            (false, false) => {
+                let rerouting = Acts { parts: rerouting, ..Acts::default() };
+                let models = models.clone();
+                let others = Acts { parts: others, models, ..Acts::default() };
+                Reroutes::Apart {
+                    rerouting: Arc::new(Judge::compile(rerouting)?),
+                    others: Arc::new(Judge::compile(others)?),
+                }
+            }
+        };
+        Ok(Judge { id, ruleset, origins, models, webhooks, cuts_unjudged, reroutes })
+    }
+
     /// The models that read texts of a kind.
     pub fn models(&self, kind: Kind) -> impl Iterator<Item = (&Arc<PackRule>, &ModelPart)> {
         let reads = move |(_, part): &&(Arc<PackRule>, ModelPart)| part.channels.has(kind);
@@ -295,6 +352,7 @@ impl Judge {
             models: Vec::new(),
             webhooks: Vec::new(),
             cuts_unjudged: Channels::ALL,
+            reroutes: Reroutes::None,
         }
     }
 
@@ -320,6 +378,11 @@ impl Judge {
         let part = WebhookPart { webhook, channels, action: Action::Cut };
         judge.webhooks.push((Arc::new(pack_rule("outside/moderation", Vec::new())), part));
         judge
+    }
+
+    /// Which of its rules reroute.
+    pub fn reroutes(&self) -> &Reroutes {
+        &self.reroutes
     }
 
     /// Whether text that could not be judged ends the exchange.
@@ -390,57 +453,33 @@ impl Rulebook {
         let mut stages = Vec::with_capacity(borders.len());
         let mut said = Vec::new();
         for below in borders {
-            let mut parts = Vec::new();
-            let mut origins = Vec::new();
-            let mut models = Vec::new();
-            let mut webhooks = Vec::new();
+            let mut acts = Acts::default();
             for rule in &rules {
-                let acts = !shadowed.contains(&*rule.name)
+                let is_acting = !shadowed.contains(&*rule.name)
                     && match rule.mode {
                         Mode::Shadow => false,
                         Mode::Enforce => true,
                         Mode::Percent(share) => share >= below,
                     };
+                let action = |own: Action| if is_acting { own } else { Action::Flag };
                 for part in &rule.parts {
-                    let mut part = part.clone();
-                    if !acts {
-                        part.action = Action::Flag;
-                    }
-                    origins.push((Arc::clone(rule), part.action));
-                    parts.push(part);
+                    let part = filter::Rule { action: action(part.action), ..part.clone() };
+                    acts.parts.push((Arc::clone(rule), part));
                 }
                 for part in &rule.models {
-                    let mut part = part.clone();
-                    if !acts {
-                        part.action = Action::Flag;
-                    }
-                    models.push((Arc::clone(rule), part));
+                    let part = ModelPart { action: action(part.action), ..part.clone() };
+                    acts.models.push((Arc::clone(rule), part));
                 }
                 for part in &rule.webhooks {
-                    let mut part = part.clone();
-                    if !acts {
-                        part.action = Action::Flag;
-                    }
-                    webhooks.push((Arc::clone(rule), part));
+                    let part = WebhookPart { action: action(part.action), ..part.clone() };
+                    acts.webhooks.push((Arc::clone(rule), part));
                 }
             }
-            let ruleset = match filter::compile(&parts) {
-                Ok(ruleset) => ruleset,
+            let judge = match Judge::compile(acts) {
+                Ok(judge) => judge,
                 Err(complaints) => return (None, complaints),
             };
-            said = ruleset.warnings().to_vec();
-            let cuts_unjudged = Kind::ALL
-                .into_iter()
-                .filter(|kind| {
-                    origins.iter().zip(&parts).any(|((rule, action), part)| {
-                        rule.on_error == OnError::Cut
-                            && *action != Action::Flag
-                            && part.channels.has(*kind)
-                    })
-                })
-                .collect();
-            let id = JUDGES.fetch_add(1, Ordering::Relaxed);
-            let judge = Judge { id, ruleset, origins, models, webhooks, cuts_unjudged };
+            said = judge.ruleset.warnings().to_vec();
             stages.push(Stage { below, judge: Arc::new(judge) });
         }
         let digest = digest(packs, &rules, shadowed);
@@ -451,14 +490,21 @@ impl Rulebook {
     /// Fills the automata's caches with what ordinary text needs, so that the first exchanges under
     /// these rules are not slow. Takes its time: not for a thread of the data path.
     pub fn warm(&self) {
-        for engine in self.stages.iter().flat_map(|stage| stage.judge.ruleset.engines()) {
+        for engine in self.rulesets().flat_map(Ruleset::engines) {
             engine.warm();
         }
     }
 
     /// The rulesets of all stages.
     pub fn rulesets(&self) -> impl Iterator<Item = &Ruleset> {
-        self.stages.iter().map(|stage| &stage.judge.ruleset)
+        self.stages.iter().flat_map(|stage| {
+            let apart = match &stage.judge.reroutes {
+                Reroutes::None | Reroutes::All => [None, None],
+                Reroutes::Apart { rerouting, others } => [Some(rerouting), Some(others)],
+            };
+            let judges = std::iter::once(&stage.judge).chain(apart.into_iter().flatten());
+            judges.map(|judge| &judge.ruleset)
+        })
     }
 
     /// The same rules, all in force whatever their mode; `None` if they do not compile so.

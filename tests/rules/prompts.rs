@@ -77,3 +77,50 @@ fn a_message_behind_a_cut_is_not_remembered_as_clear() {
     assert_eq!(came.lock().unwrap().len(), 0);
     assert_eq!(ask(&gateway, &[json!("hello")]).status(), 200);
 }
+
+/// The rules that hide and cut hold wherever a prompt goes.
+#[test]
+fn a_reroute_does_not_switch_other_rules_off() {
+    let (folder, (own, at_own), (other, at_other)) = (packs(), provider(), provider());
+    let apart = "\"apples\", \"plums\", \"zebras\"";
+    for rules in [apart, "\"zebras\", \"plums\", \"apples\"", "\"all\""] {
+        let gateway = start(&folder, &own, &other, rules);
+        let plum =
+            if rules == "\"all\"" { "[redacted:all/plums]" } else { "[redacted:plums/word]" };
+        for (texts, left) in [
+            (&["an apple"][..], Some(vec!["an apple".to_owned()])),
+            (&["an apple", "a plum"], Some(vec!["an apple".into(), format!("a {plum}")])),
+            (&["a plum", "an apple"], Some(vec![format!("a {plum}"), "an apple".into()])),
+            (&["a plum, an apple, a plum."], Some(vec![format!("a {plum}, an apple, a {plum}.")])),
+            (
+                &["a pear", "apple", "plum"],
+                Some(vec!["a pear".into(), "apple".into(), plum.into()]),
+            ),
+            (&["an apple", "a zebra", "a plum"], None),
+            (&["an apple and a zebra"], None),
+            (&["a zebra and an apple"], None),
+            (&["apple", "zebra"], None),
+        ] {
+            // Once more, for what is remembered of the first time.
+            for _ in 0..2 {
+                let contents: Vec<Value> = texts.iter().map(|text| json!(text)).collect();
+                let answer = ask(&gateway, &contents);
+                let came = std::mem::take(&mut *at_other.lock().unwrap());
+                let id = answer.head.field("x-firedoor-exchange").unwrap();
+                let verdict = gateway.exchange(id)["verdict"].clone();
+                let Some(left) = &left else {
+                    assert_eq!(answer.status(), 400, "{rules} {texts:?}: {}", answer.text());
+                    assert_eq!((came.len(), verdict), (0, json!("cut")), "{rules} {texts:?}");
+                    continue;
+                };
+                assert_eq!(answer.status(), 200, "{rules} {texts:?}: {}", answer.text());
+                assert_eq!(verdict, "reroute", "{rules} {texts:?}");
+                let messages = came[0]["messages"].as_array().unwrap();
+                let contents: Vec<&str> =
+                    messages.iter().map(|one| one["content"].as_str().unwrap()).collect();
+                assert_eq!(contents, *left, "{rules}");
+            }
+        }
+    }
+    assert_eq!(at_own.lock().unwrap().len(), 0, "all of it went elsewhere or nowhere");
+}

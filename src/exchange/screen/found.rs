@@ -109,11 +109,19 @@ pub struct Found {
     cut_by: Option<Arc<PackRule>>,
     /// The rule that sends it to another target.
     reroute: Option<Arc<PackRule>>,
+    /// Whether a reroute ends nothing: a prompt goes elsewhere as rules let it leave, so it is read
+    /// to its end.
+    goes_whole: bool,
     /// Texts that could not be judged.
     pub unjudged: u32,
 }
 
 impl Found {
+    /// Nothing yet, in a prompt.
+    pub(super) fn in_prompt() -> Found {
+        Found { goes_whole: true, ..Found::default() }
+    }
+
     /// Notes a hit.
     pub fn note(&mut self, hit: Hit) {
         match hit.done {
@@ -194,9 +202,10 @@ impl Found {
         self.unjudged = self.unjudged.saturating_add(1);
     }
 
-    /// Whether the exchange ends.
+    /// Whether the exchange ends, or what is judged does: an answer ends where another target is to
+    /// give it, a prompt does not.
     pub fn is_cut(&self) -> bool {
-        self.is_cut || self.reroute.is_some()
+        self.is_cut || self.reroute.is_some() && !self.goes_whole
     }
 
     /// The rule that ends the exchange, if one does.

@@ -22,7 +22,7 @@ pub type Digest = [u8; 32];
 pub struct Prompt {
     /// The body, if it is not the caller's own bytes.
     pub body: Option<Vec<u8>>,
-    /// What was found; the prompt must not leave if it is cut.
+    /// What was found; the prompt must not leave if it is cut, and goes elsewhere if it is rerouted.
     pub found: Found,
     /// The messages in which nothing was found.
     pub clear: Vec<Digest>,
@@ -62,8 +62,8 @@ pub fn screen_prompt(
     is_known: &dyn Fn(&Digest) -> bool,
 ) -> Result<Prompt, BodyError> {
     let mut walker = Walker {
-        runs: Runs::new(judges.iter().map(Arc::clone)),
-        found: Found::default(),
+        runs: Runs::of_prompt(judges.iter().map(Arc::clone)),
+        found: Found::in_prompt(),
         edits: Vec::new(),
         clear: Vec::new(),
         message: None,

@@ -7,7 +7,7 @@ use super::Lead;
 use super::border::{Border, Let, Tail};
 use super::found::{Done, Found, Hit};
 use crate::filter::{Action, Cache, Engine, Passage, Progress, Release, Scanner};
-use crate::table::rules::Judge;
+use crate::table::rules::{Judge, Reroutes};
 use crate::wire::event::{Channel, Kind};
 use crate::wire::reframe::Mould;
 use smallvec::SmallVec;
@@ -71,6 +71,8 @@ pub(super) struct Runs {
 /// One ruleset and its scanners.
 struct Layer {
     judge: Arc<Judge>,
+    /// Whether it only reads: the text goes on as it came, to the end.
+    only_reads: bool,
     runs: Vec<(Line, Scanner)>,
     /// Where the last one was found.
     last: usize,
@@ -87,6 +89,14 @@ impl fmt::Debug for Layer {
 }
 
 impl Layer {
+    fn new(judge: Arc<Judge>) -> Layer {
+        Layer { judge, only_reads: false, runs: Vec::new(), last: 0 }
+    }
+
+    fn reading(judge: Arc<Judge>) -> Layer {
+        Layer { only_reads: true, ..Layer::new(judge) }
+    }
+
     fn position(&self, line: Line) -> Option<usize> {
         if self.runs.get(self.last).is_some_and(|(known, _)| *known == line) {
             return Some(self.last);
@@ -110,9 +120,28 @@ impl Layer {
 
 impl Runs {
     pub(super) fn new(judges: impl IntoIterator<Item = Arc<Judge>>) -> Runs {
-        let layer = |judge| Layer { judge, runs: Vec::new(), last: 0 };
+        Runs::of(judges.into_iter().map(Layer::new).collect())
+    }
+
+    /// The texts of a prompt: rules that reroute only read there, beside the others.
+    pub(super) fn of_prompt(judges: impl IntoIterator<Item = Arc<Judge>>) -> Runs {
+        let mut layers = SmallVec::new();
+        for judge in judges {
+            match judge.reroutes() {
+                Reroutes::None => layers.push(Layer::new(judge)),
+                Reroutes::All => layers.push(Layer::reading(judge)),
+                Reroutes::Apart { rerouting, others } => {
+                    layers.push(Layer::reading(Arc::clone(rerouting)));
+                    layers.push(Layer::new(Arc::clone(others)));
+                }
+            }
+        }
+        Runs::of(layers)
+    }
+
+    fn of(layers: SmallVec<[Layer; 1]>) -> Runs {
         Runs {
-            layers: judges.into_iter().map(layer).collect(),
+            layers,
             moulds: Vec::new(),
             ended: HashSet::new(),
             tails: Vec::new(),
@@ -122,7 +151,7 @@ impl Runs {
 
     /// Adds a ruleset, which reads what comes from now on.
     pub(super) fn add(&mut self, judge: Arc<Judge>) {
-        self.layers.push(Layer { judge, runs: Vec::new(), last: 0 });
+        self.layers.push(Layer::new(judge));
     }
 
     /// More text of a line.
@@ -191,7 +220,9 @@ impl Runs {
                 }
                 None => alone(&judge, engine, kind, piece, found),
             };
-            if let Fed::Instead(_) = next {
+            if let Fed::Instead(_) = next
+                && !layer.only_reads
+            {
                 fed = next;
             }
         }
@@ -208,7 +239,9 @@ impl Runs {
                 Fed::Clear => text,
                 Fed::Instead(text) => text,
             };
-            if let next @ Fed::Instead(_) = alone(&layer.judge, engine, kind, piece, found) {
+            if let next @ Fed::Instead(_) = alone(&layer.judge, engine, kind, piece, found)
+                && !layer.only_reads
+            {
                 fed = next;
             }
         }
@@ -286,7 +319,9 @@ impl Runs {
                 {
                     next.push_str(&text);
                 }
-                rest = next;
+                if !layer.only_reads {
+                    rest = next;
+                }
             }
             let mould = self.moulds.iter().position(|(known, _)| *known == line);
             let mould = mould.map(|at| self.moulds.swap_remove(at).1);
@@ -385,7 +420,8 @@ fn scan(
                 if judge.cuts_unjudged(kind) { Fed::Instead(String::new()) } else { Fed::Clear }
             }
             Passage::Parts | Passage::Stopped(_) => {
-                if matches!(progress.passage, Passage::Stopped(_)) && !found.is_cut() {
+                let is_stopped = matches!(progress.passage, Passage::Stopped(_));
+                if is_stopped && !found.is_cut() && !found.is_reroute() {
                     found.cut_unchangeable();
                 }
                 let mut text = String::with_capacity(release.text.len() + 32);

@@ -47,8 +47,13 @@ pub fn screen_answered<'b>(
 
 /// What rules make of one text, and the text as they let it leave.
 pub fn judge_text(judges: &[Arc<Judge>], kind: Kind, text: &str) -> (Found, Option<String>) {
-    let mut found = Found::default();
-    let fed = Runs::new(judges.iter().map(Arc::clone)).whole(kind, text, &mut found);
+    let judges = judges.iter().map(Arc::clone);
+    let (runs, mut found) = if kind.is_read_as_written() {
+        (Runs::new(judges), Found::default())
+    } else {
+        (Runs::of_prompt(judges), Found::in_prompt())
+    };
+    let fed = runs.whole(kind, text, &mut found);
     match fed {
         Fed::Clear => (found, None),
         Fed::Instead(left) => (found, Some(left)),
