@@ -1,8 +1,11 @@
 //! A match that begins in one text of an answer and ends in the next.
 
-use crate::support::{CASES, Gateway, Upstream, ZEBRA, post, routes_to};
+use crate::support::{Answer, CASES, Gateway, Upstream, ZEBRA, post, routes_to};
 use firedoor::wire::Dialect;
 use serde_json::json;
+use std::io::Write;
+use std::sync::Mutex;
+use std::sync::mpsc::channel;
 
 const RULES: &str = "rules = [\"own\"]";
 
@@ -130,4 +133,48 @@ fn signed_reasoning_in_a_prompt_is_cut_and_not_changed() {
         assert_eq!(answer.status(), status, "{text}: {}", answer.text());
     }
     assert_eq!(provider.requests(), 1);
+}
+
+/// Rules of a lever that is pulled while a text waits at a border read what waited.
+#[test]
+fn a_lever_reads_what_waits_at_a_border_when_it_is_pulled() {
+    let rule = |words: &str, action: &str| {
+        format!(
+            "[[rule]]\nid = \"word\"\nabout = \"a word\"\nchannels = [\"answer\"]\n\
+             match = {{ literal = [\"{words}\"] }}\naction = \"{action}\"\non_error = \"cut\"\n"
+        )
+    };
+    let case = CASES.iter().find(|case| case.dialect == Dialect::Anthropic).unwrap();
+    let stream = anthropic(&["zz ab", "cd forbidden word"]);
+    let waits = stream.find("\"cd \"").unwrap();
+    let (first, last) = stream.split_at(waits + stream[waits..].find("\n\n").unwrap() + 2);
+    let (first, last) = (first.to_owned(), last.to_owned());
+    let (pulled, is_pulled) = channel();
+    let is_pulled = Mutex::new(is_pulled);
+    let provider = Upstream::start(move |_, stream| {
+        let head =
+            "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n";
+        // The gate may have gone meanwhile.
+        let _ = stream.write_all((head.to_owned() + &first).as_bytes());
+        let () = is_pulled.lock().unwrap().recv().unwrap();
+        let _ = stream.write_all(last.as_bytes());
+    });
+    let pack = format!("pack = \"own\"\n{}", rule("abcd forbidden word and its end", "redact"));
+    let gateway = Gateway::start_with_pack(&pack, &routes_to(&provider.url(), RULES));
+    let mut client = case.ask(&gateway, "", true);
+    let head = client.head();
+    assert_eq!(head.status, 200);
+    let mut body = String::new();
+    while !body.contains("\"index\":1") {
+        body.push_str(&String::from_utf8_lossy(&client.chunk().unwrap().unwrap()));
+    }
+    let rules = format!("pack = \"lever\"\n{}", rule("forbidden", "cut"));
+    gateway.pull(json!({ "kind": "filter", "scope": "all", "rules": rules }));
+    pulled.send(()).unwrap();
+    while let Ok(Some(chunk)) = client.chunk() {
+        body.push_str(&String::from_utf8_lossy(&chunk));
+    }
+    let answer = Answer { head, body: body.into_bytes() };
+    case.assert_cut(&gateway, &answer, "firedoor_blocked");
+    assert!(!answer.text().contains("forbidden word"), "{}", answer.text());
 }

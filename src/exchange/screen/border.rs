@@ -19,15 +19,9 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(super) struct Tail {
     pub(super) line: Line,
-    pub(super) text: Let,
-}
-
-/// A text, or who has read it.
-pub(super) enum Let {
-    /// The text.
-    Go(String),
-    /// Who has read it, and what was before it.
-    Read(Watches),
+    pub(super) text: String,
+    /// Who has read it already, and what was before it.
+    pub(super) read_by: Watches,
 }
 
 /// Of each ruleset, a scanner that reads over the border.
@@ -36,6 +30,8 @@ pub(super) type Watches = Vec<Watch>;
 pub(super) struct Watch {
     judge: Arc<Judge>,
     scanner: Scanner,
+    /// Where the border is in what it reads.
+    at: u64,
     /// Whether no match is alive that began before the border.
     is_over: bool,
 }
@@ -44,8 +40,6 @@ pub(super) struct Watch {
 pub(super) struct Border {
     pub(super) line: Line,
     watches: Watches,
-    /// Where it is.
-    at: u64,
     /// What of the second text waits.
     waiting: String,
 }
@@ -56,12 +50,9 @@ impl fmt::Debug for Border {
     }
 }
 
-impl fmt::Debug for Let {
+impl fmt::Debug for Watch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Let::Go(text) => f.debug_tuple("Go").field(&text.len()).finish(),
-            Let::Read(watches) => f.debug_tuple("Read").field(&watches.len()).finish(),
-        }
+        f.debug_struct("Watch").field("judge", &self.judge.id).finish_non_exhaustive()
     }
 }
 
@@ -81,35 +72,31 @@ impl Border {
         found: &mut Found,
     ) -> Border {
         let kind = line.channel.kind;
-        let (watches, at) = match tail.text {
-            Let::Read(mut watches) => {
-                for watch in &mut watches {
-                    watch.is_over = false;
-                }
-                let at = watches.first().map_or(0, |watch| watch.scanner.read());
-                (watches, at)
+        let Tail { text, read_by: mut watches, .. } = tail;
+        for watch in &mut watches {
+            (watch.at, watch.is_over) = (watch.scanner.read(), false);
+        }
+        for judge in judges {
+            let is_here = watches.iter().any(|watch| Arc::ptr_eq(&watch.judge, judge));
+            let Some(engine) = judge.ruleset.engine(kind).filter(|_| !is_here) else { continue };
+            let (scanner, at) = (Scanner::new(engine), text.len() as u64);
+            let mut watch = Watch { judge: Arc::clone(judge), scanner, at, is_over: false };
+            if watch.read(&text, kind, found) {
+                watches.push(watch);
             }
-            Let::Go(text) => {
-                let begin = |judge: &Arc<Judge>| {
-                    let scanner = Scanner::new(judge.ruleset.engine(kind)?);
-                    let mut watch = Watch { judge: Arc::clone(judge), scanner, is_over: false };
-                    watch.read(&text, kind, text.len() as u64, found).then_some(watch)
-                };
-                (judges.filter_map(begin).collect(), text.len() as u64)
-            }
-        };
-        Border { line, watches, at, waiting: String::new() }
+        }
+        Border { line, watches, waiting: String::new() }
     }
 
     /// Takes more of the second text; gives what of it is clear of the first, if it is by now.
     pub(super) fn push(&mut self, text: &str, found: &mut Found) -> Option<String> {
         self.waiting.push_str(text);
-        let (kind, at) = (self.line.channel.kind, self.at);
+        let kind = self.line.channel.kind;
         self.watches.retain_mut(|watch| {
-            let reads_on = watch.read(text, kind, at, found);
-            if !watch.is_over && watch.scanner.released() >= at {
+            let reads_on = watch.read(text, kind, found);
+            if !watch.is_over && watch.scanner.released() >= watch.at {
                 watch.is_over = true;
-                watch.decide(kind, at, found);
+                watch.decide(kind, found);
             }
             reads_on
         });
@@ -121,30 +108,30 @@ impl Border {
     /// on with a match.
     pub(super) fn end(self, found: &mut Found) -> (String, Watches) {
         for watch in self.watches.iter().filter(|watch| !watch.is_over) {
-            watch.decide(self.line.channel.kind, self.at, found);
+            watch.decide(self.line.channel.kind, found);
         }
         (self.waiting, self.watches)
     }
 }
 
 impl Watch {
-    /// Reads on, behind or before the border `at`; `false` if that is over.
-    fn read(&mut self, text: &str, kind: Kind, at: u64, found: &mut Found) -> bool {
-        let Watch { judge, scanner, .. } = self;
+    /// Reads on, behind or before the border; `false` if that is over.
+    fn read(&mut self, text: &str, kind: Kind, found: &mut Found) -> bool {
+        let Watch { judge, scanner, at, .. } = self;
         let progress = with_desk(|cache, release| {
             let progress = scanner.push(cache, text, release);
-            note(judge, &release.findings, kind, at, found);
+            note(judge, &release.findings, kind, *at, found);
             progress
         });
         judged(judge, progress, kind, found)
     }
 
     /// What it would find if the text ended here.
-    fn decide(&self, kind: Kind, at: u64, found: &mut Found) {
+    fn decide(&self, kind: Kind, found: &mut Found) {
         let mut scanner = self.scanner.clone();
         let progress = with_desk(|cache, release| {
             let progress = scanner.finish(cache, release);
-            note(&self.judge, &release.findings, kind, at, found);
+            note(&self.judge, &release.findings, kind, self.at, found);
             progress
         });
         judged(&self.judge, progress, kind, found);
@@ -192,12 +179,21 @@ mod tests {
         }
     }
 
+    fn judge(text: &str, action: Action) -> Arc<Judge> {
+        let one = Rule { action, ..rule(Pattern::Literals(vec![text.to_owned()])) };
+        Arc::new(Judge::of(&[one]))
+    }
+
+    fn line(block: u16) -> Line {
+        Line::from(Channel { choice: 0, block, part: 0, kind: Kind::Answer })
+    }
+
     /// What leaves of `blocks`, and what is found.
     fn read(rules: &[Rule], blocks: &[&str]) -> (String, Found) {
         let mut runs = Runs::new([Arc::new(Judge::of(rules))]);
         let (mut left, mut found) = (String::new(), Found::default());
         for (block, text) in (0..).zip(blocks) {
-            let line = Line::from(Channel { choice: 0, block, part: 0, kind: Kind::Answer });
+            let line = line(block);
             let mut lead = Vec::new();
             let fed = runs.feed(line, text, &mut found);
             if !found.is_cut() {
@@ -232,6 +228,40 @@ mod tests {
             // Inside its block, over the border, and what was let go at its end once more.
             let read = READ_BYTES.get() - before;
             assert!(read <= 3 * said.len(), "{read} bytes for {}", said.len());
+        }
+    }
+
+    /// A lever adds rules while a text waits: nothing of it leaves that they have not read.
+    #[test]
+    fn what_waits_while_a_judge_is_added_is_read_by_it() {
+        let hides = judge("abcd forbidden word and its end", Action::Redact(Redaction::Marker));
+        for (blocks, added_in) in [
+            // The second block waits at the border.
+            (&[&["ab"][..], &["cd ", "forbidden word"]][..], (1, 1)),
+            (&[&["ab"], &["cd forbidden", " word"]], (1, 1)),
+            // No border: the first judge alone held it.
+            (&[&["abcd forbidden word"]], (0, 1)),
+            // Over the next border, which is read on by who has begun before it.
+            (&[&["ab"], &["cd for"], &["bidden"]], (1, 1)),
+            (&[&["ab"], &["cd for"], &["bid", "den word"]], (1, 1)),
+        ] {
+            let mut runs = Runs::new([Arc::clone(&hides)]);
+            let (mut left, mut found, mut lead) = (String::new(), Found::default(), Vec::new());
+            for (block, pieces) in (0..).zip(blocks) {
+                for (at, text) in (0..).zip(*pieces) {
+                    match runs.feed(line(block), text, &mut found) {
+                        Fed::Clear => left.push_str(text),
+                        Fed::Instead(text) => left.push_str(&text),
+                    }
+                    if (block, at + 1) == added_in {
+                        runs.add(judge("forbidden", Action::Cut));
+                    }
+                }
+                runs.finish(|other| other == line(block), &mut found, &mut lead);
+                left.extend(lead.drain(..).map(|lead| lead.text));
+            }
+            assert!(found.is_cut(), "{blocks:?}: {left}");
+            assert!(!left.contains("forbidden"), "{blocks:?}: {left}");
         }
     }
 }

@@ -4,7 +4,7 @@
 //! them sees what the client would see without it, and what leaves has passed them all.
 
 use super::Lead;
-use super::border::{Border, Let, Tail};
+use super::border::{Border, Tail, Watches};
 use super::found::{Done, Found, Hit};
 use crate::filter::{Action, Cache, Engine, Passage, Progress, Release, Scanner};
 use crate::table::rules::{Judge, Reroutes};
@@ -286,19 +286,22 @@ impl Runs {
         }
         for line in ended {
             let kind = line.channel.kind;
-            let (mut rest, mut watches) = (String::new(), None);
+            let (mut rest, mut read_by, mut waited) = (String::new(), Watches::new(), false);
             if let Some(at) = self.borders.iter().position(|border| border.line == line) {
-                let (waited, reading) = self.borders.swap_remove(at).end(found);
+                (rest, read_by) = self.borders.swap_remove(at).end(found);
                 if found.is_cut() {
                     continue;
                 }
-                (rest, watches) = (waited, Some(reading));
+                waited = true;
             }
-            let waited = watches.is_some();
             for layer in &mut self.layers {
-                let Some(at) = layer.position(line) else { continue };
-                let (_, mut scanner) = layer.runs.swap_remove(at);
                 let judge = &layer.judge;
+                let mut scanner = match (layer.position(line), judge.ruleset.engine(kind)) {
+                    (Some(at), _) => layer.runs.swap_remove(at).1,
+                    // It was added while what comes now waited.
+                    (None, Some(engine)) if !rest.is_empty() => Scanner::new(engine),
+                    (None, _) => continue,
+                };
                 let is_undecided = waited || scanner.read() > scanner.released();
                 if line.member == 0 && is_undecided {
                     if self.ended.len() < RUNS_MAX {
@@ -328,8 +331,7 @@ impl Runs {
             if !rest.is_empty() {
                 if line.member == 0 {
                     self.tails.retain(|tail| !tail.is_before(line));
-                    let text = watches.map_or_else(|| Let::Go(rest.clone()), Let::Read);
-                    self.tails.push(Tail { line, text });
+                    self.tails.push(Tail { line, text: rest.clone(), read_by });
                 }
                 lead.push(Lead { line, text: rest, mould });
             }
