@@ -11,6 +11,7 @@ use super::splice::{Edit, splice};
 use super::sse::Frame;
 use super::{eventstream, sse};
 use std::borrow::Cow;
+use std::cmp::Reverse;
 
 /// A change of one text of a frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,15 +22,27 @@ pub struct Change {
     pub with: String,
 }
 
-/// Appends the frame with `changes`, of which one may stand inside another: then that one is left
-/// out, for the other has it in it.
-pub fn push_changed(framing: Framing, raw: &[u8], changes: &[Change], out: &mut Vec<u8>) {
-    let holds = |outer: &Span, inner: &Span| {
-        outer != inner && outer.start <= inner.start && inner.end <= outer.end
-    };
+/// These changes of one frame in their order, each place once; one that stands inside another is
+/// left out, for the other has it in it. `None` if two texts are to stand in one place.
+pub fn settled(mut changes: Vec<Change>) -> Option<Vec<Change>> {
+    changes.sort_by_key(|change| (change.span.start, Reverse(change.span.end)));
+    let mut left: Vec<Change> = Vec::with_capacity(changes.len());
+    for change in changes {
+        // All that begin before it, or here and reach further, are behind us: the last reaches
+        // furthest, or it would stand inside another.
+        match left.last() {
+            Some(last) if last.span == change.span && last.with != change.with => return None,
+            Some(last) if change.span.end <= last.span.end => {}
+            Some(_) | None => left.push(change),
+        }
+    }
+    Some(left)
+}
+
+/// Appends the frame with `changes`, which are [`settled`].
+pub fn push_changed(framing: Framing, raw: &[u8], changes: Vec<Change>, out: &mut Vec<u8>) {
     let edits = changes
-        .iter()
-        .filter(|change| !changes.iter().any(|other| holds(&other.span, &change.span)))
+        .into_iter()
         .map(|change| {
             let mut with = Vec::with_capacity(change.with.len() + 16);
             match change.span.form {
@@ -280,7 +293,12 @@ mod tests {
             let (_, span) = text_of(&before);
             let mut out = Vec::new();
             let with = "a \"b\"\n".to_owned();
-            push_changed(framing, raw.as_bytes(), &[Change { span, with: with.clone() }], &mut out);
+            push_changed(
+                framing,
+                raw.as_bytes(),
+                vec![Change { span, with: with.clone() }],
+                &mut out,
+            );
             let after = events(&mut Decoder::new(dialect), framing, &out);
             let expected: Vec<_> = before
                 .into_iter()
@@ -294,6 +312,21 @@ mod tests {
             let after: Vec<_> = after.into_iter().map(Event::without_span).collect();
             assert_eq!(after, expected, "{raw}");
         }
+    }
+
+    #[test]
+    fn of_changes_inside_each_other_the_outer_one_is_made() {
+        let change = |start: u32, end: u32, with: &str| Change {
+            span: Span { start, end, form: Form::Json },
+            with: with.to_owned(),
+        };
+        let (outer, inner, other) = (change(2, 9, "o"), change(3, 5, "i"), change(9, 12, "x"));
+        let all = vec![inner.clone(), other.clone(), outer.clone(), inner.clone(), other.clone()];
+        assert_eq!(settled(all), Some(vec![outer.clone(), other.clone()]));
+        let at_ends = vec![change(2, 4, "b"), outer.clone(), change(7, 9, "e"), other.clone()];
+        assert_eq!(settled(at_ends), Some(vec![outer, other]));
+        assert_eq!(settled(vec![inner.clone(), change(3, 5, "not i")]), None);
+        assert_eq!(settled(vec![inner.clone(), inner.clone()]), Some(vec![inner]));
     }
 
     #[test]
@@ -335,7 +368,7 @@ mod tests {
         push_changed(
             framing,
             &raw,
-            &[Change { span, with: "longer than before".into() }],
+            vec![Change { span, with: "longer than before".into() }],
             &mut out,
         );
         Mould::of(framing, &framing.frame(&raw), span).unwrap().push("more", 0, &mut out);

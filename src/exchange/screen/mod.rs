@@ -356,34 +356,25 @@ impl Screen {
                 is_running: false,
             }));
         }
-        let mut changes = Vec::with_capacity(altered.len() + 1);
-        for Altered { span, text, .. } in altered {
-            if !add_change(&mut changes, span, text) {
-                self.found.cut_unchangeable();
-                return Left::Written;
-            }
-        }
-        if let Some((number, span)) = number
-            && self.shift != 0
-        {
-            changes.push(Change { span, with: self.number(number).to_string() });
-        }
+        let renumbered = number
+            .filter(|_| self.shift != 0)
+            .map(|(number, span)| Change { span, with: self.number(number).to_string() });
+        let Some(changes) = changes(altered, renumbered) else {
+            self.found.cut_unchangeable();
+            return Left::Written;
+        };
         if changes.is_empty() {
             out.extend_from_slice(frame.raw);
         } else {
-            push_changed(framing, frame.raw, &changes, out);
+            push_changed(framing, frame.raw, changes, out);
         }
         Left::Written
     }
 }
 
-/// Adds a change; `false` if it cannot be made, for want of a place or because rules make another
-/// text of what stands there.
-fn add_change(changes: &mut Vec<Change>, span: Option<Span>, with: String) -> bool {
-    let Some(span) = span else { return false };
-    if let Some(known) = changes.iter().find(|known| known.span == span) {
-        return known.with == with;
-    }
-    changes.push(Change { span, with });
-    true
+/// What is changed where; `None` if it cannot be, for want of a place or because rules make two
+/// texts of what stands in one.
+fn changes(altered: Vec<Altered>, more: impl IntoIterator<Item = Change>) -> Option<Vec<Change>> {
+    let placed = altered.into_iter().map(|one| Some(Change { span: one.span?, with: one.text }));
+    reframe::settled(placed.chain(more.into_iter().map(Some)).collect::<Option<_>>()?)
 }

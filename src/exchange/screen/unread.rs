@@ -105,7 +105,9 @@ pub fn cannot_judge(judges: &[Arc<Judge>]) -> Found {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::exchange::screen::Left;
     use crate::filter::{Action, Case, Channels, Pattern, Redaction, Rule};
+    use crate::wire::framing::Framing;
 
     fn judges(action: Action) -> Vec<Arc<Judge>> {
         let rule = Rule {
@@ -153,5 +155,27 @@ mod tests {
         }
         assert_eq!(Media::of(Some("text/event-stream; charset=utf-8")), Media::Frames);
         assert_eq!(Media::of(Some("application/problem+json")), Media::Text);
+    }
+
+    /// Each hit was once compared with every other, which for a megabyte of them took a worker's
+    /// thread for many seconds.
+    #[test]
+    fn very_many_hits_are_hidden_in_one_sweep() {
+        let hide = judges(Action::Redact(Redaction::Marker));
+        let list =
+            |word: &str| format!("{{\"a\":[{}\"\"]}}", format!("\"{word}\",").repeat(60_000));
+        let (json, left) = (list("forbidden"), list("[redacted:word]"));
+        let Screened { body, found } = screen_unread(&hide, Media::Text, json.as_bytes());
+        assert!(body == left.as_bytes() && !found.is_cut());
+
+        let mut screen = Screen::new(hide, Dialect::OpenaiChat);
+        let data = Cow::Borrowed(json.as_bytes());
+        let frame = [b"data: ", json.as_bytes(), b"\n\n"].concat();
+        let frame = Framing::Sse.frame(&frame);
+        let dialect = Dialect::OpenaiChat;
+        screen.look(&Event::Opaque { dialect, name: "".into(), data }, frame.raw);
+        let mut out = Vec::new();
+        assert_eq!(screen.leave(Framing::Sse, &frame, &mut out), Left::Written);
+        assert!(out == format!("data: {left}\n\n").as_bytes() && !screen.found.is_cut());
     }
 }

@@ -2,7 +2,7 @@
 
 use super::run::{Fed, Runs};
 use super::unread::{Media, screen_unread};
-use super::{Altered, Found, Judged, Lead, Screen, add_change};
+use super::{Altered, Found, Judged, Lead, Screen, changes};
 use crate::table::rules::Judge;
 use crate::wire::event::{Event, Form, Kind};
 use crate::wire::framing::Framing;
@@ -77,18 +77,14 @@ impl Screen {
         if altered.is_empty() || found.is_cut() {
             return Screened { body: Cow::Borrowed(body), found };
         }
-        let mut changes: Vec<Change> = notes
-            .spelled
-            .into_iter()
-            .map(|span| Change { span, with: "null".to_owned() })
-            .collect();
-        for Altered { span, text, .. } in altered {
-            if !add_change(&mut changes, span, text) {
-                found.cut_unchangeable();
-            }
-        }
+        let spelled =
+            notes.spelled.into_iter().map(|span| Change { span, with: "null".to_owned() });
+        let Some(changes) = changes(altered, spelled) else {
+            found.cut_unchangeable();
+            return Screened { body: Cow::Borrowed(body), found };
+        };
         let mut out = Vec::with_capacity(body.len() + 64);
-        push_changed(Framing::Sse, body, &changes, &mut out);
+        push_changed(Framing::Sse, body, changes, &mut out);
         Screened { body: Cow::Owned(out), found }
     }
 
