@@ -124,3 +124,31 @@ fn a_reroute_does_not_switch_other_rules_off() {
     }
     assert_eq!(at_own.lock().unwrap().len(), 0, "all of it went elsewhere or nowhere");
 }
+
+/// A message is judged by itself: its verdict may not depend on whether those before it were known.
+#[test]
+fn a_prompt_fares_the_same_whether_its_messages_are_known_or_new() {
+    let (folder, (own, came), (other, _)) = (packs(), provider(), provider());
+    let pack = "pack = \"long\"\n[[rule]]\nid = \"r\"\nchannels = [\"user\"]\n\
+                match = { words = [\"zebra crossing\"] }\naction = \"cut\"\non_error = \"cut\"\n";
+    std::fs::write(folder.path().join("long.toml"), pack).unwrap();
+    let gateway = start(&folder, &own, &other, "\"long\"");
+    for contents in [
+        &["a zebra", " crossing"][..],
+        &["a zebra", " crossing"],
+        &["one zebra"],
+        &["one zebra", " crossing", "the zebra"],
+    ] {
+        let contents: Vec<Value> = contents.iter().map(|text| json!(text)).collect();
+        let answer = ask(&gateway, &contents);
+        assert_eq!(answer.status(), 200, "{contents:?}: {}", answer.text());
+    }
+    // Each of these ends where a match could go on.
+    let many: Vec<Value> = (0..5_000).map(|number| json!(format!("{number} zebra"))).collect();
+    let answer = ask(&gateway, &many);
+    assert_eq!(answer.status(), 200, "{}", answer.text());
+    assert_eq!(came.lock().unwrap().len(), 5);
+    let part = |text: &str| json!({ "type": "text", "text": text });
+    let answer = ask(&gateway, &[json!([part("a zebra"), part(" crossing")])]);
+    assert_eq!(answer.status(), 400, "{}", answer.text());
+}

@@ -189,6 +189,8 @@ impl Walker {
 
     fn end_message(&mut self) {
         self.end_run();
+        // The next one is judged by itself, whether this one was read or is known.
+        self.runs.forget_held();
         // A walk that is cut has not read all of it.
         if let Some((digest, before)) = self.message.take()
             && self.found.count() == before
