@@ -16,6 +16,7 @@ mod rules {
     mod prompts;
     mod sentences;
     mod shell;
+    mod waiting;
     mod webhook;
 }
 mod support;

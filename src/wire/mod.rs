@@ -120,7 +120,7 @@ pub struct Tail {
 
 /// The stream decoder of one answer: frames in, events out.
 #[expect(clippy::large_enum_variant, reason = "one a stream, made in place and never moved")]
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Decoder {
     /// Chat Completions.
     OpenaiChat(openai_chat::Decoder),

@@ -25,13 +25,13 @@ pub const TEMPLATE_BYTES_MAX: usize = 1024;
 const EXTRAS_MAX: usize = 6;
 
 /// The bytes around the text of the last frame, and what that frame said.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Template {
     known: Option<Known>,
     notes: Notes,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Known {
     /// Bytes before and behind the text; their sum is at most [`TEMPLATE_BYTES_MAX`].
     bytes: Box<[u8]>,
@@ -43,7 +43,7 @@ struct Known {
 }
 
 /// An unknown member.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Extra {
     place: Place,
     key: Box<str>,
@@ -61,7 +61,7 @@ impl Extra {
 }
 
 /// What one frame said, noted while it was decoded in full.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Notes {
     text: Option<(Channel, Span)>,
     extras: SmallVec<[Extra; 2]>,

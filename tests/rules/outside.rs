@@ -13,14 +13,14 @@ const OUTSIDE: &str = "\"outside\"";
 const PASSES: &str = "channels = [\"answer\"]\non_error = \"pass\"";
 
 /// A provider that always answers with this body.
-fn provider(kind: &str, body: &str) -> Upstream {
+pub fn provider(kind: &str, body: &str) -> Upstream {
     let length = body.len();
     Upstream::fixed(format!(
         "HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
     ))
 }
 
-fn case(dialect: Dialect) -> &'static Case {
+pub fn case(dialect: Dialect) -> &'static Case {
     CASES.iter().find(|case| case.dialect == dialect).unwrap()
 }
 
@@ -88,13 +88,13 @@ fn an_answer_of_no_dialect_that_cannot_be_told_gets_on_error() {
 }
 
 /// A chunk of the chat dialect.
-fn chunk(delta: &serde_json::Value) -> String {
+pub fn chunk(delta: &serde_json::Value) -> String {
     let choices = json!([{ "index": 0, "delta": delta, "finish_reason": null }]);
     let chunk = json!({ "id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": choices });
     format!("data: {chunk}\n\n")
 }
 
-const STOP: &str = "data: {\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
+pub const STOP: &str = "data: {\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
 
 #[test]
 fn what_no_dialect_knows_is_told_too() {

@@ -20,10 +20,14 @@ pub fn pack(service: &Service, more: &str, timeout_ms: u32) -> String {
     )
 }
 
+/// A pack that asks nobody.
+const INNER: &str = "pack = \"inner\"\n[[rule]]\nid = \"zebra\"\nchannels = [\"answer\"]\naction = \"cut\"\non_error = \"cut\"\nmatch = { words = [\"zebra\"] }\n";
+
 /// A gateway to `provider`, all of it under `rules`; `pack` lies in its folder.
 pub fn gateway(provider: &str, rules: &str, pack: &str) -> (Gateway, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("outside.toml"), pack).unwrap();
+    fs::write(folder.path().join("inner.toml"), INNER).unwrap();
     let place = folder.path().display();
     let routes = routes_to(provider, "");
     let routes = format!("rules = [{rules}]\n\n[server]\nfilters = '{place}'\n\n{routes}");

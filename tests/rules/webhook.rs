@@ -5,22 +5,26 @@ use crate::{ask, routes};
 use serde_json::{Value, json};
 use std::fs;
 use std::io::{Read, Write};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-/// A moderation service: flags `bad`, never answers to `slow`, fails for `broken`.
+/// A moderation service: flags `bad`, never answers to `slow`, to `held` not before it is let go,
+/// fails for `broken`.
 pub struct Service {
     pub upstream: Upstream,
     /// Head and body of each call.
     calls: Arc<Mutex<Vec<(String, Value)>>>,
     /// Calls that the gate gave up, without an answer.
     given_up: Arc<AtomicUsize>,
+    is_let_go: Arc<AtomicBool>,
 }
 
 impl Service {
     pub fn start() -> Service {
         let calls: Arc<Mutex<Vec<(String, Value)>>> = Arc::default();
         let given_up: Arc<AtomicUsize> = Arc::default();
+        let is_let_go: Arc<AtomicBool> = Arc::default();
+        let lets_go = Arc::clone(&is_let_go);
         let (seen, hung_up) = (Arc::clone(&calls), Arc::clone(&given_up));
         let upstream = Upstream::start(move |request, stream| {
             let text = String::from_utf8_lossy(request).into_owned();
@@ -40,6 +44,9 @@ impl Service {
                 hung_up.fetch_add(1, Ordering::SeqCst);
                 return;
             }
+            if has("held") {
+                wait_for("the judge is let go", || lets_go.load(Ordering::SeqCst).then_some(()));
+            }
             let status = if has("broken") { "500 Oh" } else { "200 OK" };
             let results: Vec<Value> = texts
                 .iter()
@@ -56,11 +63,16 @@ impl Service {
             // The gate may have gone meanwhile.
             let _ = stream.write_all((head + &answer).as_bytes());
         });
-        Service { upstream, calls, given_up }
+        Service { upstream, calls, given_up, is_let_go }
     }
 
     pub fn calls(&self) -> Vec<(String, Value)> {
         self.calls.lock().unwrap().clone()
+    }
+
+    /// Answers what was held, and what will be.
+    pub fn let_go(&self) {
+        self.is_let_go.store(true, Ordering::SeqCst);
     }
 
     /// Waits until the gate has given up so many calls.

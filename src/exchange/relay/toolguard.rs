@@ -29,7 +29,7 @@ const NUMBERS_MAX: usize = 1 << 17;
 
 /// The lever that kills a call of these names; a hosted tool's kind counts with and without
 /// `_call`.
-fn lever_of<'k>(
+pub(super) fn lever_of<'k>(
     killed: &'k KilledTools,
     name: &str,
     aliases: impl IntoIterator<Item = impl AsRef<str>>,

@@ -28,7 +28,7 @@ pub use heard::{
 pub use prompt::{Digest, Prompt, reads_answers, reads_prompts, screen_prompt};
 pub use unread::{Media, cannot_judge, screen_unread};
 pub use webhook::{NoAnswer, Question, answer_unasked, questions, unasked, unknown_unasked};
-pub use whole::{Screened, judge_text, screen_answered};
+pub use whole::{Screened, judge_text, screen_answered, screen_unchangeable};
 
 use crate::table::rules::Judge;
 use crate::wire::Dialect;

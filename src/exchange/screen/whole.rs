@@ -60,6 +60,24 @@ pub fn judge_text(judges: &[Arc<Judge>], kind: Kind, text: &str) -> (Found, Opti
     }
 }
 
+/// What rules find in events that cannot be changed any more: what they would change must not leave.
+pub fn screen_unchangeable<'e>(
+    judges: &[Arc<Judge>],
+    source: Dialect,
+    events: impl Iterator<Item = &'e Event<'static>>,
+) -> Found {
+    let mut screen = Screen::new(judges.iter().map(Arc::clone), source);
+    for event in events.chain([&Event::End]) {
+        screen.look(event, b"");
+        screen.forget_frame();
+    }
+    let mut found = screen.found;
+    if found.redactions > 0 {
+        found.cut_unchangeable();
+    }
+    found
+}
+
 impl Screen {
     /// The whole `body` was told: what of it may leave.
     pub(super) fn finish_whole(mut self, body: &[u8]) -> Screened<'_> {

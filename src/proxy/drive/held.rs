@@ -53,6 +53,27 @@ pub(super) struct Held {
     pub(super) must_be_read: bool,
 }
 
+/// A whole answer that was read.
+struct Answered {
+    /// The caller's dialect.
+    dialect: Dialect,
+    /// The provider's.
+    source: Dialect,
+    /// Whether another target would be asked if it could not be used.
+    has_next: bool,
+    until: Instant,
+    status: StatusCode,
+    body: Vec<u8>,
+}
+
+/// Tells the gravest thing that was done in the exchange.
+pub(super) fn tell_verdict(book: &Book<'_>, headers: &mut forward::Headers) {
+    if let Some(verdict) = book.facts.as_ref().and_then(|facts| facts.found.verdict()) {
+        headers.retain(|(name, _)| *name != answer::name::VERDICT);
+        headers.push((answer::name::VERDICT, HeaderValue::from_static(verdict.name())));
+    }
+}
+
 impl Exchange<'_> {
     /// Reads an answer that is held, up to [`HOLD_BYTES_MAX`].
     pub(super) async fn read_whole<C: Client>(
@@ -183,46 +204,12 @@ impl Exchange<'_> {
         }
         book.learn(&seen);
         if is_edited {
-            let is_success = status.is_success();
-            let judge = move |judges: &[Arc<Judge>], answer: Content| {
-                let Screened { body, found } =
-                    screen_answered(judges, source, is_success, &answer.bytes);
-                match body {
-                    Cow::Borrowed(_) => (answer, found),
-                    Cow::Owned(bytes) => (Content { bytes, ..answer }, found),
-                }
-            };
-            let plain = Content { coding: Some(Coding::Identity), bytes: body };
-            let judged = self.judge_answer(client, book, waits.total, asking, plain, judge).await;
-            let (asking, left, found) = match judged {
-                Ok(judged) => judged,
+            let answered = Answered { dialect, source, has_next, until: waits.total, status, body };
+            (status, body) = match self.let_leave(client, book, asking, answered).await {
+                Ok(left) => left,
                 Err(attempted) => return attempted,
             };
-            let refusal = found.is_cut().then(|| blocked(&found, "answer"));
-            let goes_on = found.is_reroute() && has_next;
-            let verdict = found.verdict();
-            book.note(|facts| facts.found.join(found));
-            match refusal {
-                Some(refusal) if goes_on => {
-                    return Attempted::Failed(Failed { failure: Failure::Ruled, refusal });
-                }
-                Some(refusal) => return Attempted::Stop(refusal.into()),
-                None => {}
-            }
-            if let Some(verdict) = verdict {
-                headers.retain(|(name, _)| *name != answer::name::VERDICT);
-                headers.push((answer::name::VERDICT, HeaderValue::from_static(verdict.name())));
-            }
-            body = left.bytes;
-            (status, body) = match self.edited(book, dialect, source, &asking, status, body) {
-                Ok(edited) => edited,
-                Err(refusal) => return Attempted::Stop(refusal.into()),
-            };
-            let asked = questions_of_whole(&asking.judges, dialect, &body);
-            let asked = self.ask_about_answer(client, book, &asked, has_next, waits.total).await;
-            if let Err(attempted) = asked {
-                return attempted;
-            }
+            tell_verdict(book, &mut headers);
         }
         let framing = match status {
             StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED => Framing::Empty,
@@ -242,27 +229,82 @@ impl Exchange<'_> {
         Attempted::done(Self::close_book(book, status, end, counted))
     }
 
+    /// What rules, judges outside and killed tools let leave of a whole answer; what is ordered
+    /// until then it obeys too.
+    async fn let_leave<C: Client>(
+        &self,
+        client: &mut C,
+        book: &mut Book<'_>,
+        asking: &Asking,
+        answered: Answered,
+    ) -> Result<(StatusCode, Vec<u8>), Attempted> {
+        let Answered { dialect, source, has_next, until, status, body } = answered;
+        let is_success = status.is_success();
+        let judge = move |judges: &[Arc<Judge>], answer: Content| {
+            let Screened { body, found } =
+                screen_answered(judges, source, is_success, &answer.bytes);
+            match body {
+                Cow::Borrowed(_) => (answer, found),
+                Cow::Owned(bytes) => (Content { bytes, ..answer }, found),
+            }
+        };
+        let refuse = |refusal: Refusal| Attempted::Stop(refusal.into());
+        let mut content = Content { coding: Some(Coding::Identity), bytes: body };
+        let mut asking = Cow::Borrowed(asking);
+        loop {
+            let judged = self.judge_answer(client, book, until, &asking, content, judge).await?;
+            let (judged_by, left, found) = judged;
+            let refusal = found.is_cut().then(|| blocked(&found, "answer"));
+            let goes_on = found.is_reroute() && has_next;
+            book.note(|facts| facts.found.join(found));
+            match refusal {
+                Some(refusal) if goes_on => {
+                    return Err(Attempted::Failed(Failed { failure: Failure::Ruled, refusal }));
+                }
+                Some(refusal) => return Err(refuse(refusal)),
+                None => {}
+            }
+            content = left;
+            let (leaves_as, body) = self
+                .edited(book, dialect, source, &judged_by, status, &content.bytes)
+                .map_err(refuse)?;
+            let asked = questions_of_whole(&judged_by.judges, dialect, &body);
+            self.ask_about_answer(client, book, &asked, has_next, until).await?;
+            let Some(mut next) = self.caught_up(book, &judged_by).map_err(refuse)? else {
+                let body = match body {
+                    Cow::Owned(body) => body,
+                    Cow::Borrowed(_) => content.bytes,
+                };
+                return Ok((leaves_as, body));
+            };
+            // The others have judged it.
+            next.judges.drain(..judged_by.judges.len());
+            drop(judged_by);
+            asking = Cow::Owned(next);
+        }
+    }
+
     /// A whole answer as the caller gets it: in its dialect, without calls to killed tools. A
     /// failure that came as an answer has the status of one, for SDKs raise by it.
-    fn edited(
+    fn edited<'b>(
         &self,
         book: &mut Book<'_>,
         dialect: Dialect,
         source: Dialect,
         asking: &Asking,
         status: StatusCode,
-        body: Vec<u8>,
-    ) -> Result<(StatusCode, Vec<u8>), Refusal> {
+        body: &'b [u8],
+    ) -> Result<(StatusCode, Cow<'b, [u8]>), Refusal> {
         let id = self.id.as_str();
         if !status.is_success() {
             if source == dialect {
-                return Ok((status, body));
+                return Ok((status, Cow::Borrowed(body)));
             }
-            let error = read_error(source, status.as_u16(), &body);
-            return Ok((status, write_error(dialect, status.as_u16(), &error, id)));
+            let error = read_error(source, status.as_u16(), body);
+            return Ok((status, write_error(dialect, status.as_u16(), &error, id).into()));
         }
         let began_s = book.facts.as_ref().map_or(0, |facts| facts.began_unix_ms / 1000);
-        let whole = whole(dialect, source, &body, &asking.killed, began_s)
+        let whole = whole(dialect, source, body, &asking.killed, began_s)
             .map_err(|broken| Refusal::new(Class::BadGateway, broken.message()))?;
         let lever = whole.lever.as_deref().and_then(LeverId::parse);
         book.note(|facts| {
@@ -271,9 +313,9 @@ impl Exchange<'_> {
         });
         if let Some(error) = whole.failure {
             let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_GATEWAY);
-            return Ok((status, write_error(dialect, status.as_u16(), &error, id)));
+            return Ok((status, write_error(dialect, status.as_u16(), &error, id).into()));
         }
-        Ok((status, whole.body.into_owned()))
+        Ok((status, whole.body))
     }
 
     /// An answer too large to be held: what came so far goes out, and the rest as it comes.

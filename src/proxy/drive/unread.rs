@@ -8,14 +8,13 @@ use super::aside::{self, Content};
 use super::asking::Asking;
 use super::book::Book;
 use super::guard::Guard;
-use super::held::{HOLD_BYTES_MAX, Read};
+use super::held::{HOLD_BYTES_MAX, Read, tell_verdict};
 use super::{Attempted, Exchange};
 use crate::exchange::forward;
 use crate::exchange::screen::{
     Found, Media, Screened, asks_about_unknown, cannot_judge, questions_of_unread, refused,
     screen_unread, unknown_unasked,
 };
-use crate::proxy::answer;
 use crate::proxy::client::{Client, Framing};
 use crate::proxy::orders::Ordered;
 use crate::proxy::relay::{self, Counted, End, Waits};
@@ -24,7 +23,7 @@ use crate::table::rules::Judge;
 use crate::wire::coding::{Coding, Inflater};
 use crate::wire::refusal::Refusal;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, StatusCode, header};
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -139,34 +138,44 @@ impl Exchange<'_> {
                 Cow::Owned(bytes) => (Content { coding: Some(Coding::Identity), bytes }, found),
             }
         };
-        let answered = Content { coding, bytes: body };
-        let judged = self.judge_answer(client, book, waits.total, asking, answered, judge).await;
-        let (asking, left, found) = match judged {
-            Ok(judged) => judged,
-            Err(attempted) => return attempted,
-        };
-        let verdict = found.verdict();
-        if let Err(refusal) = let_pass(book, found) {
-            return Attempted::Stop(refusal.into());
-        }
-        if !is_frames
-            && asks_about_unknown(&asking.judges)
-            && let Some(content) = content(left.coding, &left.bytes)
-        {
-            let asked = questions_of_unread(&asking.judges, media, &content);
-            let asked = self.ask_about_answer(client, book, &asked, false, waits.total).await;
-            if let Err(attempted) = asked {
-                return attempted;
+        let mut answered = Content { coding, bytes: body };
+        let mut asking = Cow::Borrowed(asking);
+        loop {
+            let judged =
+                self.judge_answer(client, book, waits.total, &asking, answered, judge).await;
+            let (judged_by, left, found) = match judged {
+                Ok(judged) => judged,
+                Err(attempted) => return attempted,
+            };
+            if let Err(refusal) = let_pass(book, found) {
+                return Attempted::Stop(refusal.into());
             }
+            answered = left;
+            if !is_frames
+                && asks_about_unknown(&judged_by.judges)
+                && let Some(content) = content(answered.coding, &answered.bytes)
+            {
+                let asked = questions_of_unread(&judged_by.judges, media, &content);
+                let asked = self.ask_about_answer(client, book, &asked, false, waits.total).await;
+                if let Err(attempted) = asked {
+                    return attempted;
+                }
+            }
+            let mut next = match self.caught_up(book, &judged_by) {
+                Ok(Some(next)) => next,
+                Ok(None) => break,
+                Err(refusal) => return Attempted::Stop(refusal.into()),
+            };
+            // The others have judged it.
+            next.judges.drain(..judged_by.judges.len());
+            drop(judged_by);
+            asking = Cow::Owned(next);
         }
-        if left.coding != coding {
+        if answered.coding != coding {
             headers.retain(|(name, _)| *name != header::CONTENT_ENCODING);
         }
-        let body = left.bytes;
-        if let Some(verdict) = verdict {
-            headers.retain(|(name, _)| *name != answer::name::VERDICT);
-            headers.push((answer::name::VERDICT, HeaderValue::from_static(verdict.name())));
-        }
+        let body = answered.bytes;
+        tell_verdict(book, &mut headers);
         if is_frames {
             return self.pass_large(client, book, waits, status, headers, answer, body).await;
         }

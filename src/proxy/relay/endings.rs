@@ -74,8 +74,27 @@ impl Move<'_> {
         self.outside.is_none() && self.relay.as_ref().is_some_and(|relay| relay.can_go_on())
     }
 
+    /// What leaves can go on no more.
+    pub(super) fn end_for<C: Client>(&mut self, client: &mut C, broken: &Broken) -> End {
+        match broken {
+            Broken::KilledTool { lever } => self.end_for_tool(client, lever),
+            Broken::Blocked | Broken::Rerouted => self.end_for_rule(client, broken),
+            Broken::FrameTooLong
+            | Broken::Damaged(_)
+            | Broken::Unfinished
+            | Broken::Unreadable
+            | Broken::CallTooLong
+            | Broken::CallsOverBound
+            | Broken::ProviderError
+            | Broken::NotResumable => {
+                let refusal = Refusal::new(Class::BadGateway, broken.message());
+                self.broke(client, refusal, true)
+            }
+        }
+    }
+
     /// Rules forbid the answer, or what comes next of it.
-    pub(super) fn end_for_rule<C: Client>(&mut self, client: &mut C, broken: &Broken) -> End {
+    fn end_for_rule<C: Client>(&mut self, client: &mut C, broken: &Broken) -> End {
         let outside = self.found.as_deref();
         let found = outside
             .filter(|found| found.is_cut())
@@ -108,6 +127,14 @@ impl Move<'_> {
             }
             None if self.is_binary => return None,
             None => {}
+        }
+        // The relay has passed on what waits for judges outside.
+        if let Some(found) = self.outside.as_ref().map(|outside| outside.judged(&judges)) {
+            let is_cut = found.is_cut();
+            self.found.get_or_insert_default().join(found);
+            if is_cut {
+                return Some(self.end_for_rule(client, &Broken::Blocked));
+            }
         }
         if is_judged {
             return self.ask_by(client, judges);
@@ -149,7 +176,7 @@ impl Move<'_> {
     }
 
     /// A call to a killed tool is under way, or would be: the answer ends before it is whole.
-    pub(super) fn end_for_tool<C: Client>(&mut self, client: &mut C, lever: &str) -> End {
+    fn end_for_tool<C: Client>(&mut self, client: &mut C, lever: &str) -> End {
         let refusal = Refusal {
             class: Class::Killed,
             message: "Blocked by firedoor: the model called a tool that is stopped".into(),
@@ -187,6 +214,11 @@ impl Move<'_> {
             }
             Ordered::Filters(filters) => return self.judge_by(client, &filters),
             Ordered::Tools(tools) => {
+                // The relay has passed on what waits here.
+                let outside = self.outside.as_ref();
+                if let Some(Err(broken)) = outside.map(|outside| outside.may_leave(&tools)) {
+                    return Some(self.end_for(client, &broken));
+                }
                 let relay = self.relay.as_mut()?;
                 return match relay.kill_tools(tools) {
                     ToolKill::Guarding | ToolKill::CutIfCalled => None,

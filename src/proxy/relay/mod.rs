@@ -416,14 +416,7 @@ impl Move<'_> {
             self.sent += out.len() as u64;
         }
         match ended {
-            Err(Broken::KilledTool { lever }) => Some(self.end_for_tool(client, &lever)),
-            Err(broken @ (Broken::Blocked | Broken::Rerouted)) => {
-                Some(self.end_for_rule(client, &broken))
-            }
-            Err(broken) => {
-                let refusal = Refusal::new(Class::BadGateway, broken.message());
-                Some(self.broke(client, refusal, true))
-            }
+            Err(broken) => Some(self.end_for(client, &broken)),
             Ok(()) if is_last => {
                 client.finish();
                 Some(End::Whole)

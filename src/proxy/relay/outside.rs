@@ -5,6 +5,7 @@
 
 use crate::exchange::relay::{Broken, Sentences};
 use crate::exchange::screen::{Found, Question};
+use crate::table::lever::KilledTools;
 use crate::table::rules::Judge;
 use std::future::Future;
 use std::pin::Pin;
@@ -35,6 +36,19 @@ impl<'o> Outside<'o> {
     /// Adds what is told of what comes from now on.
     pub fn judge_by(&mut self, judge: Arc<Judge>) {
         self.sentences.judge_by(judge);
+    }
+
+    /// Whether what waits may leave when `tools` are killed.
+    ///
+    /// # Errors
+    /// It may not.
+    pub fn may_leave(&self, tools: &KilledTools) -> Result<(), Broken> {
+        self.sentences.may_leave(tools)
+    }
+
+    /// What `judges` find in what waits.
+    pub fn judged(&self, judges: &[Arc<Judge>]) -> Found {
+        self.sentences.judged(judges)
     }
 
     /// Whether a question is under way.

@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 use std::borrow::Cow;
 
 /// Frames to events.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Decoder {
     start: Option<Start>,
     /// In order of appearance; at most [`CANDIDATES_MAX`].
@@ -23,7 +23,7 @@ pub struct Decoder {
 }
 
 /// What the first response said of the answer; later ones repeat it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Start {
     id: Box<str>,
     model: Box<str>,
@@ -31,7 +31,7 @@ struct Start {
 }
 
 /// What is known of one candidate.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Choice {
     index: u16,
     /// Blocks begun.
@@ -46,7 +46,7 @@ struct Choice {
 }
 
 /// A call of which `willContinue` said that more will come.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Pending {
     block: u16,
     /// The channel part of the path that was last written to.

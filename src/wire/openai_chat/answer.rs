@@ -22,7 +22,7 @@ const FACT_BYTES_MAX: usize = 512;
 const CHOICES_MAX: usize = 1024;
 
 /// What went before in one answer.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Answer {
     shape: Shape,
     started: bool,

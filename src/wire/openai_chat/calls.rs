@@ -13,7 +13,7 @@ const CALLS_MAX: usize = 1024;
 /// How much of an id or a name is remembered, in bytes.
 const NAME_BYTES_MAX: usize = 256;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Known {
     choice: u16,
     /// The provider's index, which may be shared by several.
@@ -24,7 +24,7 @@ struct Known {
 }
 
 /// The calls of one answer so far.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Calls(Vec<Known>);
 
 /// Where an entry belongs.

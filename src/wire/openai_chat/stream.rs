@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use std::borrow::Cow;
 
 /// Frames to events.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Decoder {
     answer: Answer,
     pub(super) template: Template,

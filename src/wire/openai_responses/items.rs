@@ -26,10 +26,10 @@ const ID_BYTES_MAX: usize = 512;
 pub(super) const INDEX: &str = "output_index";
 
 /// The items of one answer, in the order in which they began.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Items(Vec<Item>);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Item {
     index: u16,
     /// Empty while no frame has said it.

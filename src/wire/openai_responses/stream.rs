@@ -24,7 +24,7 @@ use std::ops::Range;
 const RUNS_MAX: usize = 1024;
 
 /// Frames to events.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Decoder {
     tail: Tail,
     has_started: bool,
@@ -35,7 +35,7 @@ pub struct Decoder {
 }
 
 /// A channel that was heard of.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Run {
     channel: Channel,
     /// The call that opened it: its id and name.
