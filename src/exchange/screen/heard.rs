@@ -15,7 +15,7 @@ use crate::wire::event::{Channel, Event, Kind};
 use crate::wire::framing::Framing;
 use crate::wire::sse::Frame;
 use crate::wire::{Dialect, decode_unary, json};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 /// At so many bytes a text is asked about though its sentence goes on.
@@ -82,6 +82,8 @@ pub struct Heard {
     source: Dialect,
     told: Channels,
     texts: Vec<Text>,
+    /// The text of each line that may go on.
+    lines: HashMap<Line, usize>,
     /// Whether something of it has come to an end.
     is_due: bool,
     /// Whether there was something that cannot be told.
@@ -106,8 +108,6 @@ struct FrameAtHand {
 #[derive(Debug)]
 struct Text {
     kind: Kind,
-    /// Where more of it may come.
-    line: Option<Line>,
     words: String,
 }
 
@@ -118,6 +118,7 @@ impl Heard {
             source,
             told: told(judges),
             texts: Vec::new(),
+            lines: HashMap::new(),
             is_due: false,
             is_unreadable: false,
             before: BTreeMap::new(),
@@ -147,6 +148,7 @@ impl Heard {
     /// What is to be asked.
     pub fn take_questions(&mut self, judges: &[Arc<Judge>]) -> Vec<Question> {
         let texts = std::mem::take(&mut self.texts);
+        self.lines.clear();
         let is_unreadable = std::mem::take(&mut self.is_unreadable);
         let texts = texts.iter().map(|text| (text.kind, text.words.as_str()));
         questions_of(judges, texts, is_unreadable)
@@ -278,7 +280,7 @@ impl Heard {
         if self.known.len() < KNOWN_MAX {
             self.known.insert(hash);
         }
-        self.texts.push(Text { kind: Kind::Other, line: None, words: text.to_owned() });
+        self.texts.push(Text { kind: Kind::Other, words: text.to_owned() });
         self.is_due |= self.texts.len() >= TEXTS_MAX || text.len() >= SENTENCE_BYTES_MAX;
     }
 
@@ -290,12 +292,11 @@ impl Heard {
         if text.is_empty() {
             return;
         }
-        let known = self.texts.iter().position(|known| known.line == Some(line));
-        let at = known.unwrap_or_else(|| {
-            let kind = line.channel.kind;
-            self.texts.push(Text { kind, line: Some(line), words: String::new() });
-            self.texts.len() - 1
-        });
+        let end = self.texts.len();
+        let at = *self.lines.entry(line).or_insert(end);
+        if at == end {
+            self.texts.push(Text { kind: line.channel.kind, words: String::new() });
+        }
         let count = self.texts.len();
         let Some(Text { kind, words: whole, .. }) = self.texts.get_mut(at) else { return };
         // A full stop may stand at the end of what came before.
