@@ -154,6 +154,40 @@ fn what_no_dialect_knows_of_a_whole_answer_is_told_too() {
     }
 }
 
+/// A second copy that says something else is no more of the first one.
+#[test]
+fn a_second_copy_that_says_something_else_is_told_by_itself() {
+    let of = json!({ "item_id": "i", "output_index": 0, "content_index": 0 });
+    let response = |status: &str| json!({ "id": "r", "object": "response", "created_at": 1, "status": status, "model": "m", "output": [] });
+    let item = json!({ "id": "i", "type": "message", "role": "assistant", "status": "in_progress", "content": [] });
+    let part = json!({ "type": "output_text", "text": "", "annotations": [] });
+    let events = [
+        json!({ "type": "response.created", "response": response("in_progress") }),
+        json!({ "type": "response.output_item.added", "output_index": 0, "item": item }),
+        json!({ "type": "response.content_part.added", "part": part }),
+        json!({ "type": "response.output_text.delta", "delta": "not so " }),
+        json!({ "type": "response.output_text.done", "text": "bad" }),
+        json!({ "type": "response.completed", "response": response("completed") }),
+    ];
+    let mut body = String::new();
+    for (number, mut event) in events.into_iter().enumerate() {
+        event["sequence_number"] = number.into();
+        if (2..5).contains(&number) {
+            for (key, value) in of.as_object().unwrap() {
+                event[key] = value.clone();
+            }
+        }
+        body += &format!("event: {}\ndata: {event}\n\n", event["type"].as_str().unwrap());
+    }
+    let provider = provider("text/event-stream", &body);
+    let service = Service::start();
+    let (gateway, _folder) = gateway(&provider.url(), OUTSIDE, &pack(&service, ANSWERS, 10_000));
+    let case = case(Dialect::OpenaiResponses);
+    let answer = case.ask(&gateway, "", true).answer();
+    case.assert_cut(&gateway, &answer, "firedoor_blocked");
+    assert_eq!(asked(&service), ["not so ", "bad"]);
+}
+
 /// A provider that says one thing, and the other when it is told to.
 fn provider_in_two(kind: &'static str, first: String, then: String) -> (Upstream, impl Fn()) {
     let (go, told) = channel();

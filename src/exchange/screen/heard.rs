@@ -179,8 +179,10 @@ impl Heard {
             }
             Event::Repeat { channel, text, .. } if self.told.has(channel.kind) => {
                 let first = self.before.entry(*channel).or_default().finalize();
-                if first != blake3::hash(text.as_bytes()) {
-                    self.add((*channel).into(), text);
+                if first != blake3::hash(text.as_bytes()) && !text.is_empty() {
+                    // Not more of what is told already: that would be a text that nobody sees.
+                    let words = text.clone().into_owned();
+                    self.texts.push(Text { kind: channel.kind, words });
                     self.is_due = true;
                 }
             }
