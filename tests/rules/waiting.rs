@@ -188,8 +188,8 @@ fn a_whole_answer_that_a_judge_outside_flags_says_so() {
     ] {
         let provider = provider(kind, &body);
         let service = Service::start();
-        let flags = pack(&service, ANSWERS, 30_000)
-            .replace("action = \"cut\"", "action = \"flag\"");
+        let flags =
+            pack(&service, ANSWERS, 30_000).replace("action = \"cut\"", "action = \"flag\"");
         let (gateway, _folder) = gateway(&provider.url(), "\"outside\"", &flags);
         let answer = match path {
             None => case(Dialect::OpenaiChat).ask(&gateway, "", false).answer(),

@@ -15,15 +15,19 @@ use crate::wire::event::{Channel, Event, Kind};
 use crate::wire::framing::Framing;
 use crate::wire::sse::Frame;
 use crate::wire::{Dialect, decode_unary, json};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// At so many bytes a text is asked about though its sentence goes on.
 const SENTENCE_BYTES_MAX: usize = 2_000;
 /// So many texts are asked about at once.
 const TEXTS_MAX: usize = 64;
-/// The most strings that are remembered as told; of further ones each copy is told.
+/// The most strings, and the most texts of channels, that are remembered as told; of further ones
+/// each copy is told.
 const KNOWN_MAX: usize = 4096;
+/// The same of channels whose text goes on.
+const RUNNING_MAX: usize = 256;
 /// From so many bytes on, a string of nothing but base64 is a picture, a sound or a vector.
 const BASE64_BYTES_MIN: usize = 1024;
 
@@ -88,8 +92,10 @@ pub struct Heard {
     is_due: bool,
     /// Whether there was something that cannot be told.
     is_unreadable: bool,
-    /// All of each channel, for second copies.
-    before: BTreeMap<Channel, blake3::Hasher>,
+    /// All of each channel that goes on, for second copies.
+    running: HashMap<Channel, blake3::Hasher>,
+    /// All of each that has ended.
+    before: HashMap<Channel, blake3::Hash>,
     /// Strings that stood whole.
     known: HashSet<blake3::Hash>,
     /// Whether what is not understood may come in pieces, over several frames.
@@ -121,7 +127,8 @@ impl Heard {
             lines: HashMap::new(),
             is_due: false,
             is_unreadable: false,
-            before: BTreeMap::new(),
+            running: HashMap::new(),
+            before: HashMap::new(),
             known: HashSet::new(),
             in_pieces: true,
             frame: FrameAtHand::default(),
@@ -131,6 +138,7 @@ impl Heard {
     /// From now on these are told; what the others were told is no second copy to all of them.
     pub fn tell(&mut self, judges: &[Arc<Judge>]) {
         self.told = told(judges);
+        self.running.clear();
         self.before.clear();
         self.known.clear();
     }
@@ -173,13 +181,12 @@ impl Heard {
             Event::Text { channel, text, .. } => {
                 self.frame.channel = Some(*channel);
                 if self.told.has(channel.kind) {
-                    self.before.entry(*channel).or_default().update(text.as_bytes());
+                    self.remember(*channel, text);
                     self.add((*channel).into(), text);
                 }
             }
             Event::Repeat { channel, text, .. } if self.told.has(channel.kind) => {
-                let first = self.before.entry(*channel).or_default().finalize();
-                if first != blake3::hash(text.as_bytes()) && !text.is_empty() {
+                if !self.is_copy(channel, text) && !text.is_empty() {
                     // Not more of what is told already: that would be a text that nobody sees.
                     let words = text.clone().into_owned();
                     self.texts.push(Text { kind: channel.kind, words });
@@ -207,11 +214,45 @@ impl Heard {
                 self.words(None, native, "", &[]);
                 self.is_due = true;
             }
-            Event::Close { .. } | Event::Stop { .. } | Event::Signature { .. } | Event::End => {
+            Event::Close { channel } => {
+                if let Some(running) = self.running.remove(channel)
+                    && self.before.len() < KNOWN_MAX
+                {
+                    self.before.insert(*channel, running.finalize());
+                }
+                self.is_due = true;
+            }
+            Event::Stop { .. } | Event::Signature { .. } | Event::End => {
                 self.is_due = true;
             }
             Event::Start { .. } | Event::Repeat { .. } | Event::Ping => {}
         }
+    }
+
+    /// Keeps what is told of a channel, in the one dialect that says it again.
+    fn remember(&mut self, channel: Channel, text: &str) {
+        if self.source != Dialect::OpenaiResponses {
+            return;
+        }
+        // What goes on behind its end is no copy of anything.
+        let has_ended = self.before.remove(&channel).is_some();
+        let has_room = self.running.len() < RUNNING_MAX && !has_ended;
+        match self.running.entry(channel) {
+            Entry::Occupied(mut running) => {
+                running.get_mut().update(text.as_bytes());
+            }
+            Entry::Vacant(place) if has_room => {
+                place.insert(blake3::Hasher::new()).update(text.as_bytes());
+            }
+            Entry::Vacant(_) => {}
+        }
+    }
+
+    /// Whether `text` says a channel again.
+    fn is_copy(&self, channel: &Channel, text: &str) -> bool {
+        let running = || self.running.get(channel).map(blake3::Hasher::finalize);
+        let first = self.before.get(channel).copied().or_else(running);
+        first == Some(blake3::hash(text.as_bytes()))
     }
 
     fn opaque(&mut self, name: &str, data: &[u8]) {
@@ -337,6 +378,48 @@ fn has_end(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn text(block: u16) -> Event<'static> {
+        let channel = Channel { choice: 0, block, part: 0, kind: Kind::Answer };
+        Event::Text { channel, text: "so".into(), span: None }
+    }
+
+    #[test]
+    fn what_is_remembered_for_second_copies_has_a_bound() {
+        for source in [Dialect::OpenaiResponses, Dialect::OpenaiChat] {
+            let mut heard = Heard::new(&[], source);
+            heard.told = [Kind::Answer].into_iter().collect();
+            let channels =
+                (0..5000).map(|block| Channel { choice: 0, block, part: 0, kind: Kind::Answer });
+            for channel in channels.clone() {
+                heard.hear(&text(channel.block));
+            }
+            assert!(heard.running.len() <= RUNNING_MAX);
+            channels.clone().for_each(|channel| heard.hear(&Event::Close { channel }));
+            assert!(heard.running.is_empty());
+            for channel in channels {
+                heard.hear(&text(channel.block));
+                heard.hear(&Event::Close { channel });
+            }
+            assert!(heard.before.len() <= KNOWN_MAX);
+            assert_eq!(heard.before.is_empty(), source == Dialect::OpenaiChat);
+        }
+    }
+
+    #[test]
+    fn a_copy_of_a_text_that_has_ended_is_known() {
+        let mut heard = Heard::new(&[], Dialect::OpenaiResponses);
+        heard.told = [Kind::Answer].into_iter().collect();
+        heard.hear(&text(1));
+        let channel = Channel { choice: 0, block: 1, part: 0, kind: Kind::Answer };
+        let copy = |said: &'static str| Event::Repeat { channel, text: said.into(), span: None };
+        heard.hear(&copy("so"));
+        heard.hear(&Event::Close { channel });
+        heard.hear(&copy("so"));
+        assert_eq!(heard.texts.len(), 1);
+        heard.hear(&copy("other"));
+        assert_eq!(heard.texts.len(), 2);
+    }
 
     #[test]
     fn sentences_end_where_another_can_begin() {
