@@ -129,6 +129,26 @@ fn what_no_dialect_knows_is_told_too() {
 }
 
 #[test]
+fn what_stands_beside_something_unreadable_is_told() {
+    let said = |text: &str| chunk(&json!({ "content": text })).into_bytes();
+    let mut body =
+        b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n".to_vec();
+    body.extend(said("A good word. "));
+    // In one frame with the text: a comment that is no UTF-8.
+    body.extend(b": \xff\n");
+    body.extend(said("A bad word. "));
+    body.extend(STOP.as_bytes());
+    let provider = Upstream::fixed(body);
+    let service = Service::start();
+    let (gateway, _folder) = gateway(&provider.url(), OUTSIDE, &pack(&service, PASSES, 10_000));
+    let case = case(Dialect::OpenaiChat);
+    let answer = case.ask(&gateway, "", true).answer();
+    case.assert_cut(&gateway, &answer, "firedoor_blocked");
+    assert_eq!(asked(&service), ["A good word. ", "A bad word. "]);
+    assert_eq!(unjudged(&gateway, &answer), 1);
+}
+
+#[test]
 fn what_no_dialect_knows_of_a_whole_answer_is_told_too() {
     let case = case(Dialect::OpenaiChat);
     let message = json!({ "role": "assistant", "content": "A good word.", "aside": "a bad word" });

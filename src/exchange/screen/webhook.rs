@@ -33,7 +33,7 @@ pub struct Question {
     parts: Vec<WebhookPart>,
     texts: Vec<(Kind, String)>,
     bytes: usize,
-    /// Whether something that it is about cannot be told.
+    /// Whether it is about something that cannot be told.
     is_unreadable: bool,
 }
 
@@ -120,11 +120,21 @@ pub(super) fn questions_of<'t>(
             question.tell(kind, text);
         }
     }
-    for question in &mut questions {
-        question.is_unreadable = is_unreadable && question.part(Kind::Other).is_some();
+    questions.retain(|question| question.bytes > 0);
+    if is_unreadable {
+        questions.extend(unreadable(judges));
     }
-    questions.retain(|question| question.bytes > 0 || question.is_unreadable);
     questions
+}
+
+/// Questions about what cannot be told, of which nothing but their `on_error` comes: what can be
+/// told beside it is asked about.
+fn unreadable(judges: &[Arc<Judge>]) -> impl Iterator<Item = Question> {
+    blank(judges).into_iter().filter_map(|mut question| {
+        question.parts.retain(|part| part.channels.has(Kind::Other));
+        question.is_unreadable = true;
+        (!question.parts.is_empty()).then_some(question)
+    })
 }
 
 /// A question of each rule, without texts.
