@@ -298,6 +298,34 @@ fn an_answer_that_cannot_be_told_any_more_gets_on_error() {
     }
 }
 
+#[test]
+fn an_array_that_a_judge_outside_ends_is_closed() {
+    let part = |text: &str| json!({ "candidates": [{ "content": { "role": "model", "parts": [{ "text": text }] } }] });
+    let usage = json!({ "usageMetadata": { "promptTokenCount": 1 } });
+    for elements in [
+        json!([part("A good word. "), part("A bad word. "), part("The rest.")]),
+        // Nothing that is told has left.
+        json!([usage, part("A bad word. "), part("The rest.")]),
+    ] {
+        let provider = provider("application/json", &elements.to_string());
+        let service = Service::start();
+        let pack = pack(&service, ANSWERS, 10_000);
+        let (gateway, _folder) = gateway(&provider.url(), OUTSIDE, &pack);
+        let answer = post(
+            gateway.data,
+            "/v1beta/models/m:streamGenerateContent",
+            &[],
+            r#"{"contents":[{"role":"user","parts":[{"text":"hello"}]}]}"#,
+        );
+        assert_eq!(answer.status(), 200, "{}", answer.text());
+        assert!(!answer.text().contains("bad"), "{}", answer.text());
+        let told = answer.json();
+        let (last, before) = told.as_array().unwrap().split_last().unwrap();
+        assert_eq!(before, &elements.as_array().unwrap()[..1], "{told}");
+        assert!(last["error"]["message"].as_str().unwrap().contains("rule"), "{told}");
+    }
+}
+
 /// Rules of the gate's own may hold text when the provider breaks: it has no verdict either.
 #[test]
 fn what_own_rules_hold_does_not_leave_unjudged_where_a_provider_breaks() {

@@ -280,6 +280,11 @@ impl Relay {
         }
     }
 
+    /// Of a stream that is an array only this has left: the rest has waited elsewhere.
+    pub fn has_left(&mut self, left: ArrayLeft) {
+        self.left = left;
+    }
+
     /// Whether what leaves has no content coding though it came with one: the driver then takes
     /// `Content-Encoding` off the head.
     pub fn is_decoded(&self) -> bool {

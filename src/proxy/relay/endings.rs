@@ -25,9 +25,10 @@ impl Move<'_> {
         }
         match &mut self.relay {
             Some(relay) if relay.can_end_in_dialect() => {
-                if self.outside.is_some() {
+                if let Some(outside) = &self.outside {
                     // It has no verdict yet, and nobody waits for one any more.
                     relay.forget_held();
+                    relay.has_left(outside.array_left());
                 }
                 let mut ending = Vec::new();
                 relay.cut(&refusal, self.id, &mut ending);

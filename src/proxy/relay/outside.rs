@@ -7,6 +7,7 @@ use crate::exchange::relay::{Broken, Sentences};
 use crate::exchange::screen::{Found, Question};
 use crate::table::lever::KilledTools;
 use crate::table::rules::Judge;
+use crate::wire::jsonarray::Left as ArrayLeft;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -25,12 +26,14 @@ pub struct Outside<'o> {
     under_way: Option<Answering<'o>>,
     /// Whether all of the provider's answer is here.
     is_over: bool,
+    /// What has left of a stream that is an array.
+    left: ArrayLeft,
 }
 
 impl<'o> Outside<'o> {
     /// Over what comes from now on.
     pub fn new(sentences: Box<Sentences>, ask: &'o Ask<'o>) -> Outside<'o> {
-        Outside { sentences, ask, under_way: None, is_over: false }
+        Outside { sentences, ask, under_way: None, is_over: false, left: ArrayLeft::default() }
     }
 
     /// Adds what is told of what comes from now on.
@@ -49,6 +52,11 @@ impl<'o> Outside<'o> {
     /// What `judges` find in what waits.
     pub fn judged(&self, judges: &[Arc<Judge>]) -> Found {
         self.sentences.judged(judges)
+    }
+
+    /// What has left of a stream that is an array.
+    pub fn array_left(&self) -> ArrayLeft {
+        self.left
     }
 
     /// Whether a question is under way.
@@ -82,6 +90,7 @@ impl<'o> Outside<'o> {
             self.is_over = true;
         }
         self.begin(out);
+        self.left.take(out);
         Ok(())
     }
 
@@ -92,8 +101,8 @@ impl<'o> Outside<'o> {
         }
     }
 
-    /// Ready once the question under way has its answer, which is added to `found`; appends what
-    /// may leave then.
+    /// Ready once the question under way has its answer, which is added to `found`; puts what may
+    /// leave then into `out`.
     ///
     /// # Errors
     /// A rule ends the answer here.
@@ -114,8 +123,10 @@ impl<'o> Outside<'o> {
         if is_cut {
             return Poll::Ready(Err(Broken::Blocked));
         }
+        out.clear();
         self.sentences.clear(out);
         self.begin(out);
+        self.left.take(out);
         Poll::Ready(Ok(()))
     }
 }
