@@ -3,7 +3,7 @@
 use super::outside::{STOP, case, chunk, provider};
 use super::sentences::{ANSWERS, gateway, pack};
 use super::webhook::Service;
-use crate::support::{Answer, Client, Gateway, Upstream, wait_for};
+use crate::support::{Answer, Client, Gateway, Upstream, routes_to, wait_for};
 use firedoor::wire::Dialect;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -197,5 +197,46 @@ fn a_whole_answer_that_a_judge_outside_flags_says_so() {
         };
         assert_eq!(answer.text(), body);
         assert_eq!(answer.head.field("x-firedoor-verdict"), Some("flag"), "{kind}");
+    }
+}
+
+/// A translated answer of which only the end mark is missing is whole, once what waits is judged.
+#[test]
+fn a_translated_answer_without_its_end_mark_ends_as_whole() {
+    let message = json!({ "id": "m", "type": "message", "role": "assistant", "model": "m", "content": [], "stop_reason": null, "stop_sequence": null, "usage": { "input_tokens": 1, "output_tokens": 1 } });
+    for (text, is_cut) in
+        [("A good word. And a last", false), ("A good word. A bad", true), ("One", false)]
+    {
+        let delta = json!({ "type": "text_delta", "text": text });
+        let stop = json!({ "stop_reason": "end_turn", "stop_sequence": null });
+        let body: String = [
+            json!({ "type": "message_start", "message": message }),
+            json!({ "type": "content_block_start", "index": 0, "content_block": { "type": "text", "text": "" } }),
+            json!({ "type": "content_block_delta", "index": 0, "delta": delta }),
+            json!({ "type": "content_block_stop", "index": 0 }),
+            json!({ "type": "message_delta", "delta": stop, "usage": { "output_tokens": 1 } }),
+        ]
+        .iter()
+        .map(|event| format!("event: {}\ndata: {event}\n\n", event["type"].as_str().unwrap()))
+        .collect();
+        let provider = provider("text/event-stream", &body);
+        let service = Service::start();
+        let folder = tempfile::tempdir().unwrap();
+        let pack = pack(&service, ANSWERS, 30_000);
+        std::fs::write(folder.path().join("outside.toml"), pack).unwrap();
+        let place = folder.path().display();
+        let routes = routes_to(&provider.url(), "rules = [\"outside\"]")
+            .replace("[{ provider = \"oai\" }]", "[{ provider = \"ant\", model = \"m\" }]");
+        let gateway = Gateway::start(&format!("[server]\nfilters = '{place}'\n\n{routes}"));
+        let case = case(Dialect::OpenaiChat);
+        let answer = case.ask(&gateway, "", true).answer();
+        let said = answer.text();
+        if is_cut {
+            assert!(said.contains("outside/moderation") && !said.contains("bad"), "{said}");
+            continue;
+        }
+        case.assert_whole(&answer);
+        let id = answer.head.field("x-firedoor-exchange").unwrap();
+        assert_eq!(gateway.exchange(id)["outcome"], "completed", "{said}");
     }
 }

@@ -45,29 +45,40 @@ impl Move<'_> {
     }
 
     /// The provider's part of the answer is over before the answer is. If it lacks only its end
-    /// mark it is ended as whole; if another provider may go on (`may_go_on`), that is said.
+    /// mark it is ended as whole, once what waits has left: then it goes on, and there is `None`. If
+    /// another provider may go on (`may_go_on`), that is said.
     pub(super) fn broke<C: Client>(
         &mut self,
         client: &mut C,
         refusal: Refusal,
         may_go_on: bool,
-    ) -> End {
-        if self.head.is_none()
-            && self.outside.is_none()
-            && let Some(relay) = &mut self.relay
-        {
-            let mut out = Vec::new();
-            if relay.end_if_answered(&mut out) {
-                client.data(&out);
-                self.sent += out.len() as u64;
-                client.finish();
-                return End::Whole;
+    ) -> Option<End> {
+        let mut out = Vec::new();
+        match (&mut self.relay, &mut self.outside) {
+            // What has not left yet may be all of it.
+            (Some(relay), Some(outside)) => {
+                if !outside.is_over()
+                    && relay.end_if_answered(&mut out)
+                    && outside.take(&mut out, true).is_ok()
+                {
+                    let is_done = outside.is_done();
+                    return self.leave(client, &out, Ok(()), is_done);
+                }
             }
-            if may_go_on && relay.can_go_on() {
-                return End::Broken(refusal, None);
+            (Some(relay), None) if self.head.is_none() => {
+                if relay.end_if_answered(&mut out) {
+                    client.data(&out);
+                    self.sent += out.len() as u64;
+                    client.finish();
+                    return Some(End::Whole);
+                }
+                if may_go_on && relay.can_go_on() {
+                    return Some(End::Broken(refusal, None));
+                }
             }
+            (Some(_) | None, _) => {}
         }
-        self.end_by_us(client, refusal)
+        Some(self.end_by_us(client, refusal))
     }
 
     /// Whether another provider may go on: what waits for a judge outside would be lost to it.
@@ -75,27 +86,8 @@ impl Move<'_> {
         self.outside.is_none() && self.relay.as_ref().is_some_and(|relay| relay.can_go_on())
     }
 
-    /// What leaves can go on no more.
-    pub(super) fn end_for<C: Client>(&mut self, client: &mut C, broken: &Broken) -> End {
-        match broken {
-            Broken::KilledTool { lever } => self.end_for_tool(client, lever),
-            Broken::Blocked | Broken::Rerouted => self.end_for_rule(client, broken),
-            Broken::FrameTooLong
-            | Broken::Damaged(_)
-            | Broken::Unfinished
-            | Broken::Unreadable
-            | Broken::CallTooLong
-            | Broken::CallsOverBound
-            | Broken::ProviderError
-            | Broken::NotResumable => {
-                let refusal = Refusal::new(Class::BadGateway, broken.message());
-                self.broke(client, refusal, true)
-            }
-        }
-    }
-
     /// Rules forbid the answer, or what comes next of it.
-    fn end_for_rule<C: Client>(&mut self, client: &mut C, broken: &Broken) -> End {
+    pub(super) fn end_for_rule<C: Client>(&mut self, client: &mut C, broken: &Broken) -> End {
         let outside = self.found.as_deref();
         let found = outside
             .filter(|found| found.is_cut())
@@ -177,7 +169,7 @@ impl Move<'_> {
     }
 
     /// A call to a killed tool is under way, or would be: the answer ends before it is whole.
-    fn end_for_tool<C: Client>(&mut self, client: &mut C, lever: &str) -> End {
+    pub(super) fn end_for_tool<C: Client>(&mut self, client: &mut C, lever: &str) -> End {
         let refusal = Refusal {
             class: Class::Killed,
             message: "Blocked by firedoor: the model called a tool that is stopped".into(),
@@ -216,9 +208,13 @@ impl Move<'_> {
             Ordered::Filters(filters) => return self.judge_by(client, &filters),
             Ordered::Tools(tools) => {
                 // The relay has passed on what waits here.
-                let outside = self.outside.as_ref();
-                if let Some(Err(broken)) = outside.map(|outside| outside.may_leave(&tools)) {
-                    return Some(self.end_for(client, &broken));
+                let waits = self.outside.as_ref().map_or(Ok(()), |waits| waits.may_leave(&tools));
+                if let Err(Broken::KilledTool { lever }) = waits {
+                    return Some(self.end_for_tool(client, &lever));
+                }
+                if let Err(broken) = waits {
+                    let refusal = Refusal::new(Class::BadGateway, broken.message());
+                    return Some(self.end_by_us(client, refusal));
                 }
                 let relay = self.relay.as_mut()?;
                 return match relay.kill_tools(tools) {

@@ -198,12 +198,15 @@ pub async fn run<C: Client>(
                     } else {
                         "the provider sent nothing for longer than the route allows"
                     };
-                    return Poll::Ready(moving.broke(
-                        client,
-                        Refusal::new(Class::Timeout, what),
-                        now < waits.total,
-                    ));
+                    let refusal = Refusal::new(Class::Timeout, what);
+                    if let Some(end) = moving.broke(client, refusal, now < waits.total) {
+                        return Poll::Ready(end);
+                    }
+                    // Only judges outside are waited for.
+                    last = now;
+                    cx.waker().wake_by_ref();
                 }
+                let due = (last + waits.idle).min(waits.total);
                 timer.as_mut().reset(due);
             }
             Poll::Pending
@@ -293,7 +296,7 @@ impl Move<'_> {
                         }
                         Poll::Ready(Err(fault)) => {
                             let refusal = Refusal::new(Class::BadGateway, fault.message());
-                            ended = Some(self.broke(client, refusal, true));
+                            ended = self.broke(client, refusal, true);
                         }
                     }
                     if ended.is_some() {
@@ -416,7 +419,14 @@ impl Move<'_> {
             self.sent += out.len() as u64;
         }
         match ended {
-            Err(broken) => Some(self.end_for(client, &broken)),
+            Err(Broken::KilledTool { lever }) => Some(self.end_for_tool(client, &lever)),
+            Err(broken @ (Broken::Blocked | Broken::Rerouted)) => {
+                Some(self.end_for_rule(client, &broken))
+            }
+            Err(broken) => {
+                let refusal = Refusal::new(Class::BadGateway, broken.message());
+                self.broke(client, refusal, true)
+            }
             Ok(()) if is_last => {
                 client.finish();
                 Some(End::Whole)

@@ -74,6 +74,11 @@ impl<'o> Outside<'o> {
         self.is_over && self.is_idle()
     }
 
+    /// Whether all of the provider's answer is here.
+    pub fn is_over(&self) -> bool {
+        self.is_over
+    }
+
     /// Whether the provider is to be read.
     pub fn may_read(&self) -> bool {
         !self.is_over && !self.is_asking()
