@@ -1,6 +1,6 @@
 //! Packs of the folder beside those that are built in; digests; what is counted.
 
-use crate::support::{self, ALL, Gateway, Process, Told};
+use crate::support::{self, ALL, CASES, Gateway, MockServer, Process, Told};
 use crate::{ask, filters, routes, said};
 use std::fs;
 use std::path::Path;
@@ -117,4 +117,33 @@ on_error = "cut"
             assert_eq!(told.text, left, "{dialect:?}, stream {stream}: {}", got.text());
         }
     }
+}
+
+/// What was found in the first provider's part is not found again where another one goes on.
+#[test]
+fn a_finding_counts_once_where_another_provider_goes_on() {
+    let mock = MockServer::start();
+    let folder = tempfile::tempdir().unwrap();
+    let rule = "pack = \"own\"\n[[rule]]\nid = \"zebra\"\nchannels = [\"answer\"]\naction = \"flag\"\nmatch = { words = [\"zebra\"] }\n";
+    fs::write(folder.path().join("own.toml"), rule).unwrap();
+    let provider = |name: &str, script: &str| {
+        let url = mock.url();
+        format!(
+            "[providers.{name}]\ndialect = \"openai\"\nbase_url = \"{url}/v1\"\nheaders = {{ \"x-mock\" = '{script}' }}\n\n"
+        )
+    };
+    let routes = format!(
+        "rules = [\"own\"]\n\n[server]\nfilters = '{}'\n\n{}{}[[routes]]\nname = \"all\"\n\
+         targets = [{{ provider = \"one\" }}]\nfallback = [{{ provider = \"two\", model = \"second\" }}]\n\
+         midstream = \"continue\"\nretry = {{ attempts = 1 }}\n",
+        folder.path().display(),
+        provider("one", "text=One%20zebra%20here%2C%20and%20then%20some%20more,fault=close,at=7"),
+        provider("two", "text=|And%20the%20second%20goes%20on."),
+    );
+    let gateway = Gateway::start(&routes);
+    let answer = CASES[0].ask_with(&gateway, &[], true).answer();
+    assert!(answer.text().contains("second"), "{}", answer.text());
+    let record = gateway.exchange(answer.head.field("x-firedoor-exchange").unwrap());
+    assert_eq!(record["attempts"], 2, "{record}");
+    assert_eq!(record["findings"].as_array().unwrap().len(), 1, "{record}");
 }

@@ -242,6 +242,15 @@ impl Relay {
         self.screen().map(|screen| &screen.found)
     }
 
+    /// What rules found since it was taken last.
+    pub fn take_found(&mut self) -> Found {
+        let screen = match &mut self.works {
+            Some(works) => &mut works.screen,
+            None => &mut self.screen,
+        };
+        screen.as_mut().map_or_else(Found::default, |screen| std::mem::take(&mut screen.found))
+    }
+
     /// Puts a ruleset in force over what comes from now on; `false` if this stream cannot be
     /// judged any more, because it passes compressed.
     #[must_use]

@@ -222,11 +222,12 @@ impl Exchange<'_> {
         if let Some(found) = found {
             book.note(|facts| facts.found.join(*found));
         }
-        if let Some(relay) = &relay {
+        if let Some(relay) = &mut relay {
             book.learn(&relay.seen);
             let losses = relay.losses();
             let lever = relay.lever().and_then(LeverId::parse);
-            let found = relay.found().cloned().unwrap_or_default();
+            // Another provider may go on with it: its findings are told by themselves.
+            let found = relay.take_found();
             book.note(|facts| {
                 facts.found.join(found);
                 facts.losses.join(losses);
