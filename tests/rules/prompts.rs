@@ -70,8 +70,8 @@ fn a_message_behind_a_cut_is_not_remembered_as_clear() {
     let part = |text: &str| json!({ "type": "text", "text": text });
     let hidden = json!([part("hello"), part(" zebra again")]);
     // That the first message is cut shows only at its end.
-    for contents in [&[json!("zebra"), hidden.clone()][..], &[hidden.clone()], &[hidden]] {
-        let answer = ask(&gateway, contents);
+    for contents in [vec![json!("zebra"), hidden.clone()], vec![hidden.clone()], vec![hidden]] {
+        let answer = ask(&gateway, &contents);
         assert_eq!(answer.status(), 400, "{contents:?}: {}", answer.text());
     }
     assert_eq!(came.lock().unwrap().len(), 0);
