@@ -155,3 +155,50 @@ fn answers_of_the_gate_s_own_come_to_the_same_end() {
         "{told:#}"
     );
 }
+
+/// A prompt that goes elsewhere is hidden and cut in as on the way that it did not take.
+#[test]
+fn rerouted_prompts_come_to_the_same_end() {
+    let mock = MockServer::start();
+    let rule = |word: &str, action: &str| {
+        format!(
+            "[[rule]]\nid = \"{word}\"\nchannels = [\"user\"]\nmatch = {{ words = [\"{word}\"] }}\n\
+             action = \"{action}\"\non_error = \"cut\"\n"
+        )
+    };
+    let rules = [rule("apple", "reroute"), rule("plum", "redact"), rule("zebra", "cut")].concat();
+    let provider = |name: &str| {
+        format!("[providers.{name}]\ndialect = \"openai\"\nbase_url = \"{}/v1\"\n", mock.url())
+    };
+    let routes = format!(
+        "{}{}[[routes]]\nname = \"front\"\ntargets = [{{ provider = \"own\" }}]\n\
+         fallback = [{{ provider = \"other\" }}]\n{RULES}\n",
+        provider("own"),
+        provider("other"),
+    );
+    let mut gateway = Gateway::start_with_pack(&format!("pack = \"own\"\n{rules}"), &routes);
+    let case = &CASES[0];
+    for (prompt, status, verdict, provider) in [
+        ("an apple", 200, "reroute", "other"),
+        ("a plum, an apple, a plum", 200, "reroute", "other"),
+        ("a plum", 200, "redact", "own"),
+        ("an apple and a zebra", 400, "cut", "own"),
+    ] {
+        let body = case.body("m", prompt, false);
+        let answer = post(gateway.data, &case.target("m", false), &[], &body);
+        assert_eq!(answer.status(), status, "{prompt}: {}", answer.text());
+        let record = gateway.exchange(answer.head.field("x-firedoor-exchange").unwrap());
+        let met = (&record["verdict"], &record["provider"], &record["attempts"]);
+        let attempts = u8::from(status == 200);
+        let expected = (&json!(verdict), &json!(provider), &json!(attempts));
+        assert_eq!(met, expected, "{prompt}: {record}");
+    }
+    let (config, _) = ended(&mut gateway);
+    let (told, code) = replayed(&config);
+    let summary = &told["summary"];
+    assert_eq!(
+        (&summary["differ"], &summary["same"], code),
+        (&json!(0), &json!(4), Some(0)),
+        "{told:#}"
+    );
+}
