@@ -46,25 +46,25 @@ fn judged(
     (out, asked)
 }
 
-/// What each channel says, second copies that say something else behind it.
-fn texts(dialect: Dialect, bytes: &[u8]) -> BTreeMap<Channel, String> {
-    let (mut all, mut first) = (BTreeMap::new(), BTreeMap::<Channel, String>::new());
+/// What each channel says, and behind that each second copy that says something else.
+fn texts(dialect: Dialect, bytes: &[u8]) -> Vec<String> {
+    let (mut first, mut copies) = (BTreeMap::<Channel, String>::new(), Vec::new());
     for event in events(dialect, bytes) {
         let is_copy = matches!(event, Event::Repeat { .. });
         let (Event::Text { channel, text, .. } | Event::Repeat { channel, text, .. }) = event
         else {
             continue;
         };
-        let first = first.entry(channel).or_default();
-        if !TOLD.contains(&channel.kind) || (is_copy && *first == text) {
+        if !TOLD.contains(&channel.kind) {
             continue;
         }
-        all.entry(channel).or_insert_with(String::new).push_str(&text);
         if !is_copy {
-            first.push_str(&text);
+            first.entry(channel).or_default().push_str(&text);
+        } else if first.get(&channel).is_none_or(|first| *first != text) {
+            copies.push(text.into_owned());
         }
     }
-    all
+    first.into_values().chain(copies).collect()
 }
 
 fn told_texts(asked: &[String]) -> Vec<String> {
@@ -79,8 +79,7 @@ fn told_texts(asked: &[String]) -> Vec<String> {
 /// What is left of texts without what was told of them, piece for piece, in order. What is blank
 /// between two questions is told to nobody. Channels take turns, and two of them may say the same:
 /// a piece is of the one with less left.
-fn untold(texts: BTreeMap<Channel, String>, told: &[String]) -> Vec<String> {
-    let mut left: Vec<String> = texts.into_values().collect();
+fn untold(mut left: Vec<String>, told: &[String]) -> Vec<String> {
     for piece in told {
         let rest = |text: &String| {
             let at = text.find(piece).filter(|at| text[..*at].trim().is_empty())?;
