@@ -124,7 +124,7 @@ on_error = "cut"
 fn a_finding_counts_once_where_another_provider_goes_on() {
     let mock = MockServer::start();
     let folder = tempfile::tempdir().unwrap();
-    let rule = "pack = \"own\"\n[[rule]]\nid = \"zebra\"\nchannels = [\"answer\"]\naction = \"flag\"\nmatch = { words = [\"zebra\"] }\n";
+    let rule = "pack = \"own\"\n[[rule]]\nid = \"zebra\"\nchannels = [\"answer\"]\naction = \"flag\"\non_error = \"pass\"\nmatch = { words = [\"zebra\"] }\n";
     fs::write(folder.path().join("own.toml"), rule).unwrap();
     let provider = |name: &str, script: &str| {
         let url = mock.url();

@@ -72,7 +72,8 @@ fn no_sentence_leaves_before_its_verdict() {
         let whole = case.ask(&gateway, BAD, false).answer();
         assert_eq!(whole.status(), 400, "{case:?}: {}", whole.text());
         assert!(whole.text().contains("outside/moderation"), "{}", whole.text());
-        assert!(!whole.text().contains("bad"), "{}", whole.text());
+        // An id may have the letters of a word.
+        assert!(!whole.text().contains("bad one"), "{}", whole.text());
     }
 }
 
