@@ -57,10 +57,22 @@ fn an_answer_of_no_dialect_is_judged_too() {
 }
 
 #[test]
+fn as_many_texts_as_may_be_are_asked_about() {
+    let words: Vec<String> = (0..512).map(|word| format!("good word {word}")).collect();
+    let provider = provider("application/json", &json!(words).to_string());
+    let service = Service::start();
+    let pack = pack(&service, ANSWERS, 10_000);
+    let (gateway, _folder) = gateway(&provider.url(), OUTSIDE, &pack);
+    let answer = embed(&gateway);
+    assert_eq!((answer.status(), unjudged(&gateway, &answer)), (200, 0));
+    assert_eq!(asked(&service).len(), 512);
+}
+
+#[test]
 fn an_answer_of_no_dialect_that_cannot_be_told_gets_on_error() {
     let frames = ("text/event-stream", "data: {\"a\":\"a bad word\"}\n\n".to_owned());
     let large = ("text/plain", "a bad word ".repeat((16 << 20) / 11 + 1));
-    let words: Vec<String> = (0..600).map(|word| format!("good word {word}")).collect();
+    let words: Vec<String> = (0..513).map(|word| format!("good word {word}")).collect();
     let many = ("application/json", json!(words).to_string());
     for (kind, body) in [frames, large, many] {
         for (more, status) in [(ANSWERS, 400), (PASSES, 200)] {
@@ -302,10 +314,12 @@ fn an_answer_that_cannot_be_told_any_more_gets_on_error() {
 fn an_array_that_a_judge_outside_ends_is_closed() {
     let part = |text: &str| json!({ "candidates": [{ "content": { "role": "model", "parts": [{ "text": text }] } }] });
     let usage = json!({ "usageMetadata": { "promptTokenCount": 1 } });
+    let mut end = part("The rest.");
+    end["candidates"][0]["finishReason"] = "STOP".into();
     for elements in [
-        json!([part("A good word. "), part("A bad word. "), part("The rest.")]),
+        json!([part("A good word. "), part("A bad word. "), end]),
         // Nothing that is told has left.
-        json!([usage, part("A bad word. "), part("The rest.")]),
+        json!([usage, part("A bad word. "), end]),
     ] {
         let provider = provider("application/json", &elements.to_string());
         let service = Service::start();
@@ -318,7 +332,7 @@ fn an_array_that_a_judge_outside_ends_is_closed() {
             r#"{"contents":[{"role":"user","parts":[{"text":"hello"}]}]}"#,
         );
         assert_eq!(answer.status(), 200, "{}", answer.text());
-        assert!(!answer.text().contains("bad"), "{}", answer.text());
+        assert!(!answer.text().contains("bad word"), "{}", answer.text());
         let told = answer.json();
         let (last, before) = told.as_array().unwrap().split_last().unwrap();
         assert_eq!(before, &elements.as_array().unwrap()[..1], "{told}");

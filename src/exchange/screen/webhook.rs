@@ -33,6 +33,8 @@ pub struct Question {
     parts: Vec<WebhookPart>,
     texts: Vec<(Kind, String)>,
     bytes: usize,
+    /// Whether it holds more than may be asked.
+    is_too_much: bool,
     /// Whether it is about something that cannot be told.
     is_unreadable: bool,
 }
@@ -149,6 +151,7 @@ fn blank(judges: &[Arc<Judge>]) -> Vec<Question> {
                 parts: vec![part.clone()],
                 texts: Vec::new(),
                 bytes: 0,
+                is_too_much: false,
                 is_unreadable: false,
             }),
         }
@@ -193,19 +196,15 @@ impl Question {
             return;
         }
         self.bytes = self.bytes.saturating_add(text.len());
-        if !self.is_too_much() {
+        self.is_too_much |= self.bytes > TEXT_BYTES_MAX || self.texts.len() == TEXTS_MAX;
+        if !self.is_too_much {
             self.texts.push((kind, text.to_owned()));
         }
     }
 
-    /// Whether it holds more than may be asked.
-    fn is_too_much(&self) -> bool {
-        self.bytes > TEXT_BYTES_MAX || self.texts.len() >= TEXTS_MAX
-    }
-
     /// Why it cannot be asked, if it cannot.
     pub fn unaskable(&self) -> Option<NoAnswer> {
-        let too_much = self.is_too_much().then_some(NoAnswer::TooMuch);
+        let too_much = self.is_too_much.then_some(NoAnswer::TooMuch);
         if self.is_unreadable { Some(NoAnswer::Unreadable) } else { too_much }
     }
 
