@@ -324,7 +324,9 @@ pub(super) fn around(framing: Framing, frame: &Frame<'_>, tell: &mut dyn FnMut(&
     }
     // As nearly all frames look: `data: …`, with or without `event: …` before it.
     let event = if frame.event.is_empty() { 0 } else { "event: \n".len() + frame.event.len() };
-    let is_plain = frame.raw.len() <= event + "data: \n\n".len() + frame.data.len();
+    // One without its blank line may hold another line in the place of that.
+    let is_plain = frame.raw.ends_with(b"\n\n")
+        && frame.raw.len() <= event + "data: \n\n".len() + frame.data.len();
     if is_plain && !frame.data.is_empty() {
         return;
     }
@@ -409,4 +411,22 @@ fn is_bookkeeping(key: &str) -> bool {
             | "modelVersion"
             | "p"
     ) || key.ends_with("_id")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stands_behind_the_data_of_a_last_frame_is_told() {
+        let told = |raw: &[u8]| {
+            let mut told = Vec::new();
+            around(Framing::Sse, &Frame::parse(raw), &mut |text| told.push(text.to_vec()));
+            told
+        };
+        assert_eq!(told(b"data: so\n\n"), Vec::<Vec<u8>>::new());
+        assert_eq!(told(b"data: so"), Vec::<Vec<u8>>::new());
+        assert_eq!(told(b"data:so\n:c"), [b":c"]);
+        assert_eq!(told(b"data: so\n: c\n\n"), [b": c"]);
+    }
 }
