@@ -64,8 +64,10 @@ impl Sentences {
 
     /// Adds what is told of what comes from now on.
     pub fn judge_by(&mut self, judge: Arc<Judge>) {
-        self.judges.push(judge);
-        self.heard.tell(&self.judges);
+        if asks_about_answers(std::slice::from_ref(&judge)) {
+            self.judges.push(judge);
+            self.heard.tell(&self.judges);
+        }
     }
 
     /// Takes bytes that would leave, and leaves of them those that need not wait; what others may

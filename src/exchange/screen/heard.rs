@@ -194,6 +194,7 @@ impl Heard {
                 }
             }
             Event::Open { .. } => self.frame.opens = true,
+            Event::Extra { .. } if !self.told.has(Kind::Other) => {}
             Event::Extra { place, key, json } => {
                 if unknown::spells(key) {
                     self.piece(unknown::line_of_spelled(key), &unknown::spelled(json));
