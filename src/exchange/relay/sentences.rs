@@ -192,8 +192,8 @@ impl Sentences {
         if calls.is_over_bound {
             return Err(Broken::CallsOverBound);
         }
-        let waits = calls.list.iter().filter(|call| call.fate != Fate::Passes);
-        let lever = waits.filter_map(|call| lever_of(tools, &call.name, &call.aliases)).next();
+        let mut waits = calls.list.iter().filter(|call| call.fate != Fate::Passes);
+        let lever = waits.find_map(|call| lever_of(tools, &call.name, &call.aliases));
         lever.map_or(Ok(()), |lever| Err(Broken::KilledTool { lever: lever.into() }))
     }
 

@@ -186,7 +186,7 @@ impl Heard {
                 }
             }
             Event::Repeat { channel, text, .. } if self.told.has(channel.kind) => {
-                if !self.is_copy(channel, text) && !text.is_empty() {
+                if !self.is_copy(*channel, text) && !text.is_empty() {
                     // Not more of what is told already: that would be a text that nobody sees.
                     let words = text.clone().into_owned();
                     self.texts.push(Text { kind: channel.kind, words });
@@ -250,9 +250,9 @@ impl Heard {
     }
 
     /// Whether `text` says a channel again.
-    fn is_copy(&self, channel: &Channel, text: &str) -> bool {
-        let running = || self.running.get(channel).map(blake3::Hasher::finalize);
-        let first = self.before.get(channel).copied().or_else(running);
+    fn is_copy(&self, channel: Channel, text: &str) -> bool {
+        let running = || self.running.get(&channel).map(blake3::Hasher::finalize);
+        let first = self.before.get(&channel).copied().or_else(running);
         first == Some(blake3::hash(text.as_bytes()))
     }
 
