@@ -240,3 +240,30 @@ fn a_translated_answer_without_its_end_mark_ends_as_whole() {
         assert_eq!(gateway.exchange(id)["outcome"], "completed", "{said}");
     }
 }
+
+#[test]
+fn a_judge_outside_that_comes_meanwhile_is_told_what_waits_for_another() {
+    let said = [
+        json!({ "role": "assistant", "content": "Well.\n" }),
+        json!({ "content": "A held bad word.\n" }),
+    ];
+    let body = said.iter().map(chunk).collect::<String>() + STOP;
+    let provider = provider("text/event-stream", &body);
+    let (first, second) = (Service::start(), Service::start());
+    let folder = tempfile::tempdir().unwrap();
+    let flags = pack(&first, ALL, 30_000).replace("\"cut\"\nchannels", "\"flag\"\nchannels");
+    let cuts = pack(&second, ALL, 30_000).replace("\"outside\"", "\"second\"");
+    std::fs::write(folder.path().join("outside.toml"), flags).unwrap();
+    std::fs::write(folder.path().join("second.toml"), cuts).unwrap();
+    let routes = routes_to(&provider.url(), "rules = [\"outside\"]");
+    let place = folder.path().display();
+    let gateway = Gateway::start(&format!("[server]\nfilters = '{place}'\n\n{routes}"));
+    let client = case(Dialect::OpenaiChat).ask(&gateway, "", true);
+    wait_for_calls(&first, 2);
+    gateway.pull(json!({ "kind": "filter", "scope": "all", "packs": ["second"] }));
+    wait_for_calls(&second, 1);
+    first.let_go();
+    second.let_go();
+    let text = cut_of(&gateway, client, "firedoor_blocked");
+    assert!(text.contains("second/moderation") && !text.contains("A held"), "{text}");
+}

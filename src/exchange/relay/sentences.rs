@@ -62,12 +62,21 @@ impl Sentences {
         })
     }
 
-    /// Adds what is told of what comes from now on.
-    pub fn judge_by(&mut self, judge: Arc<Judge>) {
-        if asks_about_answers(std::slice::from_ref(&judge)) {
-            self.judges.push(judge);
-            self.heard.tell(&self.judges);
+    /// Adds what is told of what comes from now on; gives what it is to be asked beside the question
+    /// under way, for what that is about has not left.
+    pub fn judge_by(&mut self, judge: Arc<Judge>) -> Vec<Question> {
+        let alone = std::slice::from_ref(&judge);
+        if !asks_about_answers(alone) {
+            return Vec::new();
         }
+        let mut heard = Heard::new(alone, self.client);
+        if self.is_asking {
+            self.said.iter().for_each(|event| heard.hear(event));
+        }
+        let questions = heard.take_questions(alone);
+        self.judges.push(judge);
+        self.heard.tell(&self.judges);
+        questions
     }
 
     /// Takes bytes that would leave, and leaves of them those that need not wait; what others may

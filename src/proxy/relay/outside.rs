@@ -8,6 +8,7 @@ use crate::exchange::screen::{Found, Question};
 use crate::table::lever::KilledTools;
 use crate::table::rules::Judge;
 use crate::wire::jsonarray::Left as ArrayLeft;
+use futures_util::future::join;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -38,7 +39,19 @@ impl<'o> Outside<'o> {
 
     /// Adds what is told of what comes from now on.
     pub fn judge_by(&mut self, judge: Arc<Judge>) {
-        self.sentences.judge_by(judge);
+        let questions = self.sentences.judge_by(judge);
+        if questions.is_empty() {
+            return;
+        }
+        let more = (self.ask)(questions);
+        self.under_way = match self.under_way.take() {
+            None => Some(more),
+            Some(first) => Some(Box::pin(async move {
+                let (mut found, more) = join(first, more).await;
+                found.join(more);
+                found
+            })),
+        };
     }
 
     /// Whether what waits may leave when `tools` are killed.
