@@ -99,6 +99,15 @@ fn an_answer_of_no_dialect_that_cannot_be_told_gets_on_error() {
     assert_eq!((answer.status(), unjudged(&gateway, &answer)), (200, 0));
 }
 
+/// A stream of events that are named by their type.
+pub fn named<'e>(events: impl IntoIterator<Item = &'e serde_json::Value>) -> String {
+    let frame = |event: &serde_json::Value| {
+        let name = event["type"].as_str().unwrap();
+        format!("event: {name}\ndata: {event}\n\n")
+    };
+    events.into_iter().map(frame).collect::<Vec<_>>().concat()
+}
+
 /// A chunk of the chat dialect.
 pub fn chunk(delta: &serde_json::Value) -> String {
     let choices = json!([{ "index": 0, "delta": delta, "finish_reason": null }]);
@@ -193,7 +202,7 @@ fn a_second_copy_that_says_something_else_is_told_by_itself() {
     let response = |status: &str| json!({ "id": "r", "object": "response", "created_at": 1, "status": status, "model": "m", "output": [] });
     let item = json!({ "id": "i", "type": "message", "role": "assistant", "status": "in_progress", "content": [] });
     let part = json!({ "type": "output_text", "text": "", "annotations": [] });
-    let events = [
+    let mut events = [
         json!({ "type": "response.created", "response": response("in_progress") }),
         json!({ "type": "response.output_item.added", "output_index": 0, "item": item }),
         json!({ "type": "response.content_part.added", "part": part }),
@@ -201,17 +210,15 @@ fn a_second_copy_that_says_something_else_is_told_by_itself() {
         json!({ "type": "response.output_text.done", "text": "bad" }),
         json!({ "type": "response.completed", "response": response("completed") }),
     ];
-    let mut body = String::new();
-    for (number, mut event) in events.into_iter().enumerate() {
+    for (number, event) in events.iter_mut().enumerate() {
         event["sequence_number"] = number.into();
         if (2..5).contains(&number) {
             for (key, value) in of.as_object().unwrap() {
                 event[key] = value.clone();
             }
         }
-        body += &format!("event: {}\ndata: {event}\n\n", event["type"].as_str().unwrap());
     }
-    let provider = provider("text/event-stream", &body);
+    let provider = provider("text/event-stream", &named(&events));
     let service = Service::start();
     let (gateway, _folder) = gateway(&provider.url(), OUTSIDE, &pack(&service, ANSWERS, 10_000));
     let case = case(Dialect::OpenaiResponses);

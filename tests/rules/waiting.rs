@@ -1,6 +1,6 @@
 //! What is ordered of an answer while it waits for a judge outside.
 
-use super::outside::{STOP, case, chunk, provider};
+use super::outside::{STOP, case, chunk, named, provider};
 use super::sentences::{ANSWERS, gateway, pack};
 use super::webhook::Service;
 use crate::support::{Answer, Client, Gateway, Upstream, routes_to, wait_for};
@@ -95,10 +95,7 @@ fn a_call_that_has_left_is_no_reason_to_cut_what_waits() {
         ),
         json!([{ "type": "message_delta", "delta": stop, "usage": { "output_tokens": 1 } }, { "type": "message_stop" }]),
     ];
-    let events = events.iter().flat_map(|events| events.as_array().unwrap());
-    let body: String = events
-        .map(|event| format!("event: {}\ndata: {event}\n\n", event["type"].as_str().unwrap()))
-        .collect();
+    let body = named(events.iter().flat_map(|events| events.as_array().unwrap()));
     let provider = provider("text/event-stream", &body);
     let service = Service::start();
     let (gateway, _folder) = gateway(&provider.url(), "\"outside\"", &pack(&service, ALL, 30_000));
@@ -209,16 +206,13 @@ fn a_translated_answer_without_its_end_mark_ends_as_whole() {
     {
         let delta = json!({ "type": "text_delta", "text": text });
         let stop = json!({ "stop_reason": "end_turn", "stop_sequence": null });
-        let body: String = [
+        let body = named(&[
             json!({ "type": "message_start", "message": message }),
             json!({ "type": "content_block_start", "index": 0, "content_block": { "type": "text", "text": "" } }),
             json!({ "type": "content_block_delta", "index": 0, "delta": delta }),
             json!({ "type": "content_block_stop", "index": 0 }),
             json!({ "type": "message_delta", "delta": stop, "usage": { "output_tokens": 1 } }),
-        ]
-        .iter()
-        .map(|event| format!("event: {}\ndata: {event}\n\n", event["type"].as_str().unwrap()))
-        .collect();
+        ]);
         let provider = provider("text/event-stream", &body);
         let service = Service::start();
         let folder = tempfile::tempdir().unwrap();
