@@ -27,8 +27,10 @@ pub(super) enum Reading {
     Whole,
     /// All of it up to so many bytes; of a larger one the rest goes on as it comes.
     UpTo(u64),
-    /// All of it if it may be JSON, which its first bytes tell.
+    /// As much as `Whole`, if it may be JSON, which its first bytes tell.
     Sniffed,
+    /// The same with as much as `UpTo`.
+    SniffedUpTo(u64),
 }
 
 /// What a body that is passed through says that it is.
@@ -152,7 +154,8 @@ impl Exchange<'_> {
             Kind::Form(_) | Kind::Pairs if is_strict => Reading::Whole,
             Kind::Other | Kind::Untyped if is_strict && self.is_coded() => Reading::Whole,
             Kind::Other | Kind::Untyped if is_strict => Reading::Sniffed,
-            Kind::Form(_) | Kind::Untyped => Reading::UpTo(whole_max),
+            Kind::Form(_) => Reading::UpTo(whole_max),
+            Kind::Untyped => Reading::SniffedUpTo(whole_max),
             Kind::Pairs | Kind::Odd(_) | Kind::Other => Reading::Nothing,
         })
     }
@@ -161,10 +164,11 @@ impl Exchange<'_> {
     pub(super) fn read_on(reading: Reading, body: &[u8]) -> Reading {
         match reading {
             Reading::UpTo(max) if body.len() as u64 > max => Reading::Nothing,
-            Reading::Sniffed => match Looks::of(body) {
-                Looks::Unknown => Reading::Sniffed,
-                Looks::Object | Looks::Recoded => Reading::Whole,
-                Looks::Otherwise => Reading::Nothing,
+            Reading::Sniffed | Reading::SniffedUpTo(_) => match (Looks::of(body), reading) {
+                (Looks::Unknown, _) => reading,
+                (Looks::Otherwise, _) => Reading::Nothing,
+                (Looks::Object | Looks::Recoded, Reading::SniffedUpTo(max)) => Reading::UpTo(max),
+                (Looks::Object | Looks::Recoded, _) => Reading::Whole,
             },
             Reading::Nothing | Reading::Whole | Reading::UpTo(_) => reading,
         }
