@@ -18,20 +18,26 @@ fn an_upload_goes_through_piece_by_piece() {
     let mock = MockServer::start();
     let gateway = Gateway::start(&routes_to(&mock.url(), ""));
     let before = gateway.process.memory_bytes();
-    let piece = vec![b'x'; 64 << 10];
-    let mut client = Client::connect(gateway.data);
-    client.send(
-        b"POST /oai/v1/files HTTP/1.1\r\nhost: t\r\ncontent-type: multipart/form-data; boundary=b\r\ntransfer-encoding: chunked\r\n\r\n",
-    );
-    for _ in 0..640 {
-        client.send(format!("{:x}\r\n", piece.len()).as_bytes()).send(&piece).send(b"\r\n");
+    // Blank space may hide JSON, and so much of it hides nothing that is worth the memory.
+    for (kind, byte) in [("content-type: multipart/form-data; boundary=b\r\n", b'x'), ("", 0)] {
+        let piece = vec![byte; 64 << 10];
+        let mut client = Client::connect(gateway.data);
+        client.send(
+            format!(
+                "POST /oai/v1/files HTTP/1.1\r\nhost: t\r\n{kind}transfer-encoding: chunked\r\n\r\n"
+            )
+            .as_bytes(),
+        );
+        for _ in 0..640 {
+            client.send(format!("{:x}\r\n", piece.len()).as_bytes()).send(&piece).send(b"\r\n");
+        }
+        client.send(b"0\r\n\r\n");
+        let answer = client.answer();
+        assert_eq!(answer.status(), 200, "{}", answer.text());
+        let arrived = &get_json(mock.address, "/requests").to_string();
+        assert!(arrived.contains(&(640u64 * (64 << 10)).to_string()), "{arrived:.400}");
+        assert!(gateway.process.memory_bytes() < before + (24 << 20), "40 MiB were not held");
     }
-    client.send(b"0\r\n\r\n");
-    let answer = client.answer();
-    assert_eq!(answer.status(), 200, "{}", answer.text());
-    let arrived = &get_json(mock.address, "/requests").to_string();
-    assert!(arrived.contains(&(640u64 * (64 << 10)).to_string()), "{arrived:.400}");
-    assert!(gateway.process.memory_bytes() < before + (24 << 20), "40 MiB were not held");
 }
 
 /// The limit on bodies is for those that are read whole.

@@ -163,7 +163,11 @@ impl Exchange<'_> {
     /// What follows for the reading of a body of which so much has come.
     pub(super) fn read_on(reading: Reading, body: &[u8]) -> Reading {
         match reading {
-            Reading::UpTo(max) if body.len() as u64 > max => Reading::Nothing,
+            Reading::UpTo(max) | Reading::SniffedUpTo(max) if body.len() as u64 > max => {
+                Reading::Nothing
+            }
+            // So much blank space hides something, and is not looked through again and again.
+            Reading::Sniffed if body.len() as u64 > WHOLE_BYTES_MAX => Reading::Whole,
             Reading::Sniffed | Reading::SniffedUpTo(_) => match (Looks::of(body), reading) {
                 (Looks::Unknown, _) => reading,
                 (Looks::Otherwise, _) => Reading::Nothing,
