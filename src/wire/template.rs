@@ -1,20 +1,24 @@
 //! The short way through a stream whose frames differ only in their text.
 //!
-//! Providers send thousands of frames that are equal but for the characters between two quotes.
-//! A template keeps the bytes before and after the text of a frame that was decoded in full; a
-//! frame that begins and ends with them, and has neither quote nor backslash nor control character
-//! between, says the same with that text, and no JSON is parsed.
+//! Providers send thousands of frames that are equal but for the characters between two quotes; OpenAI
+//! adds a string of a random length to each, so that the length of a frame does not tell its text
+//! (API reference, "stream_options.include_obfuscation"). A template keeps the bytes around these
+//! strings of a frame that was decoded in full; a frame that differs in nothing but them says the
+//! same with its own strings, and no JSON is parsed.
 //!
-//! Why this is sound: equal bytes up to the opening quote leave a JSON parser in the same state;
-//! without quote, backslash or control character the string ends at the same closing quote; from
-//! there on the bytes are equal again. Event names and line ends are part of the bytes compared.
+//! Why this is sound: equal bytes up to an opening quote leave a JSON parser in the same state; the
+//! string ends at the first quote that is not escaped; from there on the bytes are equal again. A
+//! string with control characters, or with escapes that readers take differently, is left to the
+//! parser. Event names and line ends are part of the bytes compared.
 //! What a frame says also depends on what its decoder remembers, so the decoder learns only frames
 //! that would say the same again, and learns or [clears](Template::clear) at every frame that it
 //! decodes in full.
 
 use super::Sink;
 use super::event::{Channel, Event, Form, Place, Span};
+use super::json;
 use super::sse::Frame;
+use memchr::memmem;
 use smallvec::SmallVec;
 use std::borrow::Cow;
 
@@ -23,6 +27,9 @@ pub const TEMPLATE_BYTES_MAX: usize = 1024;
 
 /// The most unknown members that a templated frame may have.
 const EXTRAS_MAX: usize = 6;
+
+/// The name of the string that OpenAI fills up frames with.
+const PADDING: &str = "obfuscation";
 
 /// The bytes around the text of the last frame, and what that frame said.
 #[derive(Clone, Debug, Default)]
@@ -33,9 +40,12 @@ pub struct Template {
 
 #[derive(Clone, Debug)]
 struct Known {
-    /// Bytes before and behind the text; their sum is at most [`TEMPLATE_BYTES_MAX`].
+    /// Bytes before the text, between it and the padding, and behind that; at most
+    /// [`TEMPLATE_BYTES_MAX`].
     bytes: Box<[u8]>,
     before: usize,
+    /// Where those between end, and the number of the unknown member that is the padding.
+    padding: Option<(usize, usize)>,
     channel: Channel,
     /// The unknown members of the frame; the text stands between the first `lead` and the rest.
     extras: Vec<Extra>,
@@ -50,14 +60,75 @@ struct Extra {
     json: Box<str>,
 }
 
-impl Extra {
-    fn event(&self) -> Event<'_> {
+/// The strings of a frame that is like the last one.
+struct Read<'f> {
+    text: Cow<'f, str>,
+    span: Span,
+    /// The padding, with its quotes.
+    padding: &'f str,
+}
+
+impl Known {
+    /// Reads a frame that differs in nothing but its strings.
+    fn read<'f>(&self, raw: &'f [u8]) -> Option<Read<'f>> {
+        let (before, rest) = self.bytes.split_at(self.before);
+        let (end, has_escapes) = string_end(raw, raw.starts_with(before).then_some(self.before)?)?;
+        let inner = std::str::from_utf8(&raw[self.before..end]).ok()?;
+        if inner.is_empty() {
+            return None;
+        }
+        let mut padding = "";
+        if let Some((middle, _)) = self.padding {
+            let (middle, behind) = rest.split_at(middle - self.before);
+            let start = raw[end..].starts_with(middle).then_some(end + middle.len())?;
+            let (end, has_escapes) = string_end(raw, start)?;
+            if has_escapes || raw[end..] != *behind {
+                return None;
+            }
+            padding = std::str::from_utf8(&raw[start - 1..=end]).ok()?;
+        } else if raw[end..] != *rest {
+            return None;
+        }
+        let text = if has_escapes { json::unescape(inner) } else { Cow::Borrowed(inner) };
+        let (start, end) = (u32::try_from(self.before).ok()?, u32::try_from(end).ok()?);
+        Some(Read { text, span: Span { start, end, form: Form::Quoted }, padding })
+    }
+
+    fn extra<'e>(&'e self, number: usize, extra: &'e Extra, padding: &'e str) -> Event<'e> {
+        let is_padding = self.padding.is_some_and(|(_, padding)| padding == number);
         Event::Extra {
-            place: self.place,
-            key: Cow::Borrowed(&self.key),
-            json: Cow::Borrowed(&self.json),
+            place: extra.place,
+            key: Cow::Borrowed(&extra.key),
+            json: Cow::Borrowed(if is_padding { padding } else { &extra.json }),
         }
     }
+}
+
+/// Where the string ends whose inside begins at `at`, and whether it has escapes; `None` if it has
+/// no end, or is for a parser to read.
+fn string_end(bytes: &[u8], mut at: usize) -> Option<(usize, bool)> {
+    let mut has_escapes = false;
+    loop {
+        match bytes.get(at)? {
+            b'"' => return Some((at, has_escapes)),
+            b'\\' => {
+                has_escapes = true;
+                at += match bytes.get(at + 1)? {
+                    b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => 2,
+                    b'u' if is_character(bytes.get(at + 2..at + 6)?) => 6,
+                    _ => return None,
+                };
+            }
+            0..0x20 => return None,
+            _ => at += 1,
+        }
+    }
+}
+
+/// Whether four digits of an escape are a character by themselves, no half of a pair.
+fn is_character(digits: &[u8]) -> bool {
+    let is_surrogate = matches!(digits, [b'd' | b'D', b'8'..=b'9' | b'a'..=b'f' | b'A'..=b'F', ..]);
+    digits.iter().all(u8::is_ascii_hexdigit) && !is_surrogate
 }
 
 /// What one frame said, noted while it was decoded in full.
@@ -74,29 +145,14 @@ impl Template {
     #[inline]
     pub fn tell(&self, frame: &Frame<'_>, sink: &mut Sink<'_>) -> bool {
         let Some(known) = &self.known else { return false };
-        let raw = frame.raw;
-        let (before, behind) = known.bytes.split_at(known.before);
-        if raw.len() <= known.bytes.len() || !raw.starts_with(before) || !raw.ends_with(behind) {
-            return false;
-        }
-        let end = raw.len() - behind.len();
-        let inner = &raw[known.before..end];
-        let is_special = |byte: &u8| *byte < 0x20 || *byte == b'"' || *byte == b'\\';
-        if inner.iter().fold(false, |found, byte| found | is_special(byte)) {
-            return false;
-        }
-        let Ok(text) = std::str::from_utf8(inner) else { return false };
-        let (Ok(start), Ok(end)) = (u32::try_from(known.before), u32::try_from(end)) else {
-            return false;
-        };
+        let Some(Read { text, span, padding }) = known.read(frame.raw) else { return false };
         let (lead, rest) = known.extras.split_at(known.lead);
-        for extra in lead {
-            sink(extra.event());
+        for (number, extra) in lead.iter().enumerate() {
+            sink(known.extra(number, extra, padding));
         }
-        let span = Some(Span { start, end, form: Form::Quoted });
-        sink(Event::Text { channel: known.channel, text: Cow::Borrowed(text), span });
-        for extra in rest {
-            sink(extra.event());
+        sink(Event::Text { channel: known.channel, text, span: Some(span) });
+        for (number, extra) in rest.iter().enumerate() {
+            sink(known.extra(known.lead + number, extra, padding));
         }
         true
     }
@@ -159,14 +215,33 @@ impl Template {
         if start >= end || before.len() + behind.len() > TEMPLATE_BYTES_MAX {
             return;
         }
+        let padding = padding(behind, &notes.extras);
+        let (middle, behind) = padding.as_ref().map_or((behind, &b""[..]), |(_, string)| {
+            (&behind[..string.start], &behind[string.end..])
+        });
         self.known = Some(Known {
-            bytes: [before, behind].concat().into_boxed_slice(),
             before: start,
+            padding: padding.map(|(number, _)| (start + middle.len(), number)),
+            bytes: [before, middle, behind].concat().into_boxed_slice(),
             channel,
             lead: notes.lead,
             extras: notes.extras.drain(..).collect(),
         });
     }
+}
+
+/// The number of the unknown member that is the padding of a frame, and where the inside of its string
+/// lies in `behind`, what stands behind the frame's text.
+fn padding(behind: &[u8], extras: &[Extra]) -> Option<(usize, std::ops::Range<usize>)> {
+    let number = extras.iter().position(|extra| *extra.key == *PADDING)?;
+    let (key, json) = (PADDING.as_bytes(), extras[number].json.as_bytes());
+    let (name, string) = ([b"\"", key, b"\":"].concat(), json.strip_prefix(b"\"")?);
+    let mut found = memmem::find_iter(behind, &name);
+    let start = found.next()? + name.len() + 1;
+    // Twice would be the text of another member.
+    let is_it = found.next().is_none() && behind.get(start..)?.starts_with(string);
+    let (end, has_escapes) = string_end(behind, start)?;
+    (is_it && !has_escapes && end + 1 == start + string.len()).then_some((number, start..end))
 }
 
 #[cfg(test)]

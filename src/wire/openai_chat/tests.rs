@@ -299,6 +299,56 @@ fn templates_change_nothing() {
 }
 
 #[test]
+fn frames_that_differ_in_escapes_and_padding_go_the_short_way() {
+    let padded = |text: &str, padding: &str| {
+        format!(
+            r#"data: {{"id":"x","choices":[{{"index":0,"delta":{{"content":"{text}"}}}}],"obfuscation":"{padding}"}}"#
+        ) + "\n\n"
+    };
+    let plain = |text: &str| {
+        format!(r#"data: {{"id":"x","choices":[{{"index":0,"delta":{{"content":"{text}"}}}}]}}"#)
+            + "\n\n"
+    };
+    let first = [plain("a"), plain("b")].concat();
+    for (text, is_short) in [
+        ("c", true),
+        (r"\n", true),
+        (r#"(\"\\\/\b\f\r\t"#, true),
+        (r"caf\u00e9", true),
+        ("\u{4f60}\u{597d}", true),
+        (r"\ud83d\ude00", false),
+        (r"\udE00", false),
+        (r"\u00g9", false),
+        (r"\x", false),
+        ("", false),
+        (r#"b","index":"1"#, false),
+    ] {
+        let wire = first.clone() + &plain(text);
+        let (hits, expected) = decode_slowly(wire.as_bytes());
+        assert_eq!(decode_with(Decoder::default(), wire.as_bytes()).1, expected, "{text}");
+        assert_eq!(hits > 0, is_short, "{text}");
+    }
+    let first = [padded("a", "b"), padded("a", "c1")].concat();
+    for (text, padding, is_short) in [
+        ("a", "d23", true),
+        (r"\n", "", true),
+        ("obfuscation", r"e\n", false),
+        (r#"a\",\"obfuscation\":\""#, "f", true),
+        ("a", r#"g","obfuscation":"h"#, false),
+        ("a", r#"g","more":"h"#, false),
+    ] {
+        let wire = first.clone() + &padded(text, padding);
+        let (hits, expected) = decode_slowly(wire.as_bytes());
+        assert_eq!(
+            decode_with(Decoder::default(), wire.as_bytes()).1,
+            expected,
+            "{text} {padding}"
+        );
+        assert_eq!(hits > 0, is_short, "{text} {padding}");
+    }
+}
+
+#[test]
 fn a_complete_answer_says_so() {
     let chunk = |rest: &str| format!("data: {{\"id\":\"x\",\"choices\":[{rest}]}}\n\n");
     let complete = |wire: &str| decode_with(Decoder::default(), wire.as_bytes()).0.is_complete();
