@@ -137,7 +137,9 @@ impl Prices {
 #[derive(Clone, Debug, Default)]
 struct Rows {
     all: Vec<(Pattern, Price)>,
-    /// Places of those patterns that begin with a letter, by its first byte.
+    /// Places of those that are a name.
+    by_name: HashMap<Box<[u8]>, usize>,
+    /// Places of those with a star that begin with a letter, by its first byte.
     by_first: HashMap<u8, Vec<usize>>,
     /// Places of those that begin with anything.
     others: Vec<usize>,
@@ -146,14 +148,22 @@ struct Rows {
 impl Rows {
     fn new(mut all: Vec<(Pattern, Price)>) -> Rows {
         sort(&mut all);
-        let (mut by_first, mut others) = (HashMap::<u8, Vec<usize>>::new(), Vec::new());
+        let (mut by_name, mut by_first, mut others) =
+            (HashMap::new(), HashMap::<u8, Vec<usize>>::new(), Vec::new());
         for (at, (pattern, _)) in all.iter().enumerate() {
-            match pattern.text().bytes().next() {
-                Some(first) if first != b'*' => by_first.entry(first).or_default().push(at),
-                Some(_) | None => others.push(at),
+            match pattern {
+                Pattern::Exact(name) => {
+                    by_name.entry(name.as_bytes().into()).or_insert(at);
+                }
+                Pattern::Glob(pieces) => {
+                    match pieces.first().and_then(|piece| piece.bytes().next()) {
+                        Some(first) => by_first.entry(first).or_default().push(at),
+                        None => others.push(at),
+                    }
+                }
             }
         }
-        Rows { all, by_first, others }
+        Rows { all, by_name, by_first, others }
     }
 
     /// The first row whose pattern takes one of two names.
@@ -166,7 +176,8 @@ impl Rows {
                 pattern.matches(name) || pattern.matches(other)
             })
         };
-        let at = lists.into_iter().flatten().filter_map(first_of).min()?;
+        let named = [name, other].into_iter().filter_map(|name| self.by_name.get(name).copied());
+        let at = lists.into_iter().flatten().filter_map(first_of).chain(named).min()?;
         Some(&self.all[at].1)
     }
 }
