@@ -5,8 +5,9 @@
 
 use crate::table::{AppIndex, Family, ProviderIndex, Table};
 use crate::wire::Dialect;
+use crate::wire::models;
 use crate::wire::refusal::{Class, Refusal};
-use crate::wire::request::{Surface, models_named, surface};
+use crate::wire::request::{Surface, surface};
 use http::{HeaderMap, HeaderName, Method, header};
 
 /// A request's head, parsed and checked by the proxy.
@@ -96,7 +97,7 @@ pub fn admit(table: &Table, asked: &Asked<'_>) -> Result<Admission, (Dialect, Re
             (Some(dialect), model.map(|model| Box::from(&*model)), stream)
         }
         Surface::Other => {
-            let named = models_named(path, asked.query);
+            let named = models::in_target(path, asked.query);
             let model = named.first().map(|model| Box::from(&**model));
             (None, model, None)
         }

@@ -189,6 +189,11 @@ impl Facts {
         }
     }
 
+    /// When it began, seconds since the epoch.
+    pub fn began_s(&self) -> u64 {
+        self.began_unix_ms / 1000
+    }
+
     /// What rules said, where they were in force.
     pub fn verdict(&self) -> Option<&'static str> {
         self.is_judged.then(|| Done::verdict(self.found.verdict()))

@@ -52,7 +52,7 @@ pub fn refuse<C: Client>(
     refusal: &Refusal,
     dialect: Dialect,
     id: &ExchangeText,
-    facts: Option<&Facts>,
+    facts: &Facts,
 ) -> StatusCode {
     let status =
         StatusCode::from_u16(refusal.class.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -68,20 +68,17 @@ fn refusal_headers(
     refusal: &Refusal,
     dialect: Dialect,
     id: &ExchangeText,
-    facts: Option<&Facts>,
+    facts: &Facts,
 ) -> Headers {
     let mut headers = Headers::with_capacity(13);
     headers.push((header::CONTENT_TYPE, HeaderValue::from_static("application/json")));
     headers.push((header::CACHE_CONTROL, HeaderValue::from_static("no-store")));
     headers.push((name::EXCHANGE, value(id.as_str())));
-    let own = facts.and_then(|facts| facts.identity.request.as_deref());
-    headers.push((name::REQUEST, value(own.unwrap_or(id.as_str()))));
-    if let Some(facts) = facts {
-        headers.extend(facts.route.as_ref().map(|route| (name::ROUTE, value(route.as_str()))));
-        headers.extend(facts.target.as_deref().map(|target| (name::TARGET, value(target))));
-        if facts.attempts > 0 {
-            headers.push((name::ATTEMPT, HeaderValue::from(u16::from(facts.attempts))));
-        }
+    headers.push((name::REQUEST, value(facts.identity.request.as_deref().unwrap_or(id.as_str()))));
+    headers.extend(facts.route.as_ref().map(|route| (name::ROUTE, value(route.as_str()))));
+    headers.extend(facts.target.as_deref().map(|target| (name::TARGET, value(target))));
+    if facts.attempts > 0 {
+        headers.push((name::ATTEMPT, HeaderValue::from(u16::from(facts.attempts))));
     }
     if let Some((name, kind)) = refusal.header(dialect) {
         headers.push((HeaderName::from_static(name), HeaderValue::from_static(kind)));

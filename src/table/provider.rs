@@ -3,8 +3,7 @@
 use super::{Family, Provider};
 use crate::wire::Dialect;
 use crate::wire::bedrock::model_in_path;
-use crate::wire::percent;
-use crate::wire::request::{decode_segment, model_id};
+use crate::wire::{models, percent};
 
 /// Calls of the OpenAI API that stand under a deployment in Azure's classic form; the rest stands
 /// under `/openai`. Source: Azure OpenAI data plane reference, 2024-10-21.
@@ -80,7 +79,7 @@ impl Provider {
             }
             Family::Gemini => match gemini_model(path).zip(model) {
                 Some(((before, _, after), model)) => {
-                    format!("{base}{before}{}{after}", segment(model_id(model)))
+                    format!("{base}{before}{}{after}", segment(models::id(model)))
                 }
                 None => format!("{base}{path}"),
             },
@@ -181,7 +180,7 @@ fn gemini_model(path: &str) -> Option<(&str, &str, &str)> {
 fn bedrock(base: &str, client_path: &str, path: &str, model: Option<&str>) -> String {
     let form = client_path.strip_prefix("/model/").and_then(|rest| rest.split_once('/'));
     let Some((id, call)) = form else { return format!("{base}{path}") };
-    let own = decode_segment(id);
+    let own = percent::text(id);
     let model = if model_in_path(client_path).is_some() { model.unwrap_or(&own) } else { &own };
     // What stands behind the model is a plain path, or the whole is not this form.
     if call.is_empty() || !is_plain_path(&format!("/{call}")) || is_dots(id) || model.is_empty() {

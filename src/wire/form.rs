@@ -8,8 +8,9 @@
 //! come is read like a whole one, so that a large upload need not be held for it.
 
 use super::media_type::MediaType;
+use super::models::Named;
 use super::percent;
-use super::request::{BodyError, Named};
+use super::request::BodyError;
 use memchr::memmem;
 use std::borrow::Cow;
 

@@ -1,5 +1,6 @@
 //! Percent-encoding in URLs (RFC 3986, section 2.1).
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 /// Appends `byte` as it is, if it is unreserved, and else encoded.
@@ -32,6 +33,15 @@ pub fn decoded(text: &str) -> Vec<u8> {
         rest = if value.is_some() { &rest[3..] } else { tail };
     }
     out
+}
+
+/// The text that a path segment stands for. What is not UTF-8 then becomes U+FFFD; a path that was
+/// checked has no such segment.
+pub fn text(segment: &str) -> Cow<'_, str> {
+    if !segment.contains('%') {
+        return Cow::Borrowed(segment);
+    }
+    Cow::Owned(String::from_utf8_lossy(&decoded(segment)).into_owned())
 }
 
 /// The byte that two hexadecimal digits stand for.

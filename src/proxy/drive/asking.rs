@@ -13,9 +13,10 @@ use crate::table::{Provider, Target};
 use crate::wire::Dialect;
 use crate::wire::continued::{Continue, continued};
 use crate::wire::loss::Losses;
+use crate::wire::models::Named;
 use crate::wire::prompt;
 use crate::wire::refusal::{Class, Refusal};
-use crate::wire::request::{BodyError, Named, tells_usage, view};
+use crate::wire::request::{BodyError, tells_usage, view};
 use crate::wire::tools::strip_tools;
 use bytes::Bytes;
 use std::sync::Arc;
@@ -66,7 +67,10 @@ impl Exchange<'_> {
         else {
             if let Some(body) = &guard.body {
                 // The model's name may have moved.
-                let (_, named) = self.passing_model(&wanted.body, body)?;
+                let named = match &self.passed {
+                    Some(passed) => passed.model(body, wanted.body.part())?.1,
+                    None => None,
+                };
                 let asked = wanted.model.as_deref();
                 let model = forward::model(target, asked);
                 asking.body = Some(forward::body(body, named, asked, model));

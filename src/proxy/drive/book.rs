@@ -14,7 +14,7 @@ use http::Method;
 /// The facts of an exchange in the making; handed on when dropped.
 pub(super) struct Book<'g> {
     gate: &'g Gate,
-    pub(super) facts: Option<Facts>,
+    pub(super) facts: Facts,
     pub(super) began: Tick,
     /// What is counted when it is over; `None` until it is admitted.
     pub(super) counting: Option<Box<Counting>>,
@@ -34,17 +34,11 @@ impl<'g> Book<'g> {
         let facts = Facts::blank(id, unix_ms, cut_path(&request.method, request.target.path()));
         Book {
             gate,
-            facts: Some(facts),
+            facts,
             began: request.began,
             counting: None,
             closing: None,
             waits_for_record: false,
-        }
-    }
-
-    pub(super) fn note(&mut self, change: impl FnOnce(&mut Facts)) {
-        if let Some(facts) = &mut self.facts {
-            change(facts);
         }
     }
 
@@ -53,36 +47,34 @@ impl<'g> Book<'g> {
         if let Some(counting) = &mut self.counting {
             counting.calls = seen.calls.list();
         }
-        self.note(|facts| {
-            facts.model_reported = seen.model.as_deref().map(cut);
-            facts.usage = seen.usage;
-            facts.stop = seen.stop;
-            facts.seams.clone_from(&seen.seams);
-            facts.text_events = seen.text_events;
-            facts.first_text = seen.first_text.map(|at| at.since(began));
-            if let Some(error) = &seen.error {
-                facts.fault = Some(error.to_string());
-            }
-        });
+        self.facts.model_reported = seen.model.as_deref().map(cut);
+        self.facts.usage = seen.usage;
+        self.facts.stop = seen.stop;
+        self.facts.seams.clone_from(&seen.seams);
+        self.facts.text_events = seen.text_events;
+        self.facts.first_text = seen.first_text.map(|at| at.since(began));
+        if let Some(error) = &seen.error {
+            self.facts.fault = Some(error.to_string());
+        }
     }
 }
 
 impl Drop for Book<'_> {
     fn drop(&mut self) {
-        if let Some(mut facts) = self.facts.take() {
-            facts.total = self.gate.clock.now().since(self.began);
-            if std::thread::panicking() {
-                facts.outcome = Outcome::Torn;
-                facts.fault = Some("a panic ended this exchange".to_owned());
-                self.gate.telemetry.meters().panicked();
-            }
-            if let Some(counting) = self.counting.take() {
-                counting.settle(self.gate, &mut facts);
-            }
-            let facts = self.gate.finish(facts);
-            if let Some(closing) = &self.closing {
-                let _ = closing.set(facts);
-            }
+        let nothing = Facts::blank(self.facts.id, 0, Box::default());
+        let mut facts = std::mem::replace(&mut self.facts, nothing);
+        facts.total = self.gate.clock.now().since(self.began);
+        if std::thread::panicking() {
+            facts.outcome = Outcome::Torn;
+            facts.fault = Some("a panic ended this exchange".to_owned());
+            self.gate.telemetry.meters().panicked();
+        }
+        if let Some(counting) = self.counting.take() {
+            counting.settle(self.gate, &mut facts);
+        }
+        let facts = self.gate.finish(facts);
+        if let Some(closing) = &self.closing {
+            let _ = closing.set(facts);
         }
     }
 }

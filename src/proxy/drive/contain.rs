@@ -92,10 +92,8 @@ impl Exchange<'_> {
             }
         }
         let Some((provider, target, lever)) = last else { return Ok(()) };
-        book.note(|facts| {
-            facts.provider = Some(provider.name.clone());
-            facts.target = Some(Arc::clone(&target.name));
-        });
+        book.facts.provider = Some(provider.name.clone());
+        book.facts.target = Some(Arc::clone(&target.name));
         Err(self.refuse_killed(book, &lever))
     }
 
@@ -129,11 +127,10 @@ impl Exchange<'_> {
             })
         });
         self.seat.tell(|about| {
-            if let Some(facts) = &book.facts {
-                about.app.clone_from(&facts.identity.app);
-                about.agent.clone_from(&facts.identity.agent);
-                about.session.clone_from(&facts.identity.session);
-            }
+            let who = &book.facts.identity;
+            about.app.clone_from(&who.app);
+            about.agent.clone_from(&who.agent);
+            about.session.clone_from(&who.session);
             about.route = Some(route.name.clone());
             about.alias = if is_alias { wanted.model.clone() } else { None };
         });
@@ -182,7 +179,7 @@ impl Exchange<'_> {
         match order {
             Ordered::ShutDown => Attempted::Stop(shutting_down().into()),
             Ordered::Killed(lever) => {
-                book.note(|facts| facts.lever = Some(lever.id));
+                book.facts.lever = Some(lever.id);
                 self.seat.ended();
                 Attempted::Failed(Failed { failure: Failure::Killed, refusal: killed(&lever) })
             }
@@ -198,7 +195,7 @@ impl Exchange<'_> {
         if repeats.is_some_and(|count| count.as_bytes() != b"0") {
             self.gate.telemetry.meters().lever_repeated();
         }
-        book.note(|facts| facts.lever = Some(lever.id));
+        book.facts.lever = Some(lever.id);
         killed(lever)
     }
 }

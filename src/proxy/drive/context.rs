@@ -100,10 +100,8 @@ impl Exchange<'_> {
         client.head(StatusCode::ACCEPTED, &headers, Framing::Length(said.len() as u64));
         client.data(said);
         client.finish();
-        book.note(|facts| {
-            facts.outcome = Outcome::Completed;
-            facts.status = StatusCode::ACCEPTED.as_u16();
-        });
+        book.facts.outcome = Outcome::Completed;
+        book.facts.status = StatusCode::ACCEPTED.as_u16();
         Ok(Ran::Done(flush_answer(client).await))
     }
 }

@@ -130,10 +130,7 @@ impl Exchange<'_> {
 
     /// The number of the exchange's session among [`SHARES`]; always the same for one session.
     pub(super) fn share(&self, book: &Book<'_>) -> u8 {
-        let identity = book.facts.as_ref().map(|facts| &facts.identity);
-        let session = identity.and_then(|who| who.session.as_deref());
-        let text = session.unwrap_or_else(|| self.id.as_str());
-        share_of(text)
+        share_of(book.facts.identity.session.as_deref().unwrap_or_else(|| self.id.as_str()))
     }
 
     /// Judges the prompt by the rules that are in force now, unless it was judged by them before.
@@ -152,7 +149,7 @@ impl Exchange<'_> {
         let refuse = |refusal: Refusal| Attempted::Stop(refusal.into());
         guard.judges = self.judges(book, route).map_err(refuse)?;
         if !guard.judges.is_empty() {
-            book.note(|facts| facts.is_judged = true);
+            book.facts.is_judged = true;
         }
         let ids: Vec<u64> = guard.judges.iter().map(|judge| judge.id).collect();
         if guard.read_by.as_ref() == Some(&ids) {
@@ -201,7 +198,7 @@ impl Exchange<'_> {
         let is_cut = found.is_cut() && !found.is_reroute();
         let goes_on = found.is_reroute();
         let refusal = is_cut.then(|| blocked(&found, "request"));
-        book.note(|facts| facts.found.join(found));
+        book.facts.found.join(found);
         if let Some(refusal) = refusal {
             return Err(refuse(refusal));
         }

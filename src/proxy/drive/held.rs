@@ -68,7 +68,7 @@ struct Answered {
 
 /// Tells the gravest thing that was done in the exchange.
 pub(super) fn tell_verdict(book: &Book<'_>, headers: &mut forward::Headers) {
-    if let Some(verdict) = book.facts.as_ref().and_then(|facts| facts.found.verdict()) {
+    if let Some(verdict) = book.facts.found.verdict() {
         headers.retain(|(name, _)| *name != answer::name::VERDICT);
         headers.push((answer::name::VERDICT, HeaderValue::from_static(verdict.name())));
     }
@@ -256,7 +256,7 @@ impl Exchange<'_> {
             let (judged_by, left, found) = judged;
             let refusal = found.is_cut().then(|| blocked(&found, "answer"));
             let goes_on = found.is_reroute() && has_next;
-            book.note(|facts| facts.found.join(found));
+            book.facts.found.join(found);
             match refusal {
                 Some(refusal) if goes_on => {
                     return Err(Attempted::Failed(Failed { failure: Failure::Ruled, refusal }));
@@ -303,14 +303,11 @@ impl Exchange<'_> {
             let error = read_error(source, status.as_u16(), body);
             return Ok((status, write_error(dialect, status.as_u16(), &error, id).into()));
         }
-        let began_s = book.facts.as_ref().map_or(0, |facts| facts.began_unix_ms / 1000);
-        let whole = whole(dialect, source, body, &asking.killed, began_s)
+        let whole = whole(dialect, source, body, &asking.killed, book.facts.began_s())
             .map_err(|broken| Refusal::new(Class::BadGateway, broken.message()))?;
         let lever = whole.lever.as_deref().and_then(LeverId::parse);
-        book.note(|facts| {
-            facts.losses.join(whole.losses);
-            facts.lever = lever.or(facts.lever);
-        });
+        book.facts.losses.join(whole.losses);
+        book.facts.lever = lever.or(book.facts.lever);
         if let Some(error) = whole.failure {
             let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_GATEWAY);
             return Ok((status, write_error(dialect, status.as_u16(), &error, id).into()));
@@ -350,7 +347,7 @@ impl Exchange<'_> {
         let Moved { end, counted, found } =
             relay::run(self.gate, &self.orders, client, waits, moving).await;
         if let Some(found) = found {
-            book.note(|facts| facts.found.join(*found));
+            book.facts.found.join(*found);
         }
         Attempted::done(Self::close_book(book, status, end, counted))
     }

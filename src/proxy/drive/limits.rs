@@ -64,7 +64,8 @@ impl Exchange<'_> {
             by_levers = [limits, &own].concat();
             limits = &by_levers;
         }
-        if let (false, Some(facts)) = (limits.is_empty(), &mut book.facts) {
+        if !limits.is_empty() {
+            let facts = &mut book.facts;
             let who = who(&facts.identity, counting.app, facts.model_asked.as_deref());
             let is_metered = limits.iter().any(|limit| {
                 who.is_under(limit) && (limit.counts(Unit::Tokens) || limit.counts(Unit::Money))

@@ -14,7 +14,6 @@ mod guard;
 mod held;
 mod limits;
 mod pass;
-mod passing;
 mod read;
 mod record;
 mod send;
@@ -38,17 +37,18 @@ use crate::exchange::admit::{Admission, Asked, admit, path_for_people};
 use crate::exchange::attempts::{Attempts, Failure, Step};
 use crate::exchange::facts::{Facts, Outcome};
 use crate::exchange::forward;
+use crate::exchange::passed::Passed;
 use crate::exchange::screen::blocked;
 use crate::id::{ExchangeId, ExchangeText};
 use crate::table::{Family, Provider, Query, Route, Table, Target};
 use crate::wire::loss::Losses;
 use crate::wire::refusal::{Class, Refusal};
-use crate::wire::request::Named;
 use book::Book;
 use bytes::Bytes;
 pub(super) use contain::killed;
 use guard::Guard;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use read::{Body, Wanted};
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
@@ -137,19 +137,23 @@ pub async fn drive<C: Client>(
     };
     if asked.path == "/" && matches!(*asked.method, Method::GET | Method::HEAD) {
         let status = answer::root(client, &id_text);
-        book.note(|facts| {
-            facts.outcome = Outcome::Completed;
-            facts.status = status.as_u16();
-        });
+        book.facts.outcome = Outcome::Completed;
+        book.facts.status = status.as_u16();
         return flush_answer(client).await;
     }
     // The seat first: a lever published before the table is pinned is in it, and one published
     // later finds the seat.
     let seat = worker.registry.enter();
     let table = gate.board.table();
-    let (speaks, refusal) = match admit(&table, &asked) {
+    let admitted = admit(&table, &asked).and_then(|admission| {
+        let is_passed = admission.dialect.is_none();
+        let passed =
+            is_passed.then(|| Passed::of(asked.headers, table.levers.names_models())).transpose();
+        passed.map_err(|refusal| (admission.speaks, refusal)).map(|passed| (admission, passed))
+    });
+    let (speaks, refusal) = match admitted {
         Err((speaks, refusal)) => (speaks, refusal),
-        Ok(admission) => {
+        Ok((admission, passed)) => {
             let speaks = admission.speaks;
             let exchange = Exchange {
                 gate,
@@ -158,6 +162,7 @@ pub async fn drive<C: Client>(
                 request: &request,
                 asked,
                 admission: &admission,
+                passed,
                 id: &id_text,
                 seat: &seat,
                 orders: Orders::new(&gate.board, &seat, &table),
@@ -171,12 +176,10 @@ pub async fn drive<C: Client>(
         }
     };
     record::begin_unrouted(gate, &asked, client, &mut book, &Bytes::new());
-    let status = answer::refuse(client, &refusal, speaks, &id_text, book.facts.as_ref());
-    book.note(|facts| {
-        facts.outcome = Outcome::Refused(refusal.class);
-        facts.status = status.as_u16();
-        facts.fault = Some(refusal.message.to_string());
-    });
+    let status = answer::refuse(client, &refusal, speaks, &id_text, &book.facts);
+    book.facts.outcome = Outcome::Refused(refusal.class);
+    book.facts.status = status.as_u16();
+    book.facts.fault = Some(refusal.message.to_string());
     drop(book);
     flush_answer(client).await
 }
@@ -236,35 +239,11 @@ struct Exchange<'e> {
     request: &'e Received,
     asked: Asked<'e>,
     admission: &'e Admission,
+    /// Its body, if it is of no dialect and passed through.
+    passed: Option<Passed<'e>>,
     id: &'e ExchangeText,
     seat: &'e Seat,
     orders: Orders<'e>,
-}
-
-/// What is asked for, once the body is read.
-struct Wanted {
-    model: Option<Arc<str>>,
-    /// Where the body names the model.
-    named: Option<Named>,
-    is_stream: bool,
-    body: Body,
-}
-
-impl Wanted {
-    /// Whether the body went to a provider and is gone.
-    fn is_spent(&self, book: &Book<'_>) -> bool {
-        matches!(self.body, Body::Streamed(_))
-            && book.facts.as_ref().is_some_and(|facts| facts.attempts > 0)
-    }
-}
-
-/// The request's body.
-enum Body {
-    /// Read whole, as it came; `plain` is its content where it came compressed.
-    Whole { raw: Bytes, plain: Option<Bytes> },
-    /// Still at the client, but for what was read of it: it goes to the provider piece by piece,
-    /// once.
-    Streamed(Bytes),
 }
 
 /// The target of an attempt, whose health hears of its answer.
@@ -324,7 +303,7 @@ impl Exchange<'_> {
             let message = "this path does not switch protocols; send the request without `upgrade`";
             return Err(Refusal::new(Class::BadRequest, message).into());
         }
-        book.note(|facts| facts.dialect = admission.dialect);
+        book.facts.dialect = admission.dialect;
         self.refuse_unread(book)?;
         if self.attaches() {
             return self.attach(client, book).await;
@@ -365,7 +344,7 @@ impl Exchange<'_> {
         let query = Query {
             provider: admission.provider,
             app: admission.app,
-            agent: book.facts.as_ref().and_then(|facts| facts.identity.agent.as_deref()),
+            agent: book.facts.identity.agent.as_deref(),
             model: wanted.model.as_deref(),
             dialect: admission.dialect,
             path: admission.path(self.asked.path),
@@ -376,7 +355,7 @@ impl Exchange<'_> {
         };
         let route = &self.table.routes[usize::from(index.0)];
         let name = route.name.clone();
-        book.note(|facts| facts.route = Some(name));
+        book.facts.route = Some(name);
         Ok(route)
     }
 
@@ -419,11 +398,9 @@ impl Exchange<'_> {
     ) -> Attempted {
         let target = &*step.target;
         let provider = forward::provider(self.table, target);
-        book.note(|facts| {
-            facts.provider = Some(provider.name.clone());
-            facts.target = Some(Arc::clone(&target.name));
-            facts.lever = step.lever;
-        });
+        book.facts.provider = Some(provider.name.clone());
+        book.facts.target = Some(Arc::clone(&target.name));
+        book.facts.lever = step.lever;
         if let Err(failed) = self.stand(book, wanted, provider, target) {
             return Attempted::Failed(failed);
         }
@@ -431,8 +408,7 @@ impl Exchange<'_> {
             return attempted;
         }
         if guard.goes_on && is_own(self.table, route, target) {
-            let found = book.facts.as_ref().map(|facts| facts.found.clone()).unwrap_or_default();
-            let refusal = blocked(&found, "request");
+            let refusal = blocked(&book.facts.found, "request");
             return Attempted::Failed(Failed { failure: Failure::Ruled, refusal });
         }
         let (Some(base), Family::Openai | Family::Anthropic | Family::Gemini | Family::Bedrock) =
@@ -466,8 +442,8 @@ impl Exchange<'_> {
             Err(refusal) => return Attempted::Stop(refusal.into()),
         };
         let losses = asking.losses;
-        book.note(|facts| facts.losses.join(losses));
-        book.note(|facts| facts.attempts = facts.attempts.saturating_add(1));
+        book.facts.losses.join(losses);
+        book.facts.attempts = book.facts.attempts.saturating_add(1);
         let origin = Origin::from(base);
         if let Err(attempted) = self.wait_for_record(client, book, until, |_| Ok(())).await {
             return attempted;
@@ -546,7 +522,7 @@ impl Exchange<'_> {
             script: self.asked.headers.get("x-mock").map(HeaderValue::as_bytes),
             share: self.share(book),
         };
-        let has_sent = book.facts.as_ref().is_some_and(|facts| facts.attempts > 0);
+        let has_sent = book.facts.attempts > 0;
         if let Some(track) = client.track().filter(|_| !has_sent) {
             track.answered_here(self.gate.clock.now(), &target.name, request.prompt);
         }
@@ -554,7 +530,7 @@ impl Exchange<'_> {
         match done {
             Ok(local::Done { end, counted, seen, found }) => {
                 book.learn(&seen);
-                book.note(|facts| facts.found.join(found));
+                book.facts.found.join(found);
                 self.seat.ended();
                 Attempted::done(Self::close_book(book, StatusCode::OK, end, counted))
             }
@@ -562,7 +538,7 @@ impl Exchange<'_> {
             Err(local::Unanswered::Ordered(order)) => self.obey(book, order),
             Err(local::Unanswered::Blocked(found)) => {
                 let refusal = blocked(&found, "answer");
-                book.note(|facts| facts.found.join(found));
+                book.facts.found.join(found);
                 Attempted::Stop(refusal.into())
             }
         }

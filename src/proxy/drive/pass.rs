@@ -57,7 +57,7 @@ impl Exchange<'_> {
         let media = media_of(&upstream.headers);
         let caller = self.admission.dialect;
         let is_foreign = caller != asking.dialect;
-        let asked_stream = book.facts.as_ref().is_some_and(|facts| facts.is_stream);
+        let asked_stream = book.facts.is_stream;
         let streams = is_stream(&upstream.headers, asking.dialect, asked_stream, status);
         // Gemini streams an array to those who do not ask for `alt=sse`.
         let is_array = asked_stream
@@ -96,7 +96,7 @@ impl Exchange<'_> {
                     Midstream::End | Midstream::Continue => CallHold::Never,
                 },
                 tells_usage: asking.tells_usage,
-                began_s: book.facts.as_ref().map_or(0, |facts| facts.began_unix_ms / 1000),
+                began_s: book.facts.began_s(),
                 judges: asking.judges.clone(),
             })),
             (Some(Dialect::Gemini), Some(Dialect::Gemini), Some(coding))
@@ -220,7 +220,7 @@ impl Exchange<'_> {
         let Moved { end, counted, found } =
             relay::run(self.gate, &self.orders, client, waits, moving).await;
         if let Some(found) = found {
-            book.note(|facts| facts.found.join(*found));
+            book.facts.found.join(*found);
         }
         if let Some(relay) = &mut relay {
             book.learn(&relay.seen);
@@ -228,11 +228,9 @@ impl Exchange<'_> {
             let lever = relay.lever().and_then(LeverId::parse);
             // Another provider may go on with it: its findings are told by themselves.
             let found = relay.take_found();
-            book.note(|facts| {
-                facts.found.join(found);
-                facts.losses.join(losses);
-                facts.lever = lever.or(facts.lever);
-            });
+            book.facts.found.join(found);
+            book.facts.losses.join(losses);
+            book.facts.lever = lever.or(book.facts.lever);
         }
         let end = match (end, relay) {
             (End::Unusable(refusal), _) => {
@@ -248,7 +246,7 @@ impl Exchange<'_> {
                 self.seat.ended();
                 *under_way = Some(Box::new(UnderWay { relay, status, counted, lever }));
                 let failure = if lever.is_some() { Failure::Killed } else { Failure::Unusable };
-                book.note(|facts| facts.lever = lever.or(facts.lever));
+                book.facts.lever = lever.or(book.facts.lever);
                 return Attempted::Failed(Failed { failure, refusal });
             }
             (End::Switched, Some(relay)) => {
@@ -279,10 +277,8 @@ impl Exchange<'_> {
         }
         headers.extend(protocol.map(|protocol| (header::UPGRADE, protocol)));
         client.head(status, headers, Framing::Empty);
-        book.note(|facts| {
-            facts.status = status.as_u16();
-            facts.outcome = Outcome::Completed;
-        });
+        book.facts.status = status.as_u16();
+        book.facts.outcome = Outcome::Completed;
         let (io, surplus) = answer.into_parts();
         Attempted::Ran(Ran::Tunnel(io, surplus))
     }
@@ -304,20 +300,16 @@ impl Exchange<'_> {
     ) -> forward::Headers {
         let mut headers = forward::Headers::with_capacity(24);
         let id = answer::value(self.id.as_str());
-        if let Some(facts) = &book.facts {
-            let request =
-                facts.identity.request.as_deref().map_or_else(|| id.clone(), answer::value);
-            headers.push((answer::name::REQUEST, request));
-            if facts.attempts > 0 {
-                let attempts = HeaderValue::from(u16::from(facts.attempts));
-                headers.push((answer::name::ATTEMPT, attempts));
-            }
-            if let Some(lever) = facts.lever {
-                headers.push((answer::name::LEVER, answer::value(&lever.to_string())));
-            }
+        let facts = &book.facts;
+        let request = facts.identity.request.as_deref().map_or_else(|| id.clone(), answer::value);
+        headers.push((answer::name::REQUEST, request));
+        if facts.attempts > 0 {
+            headers.push((answer::name::ATTEMPT, HeaderValue::from(u16::from(facts.attempts))));
         }
-        let verdict = book.facts.as_ref().and_then(|facts| facts.found.verdict());
-        if let Some(verdict) = verdict {
+        if let Some(lever) = facts.lever {
+            headers.push((answer::name::LEVER, answer::value(&lever.to_string())));
+        }
+        if let Some(verdict) = facts.found.verdict() {
             headers.push((answer::name::VERDICT, HeaderValue::from_static(verdict.name())));
         }
         if !losses.is_empty() {
@@ -359,14 +351,12 @@ impl Exchange<'_> {
             End::Ordered(_) | End::Broken(..) | End::Switched => (Outcome::Torn, After::Answered),
             End::Gone => (Outcome::ClientGone, After::Gone),
         };
-        book.note(|facts| {
-            facts.status = status.as_u16();
-            facts.outcome = outcome;
-            facts.response_bytes = counted.sent;
-            facts.first_byte = counted.first_byte.map(|at| at.since(began));
-            facts.lever = lever.or(facts.lever);
-            facts.fault = fault.or(facts.fault.take());
-        });
+        book.facts.status = status.as_u16();
+        book.facts.outcome = outcome;
+        book.facts.response_bytes = counted.sent;
+        book.facts.first_byte = counted.first_byte.map(|at| at.since(began));
+        book.facts.lever = lever.or(book.facts.lever);
+        book.facts.fault = fault.or(book.facts.fault.take());
         after
     }
 }

@@ -1,19 +1,56 @@
 //! Hop 3: the request's body and what it asks for.
 
 use super::book::Book;
-use super::passing::Reading;
-use super::{Body, Exchange, Stop, Wanted};
+use super::{Exchange, Stop};
 use crate::exchange::identity;
+use crate::exchange::passed::{Part, Reading, is_compressed};
 use crate::proxy::client::{BodyFault, Client};
 use crate::wire::coding::{Coding, Inflater};
+use crate::wire::models::Named;
 use crate::wire::refusal::{Class, Refusal};
-use crate::wire::request::{Named, View, opening, view};
+use crate::wire::request::{View, opening, view};
 use bytes::Bytes;
 use http::header;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
 use tokio::time::Instant;
+
+/// What is asked for, once the body is read.
+pub(super) struct Wanted {
+    pub(super) model: Option<Arc<str>>,
+    /// Where the body names the model.
+    pub(super) named: Option<Named>,
+    pub(super) is_stream: bool,
+    pub(super) body: Body,
+}
+
+impl Wanted {
+    /// Whether the body went to a provider and is gone.
+    pub(super) fn is_spent(&self, book: &Book<'_>) -> bool {
+        matches!(self.body, Body::Streamed(_)) && book.facts.attempts > 0
+    }
+}
+
+/// The request's body.
+pub(super) enum Body {
+    /// Read whole, as it came; `plain` is its content where it came compressed.
+    Whole { raw: Bytes, plain: Option<Bytes> },
+    /// Still at the client, but for what was read of it: it goes to the provider piece by piece,
+    /// once.
+    Streamed(Bytes),
+}
+
+impl Body {
+    /// How much of it lies before us.
+    pub(super) fn part(&self) -> Part {
+        match self {
+            Body::Whole { plain: None, .. } => Part::Whole,
+            Body::Whole { plain: Some(_), .. } => Part::Opened,
+            Body::Streamed(_) => Part::Begun,
+        }
+    }
+}
 
 impl Exchange<'_> {
     /// Hop 3, first half: the body's bytes.
@@ -25,7 +62,7 @@ impl Exchange<'_> {
     ) -> Result<Body, Stop> {
         let limit = self.table.server.body_bytes_max as u64;
         let known = self.request.body_bytes;
-        let mut reading = self.reading()?;
+        let mut reading = self.reading();
         if reading == Reading::Nothing {
             return Ok(Body::Streamed(Bytes::new()));
         }
@@ -68,7 +105,7 @@ impl Exchange<'_> {
                         return Err(Refusal::new(Class::BadRequest, message).into());
                     }
                 }
-                reading = Self::read_on(reading, &raw);
+                reading = reading.after(&raw);
                 if reading == Reading::Nothing {
                     return Ok(Body::Streamed(raw.into()));
                 }
@@ -84,19 +121,40 @@ impl Exchange<'_> {
         Ok(Body::Whole { raw: raw.into(), plain })
     }
 
+    /// How much of the request's body is read before anything is asked.
+    fn reading(&self) -> Reading {
+        match &self.passed {
+            None => Reading::Whole,
+            Some(_) if self.request.upgrade.is_some() => Reading::Nothing,
+            Some(passed) => {
+                let limit = self.table.server.body_bytes_max as u64;
+                passed.reading(self.request.body_bytes, limit, self.may_be_judged())
+            }
+        }
+    }
+
     /// The content of a compressed body; `None` where it is not compressed, or is not read by us.
     fn plain(&self, raw: &[u8]) -> Result<Option<Bytes>, Refusal> {
-        if self.admission.dialect.is_none() {
-            return self.passing_plain(raw);
+        let Some(passed) = &self.passed else {
+            let is_compressed = is_compressed(self.asked.headers);
+            return is_compressed.then(|| self.inflated(raw)).transpose();
+        };
+        if !passed.is_opened() {
+            return Ok(None);
         }
-        if self.is_coded() { self.inflated(raw).map(|plain| Some(plain.into())) } else { Ok(None) }
+        match self.inflated(raw) {
+            Ok(plain) => Ok(passed.may_name_model(&plain).then_some(plain)),
+            Err(refusal) if passed.is_strict() => Err(refusal),
+            // What is not what it says is the provider's to refuse.
+            Err(_) => Ok(None),
+        }
     }
 
     /// The content of a body that says that it is compressed.
     ///
     /// # Errors
     /// Its coding is not known here, it is broken, or it is larger than the server takes.
-    pub(super) fn inflated(&self, raw: &[u8]) -> Result<Vec<u8>, Refusal> {
+    fn inflated(&self, raw: &[u8]) -> Result<Bytes, Refusal> {
         let bad = |why: String| Refusal::new(Class::BadRequest, format!("content-encoding: {why}"));
         let coding = self.asked.headers.get(header::CONTENT_ENCODING);
         let coding = coding.and_then(|coding| coding.to_str().ok()).unwrap_or("?");
@@ -111,7 +169,7 @@ impl Exchange<'_> {
                 bad(error.to_string())
             }
         })?;
-        Ok(plain)
+        Ok(plain.into())
     }
 
     /// Hop 3, second half: what the body asks for, and who says so.
@@ -121,18 +179,17 @@ impl Exchange<'_> {
             Body::Whole { raw, plain } => plain.as_ref().unwrap_or(raw),
             Body::Streamed(early) => early,
         };
-        let (seen, named) = if let Some(dialect) = admission.dialect {
-            let seen = view(dialect, text)
+        let (mut seen, mut named) = (View::default(), None);
+        if let Some(dialect) = admission.dialect {
+            seen = view(dialect, text)
                 .map_err(|error| Refusal::new(Class::BadRequest, error.to_string()))?;
-            let named = seen.model_span.map(Named::Json);
-            (seen, named)
-        } else {
-            let (model, named) = self.passing_model(&body, text)?;
-            let first = admission.model.as_deref().or(model.as_deref());
+            named = seen.model_span.map(Named::Json);
+        } else if let Some(passed) = &self.passed {
+            (seen.model, named) = passed.model(text, body.part())?;
+            let first = admission.model.as_deref().or(seen.model.as_deref());
             let came = self.request.target.path_and_query().as_str();
-            self.names_no_other(first, model.as_deref(), came)?;
-            (View { model, ..View::default() }, named)
-        };
+            passed.names_no_other(first, seen.model.as_deref(), came)?;
+        }
         let app = admission.app.map(|app| self.table.apps[usize::from(app.0)].name.clone());
         let mut who = identity::read(
             self.asked.headers,
@@ -153,12 +210,10 @@ impl Exchange<'_> {
         }
         let is_stream = admission.stream.unwrap_or(seen.stream) && admission.dialect.is_some();
         let request_bytes = text.len() as u64;
-        book.note(|facts| {
-            facts.identity = who;
-            facts.model_asked = model.as_deref().map(identity::cut);
-            facts.is_stream = is_stream;
-            facts.request_bytes = request_bytes;
-        });
+        book.facts.identity = who;
+        book.facts.model_asked = model.as_deref().map(identity::cut);
+        book.facts.is_stream = is_stream;
+        book.facts.request_bytes = request_bytes;
         Ok(Wanted { model, named, is_stream, body })
     }
 }

@@ -63,8 +63,7 @@ fn begin<C: Client>(
     under: Under,
     body: &Bytes,
 ) {
-    let Some(facts) = &book.facts else { return };
-    let Some(mut track) = gate.tap.open(capture, opened(facts, book.began, under)) else {
+    let Some(mut track) = gate.tap.open(capture, opened(&book.facts, book.began, under)) else {
         return;
     };
     track.seal_originals(originals_to);
@@ -82,7 +81,7 @@ pub(super) fn begin_unrouted<C: Client>(
     book: &mut Book<'_>,
     body: &Bytes,
 ) {
-    let has_route = book.facts.as_ref().is_none_or(|facts| facts.route.is_some());
+    let has_route = book.facts.route.is_some();
     if !gate.tap.is_on() || has_route || client.track().is_some() {
         return;
     }
@@ -238,5 +237,5 @@ impl Exchange<'_> {
 
 /// The number of the attempt that is under way, from 1.
 fn attempt(book: &Book<'_>) -> u16 {
-    book.facts.as_ref().map_or(0, |facts| u16::from(facts.attempts))
+    u16::from(book.facts.attempts)
 }

@@ -94,7 +94,9 @@ impl Exchange<'_> {
         let target = PathAndQuery::from_maybe_shared(Bytes::from(path)).map_err(|_| {
             Refusal::new(Class::BadRequest, "the path cannot be sent to the provider")
         })?;
-        self.names_no_other(model, None, target.as_str())?;
+        if let Some(passed) = &self.passed {
+            passed.names_no_other(model, None, target.as_str())?;
+        }
         let connection = match &self.request.upgrade {
             Some(protocol) => h1::Connection::Upgrade(protocol),
             None => h1::Connection::KeepAlive,
@@ -162,7 +164,7 @@ impl Exchange<'_> {
                     let mut sent = 0;
                     let asked =
                         self.ask_streaming(client, io, prepared, route, until, &mut sent).await;
-                    book.note(|facts| facts.request_bytes = sent);
+                    book.facts.request_bytes = sent;
                     asked
                 }
             };

@@ -76,7 +76,7 @@ impl Exchange<'_> {
                 Attempted::Outdated => continue,
             };
             if failed.failure == Failure::Killed {
-                killed_by = book.facts.as_ref().and_then(|facts| facts.lever);
+                killed_by = book.facts.lever;
             }
             if wanted.is_spent(book) {
                 break failed.refusal.into();

@@ -89,7 +89,7 @@ impl Exchange<'_> {
             }
         };
         let refusal = found.is_cut().then(|| refused(&found, "request"));
-        book.note(|facts| facts.found.join(found));
+        book.facts.found.join(found);
         if let Some(refusal) = refusal {
             return Err(refusal);
         }
@@ -195,7 +195,7 @@ impl Exchange<'_> {
 /// Notes what was found in an answer, or refuses it.
 fn let_pass(book: &mut Book<'_>, found: Found) -> Result<(), Refusal> {
     let refusal = found.is_cut().then(|| refused(&found, "answer"));
-    book.note(|facts| facts.found.join(found));
+    book.facts.found.join(found);
     refusal.map_or(Ok(()), Err)
 }
 

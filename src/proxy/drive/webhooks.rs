@@ -35,7 +35,7 @@ impl Exchange<'_> {
         }
         let found = unasked(judges);
         let refusal = found.is_cut().then(|| refused(&found, "request"));
-        book.note(|facts| facts.found.join(found));
+        book.facts.found.join(found);
         refusal.map_or(Ok(()), Err)
     }
 
@@ -66,7 +66,7 @@ impl Exchange<'_> {
         }
         let refusal = (found.is_cut() && !found.is_reroute()).then(|| blocked(&found, "request"));
         let goes_on = found.is_reroute();
-        book.note(|facts| facts.found.join(found));
+        book.facts.found.join(found);
         match refusal {
             Some(refusal) => Err(Attempted::Stop(refusal.into())),
             None => Ok(goes_on),
@@ -88,7 +88,7 @@ impl Exchange<'_> {
         let found = self.ask_all(client, book, asked, until).await?;
         let refusal = found.is_cut().then(|| blocked(&found, "answer"));
         let goes_on = found.is_reroute() && has_next;
-        book.note(|facts| facts.found.join(found));
+        book.facts.found.join(found);
         match refusal {
             Some(refusal) if goes_on => {
                 Err(Attempted::Failed(Failed { failure: Failure::Ruled, refusal }))

@@ -32,7 +32,7 @@ pub use fields::{is_hop_by_hop, strip_hop_by_hop};
 pub use reject::Reject;
 pub use request::{ParsedRequest, RequestHead, parse_request};
 pub use response::{ParsedResponse, ResponseHead, parse_response};
-pub use target::{Target, decode_segment, parse_target};
+pub use target::{Target, parse_target};
 pub use write::{
     CONTINUE, Connection, RequestStart, ResponseStart, write_chunk, write_last_chunk, write_reject,
     write_request_head, write_response_head,

@@ -21,7 +21,6 @@
 
 use super::Reject;
 use crate::wire::percent;
-pub use crate::wire::request::decode_segment;
 use bytes::Bytes;
 use http::uri::PathAndQuery;
 use std::borrow::Cow;
@@ -205,7 +204,7 @@ fn arn_in(path: &[u8]) -> Range<usize> {
         if let Some(behind) = rest.strip_prefix(b"model/") {
             let Some(length) = memchr::memchr(b'/', behind) else { return NONE };
             let arn = String::from_utf8_lossy(&behind[..length]);
-            let decoded = decode_segment(&arn);
+            let decoded = percent::text(&arn);
             let climbs = |piece: &str| piece.is_empty() || climbs(piece.as_bytes());
             if !decoded.starts_with("arn:") || decoded.split('/').any(climbs) {
                 return NONE;

@@ -6,7 +6,7 @@
 
 use super::super::event::Kind;
 use super::super::media_type::MediaType;
-use super::super::request;
+use super::super::percent;
 use super::node::{Node, Sense, Told, unknown};
 
 /// What a file is declared to be.
@@ -82,7 +82,7 @@ pub(super) struct Inline<'a> {
 
 impl Inline<'_> {
     pub(super) fn open(&self) -> Opened {
-        let data = request::decode_segment(self.data);
+        let data = percent::text(self.data);
         if self.is_base64 || self.kind == File::Sealed {
             return self.kind.open(&data);
         }
