@@ -1,7 +1,7 @@
 //! Entries as lines: which members each kind has. `docs/evidence.schema.json` says the same.
 
 use super::age;
-use super::digits::base64;
+use super::digits::{base64, push_base64};
 use super::entry::{Bound, Chunk, Ending, Entry, Headers, Loss, Opened, Piece, Run, Texts, What};
 use super::line::{Head, Members, moment};
 use crate::exchange::facts::{Facts, Identity};
@@ -12,9 +12,9 @@ use crate::exchange::screen::{Done, Hit};
 use crate::id::{AppName, ProviderName, RouteName};
 use crate::wire::Dialect;
 use crate::wire::event::StopReason;
+use crate::wire::json::push_string;
 use crate::wire::loss::Loss as Untold;
 use crate::wire::refusal::Class;
-use http::HeaderValue;
 use serde_json::{Value, json};
 use std::io::Write as _;
 use std::time::Duration;
@@ -162,20 +162,25 @@ fn open(members: &mut Members<'_>, opened: &Opened) {
     }
 }
 
+/// Each field as a pair of its name and its value: text, `{"base64":…}` where it is none, `null` where
+/// it may be a credential.
 fn headers(members: &mut Members<'_>, headers: &Headers) {
     members.list("headers", headers, |out, (name, value)| {
-        let is_secret = keepable::is_credential(name, value);
-        let told = if is_secret { Value::Null } else { header(value) };
-        let _ = write!(out, "{}", json!([name.as_str(), told]));
+        out.extend_from_slice(b"[\"");
+        // A name is a token (RFC 9110, section 5.6.2) and needs no escapes.
+        out.extend_from_slice(name.as_str().as_bytes());
+        out.extend_from_slice(b"\",");
+        match std::str::from_utf8(value.as_bytes()) {
+            _ if keepable::is_credential(name, value) => out.extend_from_slice(b"null"),
+            Ok(text) => push_string(out, text),
+            Err(_) => {
+                out.extend_from_slice(b"{\"base64\":\"");
+                push_base64(out, value.as_bytes());
+                out.extend_from_slice(b"\"}");
+            }
+        }
+        out.push(b']');
     });
-}
-
-/// A field's value: text, or `{"base64":…}` where it is none.
-fn header(value: &HeaderValue) -> Value {
-    match std::str::from_utf8(value.as_bytes()) {
-        Ok(text) => text.into(),
-        Err(_) => json!({ "base64": base64(value.as_bytes()) }),
-    }
 }
 
 fn piece(members: &mut Members<'_>, piece: &Piece) {
