@@ -138,10 +138,7 @@ pub fn serve(options: &Options, started: impl FnOnce(&Bound)) -> Result<(), Star
         .map_err(|why| StartFault::Other(why.to_string()))?;
     runtime.block_on(levers.publish_demoted());
     let listeners = listeners(&server)?;
-    board.stand_open(is_public(&listeners));
-    if board.stands_open_to_strangers(&table) {
-        return Err(StartFault::Other(control::switchboard::OPEN_TO_STRANGERS.to_owned()));
-    }
+    board.open_to(is_public(&listeners)).map_err(StartFault::Configuration)?;
     let tls = match &server.tls {
         Some(tls) => Some(proxy::tls::server(tls).map_err(|why| other("[server.tls]", why))?),
         None => None,

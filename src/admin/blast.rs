@@ -5,6 +5,7 @@
 //! exchanges does, and says how far that is.
 
 use super::state::State;
+use crate::control::clocks;
 use crate::exchange::facts::Facts;
 use crate::id::{AppName, ProviderName, RouteName};
 use crate::table::lever::{Act, Dimension, Scope, Subject};
@@ -47,7 +48,7 @@ pub(super) fn radius(state: &State, table: &Table, scope: &Scope, act: &Act) -> 
 }
 
 fn recent(state: &State, table: &Table, scope: &Scope) -> Value {
-    let now = super::state::unix_ms();
+    let now = clocks::unix_ms();
     let kept = state.telemetry.recent().page(None, usize::MAX);
     let inside: Vec<&Facts> = kept
         .iter()

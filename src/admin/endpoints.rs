@@ -1,5 +1,6 @@
 //! The table of routes, and the router that is made from it.
 
+use super::desk::{Access, Desk, Door};
 use super::guard;
 use super::problem::Problem;
 use super::runs::Kind;
@@ -10,24 +11,6 @@ use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{MethodFilter, MethodRouter, on};
 use std::sync::Arc;
-
-/// Who may call a route.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
-    /// Anyone: orchestrators that ask whether the process lives.
-    Open,
-    /// Who holds a token of this role or one above it.
-    Role(Role),
-}
-
-/// How a caller came in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Door {
-    /// By the admin listener: a token is needed.
-    Tcp,
-    /// By the unix socket: the file's mode has let the caller in, as an admin.
-    Unix,
-}
 
 /// What the API does; all it does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,13 +140,6 @@ pub const ENDPOINTS: [Endpoint; 39] = [
     row(Verb::Delete, "/api/v1/replays/{id}", RESPONDER, Operation::EndReplay),
     row(Verb::Get, "/api/v1/openapi.json", VIEWER, Operation::Openapi),
 ];
-
-/// What each handler is given.
-#[derive(Clone)]
-pub(super) struct Desk {
-    pub(super) state: Arc<State>,
-    pub(super) door: Door,
-}
 
 /// The router for callers who come by `door`.
 pub fn router(state: Arc<State>, door: Door) -> Router {

@@ -5,7 +5,7 @@
 //! missed is told as `gap`. Its place is the event's id: with `last-event-id` a reader goes on
 //! where it was, as long as the ring reaches back and the process is the same.
 
-use super::endpoints::Desk;
+use super::desk::Desk;
 use super::problem::Problem;
 use super::state::State;
 use super::{levers, view};

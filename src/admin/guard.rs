@@ -8,7 +8,7 @@
 //! configured name; a request that a page of another origin makes is refused; no CORS header is
 //! ever sent.
 
-use super::endpoints::{Access, Desk, Door};
+use super::desk::{Access, Desk, Door};
 use super::problem::Problem;
 use super::state::State;
 use super::tokens::Role;

@@ -4,9 +4,9 @@
 //! Holds that levers take stand in the list, too, and may be released like the others.
 
 use super::body;
-use super::endpoints::Desk;
-use super::levers::{actor, problem, reason, scope, text};
+use super::desk::Desk;
 use super::problem::Problem;
+use super::said::{actor, problem, reason, scope, text};
 use crate::control::{Hold, HoldOrder};
 use axum::Json;
 use axum::body::Body;

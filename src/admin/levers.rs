@@ -7,16 +7,16 @@
 mod act;
 
 use self::act::{NANO_PER_USD, act, rules as own_rules};
-use super::endpoints::{Desk, Door};
+use super::desk::Desk;
 use super::guard;
 use super::problem::Problem;
 use super::read::etag;
+use super::said::{Why, actor, problem, reason, scope, text};
 use super::view;
 use super::{blast, body, holds, rules};
 use crate::control::desk::{Changed, LEVERS_MAX, Standing};
-use crate::control::hold::HOLDS_MAX;
 use crate::control::log::{Entry, Rev};
-use crate::control::{Actor, LeverFault, Notice, Order, Pulled};
+use crate::control::{Actor, Notice, Order, Pulled};
 use crate::id::LeverId;
 use crate::table::Table;
 use crate::table::lever::{Act, Dimension, Lever, Scope};
@@ -25,7 +25,7 @@ use axum::body::Body;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{self, Path, Query};
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, Request, StatusCode};
+use http::{Request, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -33,10 +33,6 @@ use std::sync::Arc;
 
 use std::time::Duration;
 
-/// The longest text of a reason, an author, a message or an incident, in bytes.
-const TEXT_BYTES_MAX: usize = 1_000;
-/// Most bytes of the rules that a lever brings itself.
-pub(super) const RULES_BYTES_MAX: usize = 64 << 10;
 /// The longest time that a lever may be given.
 const TTL_MAX: Duration = Duration::from_hours(24 * 366);
 /// Most entries of the history in one answer.
@@ -63,65 +59,12 @@ pub(super) struct Pull {
     rules: Option<String>,
 }
 
-/// What an extension or a lift says.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Why {
-    pub(super) reason: Option<String>,
-    pub(super) author: Option<String>,
-    pub(super) ttl_s: Option<u64>,
-}
-
 /// `?after=..&limit=..`
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Since {
     after: Option<u64>,
     limit: Option<usize>,
-}
-
-/// Who calls, as the audit names them.
-pub(super) fn actor(
-    desk: &Desk,
-    headers: &HeaderMap,
-    author: Option<String>,
-) -> Result<Actor, Problem> {
-    let said = text("author", author)?;
-    match (desk.door, guard::holder(desk, headers)) {
-        (Door::Tcp, Some((role, name))) => {
-            // What is said beside a token is kept beside the token's own name, never instead of it.
-            let who = match said {
-                Some(said) if *said != *name => format!("{said} (token {name})").into(),
-                Some(_) | None => Box::from(&*name),
-            };
-            Ok(Actor { who, role: role.name(), by: "api" })
-        }
-        (Door::Tcp, None) => Err(Problem::unauthenticated()),
-        (Door::Unix, _) => match said {
-            Some(who) => Ok(Actor { who, role: "admin", by: "socket" }),
-            None => Err(Problem::bad_request("`author` is required: who does it.")),
-        },
-    }
-}
-
-/// A text of the caller's: trimmed, bounded, without control characters; `None` if it is blank.
-pub(super) fn text(name: &str, value: Option<String>) -> Result<Option<Box<str>>, Problem> {
-    let Some(value) = value else { return Ok(None) };
-    let value = value.trim();
-    if value.len() > TEXT_BYTES_MAX {
-        let detail = format!("`{name}` may have {TEXT_BYTES_MAX} bytes at most.");
-        return Err(Problem::bad_request(detail));
-    }
-    if value.chars().any(|c| c.is_control() && c != '\n') {
-        return Err(Problem::bad_request(format!("`{name}` holds control characters.")));
-    }
-    Ok((!value.is_empty()).then(|| value.into()))
-}
-
-pub(super) fn reason(value: Option<String>) -> Result<Box<str>, Problem> {
-    text("reason", value)?.ok_or_else(|| {
-        Problem::bad_request("`reason` is required: why, for whoever reads the audit.")
-    })
 }
 
 fn ttl(seconds: Option<u64>) -> Result<Option<Duration>, Problem> {
@@ -131,13 +74,6 @@ fn ttl(seconds: Option<u64>) -> Result<Option<Duration>, Problem> {
         return Err(Problem::bad_request("`ttl_s` must be 1 to 31622400 seconds."));
     }
     Ok(Some(ttl))
-}
-
-pub(super) fn scope(text: Option<&str>) -> Result<Scope, Problem> {
-    let text = text.ok_or_else(|| {
-        Problem::bad_request(format!("`scope` is required: {}", crate::table::lever::GRAMMAR))
-    })?;
-    Scope::parse(text).map_err(|error| Problem::bad_request(error.to_string()))
 }
 
 /// What about a scope names nothing that is known, in words.
@@ -327,24 +263,6 @@ fn lever_id(id: Result<Path<String>, PathRejection>) -> Result<LeverId, Problem>
     let Path(text) = id.map_err(|error| Problem::bad_request(error.body_text()))?;
     LeverId::parse(&text)
         .ok_or_else(|| Problem::bad_request("A lever's id is `lv_` and 32 digits of 0-9a-f."))
-}
-
-pub(super) fn problem(fault: LeverFault) -> Problem {
-    match fault {
-        LeverFault::NoSuchLever(near) => {
-            let near: Vec<String> = near.iter().map(ToString::to_string).collect();
-            Problem::no_such_lever(&near)
-        }
-        LeverFault::TooMany => Problem::unavailable(format!(
-            "There are {LEVERS_MAX} levers in force; lift some first."
-        )),
-        LeverFault::TooManyHolds => Problem::unavailable(format!(
-            "There are {HOLDS_MAX} holds by hand; release some first."
-        )),
-        LeverFault::Unavailable(why) => Problem::unavailable(format!(
-            "The control log cannot take it, and nothing was changed: {why}"
-        )),
-    }
 }
 
 /// Kind and data of the event that tells of a notice.

@@ -12,6 +12,7 @@
 mod blast;
 mod body;
 pub mod client;
+mod desk;
 pub mod endpoints;
 mod events;
 mod evidence;
@@ -24,13 +25,15 @@ mod read;
 mod reload;
 pub mod rules;
 mod runs;
+mod said;
 pub mod serve;
 mod sessions;
 pub mod state;
 pub mod tokens;
 mod view;
 
-pub use endpoints::{Access, Door, ENDPOINTS, router};
+pub use desk::{Access, Door};
+pub use endpoints::{ENDPOINTS, router};
 pub use evidence::note_table;
 pub use folder::Folder;
 pub use serve::{serve_tcp, serve_unix};

@@ -1,6 +1,6 @@
 //! The handlers that only read.
 
-use super::endpoints::Desk;
+use super::desk::Desk;
 use super::problem::Problem;
 use super::state::State;
 use super::{OPENAPI, evidence, view};

@@ -1,7 +1,7 @@
 //! `POST /api/v1/reload`.
 
 use super::body;
-use super::endpoints::Desk;
+use super::desk::Desk;
 use super::problem::Problem;
 use super::read::etag;
 use super::view;

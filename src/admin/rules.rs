@@ -5,10 +5,10 @@
 //! demoted. To demote is permissive, so it takes an author and a reason, and is in the control log
 //! before it is in force.
 
-use super::endpoints::Desk;
+use super::desk::Desk;
 use super::problem::Problem;
 use super::read::{PageQuery, etag, part_of_table};
-use super::{body, levers, view};
+use super::{body, said, view};
 use crate::control::Ruled;
 use crate::exchange::screen::{Done, Hit, judge_text};
 use crate::filter::Kind;
@@ -169,13 +169,13 @@ async fn change(
     let Path((pack, id)) = name.map_err(|error| Problem::bad_request(error.body_text()))?;
     let name = format!("{pack}/{id}");
     let headers = request.headers().clone();
-    let asked: levers::Why = body::read(request).await?;
+    let asked: said::Why = body::read(request).await?;
     if asked.ttl_s.is_some() {
         let detail = "`ttl_s` belongs to a lever: a rule is demoted until it is promoted.";
         return Err(Problem::bad_request(detail));
     }
-    let actor = levers::actor(desk, &headers, asked.author)?;
-    let reason = levers::reason(asked.reason)?;
+    let actor = said::actor(desk, &headers, asked.author)?;
+    let reason = said::reason(asked.reason)?;
     // A rule that is demoted may be promoted though its pack has gone meanwhile.
     let is_known = desk.state.levers.demoted().await.contains_key(name.as_str());
     let table = desk.state.switchboard.table();
@@ -203,7 +203,7 @@ async fn change(
     } else {
         desk.promote(&name, &reason, &actor).await
     };
-    let ruled = ruled.map_err(levers::problem)?;
+    let ruled = ruled.map_err(said::problem)?;
     let mut value = ruled_as_json(&ruled);
     value["mode"] = json!(mode);
     Ok((etag(ruled.epoch.0), Json(value)).into_response())
@@ -275,8 +275,8 @@ pub(super) async fn test(
             "either `pack`, a name, or `rules`, the text of a pack, is required.",
         ));
     }
-    if asked.rules.as_ref().is_some_and(|rules| rules.len() > levers::RULES_BYTES_MAX) {
-        let most = levers::RULES_BYTES_MAX;
+    if asked.rules.as_ref().is_some_and(|rules| rules.len() > said::RULES_BYTES_MAX) {
+        let most = said::RULES_BYTES_MAX;
         return Err(Problem::bad_request(format!("`rules` may have {most} bytes at most.")));
     }
     // Rules are compiled for it, which takes memory and time: one trial at once.

@@ -3,7 +3,8 @@
 //! Bounds: connections, time for a head, size and number of headers, and the time that open
 //! connections get when the process ends.
 
-use super::endpoints::{Door, router};
+use super::desk::Door;
+use super::endpoints::router;
 use super::state::State;
 use crate::telemetry::Phase;
 use axum::Router;

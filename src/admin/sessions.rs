@@ -5,12 +5,12 @@
 //! is read from the index and the segments, off the runtime, a few readers at once, each with a
 //! bound on its time.
 
-use super::endpoints::{Desk, Door};
+use super::desk::{Desk, Door};
 use super::guard;
 use super::problem::Problem;
-use super::state::unix_ms;
 use super::tokens::Role;
 use super::view;
+use crate::control::clocks;
 use crate::evidence::disk::Folder;
 use crate::evidence::exchange::lines_at;
 use crate::evidence::index::{Fault, Index, Page, Row, Session, snippets};
@@ -260,7 +260,7 @@ where
 }
 
 fn read(filter: &str) -> Result<Asked, Problem> {
-    parse(filter, unix_ms()).map_err(|wrong| Problem::bad_request(format!("{wrong}.")))
+    parse(filter, clocks::unix_ms()).map_err(|wrong| Problem::bad_request(format!("{wrong}.")))
 }
 
 fn limit(given: Option<usize>, most: usize) -> Result<usize, Problem> {

@@ -1,6 +1,6 @@
 //! What the handlers share.
 
-use crate::control::{LeverDesk, Reload, Switchboard};
+use crate::control::{LeverDesk, Reload, Switchboard, clocks};
 use crate::evidence::Tap;
 use crate::evidence::index::Watch;
 use crate::id::Epoch;
@@ -15,11 +15,11 @@ use serde_json::Value;
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 
 use super::evidence;
-use super::runs::Runs;
+use super::runs::kept::Runs;
 use super::tokens::Tokens;
 
 /// How many clients may follow the events at once.
@@ -160,7 +160,7 @@ impl State {
             index: parts.index,
             searches: Arc::new(Semaphore::new(SEARCHES_MAX)),
             started: Instant::now(),
-            started_unix_ms: unix_ms(),
+            started_unix_ms: clocks::unix_ms(),
             history: Mutex::new(History { warnings: parts.warnings, last: None }),
             reloading: Mutex::new(()),
         })
@@ -206,7 +206,7 @@ impl State {
         if let Reload::Published { warnings, .. } = &reload {
             history.warnings.clone_from(warnings);
         }
-        history.last = Some((unix_ms(), reload.clone()));
+        history.last = Some((clocks::unix_ms(), reload.clone()));
         Ok(reload)
     }
 
@@ -238,10 +238,4 @@ impl State {
         // Its values are replaced whole.
         self.history.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Now, in milliseconds since the Unix epoch.
-pub(super) fn unix_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

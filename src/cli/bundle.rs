@@ -1,9 +1,11 @@
 //! `firedoor evidence export` and `import`: a part of the record for somebody else, and back.
 
-use super::evidence::{data_dir, unix_ms, words};
+use super::findings::words;
 use super::progress::Progress;
 use super::record::{Moment, moment};
+use super::stored::data_dir;
 use super::{Common, Exit, output};
+use crate::control::clocks;
 use crate::evidence::bundle::{self, Asked, Bundle, Fault, Made, Manifest};
 use crate::evidence::disk::Folder;
 use crate::evidence::key::KEY_FILE;
@@ -91,7 +93,7 @@ impl Export {
         };
         let user = || std::env::var("USER").ok().filter(|user| !user.is_empty());
         let made = Made {
-            at_unix_ms: unix_ms(),
+            at_unix_ms: clocks::unix_ms(),
             by: self.author.clone().or_else(user).unwrap_or_else(|| "unknown".to_owned()),
             reason: self.reason.clone(),
         };

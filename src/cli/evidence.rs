@@ -1,17 +1,17 @@
 //! `firedoor evidence`: whether the record is whole, and if not, where; its index, made again.
 
 use super::progress::Progress;
-use super::{Common, Exit, bundle, hold, output, status, unseal};
+use super::stored::data_dir;
+use super::{Common, Exit, bundle, findings, hold, output, unseal};
 use crate::evidence::disk::Folder;
-use crate::evidence::index::{Fault, Follower, Index};
+use crate::evidence::index::{Fault, Follower};
 use crate::evidence::key::PUBLIC_KEY_FILE;
-use crate::evidence::query::Wrong;
-use crate::evidence::verify::{Bad, Report, Span, verify};
+use crate::evidence::verify::{Report, Span, verify};
 use crate::evidence::{FOLDER, PublicKey};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::fmt::Write as _;
 use std::path::PathBuf;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 /// Look after the record of what passed
 #[derive(Debug, clap::Args)]
@@ -138,9 +138,9 @@ impl Verify {
 /// Says what was found.
 fn said(common: &Common, report: &Report) -> Exit {
     let said = if output::is_json(common) {
-        output::json(&told(report))
+        output::json(&findings::told(report))
     } else {
-        output::data(&words(report))
+        output::data(&findings::words(report))
     };
     if report.is_good() { said } else { Exit::Failed }
 }
@@ -210,163 +210,4 @@ fn far(done: u64, all: u64, exchanges: u64, took: Duration) -> String {
         share * 100.0,
         exchanges as f64 / took.as_secs_f64().max(0.001),
     )
-}
-
-/// The record of a data folder, to be read.
-pub(super) struct Stored {
-    pub(super) index: Index,
-    pub(super) disk: Folder,
-}
-
-impl Stored {
-    /// Opens what a command reads; says what is missing, and whether the index is behind.
-    pub(super) fn open(common: &Common, folder: Option<&PathBuf>) -> Result<Stored, Exit> {
-        let data_dir = data_dir(common, folder)?;
-        let disk = Folder::at(&data_dir.join(FOLDER));
-        let index = Index::open(&data_dir).map_err(|fault| {
-            let what = match fault {
-                Fault::Missing => "make it with",
-                Fault::Unusable(_) | Fault::Unavailable(_) | Fault::Interrupted => "mend it with",
-            };
-            output::notice(&format!(
-                "firedoor: {fault} in {}; {what} `firedoor evidence reindex`",
-                data_dir.display()
-            ));
-            Exit::Failed
-        })?;
-        let behind = index.behind(&disk);
-        if behind > BEHIND_BYTES {
-            output::notice(&format!(
-                "firedoor: the index is {} behind the record; `firedoor evidence reindex` brings it \
-                 up to date",
-                output::bytes(usize::try_from(behind).unwrap_or(usize::MAX))
-            ));
-        }
-        Ok(Stored { index, disk })
-    }
-
-    /// Says why a search failed.
-    #[expect(clippy::unused_self, reason = "what cannot be used is this")]
-    pub(super) fn unusable(&self, fault: &Fault) -> Exit {
-        output::notice(&format!("firedoor: {fault}; `firedoor evidence reindex` makes it again"));
-        Exit::Failed
-    }
-
-    /// A moment for people: UTC, to the second.
-    #[expect(clippy::unused_self, reason = "so that a time zone has a place to come from")]
-    pub(super) fn moment(&self, unix_ms: u64) -> String {
-        let moment = i64::try_from(unix_ms).ok();
-        let moment = moment.and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
-        moment.map_or_else(
-            || "-".to_owned(),
-            |moment| moment.strftime("%Y-%m-%d %H:%M:%SZ").to_string(),
-        )
-    }
-}
-
-/// What a running gateway may be behind by without a word.
-const BEHIND_BYTES: u64 = 1 << 20;
-
-/// The data folder that has a record.
-pub(super) fn data_dir(common: &Common, named: Option<&PathBuf>) -> Result<PathBuf, Exit> {
-    let data_dir = named.cloned().map_or_else(|| status::data_dir(common), Ok)?;
-    let path = data_dir.join(FOLDER);
-    if path.is_dir() {
-        return Ok(data_dir);
-    }
-    output::notice(&format!(
-        "firedoor: there is no evidence in {}; name the data folder with --data-dir, or its file \
-         with --config",
-        path.display()
-    ));
-    Err(Exit::Failed)
-}
-
-/// Says what is wrong with a filter, and where.
-pub(super) fn wrong_filter(wrong: &Wrong) -> Exit {
-    output::notice(&format!("firedoor: {wrong}\n  {}", wrong.pointed().replace('\n', "\n  ")));
-    Exit::Usage
-}
-
-/// Now, in milliseconds since the Unix epoch.
-pub(super) fn unix_ms() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn told(report: &Report) -> Value {
-    json!({
-        "good": report.is_good(),
-        "store": report.store,
-        "segments": report.segments,
-        "records": report.records,
-        "text_bytes": report.text_bytes,
-        "bad": report.bad.iter().map(bad).collect::<Value>(),
-        "bad_more": report.bad_more,
-        "open": report.open,
-        "torn_bytes": report.torn_bytes,
-        "head": report.head.map(|(seq, chain)| json!({ "seq": seq, "chain": chain.to_string() })),
-        "gaps": report.gaps,
-        "gap_records": report.gap_records,
-        "gap_bytes": report.gap_bytes,
-        "recoveries": report.recoveries,
-        "unfinished": report.unfinished,
-        "retired": report.retired,
-    })
-}
-
-fn bad(bad: &Bad) -> Value {
-    json!({
-        "segment": bad.segment,
-        "seq": bad.seq,
-        "frame": bad.frame,
-        "wrong": bad.wrong.name(),
-        "message": bad.wrong.to_string(),
-    })
-}
-
-pub(super) fn words(report: &Report) -> String {
-    let mut out = String::new();
-    for bad in &report.bad {
-        let _ = writeln!(out, "bad: {bad}");
-    }
-    if report.bad_more > 0 {
-        let _ = writeln!(out, "bad: {} more", report.bad_more);
-    }
-    let verdict = if report.is_good() { "good" } else { "NOT GOOD" };
-    let _ = writeln!(
-        out,
-        "{verdict}: {} records in {} segments, {} of text",
-        report.records,
-        report.segments,
-        output::bytes(usize::try_from(report.text_bytes).unwrap_or(usize::MAX))
-    );
-    if let Some(open) = report.open {
-        let _ = writeln!(out, "segment {open} is open: nothing proves yet that its end is the end");
-    }
-    if report.torn_bytes > 0 {
-        let _ = writeln!(out, "{} bytes behind its last whole frame", report.torn_bytes);
-    }
-    if report.gaps > 0 {
-        let _ = writeln!(
-            out,
-            "{} gaps are on record: {} records with {} bytes were lost",
-            report.gaps, report.gap_records, report.gap_bytes
-        );
-    }
-    if report.recoveries > 0 {
-        let _ = writeln!(
-            out,
-            "{} ends that were not clean are on record; {} exchanges miss theirs",
-            report.recoveries, report.unfinished
-        );
-    }
-    let retired = report.retired.count();
-    if retired > 0 {
-        let _ = writeln!(out, "{retired} segments were retired");
-    }
-    if let Some((seq, chain)) = report.head {
-        let _ = writeln!(out, "head: record {seq}, chain {chain}");
-    }
-    out
 }

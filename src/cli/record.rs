@@ -2,6 +2,7 @@
 //! interrupted.
 
 use super::{Common, Exit, check, output, status};
+use crate::control::clocks;
 use crate::evidence::{line, query};
 use crate::replay::gather::{self, Select};
 use crate::replay::rules::{Candidate, Rules};
@@ -13,7 +14,6 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::SystemTime;
 
 /// Which exchanges of the record
 #[derive(Clone, Debug, clap::Args)]
@@ -54,8 +54,7 @@ impl Moment {
 }
 
 pub(super) fn moment(text: &str) -> Result<Moment, String> {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let at = query::moment(text, u64::try_from(now.as_millis()).unwrap_or(u64::MAX));
+    let at = query::moment(text, clocks::unix_ms());
     at.map(|at| Moment(line::moment(at))).ok_or_else(|| {
         "a time is how long ago, such as 30m, 2h, 7d, or a moment, such as 2026-11-28T10:00:00Z"
             .to_owned()

@@ -3,8 +3,9 @@
 //! These read the data folder: the index, and the segments that it points into. So they work when
 //! the gateway is down, and beside it while it runs. An index that is behind is said to be.
 
-use super::evidence::{Stored, wrong_filter};
+use super::stored::{Stored, wrong_filter};
 use super::{Common, Exit, output};
+use crate::control::clocks;
 use crate::evidence::export;
 use crate::evidence::index::{Found, Page, Piece, Row, Session, snippets};
 use crate::evidence::query::{Query, is_negation, join, parse};
@@ -119,7 +120,7 @@ impl Sessions {
 
 impl List {
     fn query(&self) -> Result<Query, Exit> {
-        parse(&join(&self.filter), super::evidence::unix_ms()).map_err(|wrong| wrong_filter(&wrong))
+        parse(&join(&self.filter), clocks::unix_ms()).map_err(|wrong| wrong_filter(&wrong))
     }
 
     fn list(&self, common: &Common) -> Result<Exit, Exit> {

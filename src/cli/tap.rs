@@ -1,9 +1,10 @@
 //! `firedoor tap`: finished exchanges and levers, followed as they happen.
 
-use super::evidence::{unix_ms, wrong_filter};
 use super::status::{address, runtime, unreachable};
+use super::stored::wrong_filter;
 use super::{Common, Exit, output};
 use crate::admin::client::Client;
+use crate::control::clocks;
 use crate::evidence::query::{Query, Seen, parse};
 use crate::table::lever::{Scope, Subject};
 use crate::wire::sse::{Frame, Splitter};
@@ -64,7 +65,7 @@ impl Tap {
     /// The filter; what only the record can tell is refused, instead of finding nothing.
     fn query(&self) -> Result<Query, Exit> {
         let text = self.filter.as_deref().unwrap_or("");
-        let query = parse(text, unix_ms()).map_err(|wrong| wrong_filter(&wrong))?;
+        let query = parse(text, clocks::unix_ms()).map_err(|wrong| wrong_filter(&wrong))?;
         if let Some(term) = query.beyond_the_feed() {
             output::notice(&format!(
                 "firedoor: `{}` cannot be told from what the feed says of an exchange; search for it \

@@ -1,6 +1,6 @@
 //! `firedoor evidence unseal`: originals that only their recipients can read.
 
-use super::{Common, Exit, evidence, output};
+use super::{Common, Exit, output, stored};
 use crate::evidence::age::Identity;
 use crate::evidence::disk::Folder;
 use crate::evidence::exchange::{Place, scan};
@@ -41,7 +41,7 @@ impl Unseal {
             Exit::Usage
         })?;
         let identity = self.identity().map_err(failed)?;
-        let data_dir = evidence::data_dir(common, self.data_dir.as_ref())?;
+        let data_dir = stored::data_dir(common, self.data_dir.as_ref())?;
         let disk = Folder::at(&data_dir.join(FOLDER));
         let unreadable = |error: std::io::Error| {
             failed(format!("cannot read {}: {error}", data_dir.join(FOLDER).display()))

@@ -61,7 +61,7 @@ pub struct Switchboard {
 }
 
 /// Why a table is refused that would lend its credentials to strangers.
-pub const OPEN_TO_STRANGERS: &str = "the data plane would be reachable from other machines, providers have keys, and no app is configured: anybody could spend them. Add an [apps.NAME] with a key_sha256, or listen on 127.0.0.1";
+const OPEN_TO_STRANGERS: &str = "the data plane would be reachable from other machines, providers have keys, and no app is configured: anybody could spend them. Add an [apps.NAME] with a key_sha256, or listen on 127.0.0.1";
 
 impl Switchboard {
     /// Prepares and publishes the first table from `file`, or from the embedded default.
@@ -96,16 +96,25 @@ impl Switchboard {
         })
     }
 
-    /// Says whether other machines reach the data plane.
-    pub fn stand_open(&self, is_public: bool) {
-        self.is_public.store(is_public, Ordering::Release);
-    }
-
     /// Whether strangers could spend the credentials of a table.
-    pub fn stands_open_to_strangers(&self, files: &Routes) -> bool {
+    fn stands_open_to_strangers(&self, files: &Routes) -> bool {
         self.is_public.load(Ordering::Acquire)
             && files.apps.is_empty()
             && files.providers.iter().any(Provider::has_credential)
+    }
+
+    /// Says whether other machines reach the data plane, before it serves.
+    ///
+    /// # Errors
+    /// They would, and strangers could spend the credentials of the live table.
+    pub fn open_to(&self, is_public: bool) -> Result<(), Vec<Diagnostic>> {
+        self.is_public.store(is_public, Ordering::Release);
+        if !self.stands_open_to_strangers(&self.live.load().files) {
+            return Ok(());
+        }
+        // The embedded default has no credential, so there is a file.
+        let file = self.file.as_deref().unwrap_or(Path::new(""));
+        Err(vec![Diagnostic::of_file(file, codes::OPEN_GATE, OPEN_TO_STRANGERS)])
     }
 
     /// The live table's number. One load; a table is live before its number is told here.

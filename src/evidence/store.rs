@@ -10,13 +10,13 @@ use super::key::SealKey;
 use super::log::{Limits, Log};
 use super::queue::{Counters, DiskState, Queue, Work};
 use super::segment::{Recovered, Sealed};
-use super::tap::Tap;
+use super::tap::{Tap, unix_ms};
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 /// The folder of segments, in the data folder.
 pub const FOLDER: &str = "evidence";
@@ -155,11 +155,6 @@ impl Drop for Store {
             let _ = thread.join();
         }
     }
-}
-
-fn unix_ms() -> u64 {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    now.map_or(0, |now| u64::try_from(now.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// Says at the end of the writer that nothing will be written any more, also where it panicked.

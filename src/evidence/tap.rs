@@ -78,10 +78,7 @@ impl Tap {
     /// A record of the gate's own, of now.
     pub fn say(&self, what: &'static str, about: serde_json::Value) {
         if self.is_on() {
-            let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-            let at_unix_ms =
-                now.map_or(0, |now| u64::try_from(now.as_millis()).unwrap_or(u64::MAX));
-            self.note(Note { at_unix_ms, what: what.into(), exchange: None, about });
+            self.note(Note { at_unix_ms: unix_ms(), what: what.into(), exchange: None, about });
         }
     }
 
@@ -95,4 +92,10 @@ impl Tap {
     pub fn counters(&self) -> Counters {
         self.0.as_ref().map_or_else(Counters::default, |queue| queue.counters())
     }
+}
+
+/// Now, in milliseconds since the Unix epoch.
+pub(super) fn unix_ms() -> u64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    now.map_or(0, |now| u64::try_from(now.as_millis()).unwrap_or(u64::MAX))
 }

@@ -1,9 +1,9 @@
 //! What a caller asks for, and the plan that it becomes.
 
 use super::work::{Kind, Work};
-use crate::admin::levers::{RULES_BYTES_MAX, text};
 use crate::admin::problem::Problem;
-use crate::admin::state::unix_ms;
+use crate::admin::said::{RULES_BYTES_MAX, text};
+use crate::control::clocks;
 use crate::evidence::{line, query};
 use crate::replay::backtest::{self, Report};
 use crate::replay::gather::Select;
@@ -70,7 +70,7 @@ pub(super) enum Plan {
 
 fn moment(name: &str, text: Option<String>) -> Result<Option<String>, Problem> {
     let Some(text) = text else { return Ok(None) };
-    let found = query::moment(text.trim(), unix_ms()).map(line::moment);
+    let found = query::moment(text.trim(), clocks::unix_ms()).map(line::moment);
     found.map(Some).ok_or_else(|| {
         Problem::bad_request(format!(
             "`{name}` is how long ago, such as 30m, 2h, 7d, or a moment, such as 2026-11-28T10:00:00Z."

@@ -1,6 +1,6 @@
 //! The work itself, and how far it is.
 
-use super::{CameTo, Run};
+use super::kept::{CameTo, Run};
 use crate::replay::backtest::{self, Options, Report};
 use crate::replay::compare::{Compared, Fared, compare};
 use crate::replay::engine::replay;

@@ -29,6 +29,7 @@ mod find;
 mod follow;
 mod indexer;
 mod mark;
+mod places;
 mod row;
 mod sessions;
 #[cfg(test)]

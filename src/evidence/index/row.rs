@@ -2,7 +2,7 @@
 
 use super::super::exchange::Place;
 use super::context::{self, Context};
-use super::write::read_places;
+use super::places::read_places;
 use crate::id::ExchangeId;
 use serde_json::{Value, json};
 

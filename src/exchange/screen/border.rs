@@ -7,8 +7,9 @@
 //! alive, and no longer; where that goes on over further texts, each is read once; a text that
 //! cannot be judged together with the one before it gets the rules' `on_error`.
 
+use super::desk::with_desk;
 use super::found::{Done, Found, Hit};
-use super::run::{Line, unjudged, with_desk};
+use super::line::Line;
 use crate::filter::{Action, Finding, Passage, Progress, Scanner};
 use crate::table::rules::Judge;
 use crate::wire::event::Kind;
@@ -144,7 +145,7 @@ fn judged(judge: &Judge, progress: Progress, kind: Kind, found: &mut Found) -> b
         Passage::Whole | Passage::Parts => true,
         Passage::Stopped(_) => false,
         Passage::Unjudged => {
-            unjudged(judge, kind, found);
+            found.note_unjudged_by(judge, kind);
             false
         }
     }

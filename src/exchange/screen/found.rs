@@ -1,7 +1,7 @@
 //! What rules found in one exchange.
 
 use crate::filter::Action;
-use crate::table::rules::PackRule;
+use crate::table::rules::{Judge, PackRule};
 use crate::wire::event::Kind;
 use crate::wire::refusal::{Class, Refusal};
 use smallvec::SmallVec;
@@ -200,6 +200,14 @@ impl Found {
     /// A text could not be judged.
     pub fn note_unjudged(&mut self) {
         self.unjudged = self.unjudged.saturating_add(1);
+    }
+
+    /// A text of `kind` could not be judged by one ruleset: what its rules say of that.
+    pub(super) fn note_unjudged_by(&mut self, judge: &Judge, kind: Kind) {
+        self.note_unjudged();
+        if judge.cuts_unjudged(kind) {
+            self.cut_unchangeable();
+        }
     }
 
     /// Whether the exchange ends, or what is judged does: an answer ends where another target is to

@@ -5,10 +5,10 @@
 //! What always holds: every text of a kind that a judge is told is told once; a second copy of one
 //! is told only where it says something else.
 
-use super::run::Line;
+use super::line::Line;
 use super::unknown::{self, Word};
 use super::unread::{Content, Media};
-use super::webhook::{Question, questions_of};
+use super::webhook::{Question, TOLD, questions_of};
 use crate::filter::Channels;
 use crate::table::rules::Judge;
 use crate::wire::event::{Channel, Event, Kind};
@@ -30,10 +30,6 @@ const KNOWN_MAX: usize = 4096;
 const RUNNING_MAX: usize = 256;
 /// From so many bytes on, a string of nothing but base64 is a picture, a sound or a vector.
 const BASE64_BYTES_MIN: usize = 1024;
-
-/// What of an answer may be told: what models write, and what is not understood.
-pub(super) const TOLD: [Kind; 5] =
-    [Kind::Answer, Kind::Reasoning, Kind::Refusal, Kind::ToolArguments, Kind::Other];
 
 /// Whether a judge outside is told of answers.
 pub fn asks_about_answers(judges: &[Arc<Judge>]) -> bool {

@@ -12,8 +12,10 @@
 //! text was cut; token probabilities leave only beside the text that they spell.
 
 mod border;
+mod desk;
 mod found;
 mod heard;
+mod line;
 mod prompt;
 mod run;
 mod unknown;
@@ -36,7 +38,8 @@ use crate::wire::event::{Block, Channel, Event, Form, Kind, Span};
 use crate::wire::framing::Framing;
 use crate::wire::reframe::{self, Change, Mould, push_changed};
 use crate::wire::sse::Frame;
-use run::{Fed, Line, Runs};
+use line::Line;
+use run::{Fed, Runs};
 use std::sync::Arc;
 
 /// What becomes of the text of one event.

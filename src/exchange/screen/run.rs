@@ -5,13 +5,14 @@
 
 use super::Lead;
 use super::border::{Border, Tail, Watches};
+use super::desk::with_desk;
 use super::found::{Done, Found, Hit};
+use super::line::Line;
 use crate::filter::{Action, Cache, Engine, Passage, Progress, Release, Scanner};
 use crate::table::rules::{Judge, Reroutes};
-use crate::wire::event::{Channel, Kind};
+use crate::wire::event::Kind;
 use crate::wire::reframe::Mould;
 use smallvec::SmallVec;
-use std::cell::RefCell;
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
@@ -20,17 +21,6 @@ use std::sync::Arc;
 /// frame by frame.
 const RUNS_MAX: usize = 4096;
 
-/// What a thread keeps for scanning. It never changes what is found, only how fast.
-#[derive(Default)]
-struct Desk {
-    cache: Cache,
-    release: Release,
-}
-
-thread_local! {
-    static DESK: RefCell<Desk> = RefCell::default();
-}
-
 /// How a text fared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Fed {
@@ -38,21 +28,6 @@ pub(super) enum Fed {
     Clear,
     /// This leaves instead.
     Instead(String),
-}
-
-/// One text that runs over frames: a channel's, or that of a member which is not understood.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Line {
-    /// The channel; of members that are not understood, with whose end they end.
-    pub(super) channel: Channel,
-    /// 0 for the channel's own text, else a number for the member.
-    pub(super) member: u64,
-}
-
-impl From<Channel> for Line {
-    fn from(channel: Channel) -> Line {
-        Line { channel, member: 0 }
-    }
 }
 
 /// The texts of one answer.
@@ -358,11 +333,6 @@ impl Runs {
     }
 }
 
-/// One step with what this thread keeps for scanning.
-pub(super) fn with_desk<T>(step: impl FnOnce(&mut Cache, &mut Release) -> T) -> T {
-    DESK.with_borrow_mut(|desk| step(&mut desk.cache, &mut desk.release))
-}
-
 /// A whole text by one ruleset.
 fn alone(judge: &Judge, engine: &Arc<Engine>, kind: Kind, text: &str, found: &mut Found) -> Fed {
     let mut scanner = Scanner::new(engine);
@@ -381,14 +351,6 @@ fn unless_same(left: String, text: &str) -> Fed {
     if left == text { Fed::Clear } else { Fed::Instead(left) }
 }
 
-/// A text could not be judged by one ruleset.
-pub(super) fn unjudged(judge: &Judge, kind: Kind, found: &mut Found) {
-    found.note_unjudged();
-    if judge.cuts_unjudged(kind) {
-        found.cut_unchangeable();
-    }
-}
-
 /// One step of a scanner, and what came of it.
 fn scan(
     judge: &Judge,
@@ -396,8 +358,7 @@ fn scan(
     found: &mut Found,
     step: impl FnOnce(&mut Cache, &mut Release) -> Progress,
 ) -> Fed {
-    DESK.with_borrow_mut(|desk| {
-        let Desk { cache, release } = desk;
+    with_desk(|cache, release| {
         let progress = step(cache, release);
         for finding in &release.findings {
             let Some((rule, action)) = judge.origin(finding.rule as usize) else { continue };
@@ -418,7 +379,7 @@ fn scan(
         match progress.passage {
             Passage::Whole => Fed::Clear,
             Passage::Unjudged => {
-                unjudged(judge, kind, found);
+                found.note_unjudged_by(judge, kind);
                 if judge.cuts_unjudged(kind) { Fed::Instead(String::new()) } else { Fed::Clear }
             }
             Passage::Parts | Passage::Stopped(_) => {

@@ -6,7 +6,8 @@
 //! it in the same place as well, and is held as any text is. What cannot be changed in its place
 //! ends the answer.
 
-use super::run::{Fed, Line};
+use super::line::Line;
+use super::run::Fed;
 use super::{Altered, Found, Judged, OUTSIDE, Screen};
 use crate::wire::Dialect;
 use crate::wire::event::{Channel, Form, Kind, Place, Span};

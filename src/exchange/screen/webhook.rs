@@ -5,7 +5,6 @@
 //! has all texts of a prompt that one rule is told. Texts that are read as one are told as one.
 
 use super::found::{Found, Hit};
-use super::heard::TOLD;
 use super::prompt::Digest;
 use crate::filter::Action;
 use crate::table::rules::{Judge, OnError, PackRule};
@@ -17,6 +16,10 @@ use crate::wire::segments::{Go, Join, Segment, Step, walk};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// What of an answer may be told: what models write, and what is not understood.
+pub(super) const TOLD: [Kind; 5] =
+    [Kind::Answer, Kind::Reasoning, Kind::Refusal, Kind::ToolArguments, Kind::Other];
 
 /// Most texts of one question; with more, the prompt is unjudged.
 const TEXTS_MAX: usize = 512;
