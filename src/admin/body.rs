@@ -1,4 +1,4 @@
-//! The body of a call that changes something: JSON, whole, bounded.
+//! The body of a call that changes something: JSON, whole, bounded; and the texts in it.
 
 use super::problem::Problem;
 use crate::wire::media_type::MediaType;
@@ -10,6 +10,10 @@ use std::time::Duration;
 
 /// Most bytes of a body of the API.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
+/// The longest text of a reason, an author, a message or an incident, in bytes.
+const TEXT_BYTES_MAX: usize = 1_000;
+/// Most bytes of the rules that a lever brings itself.
+pub(super) const RULES_BYTES_MAX: usize = 64 << 10;
 /// How long a body may take.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -36,4 +40,18 @@ pub(super) async fn read<T: Default + DeserializeOwned>(
         return Err(Problem::unsupported_media_type());
     }
     serde_json::from_slice(&bytes).map_err(|error| Problem::bad_request(error.to_string()))
+}
+
+/// A text of the caller's: trimmed, bounded, without control characters; `None` if it is blank.
+pub(super) fn text(name: &str, value: Option<String>) -> Result<Option<Box<str>>, Problem> {
+    let Some(value) = value else { return Ok(None) };
+    let value = value.trim();
+    if value.len() > TEXT_BYTES_MAX {
+        let detail = format!("`{name}` may have {TEXT_BYTES_MAX} bytes at most.");
+        return Err(Problem::bad_request(detail));
+    }
+    if value.chars().any(|c| c.is_control() && c != '\n') {
+        return Err(Problem::bad_request(format!("`{name}` holds control characters.")));
+    }
+    Ok((!value.is_empty()).then(|| value.into()))
 }

@@ -3,10 +3,10 @@
 //! To hold is restrictive, so a responder may do it alone; to release is the guarded direction.
 //! Holds that levers take stand in the list, too, and may be released like the others.
 
-use super::body;
+use super::body::{self, text};
 use super::desk::Desk;
 use super::problem::Problem;
-use super::said::{actor, problem, reason, scope, text};
+use super::said::{actor, problem, reason, scope};
 use crate::control::{Hold, HoldOrder};
 use axum::Json;
 use axum::body::Body;

@@ -7,11 +7,12 @@
 mod act;
 
 use self::act::{NANO_PER_USD, act, rules as own_rules};
+use super::body::text;
 use super::desk::Desk;
 use super::guard;
 use super::problem::Problem;
 use super::read::etag;
-use super::said::{Why, actor, problem, reason, scope, text};
+use super::said::{Why, actor, problem, reason, scope};
 use super::view;
 use super::{blast, body, holds, rules};
 use crate::control::desk::{Changed, LEVERS_MAX, Standing};

@@ -275,8 +275,8 @@ pub(super) async fn test(
             "either `pack`, a name, or `rules`, the text of a pack, is required.",
         ));
     }
-    if asked.rules.as_ref().is_some_and(|rules| rules.len() > said::RULES_BYTES_MAX) {
-        let most = said::RULES_BYTES_MAX;
+    if asked.rules.as_ref().is_some_and(|rules| rules.len() > body::RULES_BYTES_MAX) {
+        let most = body::RULES_BYTES_MAX;
         return Err(Problem::bad_request(format!("`rules` may have {most} bytes at most.")));
     }
     // Rules are compiled for it, which takes memory and time: one trial at once.

@@ -1,5 +1,6 @@
 //! What callers say with a change: who they are, why, and over what; and what the desk answers them.
 
+use super::body::text;
 use super::desk::{Desk, Door};
 use super::guard;
 use super::problem::Problem;
@@ -9,11 +10,6 @@ use crate::control::{Actor, LeverFault};
 use crate::table::lever::Scope;
 use http::HeaderMap;
 use serde::Deserialize;
-
-/// The longest text of a reason, an author, a message or an incident, in bytes.
-const TEXT_BYTES_MAX: usize = 1_000;
-/// Most bytes of the rules that a lever brings itself.
-pub(super) const RULES_BYTES_MAX: usize = 64 << 10;
 
 /// What an extension or a lift says.
 #[derive(Debug, Default, Deserialize)]
@@ -46,20 +42,6 @@ pub(super) fn actor(
             None => Err(Problem::bad_request("`author` is required: who does it.")),
         },
     }
-}
-
-/// A text of the caller's: trimmed, bounded, without control characters; `None` if it is blank.
-pub(super) fn text(name: &str, value: Option<String>) -> Result<Option<Box<str>>, Problem> {
-    let Some(value) = value else { return Ok(None) };
-    let value = value.trim();
-    if value.len() > TEXT_BYTES_MAX {
-        let detail = format!("`{name}` may have {TEXT_BYTES_MAX} bytes at most.");
-        return Err(Problem::bad_request(detail));
-    }
-    if value.chars().any(|c| c.is_control() && c != '\n') {
-        return Err(Problem::bad_request(format!("`{name}` holds control characters.")));
-    }
-    Ok((!value.is_empty()).then(|| value.into()))
 }
 
 pub(super) fn reason(value: Option<String>) -> Result<Box<str>, Problem> {

@@ -4,11 +4,15 @@
 //! still unsent, and stops reading from the provider at [`BACKLOG_MAX`]; that is the whole of
 //! backpressure.
 
-use super::recorded::Closing;
 use crate::evidence::Track;
+use crate::exchange::facts::Facts;
 use http::{HeaderName, HeaderValue, StatusCode};
 use std::io;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
+
+/// Where the facts of an exchange are laid down for its record.
+pub type Closing = Arc<OnceLock<Arc<Facts>>>;
 
 /// Unsent bytes at which the provider is not read any more.
 pub const BACKLOG_MAX: usize = 32 * 1024;

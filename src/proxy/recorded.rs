@@ -5,17 +5,13 @@
 //! itself; a record ends with the exchange's facts, also when its task ends in a panic.
 
 use super::Clock;
-use super::client::{BodyFault, Client, Discarded, Framing};
+use super::client::{BodyFault, Client, Closing, Discarded, Framing};
 use crate::evidence::{Bound, Track};
-use crate::exchange::facts::Facts;
 use crate::exchange::keepable;
 use http::{HeaderName, HeaderValue, StatusCode};
 use std::io;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::task::{Context, Poll};
-
-/// Where the facts of an exchange are laid down for its record.
-pub type Closing = Arc<OnceLock<Arc<Facts>>>;
 
 /// A client whose answer is recorded, once there is a track.
 pub struct Recorded<'c, C: Client> {

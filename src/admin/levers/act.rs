@@ -1,8 +1,8 @@
 //! What a pull is to do: each kind of lever takes its own members, and no others.
 
 use super::Pull;
+use crate::admin::body::RULES_BYTES_MAX;
 use crate::admin::problem::Problem;
-use crate::admin::said::RULES_BYTES_MAX;
 use crate::admin::view;
 use crate::table::lever::{Act, Ceiling, Dimension, OnKill, OnReroute, Rules, Scope, index};
 use crate::table::{CAPS, Table, Unit};

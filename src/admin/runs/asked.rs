@@ -1,8 +1,8 @@
 //! What a caller asks for, and the plan that it becomes.
 
 use super::work::{Kind, Work};
+use crate::admin::body::{RULES_BYTES_MAX, text};
 use crate::admin::problem::Problem;
-use crate::admin::said::{RULES_BYTES_MAX, text};
 use crate::control::clocks;
 use crate::evidence::{line, query};
 use crate::replay::backtest::{self, Report};

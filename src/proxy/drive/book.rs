@@ -1,14 +1,14 @@
 //! The facts of an exchange in the making: handed on once, whatever happens.
 
 use super::Received;
-use super::limits::Counting;
+use super::counting::Counting;
 use crate::clock::Tick;
 use crate::exchange::facts::{Facts, Outcome};
 use crate::exchange::identity::cut;
 use crate::exchange::relay::Seen;
 use crate::id::ExchangeId;
 use crate::proxy::Gate;
-use crate::proxy::recorded::Closing;
+use crate::proxy::client::Closing;
 use http::Method;
 
 /// The facts of an exchange in the making; handed on when dropped.

@@ -1,41 +1,21 @@
-//! Hop 4, second half: what an exchange uses is counted, when it begins and when it is over.
+//! Hop 4, second half: what an exchange may use is counted when it begins.
 //!
 //! The decisions are `exchange::limits`'; here they are told to the client, the metrics and the
 //! log, and fed with what the body and the table say.
 
 use super::book::Book;
+use super::counting::{Counting, who};
 use super::{Body, Exchange, Wanted};
-use crate::exchange::calls::Called;
-use crate::exchange::facts::{Facts, Identity, Outcome};
+use crate::exchange::facts::Facts;
 use crate::exchange::forward;
 use crate::exchange::limits::estimate::{self, dearer, need_at};
-use crate::exchange::limits::{Admitted, Cost, Need, Telling, Used, Who};
+use crate::exchange::limits::{Admitted, Cost, Need, Telling};
 use crate::id::LeverId;
-use crate::proxy::Gate;
 use crate::table::lever::Subject;
-use crate::table::{AppIndex, Money, Price, Route, Table, TargetIndex, Unit, cost};
+use crate::table::{Route, TargetIndex, Unit};
 use crate::wire::refusal::{Class, Refusal};
 use crate::wire::request::output_max;
 use std::sync::Arc;
-
-/// What is kept to count an exchange when it is over.
-pub(super) struct Counting {
-    table: Arc<Table>,
-    app: Option<AppIndex>,
-    admitted: Option<Admitted>,
-    output_max: Option<u64>,
-    /// The calls of its answer.
-    pub(super) calls: Vec<Called>,
-}
-
-fn who<'w>(identity: &'w Identity, app: Option<AppIndex>, model: Option<&'w str>) -> Who<'w> {
-    Who {
-        app: app.zip(identity.app.as_ref()),
-        agent: identity.agent.as_deref(),
-        session: identity.session.as_deref(),
-        model,
-    }
-}
 
 impl Exchange<'_> {
     /// Counts the exchange against every limit that holds for it; without a route it uses a
@@ -155,53 +135,5 @@ impl Exchange<'_> {
                 Telling::Counted => {}
             }
         }
-    }
-}
-
-impl Counting {
-    /// The exchange is over: what it used is counted, and what it cost is written down.
-    pub(super) fn settle(self, gate: &Gate, facts: &mut Facts) {
-        let price = self.price(facts).copied();
-        let priced = |counts| price.as_ref().and_then(|price| cost(counts, price));
-        facts.cost_micro_usd = priced(&facts.usage).map(Money::micro_usd);
-        let now = gate.clock.now();
-        if let Some(admitted) = self.admitted {
-            let counts = estimate::used(facts, self.output_max);
-            let tokens = counts.input.unwrap_or(0).saturating_add(counts.output.unwrap_or(0));
-            admitted.settle(Used { tokens, money: priced(&counts).unwrap_or_default() }, now);
-        }
-        // The calls of half an answer are half calls.
-        if facts.outcome != Outcome::Completed || self.calls.is_empty() {
-            return;
-        }
-        let who = who(&facts.identity, self.app, facts.model_asked.as_deref());
-        let loops = gate.limits.called(&self.table.limits, &who, &self.calls, now);
-        for met in &loops {
-            gate.telemetry.meters().loop_met(&met.limit);
-            tracing::warn!(
-                limit = &*met.limit,
-                subject = met.subject.to_string(),
-                tool = &*met.tool,
-                times = met.times,
-                "a loop: the same call, again and again"
-            );
-            if let Some(trip) = &met.trip {
-                gate.trip(trip.clone());
-            }
-        }
-        facts.loops_met = loops;
-    }
-
-    /// The price of the target that answered: of the model that it was asked for, or else of the
-    /// model that it says it is.
-    fn price(&self, facts: &Facts) -> Option<&Price> {
-        let (index, _) = self.table.by_provider_name.get(facts.provider.as_ref()?.as_str())?;
-        let provider = self.table.providers.get(usize::from(index.0))?;
-        let target = facts.target.as_deref().unwrap_or("");
-        let own =
-            target.strip_prefix(provider.name.as_str()).and_then(|rest| rest.strip_prefix('/'));
-        let asked = own.or(facts.model_asked.as_deref());
-        let models = [asked, facts.model_reported.as_deref()];
-        models.into_iter().flatten().find_map(|model| self.table.prices.of(provider, model))
     }
 }

@@ -10,6 +10,7 @@ mod asking;
 mod book;
 mod contain;
 mod context;
+mod counting;
 mod guard;
 mod held;
 mod limits;

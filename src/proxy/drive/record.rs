@@ -12,7 +12,7 @@ use crate::exchange::admit::Asked;
 use crate::exchange::facts::Facts;
 use crate::exchange::keepable;
 use crate::id::{Epoch, LeverId};
-use crate::proxy::client::Client;
+use crate::proxy::client::{Client, Closing};
 use crate::proxy::{Gate, h1, relay};
 use crate::table::{Capture, Recipient, Route, Target, WhenFull};
 use crate::wire::refusal::{Class, Refusal};
@@ -68,7 +68,7 @@ fn begin<C: Client>(
     };
     track.seal_originals(originals_to);
     track.request(gate.clock.now(), head(asked), body);
-    let closing = book.closing.insert(crate::proxy::recorded::Closing::default());
+    let closing = book.closing.insert(Closing::default());
     client.record(track, closing.clone());
 }
 
