@@ -17,9 +17,57 @@ pub fn offset_of(whole: &[u8], part: &str) -> Option<usize> {
     (start + part.len() <= whole.len()).then_some(start)
 }
 
+/// A JSON value as it stands: it was lent from a text that is known to be JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Raw<'a>(&'a str);
+
+impl<'a> Raw<'a> {
+    /// `text` without the blank space around it, if it is one value.
+    pub fn parse(text: &'a str) -> Option<Raw<'a>> {
+        let text = text.trim_matches([' ', '\n', '\r', '\t']);
+        is_valid(text).then_some(Raw(text))
+    }
+
+    /// The value's text.
+    pub fn get(self) -> &'a str {
+        self.0
+    }
+
+    /// Whether it is a string.
+    pub fn is_string(self) -> bool {
+        self.0.starts_with('"')
+    }
+
+    /// Whether it is an object.
+    pub fn is_object(self) -> bool {
+        self.0.starts_with('{')
+    }
+
+    /// Whether it is an array.
+    pub fn is_array(self) -> bool {
+        self.0.starts_with('[')
+    }
+
+    /// The members of an object, in their order; nothing for any other value.
+    pub fn members(self) -> impl Iterator<Item = (Cow<'a, str>, Raw<'a>)> {
+        members(self.0).map(|(name, value)| (name, Raw(value)))
+    }
+
+    /// The elements of an array, in their order; nothing for any other value.
+    pub fn elements(self) -> impl Iterator<Item = Raw<'a>> {
+        elements(self.0).map(Raw)
+    }
+}
+
+impl<'a> From<&'a RawValue> for Raw<'a> {
+    fn from(raw: &'a RawValue) -> Raw<'a> {
+        Raw(raw.get())
+    }
+}
+
 /// The place of a raw value that was lent from `whole`: of a string, what is between its quotes.
-pub fn span_of(whole: &[u8], raw: &RawValue) -> Option<Span> {
-    let text = raw.get();
+pub fn span_of<'a>(whole: &[u8], raw: impl Into<Raw<'a>>) -> Option<Span> {
+    let text = raw.into().get();
     let start = offset_of(whole, text)?;
     let end = start + text.len();
     let (start, end, form) = if text.starts_with('"') {
@@ -33,8 +81,8 @@ pub fn span_of(whole: &[u8], raw: &RawValue) -> Option<Span> {
 /// The text of a raw JSON string; `None` if the value is not a string.
 ///
 /// A lone surrogate, which JSON allows and UTF-8 cannot hold, becomes U+FFFD.
-pub fn string(raw: &RawValue) -> Option<Cow<'_, str>> {
-    let inner = raw.get().strip_prefix('"')?.strip_suffix('"')?;
+pub fn string<'a>(raw: impl Into<Raw<'a>>) -> Option<Cow<'a, str>> {
+    let inner = raw.into().get().strip_prefix('"')?.strip_suffix('"')?;
     Some(unescape(inner))
 }
 

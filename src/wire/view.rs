@@ -162,7 +162,9 @@ pub(super) fn unreadable(text: &str, error: &serde_json::Error) -> BodyError {
     // The library ends its words with the place, which we give in bytes.
     let words = error.to_string();
     let words = words.rfind(" at line ").map_or(&*words, |end| &words[..end]);
-    let what = if error.is_data() && text.trim_start().starts_with('{') {
+    let what = if text.trim_ascii().is_empty() {
+        "the body is empty; send one JSON object".to_owned()
+    } else if error.is_data() && text.trim_start().starts_with('{') {
         words.to_owned()
     } else if error.is_data() {
         "the body must be one JSON object".to_owned()

@@ -99,7 +99,7 @@ mod tests {
         assert_eq!(refused(r#"{"stream":"yes"}"#).what, "`stream` must be true or false");
         assert_eq!(refused(r#"{"messages":{}}"#).what, "`messages` must be an array");
         assert!(refused("[]").what.contains("must be one JSON object"));
-        assert!(refused("").what.contains("EOF"));
+        assert!(refused("").what.contains("empty"));
         let trailing = refused("{}\n {}");
         assert!(trailing.what.contains("trailing characters"), "{trailing}");
         assert_eq!(trailing.at, Some(4));

@@ -185,7 +185,7 @@ impl Decoder {
             let (id, model) = (word(response.id), word(response.model));
             let created = response.rest.iter().find(|(key, _)| key == "createTime");
             let created = created
-                .and_then(|(_, raw)| json::string(raw)?.parse::<jiff::Timestamp>().ok())
+                .and_then(|(_, raw)| json::string(*raw)?.parse::<jiff::Timestamp>().ok())
                 .and_then(|time| u64::try_from(time.as_second()).ok());
             self.start = Some(Start { id: (&*id).into(), model: (&*model).into(), created });
             step.say(Event::Start { id, model, created });

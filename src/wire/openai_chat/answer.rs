@@ -6,13 +6,12 @@
 
 use super::calls::{Calls, LEGACY_BLOCK};
 use super::chunk::{Body, Call, Choice, Chunk, Extras, FACTS, Shape, TEXTS};
-use super::members::{Unreadable, is_string};
+use super::members::Unreadable;
 use super::slots::{self, DETAILS_PART};
 use super::{counts, stop_reason};
 use crate::wire::event::{Block, Channel, Event, Kind, Place, ToolFlavour};
-use crate::wire::json::{self, span_of};
+use crate::wire::json::{self, Raw, span_of};
 use crate::wire::{Sink, Tail};
-use serde_json::value::RawValue;
 use std::borrow::Cow;
 
 /// The longest fact that is remembered, in bytes; a longer one is told every time.
@@ -53,24 +52,24 @@ impl Answer {
 
     pub(super) fn tail(&self) -> Tail {
         let text = |fact: usize| {
-            let raw: &RawValue = serde_json::from_str(self.facts[fact].as_deref()?).ok()?;
+            let raw = Raw::parse(self.facts[fact].as_deref()?)?;
             json::string(raw).filter(|text| !text.is_empty()).map(Box::from)
         };
         let created = self.facts[2].as_deref().and_then(|raw| raw.parse().ok());
         Tail { id: text(0), model: text(3), created, sequence: 0 }
     }
 
-    /// Tells what `text`, one JSON object inside `whole`, says. Returns whether the same bytes
+    /// Tells what `object`, which lies inside `whole`, says. Returns whether the same bytes
     /// would say the same again.
     ///
     /// Nothing is told, and nothing changes, if it is unreadable.
     pub(super) fn object(
         &mut self,
         whole: &[u8],
-        text: &str,
+        object: Raw<'_>,
         sink: &mut Sink<'_>,
     ) -> Result<bool, Unreadable> {
-        let chunk = Chunk::parse(self.shape, text)?;
+        let chunk = Chunk::parse(self.shape, object)?;
         let mut telling = Telling { answer: self, whole, sink, is_steady: true };
         telling.chunk(&chunk);
         Ok(telling.is_steady)
@@ -123,7 +122,7 @@ impl Telling<'_, '_> {
     /// Tells the start if the frame names the answer or its model in the usual way.
     fn starts(&mut self, chunk: &Chunk<'_>) -> bool {
         let [id, _, created, model, ..] = chunk.facts;
-        let text = |raw: Option<&RawValue>| -> Option<Cow<'static, str>> {
+        let text = |raw: Option<Raw<'_>>| -> Option<Cow<'static, str>> {
             raw.map_or(Some(Cow::Borrowed("")), |raw| {
                 json::string(raw).map(|text| Cow::Owned(text.into_owned()))
             })
@@ -182,10 +181,10 @@ impl Telling<'_, '_> {
                 _ => (Kind::Refusal, 0),
             };
             let channel = Channel { choice, block: 0, part, kind };
-            if is_string(value) {
-                self.text(channel, value);
+            if value.is_string() {
+                self.text(channel, *value);
             } else {
-                self.structured(channel, key, value);
+                self.structured(channel, key, *value);
             }
         }
         for call in &body.calls {
@@ -198,7 +197,7 @@ impl Telling<'_, '_> {
     }
 
     /// A member that is no string: its skeleton, then its texts.
-    fn structured(&mut self, channel: Channel, key: &'static str, value: &RawValue) {
+    fn structured(&mut self, channel: Channel, key: &'static str, value: Raw<'_>) {
         let slots = slots::find(key, value, false);
         let skeleton = slots::skeleton(value, &slots);
         self.extra(Place::Delta(channel.choice), key, &skeleton);
@@ -207,7 +206,7 @@ impl Telling<'_, '_> {
         }
     }
 
-    fn text(&mut self, channel: Channel, value: &RawValue) {
+    fn text(&mut self, channel: Channel, value: Raw<'_>) {
         let Some(text) = json::string(value).filter(|text| !text.is_empty()) else { return };
         self.mark(channel.choice, false);
         let span = span_of(self.whole, value);

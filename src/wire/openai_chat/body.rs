@@ -11,8 +11,7 @@ use super::is_flat_error;
 use super::slots::{self, DETAILS_PART};
 use super::write::Facts;
 use crate::wire::event::{Block, Channel, Event, Kind, Place};
-use crate::wire::json::push_string;
-use serde_json::value::RawValue;
+use crate::wire::json::{Raw, push_string};
 
 /// An object in the making.
 #[derive(Default)]
@@ -287,7 +286,10 @@ impl<'e> Object<'e> {
             && !self.starts
             && !self.has_facts
         {
-            if self.extras.is_empty() && error.contains("\"error\"") && is_flat_error(error) {
+            if self.extras.is_empty()
+                && error.contains("\"error\"")
+                && Raw::parse(error).is_some_and(is_flat_error)
+            {
                 out.extend_from_slice(error.as_bytes());
                 return;
             }
@@ -386,13 +388,9 @@ impl<'e> Choice<'e> {
         if strict && self.texts.iter().any(|field| field.key == key) {
             return false;
         }
-        let open = match serde_json::from_str::<&RawValue>(skeleton) {
-            Ok(raw) => {
-                let slots = slots::find(TEXTS[key], raw, true);
-                slots.iter().map(|slot| (slot.kind, slot.part)).collect()
-            }
-            Err(_) => return true,
-        };
+        let Some(raw) = Raw::parse(skeleton) else { return true };
+        let slots = slots::find(TEXTS[key], raw, true);
+        let open = slots.iter().map(|slot| (slot.kind, slot.part)).collect();
         self.texts
             .push(Field { key, value: Value::Structured { skeleton, open, fills: Vec::new() } });
         true
@@ -503,7 +501,7 @@ impl<'e> Choice<'e> {
 
 /// A skeleton with its texts; a blank whose text was taken away stays blank.
 fn filled(key: &str, skeleton: &str, fills: &[((Kind, u16), String)]) -> String {
-    let Ok(raw) = serde_json::from_str::<&RawValue>(skeleton) else { return "null".to_owned() };
+    let Some(raw) = Raw::parse(skeleton) else { return "null".to_owned() };
     let slots = slots::find(key, raw, true);
     let mut used = vec![false; fills.len()];
     slots::replace(raw, &slots, |number, out| {

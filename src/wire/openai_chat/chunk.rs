@@ -5,9 +5,8 @@
 //!
 //! Source: OpenAI API reference, "Chat", and what its imitators were recorded to send.
 
-use super::members::{Extra, Unreadable, elements, is_object, is_string, members, some};
-use crate::wire::json;
-use serde_json::value::RawValue;
+use super::members::{Extra, Unreadable, elements, members, some};
+use crate::wire::json::{self, Raw};
 use smallvec::SmallVec;
 use std::borrow::Cow;
 
@@ -51,10 +50,10 @@ pub(super) type Extras<'a> = SmallVec<[Extra<'a>; 2]>;
 #[derive(Default)]
 pub(super) struct Chunk<'a> {
     /// Values in the order of [`FACTS`].
-    pub facts: [Option<&'a RawValue>; FACTS.len()],
+    pub facts: [Option<Raw<'a>>; FACTS.len()],
     pub choices: SmallVec<[Choice<'a>; 1]>,
-    pub usage: Option<&'a RawValue>,
-    pub error: Option<&'a RawValue>,
+    pub usage: Option<Raw<'a>>,
+    pub error: Option<Raw<'a>>,
     pub extras: Extras<'a>,
 }
 
@@ -69,9 +68,9 @@ pub(super) struct Choice<'a> {
 /// A delta or message.
 #[derive(Default)]
 pub(super) struct Body<'a> {
-    pub role: Option<&'a RawValue>,
+    pub role: Option<Raw<'a>>,
     /// Values in the order of [`TEXTS`].
-    pub texts: [Option<&'a RawValue>; TEXTS.len()],
+    pub texts: [Option<Raw<'a>>; TEXTS.len()],
     pub calls: SmallVec<[Call<'a>; 1]>,
     pub function_call: Option<Call<'a>>,
     pub extras: Extras<'a>,
@@ -88,20 +87,20 @@ pub(super) struct Call<'a> {
     pub id: Cow<'a, str>,
     pub name: Cow<'a, str>,
     /// A type other than `function` and `custom`.
-    pub kind: Option<&'a RawValue>,
+    pub kind: Option<Raw<'a>>,
     pub is_custom: bool,
-    pub arguments: Option<&'a RawValue>,
+    pub arguments: Option<Raw<'a>>,
     /// What else stands inside `function`.
     pub function_extras: Extras<'a>,
     pub extras: Extras<'a>,
 }
 
 impl<'a> Chunk<'a> {
-    /// Takes `text`, one JSON object, apart.
-    pub(super) fn parse(shape: Shape, text: &'a str) -> Result<Chunk<'a>, Unreadable> {
+    /// Takes an object apart.
+    pub(super) fn parse(shape: Shape, object: Raw<'a>) -> Result<Chunk<'a>, Unreadable> {
         let mut chunk = Chunk::default();
         let (mut choices, mut usage, mut error) = (None, None, None);
-        for (key, value) in members(text)?.0 {
+        for (key, value) in members(object)? {
             match &*key {
                 "choices" => choices = Some(value),
                 "usage" => usage = Some(value),
@@ -115,7 +114,7 @@ impl<'a> Chunk<'a> {
         chunk.facts = chunk.facts.map(some);
         chunk.error = some(error);
         match some(usage) {
-            Some(usage) if !is_object(usage) => chunk.extras.push((Cow::Borrowed("usage"), usage)),
+            Some(usage) if !usage.is_object() => chunk.extras.push((Cow::Borrowed("usage"), usage)),
             usage => chunk.usage = usage,
         }
         if let Some(choices) = some(choices) {
@@ -143,12 +142,12 @@ impl<'a> Chunk<'a> {
 }
 
 impl<'a> Choice<'a> {
-    fn parse(shape: Shape, position: usize, entry: &'a RawValue) -> Result<Choice<'a>, Unreadable> {
+    fn parse(shape: Shape, position: usize, entry: Raw<'a>) -> Result<Choice<'a>, Unreadable> {
         let (mut index, mut body, mut finish) = (None, None, None);
-        let mut beside: Option<&RawValue> = None;
+        let mut beside: Option<Raw<'_>> = None;
         let mut extras = Extras::new();
         let (body_key, beside_key) = shape.body_keys();
-        for (key, value) in members(entry.get())?.0 {
+        for (key, value) in members(entry)? {
             match &*key {
                 "index" => index = Some(value),
                 "finish_reason" => finish = Some(value),
@@ -184,10 +183,10 @@ impl<'a> Choice<'a> {
 }
 
 impl<'a> Body<'a> {
-    fn parse(shape: Shape, raw: &'a RawValue) -> Result<Body<'a>, Unreadable> {
+    fn parse(shape: Shape, raw: Raw<'a>) -> Result<Body<'a>, Unreadable> {
         let mut body = Body::default();
         let (mut calls, mut function_call) = (None, None);
-        for (key, value) in members(raw.get())?.0 {
+        for (key, value) in members(raw)? {
             match &*key {
                 "role" => body.role = Some(value),
                 "tool_calls" => calls = Some(value),
@@ -227,11 +226,11 @@ impl<'a> Body<'a> {
 }
 
 impl<'a> Call<'a> {
-    fn parse(entry: &'a RawValue) -> Result<Call<'a>, Unreadable> {
+    fn parse(entry: Raw<'a>) -> Result<Call<'a>, Unreadable> {
         let mut call = Call::default();
         let (mut index, mut id, mut kind) = (None, None, None);
         let (mut function, mut custom) = (None, None);
-        for (key, value) in members(entry.get())?.0 {
+        for (key, value) in members(entry)? {
             match &*key {
                 "index" => index = Some(value),
                 "id" => id = Some(value),
@@ -266,9 +265,9 @@ impl<'a> Call<'a> {
     }
 
     /// Reads `function` (or `custom`), whose text is called `text_key`.
-    fn function(&mut self, raw: &'a RawValue, text_key: &str) -> Result<(), Unreadable> {
+    fn function(&mut self, raw: Raw<'a>, text_key: &str) -> Result<(), Unreadable> {
         let (mut name, mut arguments) = (None, None);
-        for (key, value) in members(raw.get())?.0 {
+        for (key, value) in members(raw)? {
             match &*key {
                 "name" => name = Some(value),
                 other if other == text_key => arguments = Some(value),
@@ -278,7 +277,7 @@ impl<'a> Call<'a> {
         if let Some(name) = some(name) {
             self.name = json::string(name).ok_or(Unreadable)?;
         }
-        self.arguments = some(arguments).filter(|raw| !is_string(raw) || raw.get().len() > 2);
+        self.arguments = some(arguments).filter(|raw| !raw.is_string() || raw.get().len() > 2);
         Ok(())
     }
 }

@@ -1,12 +1,11 @@
 //! The `usage` object, both ways.
 
-use super::members::members_loosely;
 use crate::wire::event::Counts;
-use serde_json::value::RawValue;
+use crate::wire::json::Raw;
 
 /// The shared counts of a `usage` object. OpenAI's names, then those of imitators (DeepSeek's
 /// `prompt_cache_hit_tokens`, OpenRouter's `cache_write_tokens`).
-pub(super) fn read(usage: &RawValue) -> Counts {
+pub(super) fn read(usage: Raw<'_>) -> Counts {
     let mut counts = Counts::default();
     for_each(usage, |key, value| match key {
         "prompt_tokens" => counts.input = number(value),
@@ -29,13 +28,11 @@ pub(super) fn read(usage: &RawValue) -> Counts {
     counts
 }
 
-fn for_each(raw: &RawValue, mut each: impl FnMut(&str, &RawValue)) {
-    if let Ok(found) = members_loosely(raw.get()) {
-        found.0.iter().for_each(|(key, value)| each(key, value));
-    }
+fn for_each(object: Raw<'_>, mut each: impl FnMut(&str, Raw<'_>)) {
+    object.members().for_each(|(key, value)| each(&key, value));
 }
 
-fn number(raw: &RawValue) -> Option<u64> {
+fn number(raw: Raw<'_>) -> Option<u64> {
     raw.get().parse().ok()
 }
 

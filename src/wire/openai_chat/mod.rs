@@ -39,9 +39,8 @@ pub use unary::{decode_unary, encode_unary};
 pub use write::Encoder;
 
 use super::event::{Event, StopReason};
-use super::json;
-use members::{is_object, members_loosely, some};
-use serde_json::value::RawValue;
+use super::json::{self, Raw};
+use members::{members_loosely, some};
 use std::borrow::Cow;
 
 /// What a `finish_reason` means.
@@ -59,14 +58,14 @@ fn stop_reason(native: &str) -> StopReason {
 }
 
 /// The event of an `error` value: an object with message, type and code; of imitators also a string.
-fn error_event(raw: &RawValue) -> Event<'_> {
+fn error_event(raw: Raw<'_>) -> Event<'_> {
     let native = Cow::Borrowed(raw.get());
-    let plain = |raw: &RawValue| json::string(raw).map(|text| Cow::Owned(text.into_owned()));
-    if !is_object(raw) {
+    let plain = |raw: Raw<'_>| json::string(raw).map(|text| Cow::Owned(text.into_owned()));
+    if !raw.is_object() {
         let message = plain(raw).unwrap_or(Cow::Borrowed(""));
         return Event::Error { code: Cow::Borrowed(""), message, native };
     }
-    let found = members_loosely(raw.get()).map(|found| found.0).unwrap_or_default();
+    let found = members_loosely(raw).unwrap_or_default();
     let value = |name: &str| {
         let value = found.iter().find(|(key, _)| key == name).map(|(_, value)| *value);
         some(value).map(|value| plain(value).unwrap_or_else(|| Cow::Owned(value.get().to_owned())))
@@ -77,10 +76,10 @@ fn error_event(raw: &RawValue) -> Event<'_> {
 }
 
 /// Whether an object without choices is itself what others put under `error` (Mistral, Doubleword).
-fn is_flat_error(text: &str) -> bool {
-    let Ok(found) = members_loosely(text) else { return false };
-    let has = |name: &str| found.0.iter().any(|(key, _)| key == name);
-    let says_so = found.0.iter().any(|(key, value)| key == "object" && value.get() == "\"error\"");
+fn is_flat_error(object: Raw<'_>) -> bool {
+    let Ok(found) = members_loosely(object) else { return false };
+    let has = |name: &str| found.iter().any(|(key, _)| key == name);
+    let says_so = found.iter().any(|(key, value)| key == "object" && value.get() == "\"error\"");
     !has("choices") && !has("error") && has("message") && (says_so || has("code") || has("type"))
 }
 

@@ -5,10 +5,9 @@
 //! they stand. So its text is judged like any other, and everything around it survives. The
 //! encoder fills the blanks of a skeleton from the text events that follow it.
 
-use super::members::{elements, is_object, is_string, members_loosely, some};
+use super::members::{elements, members_loosely, some};
 use crate::wire::event::Kind;
-use crate::wire::json::offset_of;
-use serde_json::value::RawValue;
+use crate::wire::json::{Raw, offset_of};
 
 /// How deep texts are looked for inside a member.
 const DEPTH_MAX: u8 = 5;
@@ -16,7 +15,7 @@ const DEPTH_MAX: u8 = 5;
 /// A place for text inside a structured member.
 pub(super) struct Slot<'a> {
     /// The string, or the blank.
-    pub value: &'a RawValue,
+    pub value: Raw<'a>,
     /// What its text is.
     pub kind: Kind,
     /// The part of the channel: 0, or for `reasoning_details` told apart by entry and member.
@@ -27,7 +26,7 @@ pub(super) struct Slot<'a> {
 pub(super) const DETAILS_PART: u16 = 2;
 
 /// Finds the strings (`blank`: the nulls) that stand where text belongs, in their order.
-pub(super) fn find<'a>(key: &str, value: &'a RawValue, blank: bool) -> Vec<Slot<'a>> {
+pub(super) fn find<'a>(key: &str, value: Raw<'a>, blank: bool) -> Vec<Slot<'a>> {
     let mut slots = Vec::new();
     let details = key == "reasoning_details";
     let kind = match key {
@@ -47,7 +46,7 @@ struct Looking {
     depth: u8,
 }
 
-fn walk<'a>(value: &'a RawValue, looking: &Looking, slots: &mut Vec<Slot<'a>>) {
+fn walk<'a>(value: Raw<'a>, looking: &Looking, slots: &mut Vec<Slot<'a>>) {
     if looking.depth > DEPTH_MAX {
         return;
     }
@@ -58,10 +57,8 @@ fn walk<'a>(value: &'a RawValue, looking: &Looking, slots: &mut Vec<Slot<'a>>) {
         }
         return;
     }
-    let Ok(entry) = (if is_object(value) { members_loosely(value.get()) } else { return }) else {
-        return;
-    };
-    for (name, inner) in entry.0 {
+    let Ok(entry) = members_loosely(value) else { return };
+    for (name, inner) in entry {
         let (kind, part) = match &*name {
             "text" | "content" => (looking.kind, looking.part),
             "summary" => (looking.kind, looking.part + u16::from(looking.details)),
@@ -72,7 +69,7 @@ fn walk<'a>(value: &'a RawValue, looking: &Looking, slots: &mut Vec<Slot<'a>>) {
         let is_slot = if looking.blank {
             inner.get() == "null"
         } else {
-            is_string(inner) && inner.get().len() > 2
+            inner.is_string() && inner.get().len() > 2
         };
         if is_slot {
             slots.push(Slot { value: inner, kind, part });
@@ -83,9 +80,9 @@ fn walk<'a>(value: &'a RawValue, looking: &Looking, slots: &mut Vec<Slot<'a>>) {
 }
 
 /// Entries of one `index` are one run of text over the frames of a stream.
-fn details_part(entry: &RawValue, position: usize) -> u16 {
-    let named = members_loosely(entry.get()).ok().and_then(|entry| {
-        let index = entry.0.iter().find(|(name, _)| name == "index").map(|(_, value)| *value);
+fn details_part(entry: Raw<'_>, position: usize) -> u16 {
+    let named = members_loosely(entry).ok().and_then(|entry| {
+        let index = entry.iter().find(|(name, _)| name == "index").map(|(_, value)| *value);
         some(index).and_then(|index| index.get().parse::<u16>().ok())
     });
     let index = named.unwrap_or(u16::try_from(position).unwrap_or(u16::MAX)).min(0x3FFF);
@@ -93,13 +90,13 @@ fn details_part(entry: &RawValue, position: usize) -> u16 {
 }
 
 /// The member without its texts.
-pub(super) fn skeleton(value: &RawValue, slots: &[Slot<'_>]) -> String {
+pub(super) fn skeleton(value: Raw<'_>, slots: &[Slot<'_>]) -> String {
     replace(value, slots, |_, out| out.push_str("null"))
 }
 
 /// `value` with each slot replaced by what `write` says for it.
 pub(super) fn replace(
-    value: &RawValue,
+    value: Raw<'_>,
     slots: &[Slot<'_>],
     mut write: impl FnMut(usize, &mut String),
 ) -> String {

@@ -5,9 +5,9 @@ use super::chunk::Shape;
 use super::members::Unreadable;
 use super::{error_event, is_flat_error};
 use crate::wire::event::Event;
+use crate::wire::json::Raw;
 use crate::wire::template::Template;
 use crate::wire::{Dialect, Sink, Tail, sse};
-use serde_json::value::RawValue;
 use std::borrow::Cow;
 
 /// Frames to events.
@@ -83,10 +83,10 @@ fn tell(
     sink: &mut Sink<'_>,
 ) -> Result<bool, Unreadable> {
     let text = std::str::from_utf8(&frame.data).map_err(|_| Unreadable)?;
-    match answer.object(frame.raw, text, sink) {
-        Err(Unreadable) if frame.event == b"error" || is_flat_error(text) => {
-            let raw: &RawValue = serde_json::from_str(text.trim()).map_err(|_| Unreadable)?;
-            sink(error_event(raw));
+    let object = Raw::parse(text).ok_or(Unreadable)?;
+    match answer.object(frame.raw, object, sink) {
+        Err(Unreadable) if frame.event == b"error" || is_flat_error(object) => {
+            sink(error_event(object));
             Ok(false)
         }
         told => told,

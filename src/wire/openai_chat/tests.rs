@@ -507,14 +507,14 @@ fn a_view_of_a_request() {
 fn a_bad_request_is_told_what_and_where() {
     for (body, at, word) in [
         ("", Some(0), "empty"),
-        ("[]", Some(0), "not a JSON object"),
-        ("{\"model\":7}", Some(9), "must be a string, but is a number"),
+        ("[]", Some(0), "one JSON object"),
+        ("{\"model\":7}", Some(9), "must be a string"),
         ("{\"model\":null}", Some(9), "must be a string"),
         ("{\"stream\":\"yes\"}", Some(10), "true or false"),
-        ("{\"messages\":{}}", Some(12), "a list"),
-        ("{\"model\":\"a\",\"mod\\u0065l\":\"b\"}", None, "stands twice"),
-        ("{\"stream\":true,\"stream\":true}", None, "stands twice"),
-        ("{\"messages\":[],\"messages\":[]}", None, "stands twice"),
+        ("{\"messages\":{}}", Some(12), "an array"),
+        ("{\"model\":\"a\",\"mod\\u0065l\":\"b\"}", Some(24), "stands twice"),
+        ("{\"stream\":true,\"stream\":true}", Some(22), "stands twice"),
+        ("{\"messages\":[],\"messages\":[]}", Some(24), "stands twice"),
         ("{\"a\":1} x", Some(8), "not valid JSON"),
         ("{\"a\":\n 01}", Some(8), "not valid JSON"),
     ] {

@@ -6,9 +6,9 @@ use super::foreign::Translator;
 use super::write::Facts;
 use super::{body::Object, error_event, is_flat_error};
 use crate::wire::event::Event;
+use crate::wire::json::Raw;
 use crate::wire::loss::Losses;
 use crate::wire::{Dialect, Sink};
-use serde_json::value::RawValue;
 use std::borrow::Cow;
 
 /// See [`crate::wire::decode_unary`].
@@ -18,23 +18,22 @@ use std::borrow::Cow;
 pub fn decode_unary(body: &[u8], sink: &mut Sink<'_>) {
     let mut is_error = false;
     let mut events = 0usize;
-    let told = std::str::from_utf8(body).ok().filter(|text| {
+    let object = std::str::from_utf8(body).ok().and_then(Raw::parse);
+    let told = object.filter(|object| {
         let mut answer = Answer::new(Shape::Whole);
         let mut noting = |event: Event<'_>| {
             is_error |= matches!(event, Event::Error { .. });
             events += 1;
             sink(event);
         };
-        if answer.object(body, text, &mut noting).is_ok() {
+        if answer.object(body, *object, &mut noting).is_ok() {
             return true;
         }
-        match serde_json::from_str::<&RawValue>(text.trim()) {
-            Ok(raw) if is_flat_error(text) => {
-                noting(error_event(raw));
-                true
-            }
-            Ok(_) | Err(_) => false,
+        let is_flat = is_flat_error(*object);
+        if is_flat {
+            noting(error_event(*object));
         }
+        is_flat
     });
     if told.is_none() {
         let data = Cow::Borrowed(body);

@@ -4,10 +4,9 @@ use super::body::Object;
 use super::chunk::{FACTS, Shape};
 use super::foreign::Translator;
 use crate::wire::event::{Event, ToolFlavour};
-use crate::wire::json;
+use crate::wire::json::{self, Raw};
 use crate::wire::loss::Losses;
 use crate::wire::{Dialect, Tail, sse};
-use serde_json::value::RawValue;
 
 /// The most choices and calls that are remembered.
 const ENTRIES_MAX: usize = 1024;
@@ -63,7 +62,7 @@ impl Facts {
     }
 
     fn text(&self, fact: usize) -> Option<Box<str>> {
-        let raw: &RawValue = serde_json::from_str(self.values[fact].as_deref()?).ok()?;
+        let raw = Raw::parse(self.values[fact].as_deref()?)?;
         json::string(raw).filter(|text| !text.is_empty()).map(Box::from)
     }
 }

@@ -508,7 +508,7 @@ fn views() {
 fn bodies_that_cannot_be_read_are_refused_with_their_place() {
     let cases: &[(&[u8], &str, Option<usize>)] = &[
         (b"[]", "the body must be one JSON object", Some(0)),
-        (b"", "the body is not valid JSON: EOF while parsing a value", Some(0)),
+        (b"", "the body is empty; send one JSON object", Some(0)),
         (b"{\"a\":1,}", "the body is not valid JSON: trailing comma", Some(7)),
         (b"{} {}", "the body is not valid JSON: trailing characters", Some(3)),
         (b"{\"model\":\"a\",\n\"m\\u006fdel\":\"b\"}", "`model` stands twice", None),
