@@ -115,7 +115,8 @@ impl Prices {
         Prices { own: Rows::new(own) }
     }
 
-    /// The price of `model` at `provider`. A pattern may name the model, or `provider/model`.
+    /// The price of `model` at `provider`. A pattern may name the model, or, with a slash,
+    /// `provider/model`.
     pub fn of(&self, provider: &Provider, model: &str) -> Option<&Price> {
         let mut both: SmallVec<[u8; 96]> = SmallVec::from_slice(provider.name.as_str().as_bytes());
         both.push(b'/');
@@ -141,45 +142,57 @@ struct Rows {
     by_name: HashMap<Box<[u8]>, usize>,
     /// Places of those with a star that begin with a letter, by its first byte.
     by_first: HashMap<u8, Vec<usize>>,
-    /// Places of those that begin with anything.
+    /// Places of those that begin with a star.
     others: Vec<usize>,
+    /// Places of those with a star that name the provider too.
+    of_providers: Vec<usize>,
 }
 
 impl Rows {
     fn new(mut all: Vec<(Pattern, Price)>) -> Rows {
         sort(&mut all);
-        let (mut by_name, mut by_first, mut others) =
-            (HashMap::new(), HashMap::<u8, Vec<usize>>::new(), Vec::new());
+        let mut rows = Rows::default();
         for (at, (pattern, _)) in all.iter().enumerate() {
             match pattern {
                 Pattern::Exact(name) => {
-                    by_name.entry(name.as_bytes().into()).or_insert(at);
+                    rows.by_name.entry(name.as_bytes().into()).or_insert(at);
                 }
+                Pattern::Glob(_) if names_provider(pattern) => rows.of_providers.push(at),
                 Pattern::Glob(pieces) => {
                     match pieces.first().and_then(|piece| piece.bytes().next()) {
-                        Some(first) => by_first.entry(first).or_default().push(at),
-                        None => others.push(at),
+                        Some(first) => rows.by_first.entry(first).or_default().push(at),
+                        None => rows.others.push(at),
                     }
                 }
             }
         }
-        Rows { all, by_name, by_first, others }
+        Rows { all, ..rows }
     }
 
-    /// The first row whose pattern takes one of two names.
-    fn find(&self, name: &[u8], other: &[u8]) -> Option<&Price> {
-        let beginning = |name: &[u8]| self.by_first.get(name.first()?);
-        let lists = [beginning(name), beginning(other), Some(&self.others)];
-        let first_of = |places: &Vec<usize>| {
-            places.iter().copied().find(|at| {
-                let (pattern, _) = &self.all[*at];
-                pattern.matches(name) || pattern.matches(other)
-            })
+    /// The first row whose pattern takes the model `name`, or, where it names a provider too, `pair`,
+    /// which is `provider/model`. A model's own name may have a slash.
+    fn find(&self, name: &[u8], pair: &[u8]) -> Option<&Price> {
+        let first_of = |places: &Vec<usize>, takes: &dyn Fn(&Pattern) -> bool| {
+            places.iter().copied().find(|at| takes(&self.all[*at].0))
         };
-        let named = [name, other].into_iter().filter_map(|name| self.by_name.get(name).copied());
-        let at = lists.into_iter().flatten().filter_map(first_of).chain(named).min()?;
+        let of_name = |pattern: &Pattern| pattern.matches(name);
+        let of_either = |pattern: &Pattern| pattern.matches(name) || pattern.matches(pair);
+        let by_first = name.first().and_then(|first| self.by_first.get(first));
+        let found = [
+            self.by_name.get(name).copied(),
+            self.by_name.get(pair).copied(),
+            by_first.and_then(|places| first_of(places, &of_name)),
+            first_of(&self.others, &of_name),
+            first_of(&self.of_providers, &of_either),
+        ];
+        let at = found.into_iter().flatten().min()?;
         Some(&self.all[at].1)
     }
+}
+
+/// Whether a pattern may speak of `provider/model`.
+fn names_provider(pattern: &Pattern) -> bool {
+    pattern.text().contains('/')
 }
 
 /// The most specific pattern first.
@@ -361,13 +374,15 @@ mod tests {
         fn a_row_is_found_as_by_reading_all(
             patterns in prop::collection::vec("[ab/*]{0,4}", 0..8),
             name in "[ab/]{0,4}",
-            other in "[ab/]{0,4}",
+            other in "[ab]{0,2}/[ab/]{0,2}",
         ) {
             let price = |input: usize| Price { input: Money(input as u64), ..FREE };
             let rows = patterns.iter().enumerate();
             let rows = Rows::new(rows.map(|(at, text)| (Pattern::new(text), price(at))).collect());
             let (name, other) = (name.as_bytes(), other.as_bytes());
-            let takes = |pattern: &Pattern| pattern.matches(name) || pattern.matches(other);
+            let takes = |pattern: &Pattern| {
+                pattern.matches(name) || names_provider(pattern) && pattern.matches(other)
+            };
             let read = rows.all.iter().find(|(pattern, _)| takes(pattern)).map(|(_, price)| price);
             prop_assert_eq!(rows.find(name, other), read);
         }
