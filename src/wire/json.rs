@@ -9,7 +9,7 @@ mod walk;
 use super::event::{Form, Span};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
-pub(crate) use walk::{elements, first, members};
+pub(crate) use walk::{closing_quote, elements, first, members};
 
 /// Where `part`, a slice lent from `whole`, stands in it; `None` if it does not lie in it.
 pub fn offset_of(whole: &[u8], part: &str) -> Option<usize> {
@@ -229,14 +229,7 @@ impl<'a> Iterator for Strings<'a> {
     fn next(&mut self) -> Option<Inner<'a>> {
         let bytes = self.json.as_bytes();
         let start = self.at + memchr::memchr(b'"', bytes.get(self.at..)?)? + 1;
-        let mut end = start;
-        loop {
-            end += memchr::memchr2(b'"', b'\\', bytes.get(end..)?)?;
-            if bytes.get(end) == Some(&b'"') {
-                break;
-            }
-            end += 2;
-        }
+        let end = closing_quote(bytes, start)?;
         let text = self.json.get(start..end)?;
         self.at = end + 1;
         let next = bytes.get(self.at..)?.iter().find(|byte| !byte.is_ascii_whitespace());

@@ -101,24 +101,21 @@ fn beginning<'b>(turns: &'b str, places: &Places) -> Option<(&'b str, &'b str)> 
         return Some(("", first(turns)));
     }
     let mut lead: Option<(usize, usize)> = None;
-    for turn in elements(turns) {
-        if speaker(turn, places) == Speaker::User {
+    let mut elements = elements(turns);
+    loop {
+        let mut speaker = None;
+        let turn = elements.next_with(|name, value| {
+            if name == "role" && speaker.is_none() {
+                speaker = Some(if value == "\"user\"" { Speaker::User } else { Speaker::Other });
+            }
+        })?;
+        if speaker.unwrap_or(places.unsaid) == Speaker::User {
             let lead = lead.and_then(|(start, end)| turns.get(start..end));
             return Some((lead.unwrap_or(""), turn));
         }
         let start = json::offset_of(turns.as_bytes(), turn)?;
         let (first, _) = lead.unwrap_or((start, 0));
         lead = Some((first, start + turn.len()));
-    }
-    None
-}
-
-/// Whose `turn` is: what its first `role` says.
-fn speaker(turn: &str, places: &Places) -> Speaker {
-    match members(turn).find(|(name, _)| name == "role") {
-        Some((_, "\"user\"")) => Speaker::User,
-        Some(_) => Speaker::Other,
-        None => places.unsaid,
     }
 }
 

@@ -184,7 +184,7 @@ fn too_deep(body: &[u8]) -> Option<usize> {
     let (mut at, mut depth) = (0, 0usize);
     while let Some(&byte) = body.get(at) {
         match byte {
-            b'"' => at = string_end(body, at + 1),
+            b'"' => at = json::closing_quote(body, at + 1).unwrap_or(body.len()),
             b'[' | b'{' => {
                 depth += 1;
                 if depth > DEPTH_MAX {
@@ -197,16 +197,4 @@ fn too_deep(body: &[u8]) -> Option<usize> {
         at += 1;
     }
     None
-}
-
-/// The closing quote of a string whose inside begins at `at`.
-pub(super) fn string_end(body: &[u8], mut at: usize) -> usize {
-    while let Some(found) = body.get(at..).and_then(|rest| memchr::memchr2(b'"', b'\\', rest)) {
-        at += found;
-        if body[at] == b'"' {
-            return at;
-        }
-        at += 2;
-    }
-    body.len()
 }

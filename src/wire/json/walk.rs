@@ -50,6 +50,23 @@ impl<'a> Iterator for Members<'a> {
 /// The elements of an array, in their order.
 pub(crate) struct Elements<'a>(Items<'a>);
 
+impl<'a> Elements<'a> {
+    /// The next element, whose members `each` is told if it is an object: one walk instead of one for
+    /// its end and one for them.
+    pub(crate) fn next_with(&mut self, mut each: impl FnMut(&str, &'a str)) -> Option<&'a str> {
+        let Items { text, .. } = self.0;
+        let start = self.0.next_start()?;
+        let rest = text.get(start..)?;
+        let mut members = members(rest);
+        let is_object = rest.starts_with('{');
+        members.by_ref().for_each(|(name, value)| each(&name, value));
+        // Its end is the bracket before which its members ended.
+        let length = if is_object { members.0.at + 1 } else { end_of_value(rest.as_bytes(), 0) };
+        self.0.at = start + length.min(rest.len());
+        text.get(start..self.0.at)
+    }
+}
+
 impl<'a> Iterator for Elements<'a> {
     type Item = &'a str;
 
@@ -87,13 +104,15 @@ impl<'a> Items<'a> {
         }
     }
 
+    /// Where the next value begins; `None` at the closing bracket.
+    fn next_start(&mut self) -> Option<usize> {
+        self.skip(b',');
+        (!matches!(self.peek()?, b']' | b'}')).then_some(self.at)
+    }
+
     /// The next value; `None` at the closing bracket.
     fn value(&mut self) -> Option<&'a str> {
-        self.skip(b',');
-        let start = self.at;
-        if matches!(self.peek()?, b']' | b'}') {
-            return None;
-        }
+        let start = self.next_start()?;
         self.at = end_of_value(self.text.as_bytes(), start);
         self.text.get(start..self.at)
     }
@@ -134,13 +153,82 @@ fn end_of_value(bytes: &[u8], start: usize) -> usize {
 
 /// One past the closing quote of the string whose opening quote is at `start`.
 fn end_of_string(bytes: &[u8], start: usize) -> usize {
-    let mut at = start + 1;
-    while let Some(found) = bytes.get(at..).and_then(|rest| memchr::memchr2(b'"', b'\\', rest)) {
-        at += found;
-        if bytes[at] == b'"' {
-            return at + 1;
+    closing_quote(bytes, start + 1).map_or(bytes.len(), |at| at + 1)
+}
+
+/// The closing quote of the string whose inside begins at `start`; `None` if it has none.
+///
+/// Only quotes are looked for: text that is code has many more escapes than these.
+pub(crate) fn closing_quote(bytes: &[u8], start: usize) -> Option<usize> {
+    let mut at = start;
+    loop {
+        at += memchr::memchr(b'"', bytes.get(at..)?)?;
+        let before = bytes[start..at].iter().rev();
+        // Of an odd number of backslashes the last one escapes the quote.
+        if before.take_while(|byte| **byte == b'\\').count() % 2 == 0 {
+            return Some(at);
         }
-        at += 2;
+        at += 1;
     }
-    bytes.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    fn value() -> impl Strategy<Value = Value> {
+        let text = r#"[ab"\\\\{}\[\],: é\n]{0,8}"#;
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i32>().prop_map(Value::from),
+            text.prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 32, 5, move |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+                prop::collection::vec((text, inner), 0..5)
+                    .prop_map(|members| Value::Object(members.into_iter().collect())),
+            ]
+        })
+    }
+
+    fn parsed(text: &str) -> Value {
+        serde_json::from_str(text).unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn a_walk_sees_what_a_parser_sees(
+            all in prop::collection::vec(value(), 0..5),
+            is_pretty in any::<bool>(),
+        ) {
+            let whole = Value::from(all.clone());
+            let text = if is_pretty { format!("{whole:#}") } else { whole.to_string() };
+            prop_assert_eq!(first(&text), &text);
+            prop_assert_eq!(elements(&text).map(parsed).collect::<Vec<_>>(), all.clone());
+            let mut walk = elements(&text);
+            for element in &all {
+                let mut told = Vec::new();
+                let found = walk.next_with(|name, value| told.push((name.to_owned(), parsed(value))));
+                prop_assert_eq!(found.map(parsed), Some(element.clone()));
+                let members = element.as_object().into_iter().flatten();
+                let members: Vec<_> = members.map(|(name, value)| (name.clone(), value.clone())).collect();
+                prop_assert_eq!(told, members);
+            }
+            prop_assert_eq!(walk.next_with(|_, _| {}), None);
+        }
+
+        #[test]
+        fn what_is_no_json_ends_early(
+            text in r#"[\[\]{}",:a\\ é1]{0,40}"#,
+        ) {
+            elements(&text).for_each(drop);
+            members(&text).for_each(drop);
+            let mut walk = elements(&text);
+            while walk.next_with(|_, _| {}).is_some() {}
+        }
+    }
 }

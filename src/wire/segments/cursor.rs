@@ -4,8 +4,8 @@
 //! or misreads, and never panics or stands still. Nothing here recurses, but for [`follow`], which
 //! goes as deep as a body may nest.
 
+use super::super::json;
 use super::super::request::BodyError;
-use super::super::{json, view};
 use super::node::Told;
 use std::borrow::Cow;
 
@@ -53,7 +53,7 @@ impl<'t> Cursor<'t> {
     pub(super) fn string(&mut self) -> Result<&'t str, BodyError> {
         self.expect(b'"')?;
         let start = self.at;
-        let end = view::string_end(self.text.as_bytes(), start);
+        let end = json::closing_quote(self.text.as_bytes(), start).unwrap_or(self.text.len());
         let inside = self.text.get(start..end).filter(|_| end < self.text.len());
         let inside = inside.ok_or_else(|| self.broken())?;
         self.at = end + 1;
@@ -98,7 +98,10 @@ impl<'t> Cursor<'t> {
                 let mut depth = 0usize;
                 while let Some(byte) = bytes.get(self.at) {
                     match byte {
-                        b'"' => self.at = view::string_end(bytes, self.at + 1),
+                        b'"' => {
+                            self.at =
+                                json::closing_quote(bytes, self.at + 1).unwrap_or(bytes.len());
+                        }
                         b'{' | b'[' => depth += 1,
                         b'}' | b']' => depth = depth.saturating_sub(1),
                         _ => {}
