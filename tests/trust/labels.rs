@@ -1,12 +1,12 @@
 //! Words of callers in labels, logs and headers: they neither forge nor multiply anything.
 
-use crate::support::{Client, Gateway, Process};
+use crate::support::{Answer, Client, Gateway, Process, wait_for};
 use std::fmt::Write;
 
 const CANNED: &str = "[providers.paused]\ndialect = \"canned\"\nanswer = \"later\"\n\n\
                       [[routes]]\nname = \"all\"\ntargets = [{ provider = \"paused\" }]\n";
 
-fn ask(client: &mut Client, model: &str, fields: &[(&str, &str)]) -> crate::support::Answer {
+fn ask(client: &mut Client, model: &str, fields: &[(&str, &str)]) -> Answer {
     let all = [&[("content-type", "application/json")], fields].concat();
     let body = serde_json::json!({ "model": model, "messages": [] }).to_string();
     client.request("POST", "/v1/chat/completions", &all, body.as_bytes()).answer()
@@ -85,8 +85,13 @@ fn d3_35_control_characters_forge_nothing() {
         assert!(!text.contains("evil"), "{text}");
     }
     gateway.wait_idle();
-    let log = gateway.process.stderr.text();
-    assert!(log.contains("firedoor_evil"), "the name is in the log, escaped: {log}");
+    // The log is written before that, but read by another thread.
+    let log = wait_for("both requests in the log, the name escaped", || {
+        let log = gateway.process.stderr.text();
+        let told =
+            |answer: &Answer| log.contains(answer.head.field("x-firedoor-exchange").unwrap());
+        (told(&answer) && told(&refused) && log.contains("firedoor_evil")).then_some(log)
+    });
     for line in log.lines() {
         assert!(!line.starts_with("firedoor_evil"), "a forged line: {line:?}");
         assert!(!line.contains(['\u{1b}', '\u{9b}', '\r', '\u{202e}']), "{line:?}");
