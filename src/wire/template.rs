@@ -18,9 +18,9 @@ use super::Sink;
 use super::event::{Channel, Event, Form, Place, Span};
 use super::json;
 use super::sse::Frame;
-use memchr::memmem;
 use smallvec::SmallVec;
 use std::borrow::Cow;
+use std::ops::Range;
 
 /// The most bytes of a frame, its text aside, that are kept.
 pub const TEMPLATE_BYTES_MAX: usize = 1024;
@@ -58,6 +58,8 @@ struct Extra {
     place: Place,
     key: Box<str>,
     json: Box<str>,
+    /// Where its value stands in the frame, if that was lent from it.
+    at: Option<usize>,
 }
 
 /// The strings of a frame that is like the last one.
@@ -166,8 +168,8 @@ impl Template {
         self.notes.is_plain = true;
     }
 
-    /// Notes an event of the frame being decoded in full.
-    pub fn note(&mut self, event: &Event<'_>) {
+    /// Notes an event of the frame being decoded in full, whose bytes are `raw`.
+    pub fn note(&mut self, event: &Event<'_>, raw: &[u8]) {
         let notes = &mut self.notes;
         match event {
             Event::Text { channel, span: Some(span), .. }
@@ -176,13 +178,14 @@ impl Template {
                 notes.text = Some((*channel, *span));
                 notes.lead = notes.extras.len();
             }
-            Event::Extra { place, key, json }
+            Event::Extra { place, key, json: text }
                 if notes.is_plain
                     && notes.extras.len() < EXTRAS_MAX
-                    && json.len() <= TEMPLATE_BYTES_MAX =>
+                    && text.len() <= TEMPLATE_BYTES_MAX =>
             {
-                let (key, json) = (Box::from(&**key), Box::from(&**json));
-                notes.extras.push(Extra { place: *place, key, json });
+                let at = json::offset_of(raw, text);
+                let (key, json) = (Box::from(&**key), Box::from(&**text));
+                notes.extras.push(Extra { place: *place, key, json, at });
             }
             Event::Extra { .. }
             | Event::Start { .. }
@@ -215,10 +218,11 @@ impl Template {
         if start >= end || before.len() + behind.len() > TEMPLATE_BYTES_MAX {
             return;
         }
-        let padding = padding(behind, &notes.extras);
-        let (middle, behind) = padding.as_ref().map_or((behind, &b""[..]), |(_, string)| {
-            (&behind[..string.start], &behind[string.end..])
-        });
+        let padding = padding(&notes.extras, end, frame.raw.len());
+        let (middle, behind) = match &padding {
+            Some((_, inside)) => (&frame.raw[end..inside.start], &frame.raw[inside.end..]),
+            None => (behind, &b""[..]),
+        };
         self.known = Some(Known {
             before: start,
             padding: padding.map(|(number, _)| (start + middle.len(), number)),
@@ -230,18 +234,15 @@ impl Template {
     }
 }
 
-/// The number of the unknown member that is the padding of a frame, and where the inside of its string
-/// lies in `behind`, what stands behind the frame's text.
-fn padding(behind: &[u8], extras: &[Extra]) -> Option<(usize, std::ops::Range<usize>)> {
-    let number = extras.iter().position(|extra| *extra.key == *PADDING)?;
-    let (key, json) = (PADDING.as_bytes(), extras[number].json.as_bytes());
-    let (name, string) = ([b"\"", key, b"\":"].concat(), json.strip_prefix(b"\"")?);
-    let mut found = memmem::find_iter(behind, &name);
-    let start = found.next()? + name.len() + 1;
-    // Twice would be the text of another member.
-    let is_it = found.next().is_none() && behind.get(start..)?.starts_with(string);
-    let (end, has_escapes) = string_end(behind, start)?;
-    (is_it && !has_escapes && end + 1 == start + string.len()).then_some((number, start..end))
+/// The number of the unknown member that is the padding of a frame of `length` bytes, and where the
+/// inside of its string stands, behind `end`.
+fn padding(extras: &[Extra], end: usize, length: usize) -> Option<(usize, Range<usize>)> {
+    let is_it = |extra: &Extra| extra.place == Place::Frame && *extra.key == *PADDING;
+    let number = extras.iter().position(is_it)?;
+    let (json, start) = (extras[number].json.as_bytes(), extras[number].at? + 1);
+    let is_plain = json.starts_with(b"\"") && string_end(json, 1)? == (json.len() - 1, false);
+    let inside = start..start + json.len().checked_sub(2)?;
+    (is_plain && start > end && inside.end < length).then_some((number, inside))
 }
 
 #[cfg(test)]

@@ -44,7 +44,7 @@ impl Decoder {
         let told = {
             let template = &mut self.template;
             let mut noting = |event: Event<'_>| {
-                template.note(&event);
+                template.note(&event, frame.raw);
                 events += 1;
                 sink(event);
             };

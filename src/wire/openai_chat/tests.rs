@@ -328,6 +328,15 @@ fn frames_that_differ_in_escapes_and_padding_go_the_short_way() {
         assert_eq!(decode_with(Decoder::default(), wire.as_bytes()).1, expected, "{text}");
         assert_eq!(hits > 0, is_short, "{text}");
     }
+    // What stands elsewhere under the padding's name is not the padding.
+    let nested = |inner: &str| {
+        format!(
+            r#"data: {{"id":"x","obfusc\u0061tion":"b","choices":[{{"index":0,"delta":{{"content":"a"}}}}],"more":{{"obfuscation":"{inner}"}}}}"#
+        ) + "\n\n"
+    };
+    let wire = [nested("b"), nested("b"), nested("c")].concat();
+    let told = decode_with(Decoder::default(), wire.as_bytes()).1;
+    assert_eq!(told, decode_slowly(wire.as_bytes()).1);
     let first = [padded("a", "b"), padded("a", "c1")].concat();
     for (text, padding, is_short) in [
         ("a", "d23", true),
