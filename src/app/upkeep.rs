@@ -139,9 +139,8 @@ pub(super) async fn watch_levers(levers: Arc<LeverDesk>, telemetry: Telemetry, t
     use tokio::sync::broadcast::error::RecvError;
     let mut notices = levers.notices();
     loop {
-        let (_, standing) = levers.standing().await;
-        let kinds = standing.iter().map(|standing| standing.lever.act.kind());
-        telemetry.meters().levers(kinds);
+        let in_force = levers.in_force();
+        telemetry.meters().levers(in_force.all().iter().map(|lever| lever.act.kind()));
         let is_up = *levers.condition().borrow() == Condition::Up;
         telemetry.meters().control_log(is_up);
         match notices.recv().await {

@@ -30,7 +30,7 @@ use super::log::{AppendFault, Audit, Change, ControlLog, Lineage, Rev};
 use super::notes::Notes;
 use super::switchboard::Switchboard;
 use crate::id::{Epoch, LeverId};
-use crate::table::lever::{Act, Lever};
+use crate::table::lever::{Act, Lever, Levers};
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::future::Future;
@@ -41,7 +41,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, broadcast, watch};
 
 /// How long the answer to a pull waits for exchanges under way to end.
-const REACH_WAIT: Duration = Duration::from_millis(4);
+const REACH_WAIT: Duration = Duration::from_millis(8);
 /// How often the log is read whatever it told.
 const READ_EVERY: Duration = Duration::from_secs(1);
 /// How often elapsed times are noted, where a lever has one.
@@ -166,6 +166,11 @@ impl LeverDesk {
     /// The number of the live table.
     pub fn epoch(&self) -> Epoch {
         self.board.epoch()
+    }
+
+    /// The levers of the live table.
+    pub fn in_force(&self) -> Arc<Levers> {
+        Arc::clone(&self.board.peek().levers)
     }
 
     /// How the log does.

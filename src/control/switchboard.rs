@@ -142,17 +142,18 @@ impl Switchboard {
 
     fn publish(&self, levers: Vec<Arc<Lever>>, new: Option<&(LeverId, Rules)>) -> Epoch {
         let _alone = self.publishing.lock().unwrap_or_else(PoisonError::into_inner);
-        for lever in &levers {
-            self.tallies.entry(lever.id).or_default();
-        }
         let live = self.live.load();
+        let new_ones = levers.iter().filter(|lever| !live.levers.has(lever.id));
+        new_ones.for_each(|lever| drop(self.tallies.entry(lever.id).or_default()));
         let compiled = Levers::compile_after(levers, &live.files, &|id| match new {
             Some((new, rules)) if *new == id => Some(rules.clone()),
             Some(_) | None => live.levers.rules(id).cloned(),
         });
         let epoch = self.store(Arc::clone(&live.files), compiled);
         let table = self.live.load();
-        self.tallies.retain(|id, _| table.levers.has(*id));
+        if self.tallies.len() > table.levers.all().len() {
+            self.tallies.retain(|id, _| table.levers.has(*id));
+        }
         epoch
     }
 

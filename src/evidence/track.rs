@@ -59,6 +59,8 @@ pub struct Track {
     received_bytes: u64,
     delivered_bytes: u64,
     loss: Loss,
+    /// Whether only its end hands on what is gathered, or its bound.
+    waits_for_end: bool,
     is_closed: bool,
 }
 
@@ -104,6 +106,7 @@ impl Track {
             received_bytes: 0,
             delivered_bytes: 0,
             loss: Loss::default(),
+            waits_for_end: false,
             is_closed: false,
         };
         track.add(What::Open { opened: Box::new(opened), texts });
@@ -264,6 +267,12 @@ impl Track {
         self.add(What::Undelivered { bytes, bound });
     }
 
+    /// The exchange ends now, and so may thousands at once: what little is still to come goes with its end, so
+    /// that the record does not take the machine from the endings.
+    pub fn wait_for_end(&mut self) {
+        self.waits_for_end = true;
+    }
+
     /// Hands on what was gathered, whatever there is of it.
     pub fn flush(&mut self, now: Tick) {
         self.last = now;
@@ -337,7 +346,8 @@ impl Track {
         let since = *self.since.get_or_insert(now);
         let bytes = self.received.bytes.len() + self.delivered.bytes.len();
         let chunks = self.received.chunks.len().max(self.delivered.chunks.len());
-        if bytes >= BATCH_BYTES || chunks >= CHUNKS_MAX || now.since(since) >= BATCH_TIME {
+        let is_old = now.since(since) >= BATCH_TIME && !self.waits_for_end;
+        if bytes >= BATCH_BYTES || chunks >= CHUNKS_MAX || is_old {
             self.gather(Rest::Keep);
             self.push();
         }

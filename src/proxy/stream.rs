@@ -10,6 +10,20 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+/// Most unsent bytes that the system keeps of a client's connection: twice what the gate itself keeps, so that a
+/// client that reads fast is never starved.
+const UNSENT_MAX: u32 = 64 * 1024;
+
+/// Bounds what the connections that `listener` accepts keep unsent. No kill reaches what the system has taken, and
+/// its own bound is megabytes for a client that does not read (`tcp_wmem`; tcp(7), `TCP_NOTSENT_LOWAT`).
+pub fn bound_unsent<'l>(listener: impl Into<socket2::SockRef<'l>>) {
+    // Accepted sockets inherit it. Where the system does not know it, its own bound holds.
+    #[cfg(target_os = "linux")]
+    let _ = listener.into().set_tcp_notsent_lowat(UNSENT_MAX);
+    #[cfg(not(target_os = "linux"))]
+    let _ = (listener.into(), UNSENT_MAX);
+}
+
 /// A connected socket.
 #[derive(Debug)]
 pub enum Stream {

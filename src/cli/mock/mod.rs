@@ -19,6 +19,7 @@ mod tape;
 
 use super::{Exit, output};
 use crate::exchange::simulated::{Script, ScriptError};
+use crate::proxy::stream::bound_unsent;
 use ledger::Ledger;
 use peer::{Broken, Peer};
 use play::Ending;
@@ -97,6 +98,7 @@ fn listen(address: SocketAddr, options: Options) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let listener = TcpListener::bind(address).await?;
+        bound_unsent(&listener);
         output::data(&format!("{}\n", listener.local_addr()?));
         serve(listener, options).await
     })

@@ -229,6 +229,9 @@ impl Move<'_> {
         if self.can_go_on() && client.backlog() == 0 {
             return Some(End::Broken(killed(&lever), Some(lever.id)));
         }
+        if let Some(track) = client.track() {
+            track.wait_for_end();
+        }
         // What waits for the client is content: none of it may leave any more.
         let must_keep = self.relay.as_ref().is_some_and(|relay| !relay.may_lose_frames());
         if must_keep && client.backlog() > 0 || !client.discard().is_clear() {
