@@ -10,6 +10,7 @@
 //! A machine does not decide what is released: the scanner joins the machines of all views.
 
 pub(crate) mod closure;
+mod elder;
 pub(crate) mod gap;
 pub(crate) mod literal;
 pub(crate) mod plan;
@@ -223,7 +224,7 @@ impl Machine {
         {
             regexes.advance(cache, follow, place.keep, new, hits)?;
             if !last {
-                keep = regexes.alive_from(cache, place.keep, hay)?;
+                keep = regexes.alive_from(cache, follow, place.keep, hay)?;
                 live = live.min(keep).min(regexes.followed_from(follow));
             }
         }

@@ -239,11 +239,11 @@ impl Expression {
         self.hir.properties().minimum_len().unwrap_or(0) as u64
     }
 
-    /// What its matches begin with, as far as it decides what is alive.
-    fn prefixes(&self) -> Hir {
+    /// What of its matches decides what is alive.
+    fn decides(&self) -> Hir {
         match self.use_as {
-            Use::Threads(_) => prefixes(&kernel(&self.hir)),
-            Use::Candidates(_) => prefixes(&self.hir),
+            Use::Threads(_) => kernel(&self.hir),
+            Use::Candidates(_) => self.hir.clone(),
         }
     }
 
@@ -254,7 +254,7 @@ impl Expression {
     }
 
     fn hold_english(&self) -> Option<(f64, f64)> {
-        let closure = lazy_of(&[&self.prefixes()], true).ok()?;
+        let closure = lazy_of(&[&prefixes(&self.decides())], true).ok()?;
         let mut cache = closure.create_cache();
         let config = start::Config::new().anchored(Anchored::Yes);
         let text = ENGLISH.as_bytes();
@@ -361,8 +361,10 @@ fn regexes(expressions: &[(Item, &Expression)], spans: Vec<SpanRule>) -> Option<
     }
     let together = unions.iter().map(|union| union.bytes_min);
     let bytes_min = together.chain(apart.iter().map(|apart| apart.bytes_min)).min().unwrap_or(0);
-    let prefixes = expressions.iter().map(|(_, expression)| expression.prefixes()).collect();
-    let closure = lazy_of(&[&Hir::alternation(prefixes)], true).ok()?;
+    let words: Vec<Hir> = expressions.iter().map(|(_, expression)| expression.decides()).collect();
+    let begins = words.iter().map(prefixes).collect();
+    let closure = lazy_of(&[&Hir::alternation(begins)], true).ok()?;
+    let begun = lazy_of(&[&Hir::alternation(words)], false).ok()?;
     let window = expressions
         .iter()
         .filter_map(|(_, expression)| match expression.use_as {
@@ -374,7 +376,7 @@ fn regexes(expressions: &[(Item, &Expression)], spans: Vec<SpanRule>) -> Option<
     let items = expressions.iter().map(|(item, _)| item.clone()).collect();
     // A character more on each side: what an assertion there looks at.
     let window = window + 8;
-    Some(Regexes { items, spans, unions, apart, bytes_min, closure, window })
+    Some(Regexes { items, spans, unions, apart, bytes_min, closure, begun, window })
 }
 
 impl Part {

@@ -1,4 +1,4 @@
-//! Regular expressions, three automata, each where it is cheapest.
+//! Regular expressions, four automata, each where it is cheapest.
 //!
 //! * Forward unions, as lazy DFAs: did something end here? Rules whose states multiply on text
 //!   without structure (counters that begin anew at every other byte) are no part of them, because
@@ -6,6 +6,8 @@
 //!   Neither is run while less text is alive than the shortest match needs.
 //! * The reversed prefix closure of all rules, as a lazy DFA: how far back is something alive?
 //!   Run backwards from the end of the text, it dies after a byte or two of clean text.
+//! * The same forwards, from one start, as a lazy DFA: is the [elder](super::elder), the earliest start that was
+//!   alive, alive still? Where much text waits the closure would run back over all of it after every piece.
 //! * For each rule a small anchored DFA, used only from its first confirmed match on: its
 //!   [threads](super::threads). Detectors have a reversed one instead, which finds every start of
 //!   a candidate.
@@ -18,6 +20,7 @@
 //! `gap` bounds how long a rule stays undecided, so looking back `window` bytes is enough: what
 //! began earlier and is alive has matched, and its threads know it.
 
+use super::elder::Elder;
 use super::span::{OpenSpans, SpanRule};
 use super::threads::{Anchor, Threads};
 use super::{Effect, Hay, Hit, New, Unjudged};
@@ -89,15 +92,18 @@ pub(crate) struct Regexes {
     /// The least `bytes_min` of both.
     pub bytes_min: u64,
     pub closure: lazy::DFA,
+    /// The words whose prefixes the closure has, read forwards.
+    pub begun: lazy::DFA,
     /// Bytes after which a start has matched or is dead.
     pub window: u64,
 }
 
 /// What a worker keeps.
 pub(crate) struct RegexCache {
-    stamp: u64,
+    pub(super) stamp: u64,
     unions: Vec<lazy::Cache>,
     closure: lazy::Cache,
+    pub(super) begun: lazy::Cache,
     ends: Vec<(u32, u64)>,
 }
 
@@ -113,6 +119,7 @@ impl Clone for RegexCache {
             stamp: stamp(),
             unions: self.unions.clone(),
             closure: self.closure.clone(),
+            begun: self.begun.clone(),
             ends: Vec::new(),
         }
     }
@@ -122,13 +129,13 @@ impl RegexCache {
     /// Memory of the lazy automata, in bytes.
     pub(crate) fn memory_bytes(&self) -> usize {
         let unions: usize = self.unions.iter().map(lazy::Cache::memory_usage).sum();
-        unions + self.closure.memory_usage()
+        unions + self.closure.memory_usage() + self.begun.memory_usage()
     }
 
     /// How often the lazy automata had to be dropped.
     pub(crate) fn clear_count(&self) -> usize {
         let unions: usize = self.unions.iter().map(lazy::Cache::clear_count).sum();
-        unions + self.closure.clear_count()
+        unions + self.closure.clear_count() + self.begun.clear_count()
     }
 }
 
@@ -142,21 +149,29 @@ pub(crate) struct Follow {
     apart: Vec<(u32, Threads, u64)>,
     hint_stamp: u64,
     hints: SmallVec<[Option<Hint>; 2]>,
+    pub(super) elder: Option<Elder>,
 }
 
 /// The state of a forward automaton at a position, if its cache was not cleared since.
 #[derive(Clone, Copy)]
-struct Hint {
-    state: LazyStateID,
-    clears: u32,
-    at: u64,
+pub(super) struct Hint {
+    pub(super) state: LazyStateID,
+    pub(super) clears: u32,
+    pub(super) at: u64,
 }
 
 impl Follow {
     /// The start of a text.
     pub(crate) fn new() -> Self {
         let hints = SmallVec::new();
-        Self { awake: Vec::new(), spans: Vec::new(), apart: Vec::new(), hint_stamp: 0, hints }
+        Self {
+            awake: Vec::new(),
+            spans: Vec::new(),
+            apart: Vec::new(),
+            hint_stamp: 0,
+            hints,
+            elder: None,
+        }
     }
 
     /// Is nothing followed?
@@ -178,6 +193,9 @@ impl Follow {
             *at = at.wrapping_add(by);
         }
         self.hints.iter_mut().flatten().for_each(|hint| hint.at = hint.at.wrapping_add(by));
+        if let Some(elder) = &mut self.elder {
+            elder.shift(by);
+        }
     }
 }
 
@@ -187,6 +205,7 @@ impl Regexes {
             stamp: stamp(),
             unions: self.unions.iter().map(|union| union.dfa.create_cache()).collect(),
             closure: self.closure.create_cache(),
+            begun: self.begun.create_cache(),
             ends: Vec::new(),
         }
     }
@@ -194,7 +213,7 @@ impl Regexes {
     pub(crate) fn memory_bytes(&self) -> usize {
         let nfas = |dfa: &lazy::DFA| dfa.get_nfa().memory_usage();
         let unions: usize = self.unions.iter().map(|union| nfas(&union.dfa)).sum();
-        unions + nfas(&self.closure)
+        unions + nfas(&self.closure) + nfas(&self.begun)
     }
 
     /// Reads on, as [`super::Machine::advance`] does. `keep` is where the kept text begins.
@@ -324,11 +343,17 @@ impl Regexes {
     pub(crate) fn alive_from(
         &self,
         cache: &mut RegexCache,
+        follow: &mut Follow,
         keep: u64,
         hay: Hay<'_>,
     ) -> Result<u64, Unjudged> {
         let end = hay.end();
         let least = keep.max(end.saturating_sub(self.window));
+        if least == keep
+            && let Some(elder) = self.elder(cache, follow, keep, hay)?
+        {
+            return Ok(elder);
+        }
         let config = start::Config::new().anchored(Anchored::Yes);
         let lazy = &mut cache.closure;
         let mut state = self.closure.start_state(lazy, &config).map_err(|_| Unjudged::Automaton)?;
