@@ -14,9 +14,9 @@ use regex_automata::Anchored;
 use regex_automata::util::start;
 
 /// With less waiting text than this the closure is run: over so little it is as fast.
-const WAITING_MIN: u64 = 12;
+const WAITING_MIN: u64 = 8;
 /// Most bytes that are read for one answer.
-const STEPS_MAX: u64 = 192;
+const STEPS_MAX: u64 = 512;
 
 /// A start and how far it was read.
 #[derive(Clone, Copy)]
