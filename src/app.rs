@@ -164,6 +164,7 @@ pub fn serve(options: &Options, started: impl FnOnce(&Bound)) -> Result<(), Star
         let desk = Arc::clone(&levers);
         tokio::spawn(async move { desk.run().await });
         tokio::spawn(upkeep::pull_tripped(Arc::clone(&levers), trips));
+        tokio::spawn(upkeep::let_go(Arc::clone(&gate.board)));
         tokio::spawn(upkeep::keep_limits(Arc::clone(&gate), Arc::clone(&levers)));
         tokio::spawn(upkeep::watch_levers(
             Arc::clone(&levers),

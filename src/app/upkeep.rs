@@ -2,7 +2,7 @@
 //! process, levers that limits ask for are pulled, and metrics and log hear of levers.
 
 use super::noted;
-use crate::control::{Actor, Condition, LeverDesk, Notice, Order};
+use crate::control::{Actor, Condition, LeverDesk, Notice, Order, Switchboard};
 use crate::evidence::Tap;
 use crate::exchange::limits::LeverKind;
 use crate::id::{AppName, RouteName};
@@ -50,6 +50,21 @@ pub(super) async fn keep_limits_once(gate: &Gate, levers: &LeverDesk) {
     match serde_json::to_string(&kept) {
         Ok(text) => levers.keep_note(LIMITS_NOTE, text).await,
         Err(error) => tracing::warn!(%error, "cannot keep the counters of limits"),
+    }
+}
+
+/// How often routes that are not live any more are looked at.
+const LET_GO_EVERY: Duration = Duration::from_secs(1);
+
+/// Drops routes that no exchange uses any more, off the data path.
+pub(super) async fn let_go(board: Arc<Switchboard>) {
+    let mut every = tokio::time::interval(LET_GO_EVERY);
+    loop {
+        every.tick().await;
+        if board.has_past() {
+            let board = Arc::clone(&board);
+            let _ = tokio::task::spawn_blocking(move || board.let_go()).await;
+        }
     }
 }
 

@@ -52,6 +52,9 @@ pub struct Switchboard {
     /// that a lever does not wait for a reload.
     publishing: Mutex<()>,
     epochs: watch::Sender<Epoch>,
+    /// Routes that are not live any more and that exchanges may still use. With all rules they take milliseconds
+    /// to drop, so the last of those must not be who drops them: see [`Switchboard::let_go`].
+    past: Mutex<Vec<Arc<Routes>>>,
     /// Rules that only report, whatever their files say.
     shadowed: Mutex<HashSet<String>>,
     /// What each lever in force has done.
@@ -90,6 +93,7 @@ impl Switchboard {
             reloading: Mutex::new(None),
             publishing: Mutex::new(()),
             epochs,
+            past: Mutex::default(),
             shadowed: Mutex::default(),
             tallies: DashMap::new(),
             is_public: AtomicBool::new(false),
@@ -164,11 +168,31 @@ impl Switchboard {
 
     /// Stores the next table. The caller holds `publishing`.
     fn store(&self, files: Arc<Routes>, levers: Levers) -> Epoch {
-        let epoch = Epoch(self.live.load().epoch.0 + 1);
+        let before = self.live.load();
+        let epoch = Epoch(before.epoch.0 + 1);
+        if !Arc::ptr_eq(&before.files, &files) {
+            self.past().push(Arc::clone(&before.files));
+        }
         self.live.store(Arc::new(Table { epoch, files, levers: Arc::new(levers) }));
         self.epoch.store(epoch.0, Ordering::Release);
         self.epochs.send_replace(epoch);
         epoch
+    }
+
+    fn past(&self) -> MutexGuard<'_, Vec<Arc<Routes>>> {
+        self.past.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Drops the routes that nothing uses any more. Takes its time: not for a thread of the data path.
+    pub fn let_go(&self) {
+        let unused: Vec<_> =
+            self.past().extract_if(.., |routes| Arc::strong_count(routes) == 1).collect();
+        drop(unused);
+    }
+
+    /// Whether there are routes that are not live any more.
+    pub fn has_past(&self) -> bool {
+        !self.past().is_empty()
     }
 
     /// The live table, for a look that does not outlive the call. One atomic load.
@@ -339,5 +363,31 @@ pub fn lookup(reference: Reference<'_>) -> Result<Option<String>, String> {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error.to_string()),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn routes_that_an_exchange_uses_are_kept_and_it_does_not_drop_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("routes.toml");
+        let write = |name: &str| std::fs::write(&file, table::EMBEDDED.to_owned() + name).unwrap();
+        write("\n# first\n");
+        let (board, _) = Switchboard::open(Some(&file)).unwrap();
+        let used = board.table();
+        let unused = Arc::downgrade(&used.files);
+        write("\n# second\n");
+        assert!(matches!(board.reload(), Reload::Published { .. }));
+        board.let_go();
+        assert!(board.has_past(), "an exchange has it still");
+        drop(used);
+        assert!(unused.upgrade().is_some(), "who had it last has not dropped it");
+        board.let_go();
+        assert!(!board.has_past() && unused.upgrade().is_none());
+        board.publish_levers(Vec::new());
+        assert!(!board.has_past(), "levers change no routes");
     }
 }
