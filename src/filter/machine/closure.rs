@@ -6,7 +6,7 @@
 //! that, the closure of `sk-[a-z]{20,}` would run back over the whole of a long token at every
 //! delta.
 
-use regex_syntax::hir::{Hir, HirKind, Repetition};
+use regex_syntax::hir::{Class, Hir, HirKind, Repetition};
 
 /// A language between the shortest words of `hir` and `hir` itself: every word of `hir` begins
 /// with a word of the result, and every word of the result is one of `hir`.
@@ -104,5 +104,39 @@ pub(crate) fn needed_byte(hir: &Hir) -> Option<u8> {
             if bytes.all(|byte| byte == first) { first } else { None }
         }
         HirKind::Repetition(_) | HirKind::Empty | HirKind::Class(_) | HirKind::Look(_) => None,
+    }
+}
+
+/// Marks every byte that words of `hir` are made of; more than that where characters are not ASCII.
+pub(crate) fn bytes_of(hir: &Hir, found: &mut [bool; 256]) {
+    let mut mark = |first: u8, last: u8| {
+        found
+            .iter_mut()
+            .take(usize::from(last) + 1)
+            .skip(usize::from(first))
+            .for_each(|has| *has = true);
+    };
+    match hir.kind() {
+        HirKind::Empty | HirKind::Look(_) => {}
+        HirKind::Literal(literal) => literal.0.iter().for_each(|byte| mark(*byte, *byte)),
+        HirKind::Class(Class::Bytes(class)) => {
+            class.ranges().iter().for_each(|range| mark(range.start(), range.end()));
+        }
+        HirKind::Class(Class::Unicode(class)) => {
+            for range in class.ranges() {
+                let ascii = |letter: char| u8::try_from(letter).ok().filter(u8::is_ascii);
+                if let Some(first) = ascii(range.start()) {
+                    mark(first, ascii(range.end()).unwrap_or(0x7F));
+                }
+                if !range.end().is_ascii() {
+                    mark(0x80, 0xFF);
+                }
+            }
+        }
+        HirKind::Repetition(repetition) => bytes_of(&repetition.sub, found),
+        HirKind::Capture(capture) => bytes_of(&capture.sub, found),
+        HirKind::Concat(parts) | HirKind::Alternation(parts) => {
+            parts.iter().for_each(|part| bytes_of(part, found));
+        }
     }
 }

@@ -9,6 +9,7 @@
 //!
 //! A machine does not decide what is released: the scanner joins the machines of all views.
 
+pub(crate) mod apart;
 pub(crate) mod closure;
 mod elder;
 pub(crate) mod gap;

@@ -1,10 +1,11 @@
 //! From expressions to automata: what one rule needs is built once and shared by every machine
 //! that the rule is part of.
 
-use super::closure::{kernel, needed_byte, prefixes};
+use super::apart::Apart;
+use super::closure::{kernel, prefixes};
 use super::gap::{Shape, shape};
 use super::literal::{Literals, Text};
-use super::regexes::{Apart, Item, Regexes, Role, Union};
+use super::regexes::{Item, Regexes, Role, Union};
 use super::span::{Mode, SpanRule};
 use super::syntax::{Open, Unread, parse};
 use super::threads::{Anchor, Tables};
@@ -342,8 +343,7 @@ fn regexes(expressions: &[(Item, &Expression)], spans: Vec<SpanRule>) -> Option<
         let (item, bytes_min) = (index as u32, expression.bytes_min());
         match &expression.apart {
             Some(anchor) => {
-                let (anchor, needs) = (Arc::clone(anchor), needed_byte(&expression.hir));
-                apart.push(Apart { item, anchor, bytes_min, needs });
+                apart.push(Apart::new(item, Arc::clone(anchor), &expression.hir));
             }
             None => groups.get_mut(usize::from(bytes_min >= LONG_BYTES))?.push(item),
         }

@@ -20,6 +20,7 @@
 //! `gap` bounds how long a rule stays undecided, so looking back `window` bytes is enough: what
 //! began earlier and is alive has matched, and its threads know it.
 
+use super::apart::{self, Apart, Followed};
 use super::elder::Elder;
 use super::span::{OpenSpans, SpanRule};
 use super::threads::{Anchor, Threads};
@@ -63,24 +64,6 @@ pub(crate) struct Union {
     /// Bytes of its shortest match. While less text than that is alive there is nothing to find,
     /// and the automaton is not run: in plain text that is nearly always.
     pub bytes_min: u64,
-}
-
-/// An expression that is no part of a union.
-pub(crate) struct Apart {
-    pub item: u32,
-    pub anchor: Arc<Anchor>,
-    /// Bytes of its shortest match.
-    pub bytes_min: u64,
-    /// A byte that every match has.
-    pub needs: Option<u8>,
-}
-
-impl Apart {
-    /// May a match end in text of which `alive` may belong to it?
-    fn may_end(&self, alive: &[u8]) -> bool {
-        alive.len() as u64 >= self.bytes_min
-            && self.needs.is_none_or(|byte| memchr::memchr(byte, alive).is_some())
-    }
 }
 
 /// The automata of a set of expressions.
@@ -145,8 +128,7 @@ pub(crate) struct Follow {
     /// Rules that matched and may grow.
     pub(super) awake: Vec<(u32, Threads)>,
     pub(super) spans: Vec<OpenSpans>,
-    /// The threads of expressions apart, by their index, and where they stand.
-    apart: Vec<(u32, Threads, u64)>,
+    apart: Vec<Followed>,
     hint_stamp: u64,
     hints: SmallVec<[Option<Hint>; 2]>,
     pub(super) elder: Option<Elder>,
@@ -181,17 +163,14 @@ impl Follow {
 
     fn thread_count(&self) -> usize {
         let awake = self.awake.iter().map(|awake| awake.1.count());
-        awake.chain(self.apart.iter().map(|apart| apart.1.count())).sum()
+        awake.chain(self.apart.iter().map(|followed| followed.threads.count())).sum()
     }
 
     /// Moves all positions by `by`, modulo 2^64.
     pub(crate) fn shift(&mut self, by: u64) {
         self.awake.iter_mut().for_each(|awake| awake.1.shift(by));
         self.spans.iter_mut().for_each(|open| open.shift(by));
-        for (_, threads, at) in &mut self.apart {
-            threads.shift(by);
-            *at = at.wrapping_add(by);
-        }
+        self.apart.iter_mut().for_each(|followed| followed.shift(by));
         self.hints.iter_mut().flatten().for_each(|hint| hint.at = hint.at.wrapping_add(by));
         if let Some(elder) = &mut self.elder {
             elder.shift(by);
@@ -258,7 +237,7 @@ impl Regexes {
         if alive < self.bytes_min {
             return Ok(());
         }
-        self.follow_apart(&mut cache.ends, follow, keep, new);
+        apart::follow(&self.apart, &mut follow.apart, &mut cache.ends, keep, new);
         if follow.hint_stamp != cache.stamp {
             follow.hints.clear();
             follow.hints.resize(self.unions.len(), None);
@@ -304,39 +283,6 @@ impl Regexes {
             *hint = Some(Hint { state, clears, at: end });
         }
         Ok(())
-    }
-
-    /// Collects the ends of the expressions apart.
-    fn follow_apart(
-        &self,
-        ends: &mut Vec<(u32, u64)>,
-        follow: &mut Follow,
-        keep: u64,
-        new: New<'_>,
-    ) {
-        let New { hay, from, last } = new;
-        let end = hay.end();
-        follow.apart.retain(|(_, _, at)| *at == from);
-        let alive = hay.slice(keep, end);
-        for (index, apart) in (0..).zip(&self.apart) {
-            if !apart.may_end(alive) {
-                continue;
-            }
-            let known = follow.apart.iter().position(|known| known.0 == index);
-            let mut threads = known.map_or_else(
-                || {
-                    let mut threads = Threads::default();
-                    threads.read(&apart.anchor, hay, keep, from, |_, _| {});
-                    threads
-                },
-                |known| follow.apart.swap_remove(known).1,
-            );
-            threads.read(&apart.anchor, hay, from, end, |_, ended| ends.push((apart.item, ended)));
-            if last && threads.finish(&apart.anchor).is_some() {
-                ends.push((apart.item, end));
-            }
-            follow.apart.push((index, threads, end));
-        }
     }
 
     /// The earliest position from which an unconfirmed match may still begin.
