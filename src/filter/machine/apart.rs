@@ -191,7 +191,7 @@ mod tests {
         ] {
             let apart = apart(pattern);
             for _ in 0..300 {
-                let text: String = (0..1 + roll(12)).map(|_| words[roll(words.len())]).collect();
+                let text: String = (0..=roll(12)).map(|_| words[roll(words.len())]).collect();
                 let mut all = Vec::new();
                 let hay = Hay { base: 0, behind: None, bytes: text.as_bytes() };
                 let mut threads = Threads::default();

@@ -136,7 +136,9 @@ pub(crate) fn bytes_of(hir: &Hir, found: &mut [bool; 256]) {
         HirKind::Repetition(repetition) => bytes_of(&repetition.sub, found),
         HirKind::Capture(capture) => bytes_of(&capture.sub, found),
         HirKind::Concat(parts) | HirKind::Alternation(parts) => {
-            parts.iter().for_each(|part| bytes_of(part, found));
+            for part in parts {
+                bytes_of(part, found);
+            }
         }
     }
 }

@@ -59,14 +59,13 @@ impl Regexes {
         let mut start = keep;
         let mut steps = STEPS_MAX;
         while start < end {
-            let (mut state, at) = match known.take() {
-                Some(read) => (read.state, read.at),
-                None => {
-                    let config =
-                        start::Config::new().anchored(Anchored::Yes).look_behind(hay.before(start));
-                    let state = self.begun.start_state(lazy, &config);
-                    (state.map_err(|_| Unjudged::Automaton)?, start)
-                }
+            let (mut state, at) = if let Some(read) = known.take() {
+                (read.state, read.at)
+            } else {
+                let config =
+                    start::Config::new().anchored(Anchored::Yes).look_behind(hay.before(start));
+                let state = self.begun.start_state(lazy, &config);
+                (state.map_err(|_| Unjudged::Automaton)?, start)
             };
             let mut is_alive = true;
             for byte in hay.slice(at, end) {
