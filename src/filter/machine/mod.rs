@@ -9,9 +9,9 @@
 //!
 //! A machine does not decide what is released: the scanner joins the machines of all views.
 
+pub(crate) mod alive;
 pub(crate) mod apart;
 pub(crate) mod closure;
-mod elder;
 pub(crate) mod gap;
 pub(crate) mod literal;
 pub(crate) mod plan;
@@ -24,6 +24,7 @@ pub(crate) mod threads;
 use literal::{At, Literals};
 use regexes::{Follow, RegexCache, Regexes};
 use smallvec::SmallVec;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What a confirmed match does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +61,12 @@ pub enum Unjudged {
     Edits,
     /// The state to go back to did not lead to the stop again.
     Lost,
+}
+
+/// A number that no other cache has: states of one mean nothing in another.
+fn stamp() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(1);
+    LAST.fetch_add(1, Ordering::Relaxed)
 }
 
 /// A stretch of a view.

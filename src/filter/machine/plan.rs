@@ -1,6 +1,7 @@
 //! From expressions to automata: what one rule needs is built once and shared by every machine
 //! that the rule is part of.
 
+use super::alive::Alive;
 use super::apart::Apart;
 use super::closure::{kernel, prefixes};
 use super::gap::{Shape, shape};
@@ -361,10 +362,6 @@ fn regexes(expressions: &[(Item, &Expression)], spans: Vec<SpanRule>) -> Option<
     }
     let together = unions.iter().map(|union| union.bytes_min);
     let bytes_min = together.chain(apart.iter().map(|apart| apart.bytes_min)).min().unwrap_or(0);
-    let words: Vec<Hir> = expressions.iter().map(|(_, expression)| expression.decides()).collect();
-    let begins = words.iter().map(prefixes).collect();
-    let closure = lazy_of(&[&Hir::alternation(begins)], true).ok()?;
-    let begun = lazy_of(&[&Hir::alternation(words)], false).ok()?;
     let window = expressions
         .iter()
         .filter_map(|(_, expression)| match expression.use_as {
@@ -376,7 +373,12 @@ fn regexes(expressions: &[(Item, &Expression)], spans: Vec<SpanRule>) -> Option<
     let items = expressions.iter().map(|(item, _)| item.clone()).collect();
     // A character more on each side: what an assertion there looks at.
     let window = window + 8;
-    Some(Regexes { items, spans, unions, apart, bytes_min, closure, begun, window })
+    let words: Vec<Hir> = expressions.iter().map(|(_, expression)| expression.decides()).collect();
+    let begins = words.iter().map(prefixes).collect();
+    let closure = lazy_of(&[&Hir::alternation(begins)], true).ok()?;
+    let begun = lazy_of(&[&Hir::alternation(words)], false).ok()?;
+    let alive = Alive { closure, begun, window };
+    Some(Regexes { items, spans, unions, apart, bytes_min, alive })
 }
 
 impl Part {

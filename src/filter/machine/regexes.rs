@@ -1,13 +1,10 @@
-//! Regular expressions, four automata, each where it is cheapest.
+//! Regular expressions, several automata, each where it is cheapest.
 //!
 //! * Forward unions, as lazy DFAs: did something end here? Rules whose states multiply on text
 //!   without structure (counters that begin anew at every other byte) are no part of them, because
 //!   a lazy DFA would build a new state for nearly every byte. They are followed by threads.
 //!   Neither is run while less text is alive than the shortest match needs.
-//! * The reversed prefix closure of all rules, as a lazy DFA: how far back is something alive?
-//!   Run backwards from the end of the text, it dies after a byte or two of clean text.
-//! * The same forwards, from one start, as a lazy DFA: is the [elder](super::elder), the earliest start that was
-//!   alive, alive still? Where much text waits the closure would run back over all of it after every piece.
+//! * What is [alive](super::alive): how far back a match may begin that is yet to end.
 //! * For each rule a small anchored DFA, used only from its first confirmed match on: its
 //!   [threads](super::threads). Detectors have a reversed one instead, which finds every start of
 //!   a candidate.
@@ -20,11 +17,11 @@
 //! `gap` bounds how long a rule stays undecided, so looking back `window` bytes is enough: what
 //! began earlier and is alive has matched, and its threads know it.
 
+use super::alive::{Alive, AliveCache, Elder};
 use super::apart::{self, Apart, Followed};
-use super::elder::Elder;
 use super::span::{OpenSpans, SpanRule};
 use super::threads::{Anchor, Threads};
-use super::{Effect, Hay, Hit, New, Unjudged};
+use super::{Effect, Hay, Hit, New, Unjudged, stamp};
 use crate::filter::check::Check;
 use regex_automata::dfa::sparse;
 use regex_automata::hybrid::{LazyStateID, dfa as lazy};
@@ -32,7 +29,6 @@ use regex_automata::util::start;
 use regex_automata::{Anchored, PatternID};
 use smallvec::SmallVec;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The most threads of one view of a channel: 64 KB. A rule has at most as many as its automaton has
 /// states, and seldom more than the bytes it holds; beyond the bound the text is not judged, and
@@ -74,26 +70,15 @@ pub(crate) struct Regexes {
     pub apart: Vec<Apart>,
     /// The least `bytes_min` of both.
     pub bytes_min: u64,
-    pub closure: lazy::DFA,
-    /// The words whose prefixes the closure has, read forwards.
-    pub begun: lazy::DFA,
-    /// Bytes after which a start has matched or is dead.
-    pub window: u64,
+    pub alive: Alive,
 }
 
 /// What a worker keeps.
 pub(crate) struct RegexCache {
-    pub(super) stamp: u64,
+    stamp: u64,
     unions: Vec<lazy::Cache>,
-    closure: lazy::Cache,
-    pub(super) begun: lazy::Cache,
+    alive: AliveCache,
     ends: Vec<(u32, u64)>,
-}
-
-/// A number that no other cache has: hints of one must not be read with another.
-fn stamp() -> u64 {
-    static LAST: AtomicU64 = AtomicU64::new(1);
-    LAST.fetch_add(1, Ordering::Relaxed)
 }
 
 impl Clone for RegexCache {
@@ -101,8 +86,7 @@ impl Clone for RegexCache {
         Self {
             stamp: stamp(),
             unions: self.unions.clone(),
-            closure: self.closure.clone(),
-            begun: self.begun.clone(),
+            alive: self.alive.clone(),
             ends: Vec::new(),
         }
     }
@@ -112,13 +96,13 @@ impl RegexCache {
     /// Memory of the lazy automata, in bytes.
     pub(crate) fn memory_bytes(&self) -> usize {
         let unions: usize = self.unions.iter().map(lazy::Cache::memory_usage).sum();
-        unions + self.closure.memory_usage() + self.begun.memory_usage()
+        unions + self.alive.memory_bytes()
     }
 
     /// How often the lazy automata had to be dropped.
     pub(crate) fn clear_count(&self) -> usize {
         let unions: usize = self.unions.iter().map(lazy::Cache::clear_count).sum();
-        unions + self.closure.clear_count() + self.begun.clear_count()
+        unions + self.alive.clear_count()
     }
 }
 
@@ -131,15 +115,15 @@ pub(crate) struct Follow {
     apart: Vec<Followed>,
     hint_stamp: u64,
     hints: SmallVec<[Option<Hint>; 2]>,
-    pub(super) elder: Option<Elder>,
+    elder: Option<Elder>,
 }
 
 /// The state of a forward automaton at a position, if its cache was not cleared since.
 #[derive(Clone, Copy)]
-pub(super) struct Hint {
-    pub(super) state: LazyStateID,
-    pub(super) clears: u32,
-    pub(super) at: u64,
+struct Hint {
+    state: LazyStateID,
+    clears: u32,
+    at: u64,
 }
 
 impl Follow {
@@ -183,8 +167,7 @@ impl Regexes {
         RegexCache {
             stamp: stamp(),
             unions: self.unions.iter().map(|union| union.dfa.create_cache()).collect(),
-            closure: self.closure.create_cache(),
-            begun: self.begun.create_cache(),
+            alive: self.alive.cache(),
             ends: Vec::new(),
         }
     }
@@ -192,7 +175,7 @@ impl Regexes {
     pub(crate) fn memory_bytes(&self) -> usize {
         let nfas = |dfa: &lazy::DFA| dfa.get_nfa().memory_usage();
         let unions: usize = self.unions.iter().map(|union| nfas(&union.dfa)).sum();
-        unions + nfas(&self.closure) + nfas(&self.begun)
+        unions + self.alive.memory_bytes()
     }
 
     /// Reads on, as [`super::Machine::advance`] does. `keep` is where the kept text begins.
@@ -293,36 +276,7 @@ impl Regexes {
         keep: u64,
         hay: Hay<'_>,
     ) -> Result<u64, Unjudged> {
-        let end = hay.end();
-        let least = keep.max(end.saturating_sub(self.window));
-        if least == keep
-            && let Some(elder) = self.elder(cache, follow, keep, hay)?
-        {
-            return Ok(elder);
-        }
-        let config = start::Config::new().anchored(Anchored::Yes);
-        let lazy = &mut cache.closure;
-        let mut state = self.closure.start_state(lazy, &config).map_err(|_| Unjudged::Automaton)?;
-        let mut alive = end;
-        let mut position = end;
-        for byte in hay.slice(least, end).iter().rev() {
-            state = self.closure.next_state(lazy, state, *byte).map_err(|_| Unjudged::Automaton)?;
-            if state.is_tagged() {
-                if state.is_match() {
-                    alive = position;
-                } else if state.is_dead() {
-                    return Ok(alive);
-                }
-            }
-            position -= 1;
-        }
-        // What stands before the first byte decides an assertion there.
-        state = match hay.before(least) {
-            Some(byte) => self.closure.next_state(lazy, state, byte),
-            None => self.closure.next_eoi_state(lazy, state),
-        }
-        .map_err(|_| Unjudged::Automaton)?;
-        Ok(if state.is_match() { least } else { alive })
+        self.alive.from(&mut cache.alive, &mut follow.elder, keep, hay)
     }
 
     /// The earliest start that threads and open spans still follow.

@@ -55,7 +55,7 @@ impl Regexes {
             if *ended < read {
                 continue;
             }
-            let begin = keep.max(ended.saturating_sub(self.window)).max(read);
+            let begin = keep.max(ended.saturating_sub(self.alive.window)).max(read);
             let mut threads = Threads::default();
             let Some(start) = replay(anchor, &mut threads, hay, begin, *ended) else { continue };
             found.take(item, hay, start, *ended);
