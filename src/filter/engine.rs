@@ -9,17 +9,11 @@ use super::kind::Kind;
 use super::machine::plan::Expression;
 use super::machine::regexes::RegexCache;
 use super::machine::{Hit, Machine, MachineCache};
-use super::release::Release;
 use super::rule::{Action, Limits, Redaction, Rule};
-use super::sample::{ENGLISH, hostile};
-use super::scanner::Scanner;
 use super::{Complaint, Cost};
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
-
-/// Text without structure that fills caches.
-const NOISE_BYTES: usize = 1024;
 
 /// All rules, compiled.
 pub struct Ruleset {
@@ -96,7 +90,7 @@ pub struct Engine {
 pub(crate) struct Lanes {
     id: u64,
     list: Vec<Lane>,
-    warm: OnceLock<Vec<MachineCache>>,
+    pub(crate) warm: OnceLock<Vec<MachineCache>>,
 }
 
 impl Lanes {
@@ -146,27 +140,6 @@ impl Engine {
         Arc::new(Self { id: number(), lanes, rules, stops, digest_key, fold })
     }
 
-    /// Runs the built-in texts once, so that every worker begins with filled caches.
-    pub fn warm(self: &Arc<Self>) {
-        if self.lanes.warm.get().is_some() {
-            return;
-        }
-        let mut cache = Cache::default();
-        let mut out = Release::default();
-        // Only so much noise: what it leads to deep down is never met again.
-        let noise: String = hostile().take(NOISE_BYTES).map(char::from).collect();
-        for text in [ENGLISH, noise.as_str(), ENGLISH] {
-            let mut scanner = Scanner::new(self);
-            for piece in text.split_inclusive(' ') {
-                scanner.push(&mut cache, piece, &mut out);
-            }
-            scanner.finish(&mut cache, &mut out);
-        }
-        if let Some(slot) = cache.slots.pop() {
-            self.lanes.warm.get_or_init(|| slot.machines);
-        }
-    }
-
     /// Memory of the shared automata, in bytes.
     pub fn memory_bytes(&self) -> usize {
         self.lanes.iter().map(|lane| lane.machine.memory_bytes()).sum()
@@ -206,14 +179,6 @@ impl std::fmt::Debug for Cache {
 }
 
 impl Cache {
-    /// Fills the caches of all engines of a ruleset, and drops those of engines that are gone.
-    pub fn warm(&mut self, rules: &Ruleset) {
-        for engine in rules.engines() {
-            engine.warm();
-            self.slot(engine);
-        }
-    }
-
     /// Memory of the lazy automata, in bytes.
     pub fn memory_bytes(&self) -> usize {
         let caches = self.slots.iter().flat_map(|slot| &slot.machines);

@@ -12,8 +12,8 @@
 
 use super::engine::{Engine, Lane};
 use super::fold::{Fed, Fold, Folded, View, ViewKind, Wanted};
+use super::kept::Kept;
 use super::machine::{Hit, MachineCache, New, Place, Unjudged};
-use super::state::Kept;
 use smallvec::SmallVec;
 
 /// The most places in a view where it differs from the raw text, while a match is alive across

@@ -50,6 +50,7 @@ mod digest;
 mod engine;
 pub mod fold;
 mod folds;
+mod kept;
 mod kind;
 pub mod linear;
 mod machine;
@@ -61,6 +62,7 @@ mod shadow;
 mod state;
 #[cfg(test)]
 mod tests;
+mod warm;
 
 pub use check::{Check, Sum};
 pub use compile::{compile, compile_within};
@@ -71,8 +73,8 @@ pub use digest::set_digest_key;
 pub use engine::{Cache, Engine, Ruleset};
 pub use kind::{Channels, Kind};
 pub use machine::Unjudged;
-pub use release::{Finding, Hidden, Release, Shows};
+pub use release::{Finding, Hidden, Release, Shows, Stop};
 pub use rule::{Action, Case, Limits, OnOverflow, Pattern, Redaction, Rule, Span};
 #[cfg(test)]
 pub(crate) use scanner::READ_BYTES;
-pub use scanner::{Passage, Progress, Scanner, Stop};
+pub use scanner::{Passage, Progress, Scanner};

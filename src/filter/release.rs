@@ -59,6 +59,17 @@ pub struct Finding {
     pub overflow: bool,
 }
 
+/// Why a text was stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stop {
+    /// Index of the rule.
+    pub rule: u32,
+    /// Start of the match.
+    pub start: u64,
+    /// How far the text had come when it was confirmed; its length + 1 if only its end did that.
+    pub at: u64,
+}
+
 impl Hidden {
     /// The marker that stands for it: `[redacted:ID]`, with what may be shown.
     pub fn marker(&self, rules: &Ruleset) -> String {

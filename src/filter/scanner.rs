@@ -13,7 +13,7 @@
 
 use super::engine::{Cache, Engine};
 use super::machine::{Hit, MachineCache, Unjudged};
-use super::release::Release;
+use super::release::{Release, Stop};
 use super::state::{Pace, State, Step};
 use std::sync::Arc;
 
@@ -72,17 +72,6 @@ pub enum Passage {
     Stopped(Stop),
     /// Nothing: the text could not be judged.
     Unjudged,
-}
-
-/// Why a text was stopped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stop {
-    /// Index of the rule.
-    pub rule: u32,
-    /// Start of the match.
-    pub start: u64,
-    /// How far the text had come when it was confirmed; its length + 1 if only its end did that.
-    pub at: u64,
 }
 
 impl std::fmt::Debug for Scanner {

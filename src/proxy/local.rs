@@ -6,8 +6,7 @@
 
 use super::Gate;
 use super::client::{BACKLOG_MAX, Client, Framing};
-use super::drive::killed;
-use super::orders::{Ordered, Orders};
+use super::orders::{Ordered, Orders, killed};
 use super::relay::{self, Counted, End};
 use crate::exchange::forward::Headers;
 use crate::exchange::relay::Seen;

@@ -10,6 +10,7 @@ use crate::control::Switchboard;
 use crate::id::{LeverId, ModelName};
 use crate::table::lever::{Act, Filter, KilledTools, Lever, Levers, OnReroute, Subject};
 use crate::table::{Table, Target};
+use crate::wire::refusal::{Class, Refusal};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -262,6 +263,15 @@ impl<'e> Orders<'e> {
         let lever = self.seat.with(|subject| levers.cut(subject).map(Arc::clone))?;
         self.seat.order(&self.board.tally(lever.id));
         Some(Ordered::Killed(lever))
+    }
+}
+
+/// What a caller is told whom a lever refuses.
+pub(super) fn killed(lever: &Lever) -> Refusal {
+    Refusal {
+        class: Class::Killed,
+        message: format!("Blocked by firedoor: {}", lever.told()).into(),
+        reference: Some(lever.id.to_string().into()),
     }
 }
 

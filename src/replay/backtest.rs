@@ -16,8 +16,8 @@ mod judge;
 mod report;
 mod samples;
 
-pub use judge::{Judged, Unjudged};
-pub use report::{Report, RuleCount, Sample, Share, VERSION};
+pub use judge::Judged;
+pub use report::{Report, RuleCount, Sample, Share, Unjudged, VERSION};
 
 use super::gather::{Fragment, Gatherer, Select, numbers};
 use crate::evidence::exchange::of_lines;

@@ -10,7 +10,24 @@ mod of_packs;
 
 pub use catalogue::ALL;
 
-use super::diagnostic::Severity;
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// The file cannot be used.
+    Error,
+    /// The file can be used, but probably not as meant.
+    Warning,
+}
+
+impl Severity {
+    /// The name as files and reports write it; SARIF uses the same two words.
+    pub fn name(self) -> &'static str {
+        match self {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        }
+    }
+}
 
 /// What is known of a code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +53,7 @@ pub fn explain(code: &str) -> Option<&'static Entry> {
 
 /// The code that was probably meant.
 pub fn nearest(code: &str) -> Option<&'static str> {
-    super::reader::nearest(code.trim(), ALL.iter().map(|entry| entry.code))
+    super::words::nearest(code.trim(), ALL.iter().map(|entry| entry.code))
 }
 
 /// How bad `code` is, as the catalogue says; an error where it does not.

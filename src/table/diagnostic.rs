@@ -8,6 +8,7 @@
 //! credential in them is masked; a span is cut to the text before it is used.
 
 use super::codes;
+pub use super::codes::Severity;
 use crate::wire::percent;
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use serde_json::{Value, json};
@@ -15,25 +16,6 @@ use std::fmt::Write as _;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-/// How bad it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Severity {
-    /// The file cannot be used.
-    Error,
-    /// The file can be used, but probably not as meant.
-    Warning,
-}
-
-impl Severity {
-    /// The name as files and reports write it; SARIF uses the same two words.
-    pub fn name(self) -> &'static str {
-        match self {
-            Severity::Error => "error",
-            Severity::Warning => "warning",
-        }
-    }
-}
 
 /// One finding about one file.
 #[derive(Clone, Debug, PartialEq, Eq)]

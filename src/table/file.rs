@@ -13,7 +13,8 @@ mod providers;
 mod routes;
 mod webhook;
 
-use super::reader::{Reader, Section, Text, Value, shown};
+use super::reader::{Reader, Section, Text, Value};
+use super::words::shown;
 use super::{
     App, Capture, EvidencePolicy, IdentityHeaders, Limit, Midstream, Pattern, Price, Provider,
     Recipient, RetryPolicy, Server, Timeouts, Tls, WhenFull, codes, value,

@@ -1,7 +1,7 @@
 //! The routes that no file writes: everything under `/{provider}/` that no written route takes.
 
-use super::compile::header_value;
 use super::rules::Rulebook;
+use super::value::header_value;
 use super::{
     Capture, Family, Matcher, Midstream, Provider, ProviderIndex, RetryPolicy, Route, Target,
     TargetIndex, Timeouts, Weighted, WhenFull,

@@ -23,17 +23,19 @@ mod reader;
 mod recipient;
 pub mod rules;
 #[expect(clippy::module_inception, reason = "the room is named after its one product")]
+mod syntax;
 pub mod table;
 mod value;
 pub mod webhook;
+mod words;
 
 pub use limit::{CAPS, Cap, Limit, LimitMatcher, Per, SameCall, Then, Unit, Unpriced, Window};
 pub use price::{Money, Price, Prices, cost, listed_as_of};
 pub use provider::is_plain_path;
-pub use reader::nearest;
 pub use recipient::Recipient;
 pub(crate) use recipient::bech32_key;
 pub use table::*;
+pub use words::nearest;
 
 use diagnostic::Diagnostic;
 use std::collections::HashSet;

@@ -8,8 +8,9 @@
 
 use super::diagnostic::{Diagnostic, Severity};
 use super::file::packs::{Placed, Read, read};
-use super::reader::{Reader, listed, nearest, shown};
+use super::reader::Reader;
 use super::rules::{Pack, PackRule, Rulebook};
+use super::words::{listed, nearest, shown};
 use super::{Lookup, Reference, Routes, codes};
 use crate::filter::{Complaint, Severity as Weight};
 use std::borrow::Cow;
@@ -385,7 +386,7 @@ fn one(
     }
     let (root, mistakes) = DeTable::parse_recoverable(text);
     for mistake in &mistakes {
-        super::compile::syntax(&mut reader, mistake);
+        super::syntax::syntax(&mut reader, mistake);
     }
     let found = read(
         &mut reader,
@@ -394,7 +395,7 @@ fn one(
         text,
         path == Path::new(INLINE),
     );
-    super::compile::keep_sure(&mut reader, text);
+    super::syntax::keep_sure(&mut reader, text);
     let is_read = reader.found().iter().all(|found| found.severity == Severity::Warning);
     let compiled = found.filter(|_| is_read).and_then(|found| {
         let Read { pack, places, .. } = found;

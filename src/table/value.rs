@@ -21,6 +21,11 @@ fn wrong<T>(message: impl Into<String>, help: impl Into<String>) -> Result<T, Wr
     Err(Wrong { message: message.into(), help: (!help.is_empty()).then_some(help) })
 }
 
+/// A name as a header's value; one that no header can carry is left out.
+pub(super) fn header_value(name: &str) -> HeaderValue {
+    HeaderValue::from_str(name).unwrap_or(HeaderValue::from_static(""))
+}
+
 /// The longest name of a provider, app or route, in bytes.
 const NAME_BYTES_MAX: usize = 64;
 /// The longest pattern, in bytes.

@@ -1,6 +1,15 @@
 //! Named HTML entities: those that hide ASCII, and letters by the pattern of their names.
 
-use super::escape::Escape;
+/// What text that begins like an escape is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Escape {
+    /// It cannot be told yet.
+    Open,
+    /// Its first character is no escape.
+    Not,
+    /// The first `len` bytes stand for a character.
+    Is { ch: char, len: usize },
+}
 
 /// Names of one character. `&amp;` is in `escape.rs`, which undoes it where it stands for another
 /// entity.

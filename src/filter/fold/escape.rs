@@ -8,22 +8,12 @@
 //! twice. What an escape stands for is not read as the begin of another.
 
 use super::entities;
+pub(super) use super::entities::Escape;
 
 /// The longest escape, in bytes.
 pub(super) const LEN_MAX: usize = 32;
 /// How often an escape may be escaped again.
 const NESTED_MAX: usize = 2;
-
-/// What text that begins like an escape is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Escape {
-    /// It cannot be told yet.
-    Open,
-    /// Its first character is no escape.
-    Not,
-    /// The first `len` bytes stand for a character.
-    Is { ch: char, len: usize },
-}
 
 /// How text ends that is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

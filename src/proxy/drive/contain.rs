@@ -6,20 +6,11 @@ use crate::exchange::attempts::{Attempts, Failure};
 use crate::exchange::facts::Identity;
 use crate::exchange::{forward, identity};
 use crate::id::AppName;
-use crate::proxy::orders::Ordered;
+use crate::proxy::orders::{Ordered, killed};
 use crate::table::lever::{Lever, Levers, Subject};
 use crate::table::{Provider, Route, Target};
-use crate::wire::refusal::{Class, Refusal};
+use crate::wire::refusal::Refusal;
 use std::sync::Arc;
-
-/// What a caller is told whom a lever refuses.
-pub(in crate::proxy) fn killed(lever: &Lever) -> Refusal {
-    Refusal {
-        class: Class::Killed,
-        message: format!("Blocked by firedoor: {}", lever.told()).into(),
-        reference: Some(lever.id.to_string().into()),
-    }
-}
 
 impl Exchange<'_> {
     /// Who asks, as far as the body cannot say otherwise.

@@ -46,7 +46,6 @@ use crate::wire::loss::Losses;
 use crate::wire::refusal::{Class, Refusal};
 use book::Book;
 use bytes::Bytes;
-pub(super) use contain::killed;
 use guard::Guard;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use read::{Body, Wanted};

@@ -10,8 +10,7 @@ use crate::exchange::screen::{
 };
 use crate::id::LeverId;
 use crate::proxy::client::Client;
-use crate::proxy::drive::killed;
-use crate::proxy::orders::{Ordered, Orders};
+use crate::proxy::orders::{Ordered, Orders, killed};
 use crate::table::lever::Filter;
 use crate::table::rules::Judge;
 use crate::wire::refusal::{Class, Refusal};

@@ -1,8 +1,7 @@
 //! What is queued for a client, on its way out while orders may come.
 
 use super::super::client::Client;
-use super::super::drive::killed;
-use super::super::orders::{Ordered, Orders};
+use super::super::orders::{Ordered, Orders, killed};
 use super::End;
 use crate::table::lever::Lever;
 use std::future::{Future, poll_fn};

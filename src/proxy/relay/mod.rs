@@ -14,8 +14,7 @@ use flush::write;
 pub use outside::{Answering, Ask, Outside};
 
 use super::client::{BACKLOG_MAX, Client, Framing};
-use super::drive::killed;
-use super::orders::{Ordered, Orders};
+use super::orders::{Ordered, Orders, killed};
 use super::upstream::{Answer, Piece};
 use super::{Clock, Gate};
 use crate::clock::Tick;

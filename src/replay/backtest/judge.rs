@@ -1,7 +1,7 @@
 //! One exchange under candidate rules: all of its texts that the gate would judge.
 
 use super::Progress;
-use super::report::Report;
+use super::report::{Report, Unjudged};
 use super::samples;
 use crate::clock::Tick;
 use crate::evidence::exchange::{Answer, Exchange, Missing, field};
@@ -42,25 +42,6 @@ impl Known {
             self.older = std::mem::take(&mut self.newer);
         }
         self.newer.insert(digest);
-    }
-}
-
-/// Why nothing of an exchange could be judged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Unjudged {
-    /// Its texts were not recorded.
-    NoTexts,
-    /// Its request cannot be read, then as now.
-    Unreadable,
-}
-
-impl Unjudged {
-    /// A name for counts.
-    pub fn name(self) -> &'static str {
-        match self {
-            Unjudged::NoTexts => "no_texts",
-            Unjudged::Unreadable => "unreadable",
-        }
     }
 }
 

@@ -1,6 +1,5 @@
 //! What a backtest came to. It is its own save: a run that was interrupted goes on from it.
 
-use super::judge::Unjudged;
 use crate::evidence::exchange::Exchange;
 use crate::exchange::screen::{Done, Found};
 use crate::replay::gather::Select;
@@ -8,6 +7,25 @@ use crate::table::rules::Rulebook;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+/// Why nothing of an exchange could be judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Unjudged {
+    /// Its texts were not recorded.
+    NoTexts,
+    /// Its request cannot be read, then as now.
+    Unreadable,
+}
+
+impl Unjudged {
+    /// A name for counts.
+    pub fn name(self) -> &'static str {
+        match self {
+            Unjudged::NoTexts => "no_texts",
+            Unjudged::Unreadable => "unreadable",
+        }
+    }
+}
 
 /// The version of the report.
 pub const VERSION: u32 = 1;

@@ -1,7 +1,7 @@
 //! The entries of the catalogue, in the order of their codes.
 
 use super::Entry;
-use crate::table::diagnostic::Severity;
+use super::Severity;
 
 /// Every code, in order.
 pub const ALL: &[Entry] = &[

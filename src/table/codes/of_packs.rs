@@ -1,7 +1,7 @@
 //! The entries about packs of rules. Their examples are packs, not routes files.
 
 use super::Entry;
-use crate::table::diagnostic::Severity;
+use super::Severity;
 
 pub(super) const BAD_RULE: Entry = Entry {
     code: super::BAD_RULE,

@@ -3,7 +3,8 @@
 use super::routes::{link, patterns};
 use super::{APP_LIMITS, LIMIT, LIMIT_MATCH, LOOP, Link, PARTS_MAX, PRICE};
 use super::{integer, parsed, too_many};
-use crate::table::reader::{Reader, Section, Text, Value, shown};
+use crate::table::reader::{Reader, Section, Text, Value};
+use crate::table::words::shown;
 use crate::table::{
     CAPS, Cap, Limit, LimitMatcher, Money, Pattern, Per, Price, SameCall, Then, Unit, Unpriced,
     codes, value,

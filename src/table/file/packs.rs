@@ -8,11 +8,12 @@ mod looks_for;
 use self::looks_for::Looked;
 use super::{integer, list, too_many};
 use crate::filter::{Action, Channels, Kind, Redaction, Rule};
-use crate::table::reader::{Reader, Section, Text, Value, shown};
+use crate::table::reader::{Reader, Section, Text, Value};
 use crate::table::rules::{
     Case, Demote, Expect, Mode, ModelPart, OnError, Pack, PackRule, Trip, TripScope,
 };
 use crate::table::webhook::WebhookPart;
+use crate::table::words::shown;
 use crate::table::{codes, value};
 use std::collections::HashSet;
 use std::ops::Range;

@@ -2,7 +2,8 @@
 
 use super::parsed;
 use crate::id::ProviderName;
-use crate::table::reader::{Reader, Section, Text, Value, shown};
+use crate::table::reader::{Reader, Section, Text, Value};
+use crate::table::words::shown;
 use crate::table::{
     Auth, BaseUrl, Family, OpenaiApi, Provider, Quirks, Secret, Signer, codes, value,
 };
