@@ -22,8 +22,8 @@ mod provider;
 mod reader;
 mod recipient;
 pub mod rules;
-#[expect(clippy::module_inception, reason = "the room is named after its one product")]
 mod syntax;
+#[expect(clippy::module_inception, reason = "the room is named after its one product")]
 pub mod table;
 mod value;
 pub mod webhook;
