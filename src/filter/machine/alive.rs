@@ -17,7 +17,7 @@ use regex_automata::hybrid::dfa::{Cache, DFA};
 use regex_automata::util::start;
 
 /// With less waiting text than this the closure is run: over so little it is as fast.
-const WAITING_MIN: u64 = 8;
+const WAITING_MIN: u64 = 12;
 /// Most bytes that are read for one answer about the elder.
 const STEPS_MAX: u64 = 512;
 
