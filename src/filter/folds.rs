@@ -179,7 +179,7 @@ impl Folds {
         last: bool,
         hits: &mut Vec<Hit>,
     ) -> Result<(), Unjudged> {
-        if self.sides.is_empty() && self.out.is_one() {
+        if self.sides.is_empty() && self.out.is_all() {
             return Ok(());
         }
         for kind in [ViewKind::Hidden, ViewKind::Base64, ViewKind::Hex] {

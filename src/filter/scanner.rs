@@ -20,6 +20,10 @@ use std::sync::Arc;
 /// Bytes after which the state to go back to is renewed.
 const BACK_BYTES: usize = 512;
 
+/// A longer piece is read in parts of so many bytes: what is slow to read makes slow only the part
+/// that it is in.
+const PART_BYTES: usize = 128;
+
 #[cfg(test)]
 thread_local! {
     /// What the scanners of this thread were given to read.
@@ -108,7 +112,11 @@ impl Scanner {
             self.remember(piece);
         }
         let Self { engine, state, .. } = self;
-        let step = state.step(engine, &mut slot.machines, hits, piece, Pace::Piece, out);
+        let step = if piece.len() > PART_BYTES {
+            in_parts(state, engine, &mut slot.machines, hits, piece, out)
+        } else {
+            state.step(engine, &mut slot.machines, hits, piece, Pace::Piece, out)
+        };
         let step = match step {
             Ok(Step::Somewhere) => self.reread(&mut slot.machines, hits, piece, out),
             other => other,
@@ -254,6 +262,31 @@ impl Scanner {
         let State { read, released, .. } = self.state;
         Progress { passage, released, held_bytes: read.saturating_sub(released) }
     }
+}
+
+/// Reads a long piece part by part.
+fn in_parts(
+    state: &mut State,
+    engine: &Engine,
+    caches: &mut [MachineCache],
+    hits: &mut Vec<Hit>,
+    piece: &str,
+    out: &mut Release,
+) -> Result<Step, Unjudged> {
+    let was_at_rest = state.is_at_rest();
+    let mut rest = piece;
+    while !rest.is_empty() {
+        let (part, more) = rest.split_at(rest.floor_char_boundary(PART_BYTES));
+        match append(state, engine, caches, hits, part, Pace::Piece, out)? {
+            Step::Whole | Step::Parts => rest = more,
+            ended @ (Step::Stopped(_) | Step::Somewhere) => return Ok(ended),
+        }
+    }
+    if was_at_rest && state.is_at_rest() && out.hidden.is_empty() {
+        out.text.clear();
+        return Ok(Step::Whole);
+    }
+    Ok(Step::Parts)
 }
 
 /// Takes a step, and appends the piece where it passes whole.

@@ -72,6 +72,16 @@ impl State {
         self.text.text.capacity() + self.open.capacity() * size_of::<Finding>() + folds
     }
 
+    /// Nothing is hidden that is not out yet.
+    fn is_plain(&self) -> bool {
+        self.covers.is_empty() && self.run.is_none()
+    }
+
+    /// Nothing waits.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.is_plain() && self.released == self.read
+    }
+
     /// Reads a piece and appends to `out` what is decided, unless the piece passes whole.
     pub(crate) fn step(
         &mut self,
@@ -114,8 +124,7 @@ impl State {
         if !self.open.is_empty() {
             self.close_findings(engine, ends, out);
         }
-        let plain = self.covers.is_empty() && self.run.is_none();
-        if plain && self.released == from && live == read && !ends {
+        if self.is_plain() && self.released == from && live == read && !ends {
             self.released = read;
             self.keep(engine, piece);
             return Ok(Step::Whole);

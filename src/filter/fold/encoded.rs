@@ -169,7 +169,58 @@ const fn begins(value: u32) -> bool {
     matches!(value, 2..=3 | 8..32 | 48..62)
 }
 
+/// Whether `text` has `RUN_MIN` bytes in a row for which `is_own` holds. One in so many is looked at,
+/// and its neighbours where it is one.
+fn has_run(text: &[u8], is_own: impl Fn(u8) -> bool) -> bool {
+    const LENGTH: usize = RUN_MIN as usize;
+    let mut from = 0;
+    while let Some(next) = text.get(from..from + LENGTH) {
+        match next.iter().rposition(|byte| !is_own(*byte)) {
+            Some(foreign) => from += foreign + 1,
+            None => return true,
+        }
+    }
+    false
+}
+
+/// How many bytes at the start of `text` are own ones.
+fn own_len(text: &[u8], is_own: impl Fn(u8) -> bool) -> usize {
+    text.iter().position(|byte| !is_own(*byte)).unwrap_or(text.len())
+}
+
+fn is_base64(byte: u8) -> bool {
+    SIX_BITS.get(usize::from(byte)).is_some_and(|bits| *bits != NONE)
+}
+
+/// Hexadecimal digits, and what may stand between and before them in a run.
+fn is_hex(byte: u8) -> bool {
+    byte.is_ascii_hexdigit() || matches!(byte, b'x' | b'X' | b' ' | b',' | b':' | b'-' | b'\n')
+}
+
 impl Base64 {
+    /// Whether nothing is decoded of ASCII text if it comes next.
+    pub(super) fn is_unmoved_by(&self, piece: &[u8]) -> bool {
+        // A run is no longer than its word, but where it went on over a line end.
+        let is_decoding = self.at == At::Run && self.run.len >= RUN_MIN;
+        let head = own_len(piece, is_base64);
+        !is_decoding
+            && self.word as usize + head < RUN_MIN as usize
+            && !has_run(piece.get(head..).unwrap_or_default(), is_base64)
+    }
+
+    /// Goes past ASCII text that it is unmoved by.
+    pub(super) fn go_past(&mut self, piece: &[u8], from: u64) {
+        let mut unmoved = View::default();
+        let last = piece.iter().rposition(|byte| !is_base64(*byte));
+        let tail = last.map_or(0, |last| last + 1);
+        if last.is_some() {
+            self.word = 0;
+            self.finish(&mut unmoved);
+            self.at = At::Begin;
+        }
+        self.pass(piece.get(tail..).unwrap_or_default(), from + tail as u64, &mut unmoved);
+    }
+
     pub(super) fn waits_from(&self) -> Option<u64> {
         let open = (self.have > 0).then_some(self.quartet_from);
         if self.at == At::Run { self.run.waits_from(open) } else { None }
@@ -286,6 +337,33 @@ pub(super) struct Hex {
 const GAP_MAX: u8 = 2;
 
 impl Hex {
+    /// Whether nothing is decoded of ASCII text if it comes next.
+    pub(super) fn is_unmoved_by(&self, piece: &[u8]) -> bool {
+        let begun = if self.at == At::Run { self.run.len + 1 } else { 0 };
+        let head = own_len(piece, is_hex);
+        (begun as usize).saturating_add(head) < RUN_MIN as usize
+            && !has_run(piece.get(head..).unwrap_or_default(), is_hex)
+    }
+
+    /// Goes past ASCII text that it is unmoved by.
+    pub(super) fn go_past(&mut self, piece: &[u8], from: u64) {
+        let mut unmoved = View::default();
+        // Behind a sign that is part of no run, or behind one behind a letter that is part of none,
+        // it stands at the begin of a word whatever was before.
+        let is_apart = |two: &[u8]| {
+            matches!(two, [before, sign] if !sign.is_ascii_alphanumeric()
+                && (!is_hex(*sign) || before.is_ascii_alphabetic() && !is_hex(*before)))
+        };
+        let last = piece.windows(2).rposition(is_apart);
+        let tail = last.map_or(0, |last| last + 2);
+        if last.is_some() {
+            self.word = 0;
+            self.finish(&mut unmoved);
+            self.at = At::Begin;
+        }
+        self.pass(piece.get(tail..).unwrap_or_default(), from + tail as u64, &mut unmoved);
+    }
+
     pub(super) fn waits_from(&self) -> Option<u64> {
         let open = self.high.map(|(_, from)| from);
         if self.at == At::Run { self.run.waits_from(open) } else { None }

@@ -137,19 +137,25 @@ pub struct Folded {
     signals: Signals,
     /// Whether a view may have text of the last call.
     has_text: bool,
+    /// Whether the main or the spaced view has, which is not what was read.
+    is_apart: bool,
 }
 
 impl Folded {
-    /// Whether what the last call read is its own main and spaced view, and no other has text of
-    /// it: then none of it was copied.
+    /// Whether what the last call read is its own main and spaced view: then none of it was copied.
     pub(super) fn is_one(&self) -> bool {
+        !self.is_apart
+    }
+
+    /// Whether no view has text that is not what was read.
+    pub(super) fn is_all(&self) -> bool {
         !self.has_text
     }
 
     fn clear(&mut self) {
         if self.has_text {
             self.each().into_iter().for_each(View::clear);
-            self.has_text = false;
+            (self.has_text, self.is_apart) = (false, false);
         }
     }
 
@@ -257,11 +263,10 @@ impl Fold {
         out.clear();
         out.main.clear();
         out.spaced.clear();
-        let alone = self.encoded.is_none() && !self.hidden.is_open();
-        if alone
+        if !self.hidden.is_open()
             && self.idle()
             && plain_len(piece) == piece.len()
-            && self.spaced.as_mut().is_none_or(|spaced| spaced.passes(piece))
+            && self.goes_past(piece, out)
         {
             out.main.pass(piece.len(), self.raw);
             if self.spaced.is_some() {
@@ -273,11 +278,34 @@ impl Fold {
                 self.flag = false;
                 self.words.pass(piece.as_bytes());
             }
-            out.main.saw(self.raw);
-            out.spaced.saw(self.raw);
+            self.saw(out);
             return Fed::Same;
         }
         self.feed_views(piece, out)
+    }
+
+    /// Goes past ASCII text that is its own spaced view too; if it may be none, says so and does nothing.
+    fn goes_past(&mut self, piece: &str, out: &mut Folded) -> bool {
+        if let Some(spaced) = &mut self.spaced {
+            let Some(rest) = spaced.behind(piece) else { return false };
+            spaced.go_past(rest);
+        }
+        if let Some(both) = &mut self.encoded {
+            let (bytes, from) = (piece.as_bytes(), self.raw);
+            if both.0.is_unmoved_by(bytes) {
+                both.0.go_past(bytes, from);
+            } else {
+                both.0.pass(bytes, from, &mut out.base64);
+                out.has_text = true;
+            }
+            if both.1.is_unmoved_by(bytes) {
+                both.1.go_past(bytes, from);
+            } else {
+                both.1.pass(bytes, from, &mut out.hex);
+                out.has_text = true;
+            }
+        }
+        true
     }
 
     /// Whether letters are joined.
@@ -291,7 +319,7 @@ impl Fold {
     }
 
     fn feed_views(&mut self, piece: &str, out: &mut Folded) -> Fed {
-        out.has_text = true;
+        (out.has_text, out.is_apart) = (true, true);
         let fed = if self.idle() && plain_len(piece) == piece.len() {
             out.main.pass(piece.len(), self.raw);
             self.pass(piece, out);
@@ -307,7 +335,7 @@ impl Fold {
     /// Ends the channel: what waits is judged as it stands. Nothing may be fed afterwards.
     pub fn finish(&mut self, out: &mut Folded) {
         out.each().into_iter().for_each(View::clear);
-        out.has_text = true;
+        (out.has_text, out.is_apart) = (true, true);
         self.resolve(Rest::Over, out);
         let mut stage = Stage { out, encoded: &mut self.encoded, spaced: &mut self.spaced };
         self.words.finish(&mut stage);

@@ -39,26 +39,52 @@ enum At {
     Next(Char),
 }
 
+/// Where the view stands behind a text.
+#[derive(Clone, Copy)]
+pub(super) struct Rest(At);
+
 impl Spaced {
     /// Whether nothing waits: the view has all that was read.
     pub(super) fn is_at_rest(&self) -> bool {
         matches!(self.at, At::Begin | At::First | At::Word)
     }
 
-    /// Reads ASCII text that the view has as it is, with nothing before or behind that waits; if it
-    /// is none, says so and reads nothing.
-    pub(super) fn passes(&mut self, piece: &str) -> bool {
+    /// Where it stands behind ASCII text that the view has as it is, with nothing before or behind that
+    /// waits; `None` if the text may not be such.
+    pub(super) fn behind(&self, piece: &str) -> Option<Rest> {
+        let bytes = piece.as_bytes();
         let mut at = self.at;
-        for byte in piece.bytes() {
+        let mut place = 0;
+        while let Some(byte) = bytes.get(place) {
+            place += 1;
             at = match (at, byte.is_ascii_alphanumeric()) {
                 (At::Begin, true) => At::First,
-                (At::First | At::Word, true) => At::Word,
+                (At::First | At::Word, true) => {
+                    let rest = bytes.get(place..).unwrap_or_default();
+                    place += rest.iter().take_while(|byte| byte.is_ascii_alphanumeric()).count();
+                    At::Word
+                }
                 (At::Begin | At::Word, false) => At::Begin,
-                (At::First, false) | (At::Gap | At::Next(_), _) => return false,
+                (At::First, false) => {
+                    // Between a single letter and a word nothing is dropped.
+                    let rest = bytes.get(place..).unwrap_or_default();
+                    let gap = rest.iter().take_while(|byte| !byte.is_ascii_alphanumeric()).count();
+                    let word = rest.get(gap..gap + 2)?;
+                    if gap >= GAP_MAX || !word.iter().all(u8::is_ascii_alphanumeric) {
+                        return None;
+                    }
+                    place += gap + word.len();
+                    At::Word
+                }
+                (At::Gap | At::Next(_), _) => return None,
             };
         }
-        self.at = at;
-        true
+        Some(Rest(at))
+    }
+
+    /// Goes past the text that [`Self::behind`] was asked of.
+    pub(super) fn go_past(&mut self, rest: Rest) {
+        self.at = rest.0;
     }
 
     /// Reads ASCII text.

@@ -7,7 +7,11 @@
 //! earliest start, is read on forwards, a state for a byte, and where it dies the next start that does not is
 //! looked for behind it.
 //!
-//! What always holds: both answer the same. Where the elder's answer is not certain, or would take long, the
+//! Behind a long piece a third one answers first. Some expressions have parts that go on over any text, and the
+//! closure with them; but nearly all have a rare text before that. Where none of those texts is among what waits, the
+//! closure of what stands before and in them says it all, and dies in a word.
+//!
+//! What always holds: all answer the same. Where the elder's answer is not certain, or would take long, the
 //! closure is run.
 
 use super::{Hay, Unjudged, stamp};
@@ -25,6 +29,8 @@ const STEPS_MAX: u64 = 512;
 pub(crate) struct Alive {
     /// The prefixes of what decides, reversed.
     pub closure: DFA,
+    /// The same of what stands before and in the texts by which a sieve sees that a match has begun.
+    pub early: DFA,
     /// What decides, from one start.
     pub begun: DFA,
     /// Bytes after which a start has matched or is dead.
@@ -35,24 +41,30 @@ pub(crate) struct Alive {
 pub(super) struct AliveCache {
     stamp: u64,
     closure: Cache,
+    early: Cache,
     begun: Cache,
 }
 
 impl Clone for AliveCache {
     fn clone(&self) -> Self {
-        Self { stamp: stamp(), closure: self.closure.clone(), begun: self.begun.clone() }
+        Self {
+            stamp: stamp(),
+            closure: self.closure.clone(),
+            early: self.early.clone(),
+            begun: self.begun.clone(),
+        }
     }
 }
 
 impl AliveCache {
     /// Memory of the lazy automata, in bytes.
     pub(super) fn memory_bytes(&self) -> usize {
-        self.closure.memory_usage() + self.begun.memory_usage()
+        [&self.closure, &self.early, &self.begun].map(Cache::memory_usage).iter().sum()
     }
 
     /// How often they had to be dropped.
     pub(super) fn clear_count(&self) -> usize {
-        self.closure.clear_count() + self.begun.clear_count()
+        [&self.closure, &self.early, &self.begun].map(Cache::clear_count).iter().sum()
     }
 }
 
@@ -78,43 +90,59 @@ impl Elder {
 
 impl Alive {
     pub(super) fn cache(&self) -> AliveCache {
-        let (closure, begun) = (self.closure.create_cache(), self.begun.create_cache());
-        AliveCache { stamp: stamp(), closure, begun }
+        AliveCache {
+            stamp: stamp(),
+            closure: self.closure.create_cache(),
+            early: self.early.create_cache(),
+            begun: self.begun.create_cache(),
+        }
     }
 
     /// Memory of what workers share, in bytes.
     pub(super) fn memory_bytes(&self) -> usize {
-        self.closure.get_nfa().memory_usage() + self.begun.get_nfa().memory_usage()
+        let nfas =
+            [&self.closure, &self.early, &self.begun].map(|dfa| dfa.get_nfa().memory_usage());
+        nfas.iter().sum()
     }
 
     /// The earliest position from `keep` on at which an unconfirmed match may begin; the end of `hay` if there is
-    /// none.
+    /// none. `may_have_begun` says whether more than the beginning of a match may stand there.
     pub(super) fn from(
         &self,
         cache: &mut AliveCache,
         elder: &mut Option<Elder>,
         keep: u64,
         hay: Hay<'_>,
+        may_have_begun: bool,
     ) -> Result<u64, Unjudged> {
         let known = elder.take();
         let waiting = hay.end().saturating_sub(keep);
+        if !may_have_begun {
+            return self.run_back(&self.early, &mut cache.early, keep, hay);
+        }
         if (WAITING_MIN..=self.window).contains(&waiting)
             && let Some(alive) = self.read_on(cache, known, elder, keep, hay)?
         {
             return Ok(alive);
         }
-        self.run_back(&mut cache.closure, keep, hay)
+        self.run_back(&self.closure, &mut cache.closure, keep, hay)
     }
 
-    fn run_back(&self, lazy: &mut Cache, keep: u64, hay: Hay<'_>) -> Result<u64, Unjudged> {
+    fn run_back(
+        &self,
+        closure: &DFA,
+        lazy: &mut Cache,
+        keep: u64,
+        hay: Hay<'_>,
+    ) -> Result<u64, Unjudged> {
         let end = hay.end();
         let least = keep.max(end.saturating_sub(self.window));
         let config = start::Config::new().anchored(Anchored::Yes);
-        let mut state = self.closure.start_state(lazy, &config).map_err(|_| Unjudged::Automaton)?;
+        let mut state = closure.start_state(lazy, &config).map_err(|_| Unjudged::Automaton)?;
         let mut alive = end;
         let mut position = end;
         for byte in hay.slice(least, end).iter().rev() {
-            state = self.closure.next_state(lazy, state, *byte).map_err(|_| Unjudged::Automaton)?;
+            state = closure.next_state(lazy, state, *byte).map_err(|_| Unjudged::Automaton)?;
             if state.is_tagged() {
                 if state.is_match() {
                     alive = position;
@@ -126,8 +154,8 @@ impl Alive {
         }
         // What stands before the first byte decides an assertion there.
         state = match hay.before(least) {
-            Some(byte) => self.closure.next_state(lazy, state, byte),
-            None => self.closure.next_eoi_state(lazy, state),
+            Some(byte) => closure.next_state(lazy, state, byte),
+            None => closure.next_eoi_state(lazy, state),
         }
         .map_err(|_| Unjudged::Automaton)?;
         Ok(if state.is_match() { least } else { alive })

@@ -2,26 +2,19 @@
 //! followed by its threads.
 //!
 //! A match is a run of bytes that its expression has in it at all, and plain text has few runs that are long
-//! enough: blanks and signs end them. So only runs are read. One is found by looking from the end of where the
-//! shortest could stand: a foreign byte there rules out everything up to it, most of it unseen.
+//! enough: blanks and signs end them. So only [`Runs`] are read.
 
 use super::New;
-use super::closure::{bytes_of, needed_byte};
+use super::sieve::Runs;
 use super::threads::{Anchor, Threads};
 use regex_syntax::hir::Hir;
-use std::ops::Range;
 use std::sync::Arc;
 
 /// An expression that is no part of a union.
 pub(crate) struct Apart {
     pub item: u32,
     anchor: Arc<Anchor>,
-    /// Bytes of its shortest match.
-    pub bytes_min: u64,
-    /// A byte that every match has.
-    needs: Option<u8>,
-    /// The bytes that matches are made of.
-    of: Box<[bool; 256]>,
+    pub runs: Runs,
 }
 
 /// How far an expression was followed in a text.
@@ -52,7 +45,7 @@ pub(super) fn follow(
     let mut known = std::mem::take(followed);
     let alive = new.hay.slice(keep, new.hay.end());
     for (index, apart) in (0..).zip(all) {
-        if !apart.may_end(alive) {
+        if !apart.runs.may_end(alive) {
             continue;
         }
         let at = known.iter().position(|known| known.index == index);
@@ -65,45 +58,7 @@ pub(super) fn follow(
 
 impl Apart {
     pub(super) fn new(item: u32, anchor: Arc<Anchor>, hir: &Hir) -> Apart {
-        let bytes_min = hir.properties().minimum_len().unwrap_or(0).max(1) as u64;
-        let mut of = Box::new([false; 256]);
-        bytes_of(hir, &mut of);
-        Apart { item, anchor, bytes_min, needs: needed_byte(hir), of }
-    }
-
-    /// May a match end in text of which `alive` may belong to it?
-    fn may_end(&self, alive: &[u8]) -> bool {
-        alive.len() as u64 >= self.bytes_min
-            && self.needs.is_none_or(|byte| memchr::memchr(byte, alive).is_some())
-    }
-
-    /// Bytes at the start of `text` that matches are made of.
-    fn own(&self, text: &[u8]) -> usize {
-        text.iter().position(|byte| !self.has(*byte)).unwrap_or(text.len())
-    }
-
-    #[inline]
-    fn has(&self, byte: u8) -> bool {
-        self.of.get(usize::from(byte)).is_some_and(|has| *has)
-    }
-
-    /// The next stretch in which a match can stand; it may go on behind the text.
-    fn next_run(&self, text: &[u8]) -> Option<Range<usize>> {
-        let least = self.bytes_min as usize;
-        let mut from = 0;
-        loop {
-            let shortest = text.get(from..from + least)?;
-            if let Some(foreign) = shortest.iter().rposition(|byte| !self.has(*byte)) {
-                from += foreign + 1;
-                continue;
-            }
-            let upto = from + least + self.own(text.get(from + least..)?);
-            let run = text.get(from..upto)?;
-            if self.needs.is_none_or(|byte| memchr::memchr(byte, run).is_some()) {
-                return Some(from..upto);
-            }
-            from = upto;
-        }
+        Apart { item, anchor, runs: Runs::new(hir) }
     }
 
     /// Reads on; gives how far, where there is anything to go on from.
@@ -124,10 +79,10 @@ impl Apart {
         while at < end {
             let text = hay.slice(at, end);
             let run = if threads.is_empty() {
-                let Some(run) = self.next_run(text) else { break };
+                let Some(run) = self.runs.next(text) else { break };
                 run
             } else {
-                0..self.own(text)
+                0..self.runs.own(text)
             };
             // The byte after it ends what is alive, and confirms what ended.
             let upto = end.min(at + run.end as u64 + 1);
@@ -144,7 +99,7 @@ impl Apart {
         }
         has_read.then(|| {
             let rest = hay.slice(at, end).iter().rev();
-            let unread = rest.take_while(|byte| self.has(**byte)).count() as u64;
+            let unread = rest.take_while(|byte| self.runs.has(**byte)).count() as u64;
             Followed { index, threads, at: end - unread }
         })
     }

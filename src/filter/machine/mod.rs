@@ -17,6 +17,7 @@ pub(crate) mod literal;
 pub(crate) mod plan;
 pub(crate) mod regexes;
 mod settle;
+pub(crate) mod sieve;
 pub(crate) mod span;
 pub(crate) mod syntax;
 pub(crate) mod threads;
@@ -230,9 +231,8 @@ impl Machine {
         if let (Some(regexes), Some(follow), Some(cache)) =
             (&self.regexes, &mut place.regexes, &mut cache.regexes)
         {
-            regexes.advance(cache, follow, place.keep, new, hits)?;
+            keep = regexes.advance(cache, follow, place.keep, new, hits)?;
             if !last {
-                keep = regexes.alive_from(cache, follow, place.keep, hay)?;
                 live = live.min(keep).min(regexes.followed_from(follow));
             }
         }

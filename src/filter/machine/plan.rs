@@ -7,6 +7,7 @@ use super::closure::{kernel, prefixes};
 use super::gap::{Shape, shape};
 use super::literal::{Literals, Text};
 use super::regexes::{Item, Regexes, Role, Union};
+use super::sieve::{Early, Sieve, early};
 use super::span::{Mode, SpanRule};
 use super::syntax::{Open, Unread, parse};
 use super::threads::{Anchor, Tables};
@@ -361,7 +362,8 @@ fn regexes(expressions: &[(Item, &Expression)], spans: Vec<SpanRule>) -> Option<
         unions.push(Union { dfa: lazy_of(&hirs, false).ok()?, items, bytes_min });
     }
     let together = unions.iter().map(|union| union.bytes_min);
-    let bytes_min = together.chain(apart.iter().map(|apart| apart.bytes_min)).min().unwrap_or(0);
+    let bytes_min =
+        together.chain(apart.iter().map(|apart| apart.runs.bytes_min)).min().unwrap_or(0);
     let window = expressions
         .iter()
         .filter_map(|(_, expression)| match expression.use_as {
@@ -376,9 +378,16 @@ fn regexes(expressions: &[(Item, &Expression)], spans: Vec<SpanRule>) -> Option<
     let words: Vec<Hir> = expressions.iter().map(|(_, expression)| expression.decides()).collect();
     let begins = words.iter().map(prefixes).collect();
     let closure = lazy_of(&[&Hir::alternation(begins)], true).ok()?;
+    let cut: Vec<Early> = words.iter().map(early).collect();
+    let begun = cut.iter().flat_map(|cut| cut.texts.clone()).collect();
+    let hirs = unions.iter().flat_map(|union| &union.items);
+    let hirs = hirs.filter_map(|item| expressions.get(*item as usize));
+    let sieve = Sieve::new(&hirs.map(|(_, expression)| &expression.hir).collect::<Vec<_>>(), begun);
+    let begins = cut.iter().map(|cut| prefixes(&cut.hir)).collect();
+    let early = lazy_of(&[&Hir::alternation(begins)], true).ok()?;
     let begun = lazy_of(&[&Hir::alternation(words)], false).ok()?;
-    let alive = Alive { closure, begun, window };
-    Some(Regexes { items, spans, unions, apart, bytes_min, alive })
+    let alive = Alive { closure, early, begun, window };
+    Some(Regexes { items, spans, unions, apart, bytes_min, alive, sieve })
 }
 
 impl Part {

@@ -19,9 +19,10 @@
 
 use super::alive::{Alive, AliveCache, Elder};
 use super::apart::{self, Apart, Followed};
+use super::sieve::{Sieve, Sieved};
 use super::span::{OpenSpans, SpanRule};
 use super::threads::{Anchor, Threads};
-use super::{Effect, Hay, Hit, New, Unjudged, stamp};
+use super::{Effect, Hit, New, Unjudged, stamp};
 use crate::filter::check::Check;
 use regex_automata::dfa::sparse;
 use regex_automata::hybrid::{LazyStateID, dfa as lazy};
@@ -34,6 +35,9 @@ use std::sync::Arc;
 /// states, and seldom more than the bytes it holds; beyond the bound the text is not judged, and
 /// its rules' `on_error` says what becomes of it.
 pub(crate) const THREADS_MAX: usize = 4096;
+
+/// Pieces that are shorter are not sieved: to read on is as fast.
+const SIEVED_MIN: u64 = 64;
 
 /// What a rule's expression is for.
 #[derive(Clone)]
@@ -71,6 +75,8 @@ pub(crate) struct Regexes {
     /// The least `bytes_min` of both.
     pub bytes_min: u64,
     pub alive: Alive,
+    /// What rules a long text out.
+    pub sieve: Sieve,
 }
 
 /// What a worker keeps.
@@ -178,7 +184,8 @@ impl Regexes {
         unions + self.alive.memory_bytes()
     }
 
-    /// Reads on, as [`super::Machine::advance`] does. `keep` is where the kept text begins.
+    /// Reads on, as [`super::Machine::advance`] does. `keep` is where the kept text begins; gives from
+    /// where on an unconfirmed match may still begin.
     pub(crate) fn advance(
         &self,
         cache: &mut RegexCache,
@@ -186,9 +193,10 @@ impl Regexes {
         keep: u64,
         new: New<'_>,
         hits: &mut Vec<Hit>,
-    ) -> Result<(), Unjudged> {
+    ) -> Result<u64, Unjudged> {
+        let sieved = self.sieved(keep, new);
         cache.ends.clear();
-        self.find_ends(cache, follow, keep, new)?;
+        self.find_ends(cache, follow, keep, new, sieved)?;
         if follow.thread_count() > THREADS_MAX {
             return Err(Unjudged::Threads);
         }
@@ -201,7 +209,22 @@ impl Regexes {
                 return Err(Unjudged::Threads);
             }
         }
-        Ok(())
+        if new.last {
+            return Ok(new.hay.end());
+        }
+        let Follow { elder, .. } = follow;
+        self.alive.from(&mut cache.alive, elder, keep, new.hay, sieved.may_have_begun)
+    }
+
+    /// What the sieve says of what may belong to a match; it is asked only of a long piece.
+    fn sieved(&self, keep: u64, new: New<'_>) -> Sieved {
+        let New { hay, from, .. } = new;
+        let length = hay.end() - from;
+        // What is looked at again with each piece must be the lesser part.
+        if length < SIEVED_MIN || from - keep.min(from) > length {
+            return Sieved { may_have_begun: true, may_match: true };
+        }
+        self.sieve.sieve(hay.slice(keep, hay.end()))
     }
 
     /// Collects which expressions end where in the new text.
@@ -212,6 +235,7 @@ impl Regexes {
         follow: &mut Follow,
         keep: u64,
         new: New<'_>,
+        sieved: Sieved,
     ) -> Result<(), Unjudged> {
         let New { hay, from, last } = new;
         let end = hay.end();
@@ -221,6 +245,9 @@ impl Regexes {
             return Ok(());
         }
         apart::follow(&self.apart, &mut follow.apart, &mut cache.ends, keep, new);
+        if !sieved.may_match {
+            return Ok(());
+        }
         if follow.hint_stamp != cache.stamp {
             follow.hints.clear();
             follow.hints.resize(self.unions.len(), None);
@@ -249,12 +276,23 @@ impl Regexes {
                     state
                 }
             };
-            for (place, byte) in piece.iter().enumerate() {
+            let mut place = 0;
+            while let Some(byte) = piece.get(place) {
+                if !state.is_tagged() {
+                    // Nothing is special about nearly all states.
+                    let next = union.dfa.next_state_untagged(lazy, state, *byte);
+                    if !next.is_tagged() {
+                        state = next;
+                        place += 1;
+                        continue;
+                    }
+                }
                 state =
                     union.dfa.next_state(lazy, state, *byte).map_err(|_| Unjudged::Automaton)?;
                 if state.is_match() {
                     union.report(lazy, state, from + place as u64, &mut cache.ends);
                 }
+                place += 1;
             }
             if last {
                 state = union.dfa.next_eoi_state(lazy, state).map_err(|_| Unjudged::Automaton)?;
@@ -266,17 +304,6 @@ impl Regexes {
             *hint = Some(Hint { state, clears, at: end });
         }
         Ok(())
-    }
-
-    /// The earliest position from which an unconfirmed match may still begin.
-    pub(crate) fn alive_from(
-        &self,
-        cache: &mut RegexCache,
-        follow: &mut Follow,
-        keep: u64,
-        hay: Hay<'_>,
-    ) -> Result<u64, Unjudged> {
-        self.alive.from(&mut cache.alive, &mut follow.elder, keep, hay)
     }
 
     /// The earliest start that threads and open spans still follow.

@@ -2,6 +2,7 @@
 
 mod compiling;
 mod folded;
+mod long;
 mod oracle;
 mod properties;
 mod tables;

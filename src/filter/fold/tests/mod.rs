@@ -31,6 +31,7 @@ impl Whole {
             assert_eq!(view.begin(), text.len() as u64);
             match (kind, fed) {
                 (ViewKind::Main, Some((fed, piece))) => text.push_str(fed.text(piece, &self.out)),
+                (ViewKind::Spaced, Some((_, piece))) if self.out.is_one() => text.push_str(piece),
                 _ => text.push_str(view.text()),
             }
             assert_eq!(view.end(), text.len() as u64);
