@@ -20,7 +20,6 @@ pub use judge::Judged;
 pub use report::{Report, RuleCount, Sample, Share, Unjudged, VERSION};
 
 use super::gather::{Fragment, Gatherer, Select, numbers};
-use crate::evidence::exchange::of_lines;
 use crate::evidence::{Met, Segment};
 use crate::table::rules::{Judge, Pack, Rulebook};
 use judge::Judging;
@@ -146,15 +145,12 @@ pub fn run(
     let mut judging = Judging::new(&judges, options.samples_max);
     let mut joined: BTreeMap<Box<str>, Fragment> = BTreeMap::new();
     for (id, fragment) in fragments.into_values().flatten() {
-        let whole = joined.entry(id).or_default();
-        whole.has_beginning |= fragment.has_beginning;
-        whole.has_end |= fragment.has_end;
-        whole.lines.extend_from_slice(&fragment.lines);
+        joined.entry(id).or_default().join(fragment);
     }
     let mut last = Report::new(book, &options.select);
     // What began before the first segment that is read is not selected, or not on record.
-    for fragment in joined.into_values().filter(|fragment| fragment.has_beginning) {
-        judging.see(&of_lines(&fragment.lines), &mut last, progress);
+    for fragment in joined.into_values().filter(Fragment::has_beginning) {
+        judging.see(&fragment.finish(), &mut last, progress);
     }
     report.join(last, options.samples_max);
     report.fragments.clear();
@@ -202,7 +198,7 @@ fn segment(
             Met::End => break,
         };
         let Some(whole) = whole else { continue };
-        judging.see(&of_lines(&whole.lines), &mut report, progress);
+        judging.see(&whole.finish(), &mut report, progress);
         let read = segment.frames_end();
         progress.disk_bytes.fetch_add(read.saturating_sub(told), Ordering::Relaxed);
         told = read;

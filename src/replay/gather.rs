@@ -4,7 +4,7 @@
 //! be joined with those of the segments beside it. What always holds: what is gathered has a bound
 //! ([`PENDING_BYTES_MAX`]); beyond it the largest exchange is given up, and counted.
 
-use crate::evidence::exchange::{Exchange, of_lines};
+use crate::evidence::exchange::{Exchange, Gather};
 use crate::evidence::read::segments;
 use crate::evidence::{FOLDER, Met, Segment, disk::Folder};
 use serde::Deserialize;
@@ -79,15 +79,57 @@ pub fn head(line: &[u8]) -> Option<(&str, Option<&str>)> {
     Some((kind, exchange))
 }
 
-/// The lines of an exchange that is not whole.
+/// What was gathered of an exchange.
 #[derive(Clone, Debug, Default)]
 pub struct Fragment {
-    /// The lines, with line ends.
-    pub lines: Vec<u8>,
-    /// Whether the first of them begins the exchange.
-    pub has_beginning: bool,
+    /// What its lines tell from its beginning on; `None` as long as that was not met.
+    begun: Option<Box<Gather>>,
+    /// Lines before its beginning was met, with line ends.
+    lines: Vec<u8>,
+    /// How many bytes its lines are.
+    bytes: usize,
     /// Whether the last of them ends it.
-    pub has_end: bool,
+    has_end: bool,
+}
+
+impl Fragment {
+    /// Whether the first of its lines begins the exchange.
+    pub fn has_beginning(&self) -> bool {
+        self.begun.is_some()
+    }
+
+    /// Adds a line.
+    fn add(&mut self, line: &[u8], is_beginning: bool) {
+        self.bytes += line.len() + 1;
+        if is_beginning && self.begun.is_none() && self.lines.is_empty() {
+            self.begun = Some(Box::default());
+        }
+        if let Some(begun) = &mut self.begun {
+            begun.line_or_gap(line);
+        } else {
+            self.lines.extend_from_slice(line);
+            self.lines.push(b'\n');
+        }
+    }
+
+    /// Adds what a later segment has of the same exchange.
+    pub fn join(&mut self, later: Fragment) {
+        self.has_end |= later.has_end;
+        self.bytes += later.bytes;
+        match (&mut self.begun, later.begun) {
+            (Some(begun), None) => begun.lines(&later.lines),
+            (None, None) => self.lines.extend_from_slice(&later.lines),
+            // It began anew: its id came twice.
+            (begun, Some(later)) => *begun = Some(later),
+        }
+    }
+
+    /// The exchange, as far as it is known.
+    pub fn finish(self) -> Exchange {
+        let mut gather = self.begun.unwrap_or_default();
+        gather.lines(&self.lines);
+        gather.finish()
+    }
 }
 
 /// Gathers the lines of exchanges.
@@ -127,18 +169,16 @@ impl Gatherer {
             if kind == "close" && self.passed_over.remove(id) || self.passed_over.contains(id) {
                 return None;
             }
-            let fragment = Fragment { has_beginning: is_beginning, ..Fragment::default() };
-            self.pending.insert(id.into(), fragment);
+            self.pending.insert(id.into(), Fragment::default());
         }
         let fragment = self.pending.get_mut(id)?;
-        fragment.lines.extend_from_slice(line);
-        fragment.lines.push(b'\n');
+        fragment.add(line, is_beginning);
         self.pending_bytes += line.len() + 1;
         if kind == "close" {
             fragment.has_end = true;
-            if fragment.has_beginning {
+            if fragment.has_beginning() {
                 let whole = self.pending.remove(id)?;
-                self.pending_bytes -= whole.lines.len();
+                self.pending_bytes -= whole.bytes;
                 return Some(whole);
             }
         }
@@ -149,10 +189,10 @@ impl Gatherer {
     }
 
     fn give_up(&mut self) {
-        let largest = self.pending.iter().max_by_key(|(_, fragment)| fragment.lines.len());
+        let largest = self.pending.iter().max_by_key(|(_, fragment)| fragment.bytes);
         let Some(id) = largest.map(|(id, _)| id.clone()) else { return };
         if let Some(fragment) = self.pending.remove(&id) {
-            self.pending_bytes -= fragment.lines.len();
+            self.pending_bytes -= fragment.bytes;
         }
         self.passed_over.insert(id);
         self.given_up += 1;
@@ -241,7 +281,7 @@ pub fn walk(
             if let Some(whole) = whole {
                 walked.disk_bytes = before + segment.frames_end();
                 walked.given_up = gatherer.given_up;
-                if see(of_lines(&whole.lines), &walked).is_break() {
+                if see(whole.finish(), &walked).is_break() {
                     walked.is_partial = true;
                     return Ok(walked);
                 }
@@ -251,8 +291,8 @@ pub fn walk(
     }
     walked.given_up = gatherer.given_up;
     for fragment in gatherer.rest().into_values() {
-        let is_told = fragment.has_beginning || select.exchange.is_some();
-        if is_told && see(of_lines(&fragment.lines), &walked).is_break() {
+        let is_told = fragment.has_beginning() || select.exchange.is_some();
+        if is_told && see(fragment.finish(), &walked).is_break() {
             walked.is_partial = true;
             break;
         }

@@ -1,5 +1,6 @@
 //! Lines in, an exchange out.
 
+use super::body::apart;
 use super::stream::{Delivery, Run, Stream};
 use super::{Attempt, Delivered, Exchange, Fields, Gap, Known, Noted};
 use crate::evidence::digits::unbase64;
@@ -41,6 +42,9 @@ struct Line<'l> {
     bytes: Option<u64>,
     #[serde(borrow, default)]
     text: Option<Text<'l>>,
+    /// The text, where it was read apart.
+    #[serde(skip)]
+    body: Option<Vec<u8>>,
     #[serde(borrow, default)]
     base64: Option<Text<'l>>,
     #[serde(default)]
@@ -95,8 +99,12 @@ impl Gather {
     /// # Errors
     /// It is no line of a version that is known.
     pub fn line(&mut self, line: &[u8]) -> Result<(), String> {
+        let (beside, body) =
+            apart(line).map_or((None, None), |(rest, body)| (Some(rest), Some(body)));
+        let rest = beside.as_deref().unwrap_or(line);
         let mut known: Line<'_> =
-            serde_json::from_slice(line).map_err(|error| error.to_string())?;
+            serde_json::from_slice(rest).map_err(|error| error.to_string())?;
+        known.body = body;
         if known.v > line::VERSION {
             return Err(format!("a line is of version {}", known.v));
         }
@@ -114,6 +122,7 @@ impl Gather {
 
     fn take(&mut self, line: &mut Line<'_>, raw: &[u8]) {
         let exchange = &mut self.exchange;
+        let total = line.bytes.unwrap_or(0);
         match &*line.kind {
             "open" => {
                 exchange.began_unix_ms = line::unix_ms(&line.at).unwrap_or(0);
@@ -130,14 +139,14 @@ impl Gather {
                     request.path = line.path.as_deref().unwrap_or_default().into();
                     request.headers = fields(&mut line.headers);
                 }
-                self.kept_bytes += request.body.piece(&run(line), line.bytes.unwrap_or(0));
+                self.kept_bytes += request.body.piece(run(line), total);
             }
             "sent" => {
                 let attempt = attempt(&mut exchange.attempts, line.attempt.unwrap_or(0));
                 attempt.target = line.target.as_deref().map(str::to_owned);
                 if line.same.is_none() {
                     let sent = attempt.sent.get_or_insert_default();
-                    self.kept_bytes += sent.piece(&run(line), line.bytes.unwrap_or(0));
+                    self.kept_bytes += sent.piece(run(line), total);
                 }
             }
             "answer_head" => {
@@ -156,7 +165,7 @@ impl Gather {
             }
             "received" => {
                 let attempt = attempt(&mut exchange.attempts, line.attempt.unwrap_or(0));
-                self.kept_bytes += attempt.received.run(&run(line));
+                self.kept_bytes += attempt.received.run(run(line));
             }
             "delivered_head" => {
                 exchange.delivered.status = line.status;
@@ -196,6 +205,25 @@ impl Gather {
         }
     }
 
+    /// Takes the next line; one that cannot be read is a gap.
+    pub fn line_or_gap(&mut self, line: &[u8]) {
+        if self.line(line).is_err() {
+            self.exchange.gaps.push(Gap { records: 1, bytes: 0 });
+        }
+    }
+
+    /// Takes lines with line ends between them.
+    pub fn lines(&mut self, lines: &[u8]) {
+        let mut from = 0;
+        for end in memchr::memchr_iter(b'\n', lines).chain([lines.len()]) {
+            let line = lines.get(from..end).unwrap_or_default();
+            from = end + 1;
+            if !line.is_empty() {
+                self.line_or_gap(line);
+            }
+        }
+    }
+
     /// The exchange, as far as its lines tell it.
     pub fn finish(self) -> Exchange {
         let Gather { mut exchange, delivery, .. } = self;
@@ -223,11 +251,7 @@ impl Gather {
 /// another one are no part of it; one that cannot be read is a gap.
 pub fn of_lines(lines: &[u8]) -> Exchange {
     let mut gather = Gather::default();
-    for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-        if gather.line(line).is_err() {
-            gather.exchange.gaps.push(Gap { records: 1, bytes: 0 });
-        }
-    }
+    gather.lines(lines);
     gather.finish()
 }
 
@@ -249,11 +273,12 @@ fn fields(headers: &mut Vec<(String, Value)>) -> Fields {
     std::mem::take(headers).into_iter().map(|(name, value)| (name, text(value))).collect()
 }
 
-fn run<'l>(line: &'l Line<'_>) -> Run<'l> {
-    let bytes = match (&line.text, &line.base64) {
-        (Some(text), _) => Some(Cow::Borrowed(text.as_bytes())),
-        (None, Some(base64)) => unbase64(base64).map(Cow::Owned),
-        (None, None) => None,
+fn run<'l>(line: &'l mut Line<'_>) -> Run<'l> {
+    let bytes = match (line.body.take(), &line.text, &line.base64) {
+        (Some(body), ..) => Some(Cow::Owned(body)),
+        (None, Some(text), _) => Some(Cow::Borrowed(text.as_bytes())),
+        (None, None, Some(base64)) => unbase64(base64).map(Cow::Owned),
+        (None, None, None) => None,
     };
     Run {
         offset: line.offset.unwrap_or(0),

@@ -14,6 +14,7 @@
 //! What it cannot do: tell bytes that the route's `capture` left out. Then [`Stream::is_kept`] says
 //! no, and lengths and times are all there is.
 
+mod body;
 mod find;
 mod gather;
 mod known;

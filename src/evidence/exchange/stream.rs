@@ -63,8 +63,8 @@ impl Stream {
     }
 
     /// Adds a piece of a body of `total` bytes that came whole; gives how many bytes it kept.
-    pub(super) fn piece(&mut self, run: &Run<'_>, total: u64) -> usize {
-        let Some(bytes) = &run.bytes else {
+    pub(super) fn piece(&mut self, run: Run<'_>, total: u64) -> usize {
+        let Some(bytes) = run.bytes else {
             self.is_only_counted = total > 0;
             self.len = total;
             return 0;
@@ -73,25 +73,37 @@ impl Stream {
         self.holes.retain(|hole| hole.at < self.bytes.len());
         self.len = self.known();
         self.skip_to(run.offset);
-        self.push(bytes);
+        let kept = self.take(bytes);
         if self.len < total {
             self.holes.push(Hole { at: self.bytes.len(), bytes: total - self.len });
             self.len = total;
         }
-        bytes.len()
+        kept
     }
 
     /// Adds a run of chunks; gives how many bytes it kept.
-    pub(super) fn run(&mut self, run: &Run<'_>) -> usize {
+    pub(super) fn run(&mut self, run: Run<'_>) -> usize {
         self.skip_to(run.offset);
-        self.times(run);
-        let Some(bytes) = &run.bytes else {
+        self.times(&run);
+        let Some(bytes) = run.bytes else {
             self.is_only_counted |= run.len > 0;
             self.len = self.len.saturating_add(run.len);
             return 0;
         };
-        self.push(bytes);
-        bytes.len()
+        self.take(bytes)
+    }
+
+    /// Adds bytes, without a copy where it can; gives how many.
+    fn take(&mut self, bytes: Cow<'_, [u8]>) -> usize {
+        let length = bytes.len();
+        match bytes {
+            Cow::Owned(bytes) if self.bytes.is_empty() => {
+                self.bytes = bytes;
+                self.len = self.len.saturating_add(length as u64);
+            }
+            bytes => self.push(&bytes),
+        }
+        length
     }
 
     fn known(&self) -> u64 {

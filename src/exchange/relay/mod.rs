@@ -9,6 +9,7 @@
 //! provider goes on with ([`resume`]).
 
 mod calls;
+mod clear;
 mod pieces;
 mod resume;
 mod seen;
@@ -19,6 +20,7 @@ mod toolguard;
 mod whole;
 mod works;
 
+pub use clear::is_clear;
 pub use resume::{DELIVERED_BYTES_MAX, Delivered};
 pub use seen::{Seam, Seen};
 pub use sentences::Sentences;

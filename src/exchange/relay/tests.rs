@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use std::path::PathBuf;
 
 mod answers;
+mod clear;
 mod cuts;
 mod guarded;
 mod leaks;

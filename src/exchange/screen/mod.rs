@@ -18,6 +18,7 @@ mod heard;
 mod line;
 mod prompt;
 mod run;
+mod skim;
 mod unknown;
 mod unread;
 mod webhook;
@@ -28,6 +29,7 @@ pub use heard::{
     Heard, asks_about_answers, asks_about_unknown, questions_of_unread, questions_of_whole,
 };
 pub use prompt::{Digest, Prompt, reads_answers, reads_prompts, screen_prompt};
+pub use skim::Skim;
 pub use unread::{Media, cannot_judge, screen_unread};
 pub use webhook::{NoAnswer, Question, answer_unasked, questions, unasked, unknown_unasked};
 pub use whole::{Screened, judge_text, screen_answered, screen_unchangeable};

@@ -5,7 +5,7 @@ use super::report::{Report, Unjudged};
 use super::samples;
 use crate::clock::Tick;
 use crate::evidence::exchange::{Answer, Exchange, Missing, field};
-use crate::exchange::relay::{CallHold, Plan, Relay};
+use crate::exchange::relay::{CallHold, Plan, Relay, is_clear};
 use crate::exchange::screen::{
     Digest, Found, Media, Screened, cannot_judge, reads_answers, reads_prompts, screen_answered,
     screen_prompt, screen_unread,
@@ -185,19 +185,24 @@ impl<'j> Judging<'j> {
             judged.found.join(screen_answered(self.judges, dialect, is_success, &content).found);
             return;
         };
+        let plan = Plan {
+            tells_usage: true,
+            began_s: 0,
+            client: dialect,
+            source: dialect,
+            coding,
+            killed: KilledTools::default(),
+            calls: CallHold::Never,
+            judges: self.judges.to_vec(),
+        };
+        let framing = if is_array { Framing::JsonArray } else { dialect.framing() };
+        if is_clear(&plan, framing, &answer.body.bytes) {
+            return;
+        }
         let mut relay = if is_array {
             Relay::of_array(coding, self.judges.to_vec())
         } else {
-            Relay::with(&Plan {
-                tells_usage: true,
-                began_s: 0,
-                client: dialect,
-                source: dialect,
-                coding,
-                killed: KilledTools::default(),
-                calls: CallHold::Never,
-                judges: self.judges.to_vec(),
-            })
+            Relay::with(&plan)
         };
         let (now, mut out) = (Tick::default(), Vec::with_capacity(answer.body.bytes.len()));
         // The verdict does not depend on the pieces, so one is enough. A stream that broke off
