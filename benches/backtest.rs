@@ -31,6 +31,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+/// That of the binary.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const PAGES: &[&str] = &[
     include_str!("../docs/architecture.md"),
     include_str!("../docs/clients.md"),
