@@ -22,7 +22,7 @@ const BACK_BYTES: usize = 512;
 
 /// A longer piece is read in parts of so many bytes: what is slow to read makes slow only the part
 /// that it is in.
-const PART_BYTES: usize = 128;
+const PART_BYTES: usize = 256;
 
 #[cfg(test)]
 thread_local! {
