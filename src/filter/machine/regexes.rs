@@ -76,7 +76,7 @@ pub(crate) struct Regexes {
     pub bytes_min: u64,
     pub alive: Alive,
     /// What rules a long text out.
-    pub sieve: Sieve,
+    pub sieve: Option<Sieve>,
 }
 
 /// What a worker keeps.
@@ -221,10 +221,11 @@ impl Regexes {
         let New { hay, from, .. } = new;
         let length = hay.end() - from;
         // What is looked at again with each piece must be the lesser part.
-        if length < SIEVED_MIN || from - keep.min(from) > length {
-            return Sieved { may_have_begun: true, may_match: true };
+        let is_asked = length >= SIEVED_MIN && from - keep.min(from) <= length;
+        match &self.sieve {
+            Some(sieve) if is_asked => sieve.sieve(hay.slice(keep, hay.end())),
+            Some(_) | None => Sieved { may_have_begun: true, may_match: true },
         }
-        self.sieve.sieve(hay.slice(keep, hay.end()))
     }
 
     /// Collects which expressions end where in the new text.

@@ -10,6 +10,7 @@
 use super::closure::{bytes_of, needed_byte};
 use crate::filter::sample::ENGLISH;
 use regex_syntax::hir::{Class, Hir, HirKind};
+use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::LazyLock;
 
@@ -17,6 +18,8 @@ use std::sync::LazyLock;
 const TEXTS_MAX: usize = 512;
 /// The fewest bytes of a needle, and those of one that is worth more.
 const NEEDLE: Range<usize> = 3..6;
+/// The most texts of a sieve: with more of them nearly every pair of bytes would be looked at twice.
+const NEEDLES_MAX: usize = 2048;
 /// The shortest match that is worth looking for by its own bytes.
 const RUN_BYTES_MIN: u64 = 24;
 
@@ -39,9 +42,9 @@ pub(super) struct Sieved {
 }
 
 impl Sieve {
-    /// A sieve for these expressions. `begun` has texts of which one is in whatever is more than the
-    /// beginning of a match.
-    pub(super) fn new(hirs: &[&Hir], begun: Vec<Vec<u8>>) -> Sieve {
+    /// A sieve for these expressions; `None` if they have too many texts. `begun` has texts of which one
+    /// is in whatever is more than the beginning of a match.
+    pub(super) fn new(hirs: &[&Hir], begun: Vec<Vec<u8>>) -> Option<Sieve> {
         let (mut texts, mut runs, mut is_complete) = (begun, None::<Runs>, true);
         for hir in hirs {
             let own = Runs::new(&core(hir));
@@ -59,7 +62,12 @@ impl Sieve {
                 None => is_complete = false,
             }
         }
-        Sieve { needles: Needles::of(&texts), runs, is_complete }
+        let texts = least_of(&texts);
+        (texts.len() <= NEEDLES_MAX).then(|| Sieve {
+            needles: Needles::of(&texts),
+            runs,
+            is_complete,
+        })
     }
 
     pub(super) fn sieve(&self, text: &[u8]) -> Sieved {
@@ -210,7 +218,7 @@ impl Runs {
 }
 
 /// Some texts, of each of which the two bytes are looked for that plain English has least.
-pub(crate) struct Needles {
+struct Needles {
     /// Which pairs of bytes are looked for.
     marks: Box<[u64; PAIRS / 64]>,
     /// By their pair.
@@ -238,17 +246,8 @@ impl Needle {
 const PAIRS: usize = 1 << 12;
 
 impl Needles {
-    /// `None` if there are no texts.
-    pub(super) fn of(texts: &[Vec<u8>]) -> Option<Needles> {
-        // What has another one of them in it is found by that.
-        let mut least: Vec<&[u8]> = Vec::new();
-        let mut by_length: Vec<&[u8]> = texts.iter().map(|text| &**text).collect();
-        by_length.sort_unstable_by_key(|text| text.len());
-        for text in by_length {
-            if !least.iter().any(|known| memchr::memmem::find(text, known).is_some()) {
-                least.push(text);
-            }
-        }
+    /// `None` if there are no texts; they are of [`NEEDLE`] bytes at least.
+    fn of(least: &[&[u8]]) -> Option<Needles> {
         let mut marks = Box::new([0; PAIRS / 64]);
         let mut texts = Vec::with_capacity(least.len());
         for text in least {
@@ -256,14 +255,14 @@ impl Needles {
             if let Some(marks) = marks.get_mut(pair / 64) {
                 *marks |= 1 << (pair % 64);
             }
-            texts.push(Needle { pair, at, text: text.into() });
+            texts.push(Needle { pair, at, text: (*text).into() });
         }
         texts.sort_unstable();
         (!texts.is_empty()).then_some(Needles { marks, texts })
     }
 
     /// May one of them stand in `text`?
-    pub(super) fn may_be_in(&self, text: &[u8]) -> bool {
+    fn may_be_in(&self, text: &[u8]) -> bool {
         let mut pairs = text.windows(2).enumerate();
         let is_here = |(place, two): (usize, &[u8])| {
             let [first, second] = two else { return false };
@@ -305,6 +304,19 @@ fn loosely(byte: u8) -> u8 {
 fn pair(first: u8, second: u8) -> usize {
     let six = |byte: u8| usize::from(byte & 0x1F | byte >> 1 & 0x20);
     six(first) << 6 | six(second)
+}
+
+/// Those of some texts that have no other in them: what has one is found by that.
+fn least_of(texts: &[Vec<u8>]) -> Vec<&[u8]> {
+    let mut by_length: Vec<&[u8]> = texts.iter().map(|text| &**text).collect();
+    by_length.sort_unstable_by_key(|text| text.len());
+    let mut known = HashSet::new();
+    by_length.retain(|text| {
+        let mut lengths = NEEDLE.start..=(NEEDLE.end + 3).min(text.len());
+        let is_found = lengths.any(|length| text.windows(length).any(|part| known.contains(part)));
+        !is_found && known.insert(*text)
+    });
+    by_length
 }
 
 fn least(texts: &[Vec<u8>]) -> usize {
@@ -484,14 +496,14 @@ mod tests {
         };
         assert_eq!(texts(PATTERNS[0]), ["sk-proj-", "sk-svcacct-"]);
         assert_eq!(texts(r"\bgh[ps]_[a-z]{6}"), ["ghp\u{7f}", "ghs\u{7f}"]);
-        assert!(!Sieve::new(&[&hir("[a-z]{4,9}")], vec![]).is_complete);
-        assert!(Sieve::new(&[&hir("[a-z]{40,90}")], vec![]).is_complete);
+        assert!(!Sieve::new(&[&hir("[a-z]{4,9}")], vec![]).unwrap().is_complete);
+        assert!(Sieve::new(&[&hir("[a-z]{40,90}")], vec![]).unwrap().is_complete);
     }
 
     #[test]
     fn plain_text_is_ruled_out() {
         let all: Vec<Hir> = PATTERNS.iter().map(|pattern| hir(pattern)).collect();
-        let sieve = Sieve::new(&all.iter().collect::<Vec<_>>(), vec![]);
+        let sieve = Sieve::new(&all.iter().collect::<Vec<_>>(), vec![]).unwrap();
         assert!(!sieve.sieve(b"All the usual words, in a line of plain English.").may_match);
         assert!(sieve.sieve(b"the key is sk-proj-abcd1234, is it").may_match);
     }
@@ -518,9 +530,9 @@ mod tests {
             let matched = strategy.new_tree(&mut runner).unwrap().current();
             let text = format!("{before}{matched}{behind}");
             let all: Vec<Hir> = PATTERNS.iter().map(|pattern| hir(pattern)).collect();
-            let alone = Sieve::new(&[&all[which]], vec![]);
+            let alone = Sieve::new(&[&all[which]], vec![]).unwrap();
             prop_assert!(alone.sieve(text.as_bytes()).may_match);
-            let sieve = Sieve::new(&all.iter().collect::<Vec<_>>(), vec![]);
+            let sieve = Sieve::new(&all.iter().collect::<Vec<_>>(), vec![]).unwrap();
             prop_assert!(sieve.sieve(text.as_bytes()).may_match, "{text:?}");
         }
     }
