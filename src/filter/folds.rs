@@ -26,7 +26,6 @@ pub(crate) struct Folds {
     fold: Fold,
     out: Folded,
     sides: SmallVec<[Side; 1]>,
-    fed: Fed,
 }
 
 /// The machines on one view.
@@ -122,12 +121,7 @@ impl Scan<'_> {
 
 impl Folds {
     pub(crate) fn new(wanted: Wanted) -> Self {
-        Self {
-            fold: Fold::new(wanted),
-            out: Folded::default(),
-            sides: SmallVec::new(),
-            fed: Fed::Same,
-        }
+        Self { fold: Fold::new(wanted), out: Folded::default(), sides: SmallVec::new() }
     }
 
     /// Folds the next piece, or the end of the text. `places` and `text` are those of the raw
@@ -141,7 +135,7 @@ impl Folds {
         text: &Kept,
         from: u64,
     ) {
-        self.fed = if last {
+        let fed = if last {
             self.fold.finish(&mut self.out);
             Fed::Folded
         } else {
@@ -153,7 +147,7 @@ impl Folds {
         let has = |kind| self.sides.iter().any(|side| side.kind == kind);
         let waits = self.fold.pending_from().is_some();
         let main = self.out.view(ViewKind::Main);
-        let parts = matches!(self.fed, Fed::Folded) && !has(ViewKind::Main);
+        let parts = fed == Fed::Folded && !has(ViewKind::Main);
         let parts = parts && (waits || !main.text().is_empty() || !piece.is_empty());
         let spaced = self.fold.is_spaced() && !has(ViewKind::Spaced);
         for (kind, wanted) in [(ViewKind::Main, parts), (ViewKind::Spaced, spaced)] {
@@ -189,18 +183,12 @@ impl Folds {
                 self.sides.push(Side::new(engine, kind, self.out.view(kind).begin()));
             }
         }
-        let Self { sides, out, fed, .. } = self;
+        let Self { sides, out, .. } = self;
         let mut scan = Scan { engine, caches, hits, read };
         let mut fault = Ok(());
         sides.retain_mut(|side| {
             let view = out.view(side.kind);
-            let (added, from) = match side.kind {
-                ViewKind::Main => (fed.text(piece, out), view.begin()),
-                ViewKind::Spaced if out.is_one() => (piece, view.begin()),
-                ViewKind::Hidden | ViewKind::Base64 | ViewKind::Hex | ViewKind::Spaced => {
-                    (view.text(), view.begin())
-                }
-            };
+            let (added, from) = (view.added(piece), view.begin());
             let open = match side.kind {
                 ViewKind::Main | ViewKind::Spaced => {
                     scan.read_on(side, view, added, from, last).map(|()| true)

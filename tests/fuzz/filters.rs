@@ -107,14 +107,10 @@ fn folded(all: &[&str]) -> Vec<(ViewKind, String)> {
         ViewKind::ALL.into_iter().map(|kind| (kind, String::new())).collect();
     let mut read = 0;
     for piece in all {
-        let fed = fold.feed(piece, &mut out);
+        fold.feed(piece, &mut out);
         read += piece.len() as u64;
         for (kind, text) in &mut views {
-            if *kind == ViewKind::Main {
-                text.push_str(fed.text(piece, &out));
-            } else {
-                text.push_str(out.view(*kind).text());
-            }
+            text.push_str(out.view(*kind).added(piece));
         }
         assert_eq!(fold.raw_end(), read);
         assert!(fold.pending_from().is_none_or(|from| from <= read));

@@ -200,16 +200,6 @@ pub enum Fed {
     Folded,
 }
 
-impl Fed {
-    /// What the main view has more, at [`View::begin`].
-    pub fn text<'t>(self, piece: &'t str, folded: &'t Folded) -> &'t str {
-        match self {
-            Self::Same => piece,
-            Self::Folded => folded.main.text(),
-        }
-    }
-}
-
 /// The fold of one channel.
 #[derive(Debug, Clone)]
 pub struct Fold {

@@ -54,6 +54,12 @@ impl View {
         &self.text
     }
 
+    /// What the view has more after a call that was fed `piece`, at [`Self::begin`]: what was passed
+    /// without a copy is the piece itself.
+    pub fn added<'t>(&'t self, piece: &'t str) -> &'t str {
+        if self.text.is_empty() && self.end > self.begin { piece } else { &self.text }
+    }
+
     /// The folded position at which the text of the last call begins.
     pub fn begin(&self) -> u64 {
         self.begin

@@ -16,24 +16,20 @@ impl Whole {
         let mut fold = Fold::new(Wanted::ALL);
         let mut whole = Self { texts: Default::default(), out: Folded::default() };
         for piece in pieces {
-            let fed = fold.feed(piece, &mut whole.out);
-            whole.add(Some((fed, piece)));
+            fold.feed(piece, &mut whole.out);
+            whole.add(piece);
         }
         fold.finish(&mut whole.out);
         assert_eq!(fold.pending_from(), None);
-        whole.add(None);
+        whole.add("");
         whole
     }
 
-    pub(super) fn add(&mut self, fed: Option<(Fed, &str)>) {
+    pub(super) fn add(&mut self, piece: &str) {
         for (text, kind) in self.texts.iter_mut().zip(ViewKind::ALL) {
             let view = self.out.view(kind);
             assert_eq!(view.begin(), text.len() as u64);
-            match (kind, fed) {
-                (ViewKind::Main, Some((fed, piece))) => text.push_str(fed.text(piece, &self.out)),
-                (ViewKind::Spaced, Some((_, piece))) if self.out.is_one() => text.push_str(piece),
-                _ => text.push_str(view.text()),
-            }
+            text.push_str(view.added(piece));
             assert_eq!(view.end(), text.len() as u64);
         }
     }
