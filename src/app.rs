@@ -144,7 +144,7 @@ pub fn serve(options: &Options, started: impl FnOnce(&Bound)) -> Result<(), Star
         None => None,
     };
     let workers = worker_count(&server);
-    let evidence = Store::start(kept_evidence(&table.evidence, &server.data_dir, &levers))
+    let evidence = Store::start(kept_evidence(&table.evidence, &server.data_dir, &board, &levers))
         .map_err(|why| other("the writer of evidence", why))?;
     let indexer =
         Indexer::start(&server.data_dir).map_err(|why| other("the indexer of evidence", why))?;
@@ -229,8 +229,10 @@ fn effective(server: &Server, options: &Options) -> Server {
 fn kept_evidence(
     policy: &EvidencePolicy,
     data_dir: &Path,
+    board: &Arc<Switchboard>,
     levers: &Arc<LeverDesk>,
 ) -> evidence::Options {
+    let board = Arc::clone(board);
     let desk = Arc::clone(levers);
     evidence::Options {
         limits: evidence::Limits {
@@ -247,6 +249,11 @@ fn kept_evidence(
                     .holds_blocking()
                     .iter()
                     .any(|hold| hold.holds(sealed.first_unix_ms, sealed.last_unix_ms))
+        }),
+        of_route: Arc::new(move |name| {
+            let table = board.table();
+            let route = table.routes.iter().find(|route| route.name.as_str() == name);
+            route.map(|route| route.kept).unwrap_or_default()
         }),
         ..evidence::Options::of(data_dir)
     }

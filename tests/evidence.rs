@@ -212,6 +212,21 @@ fn usual_tools_read_it_and_verify_a_seal() {
         openssl pkeyutl -verify -pubin -inkey key.pub -rawin -in "$work/message" -sigfile "$work/signature""#,
     );
     assert!(verified.contains("Signature Verified Successfully"), "{verified}");
+    // And what stands behind one where lines were erased.
+    let erased = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(sample("v2"), erased.path().join(FOLDER)).unwrap();
+    let verified = shell(
+        erased.path(),
+        r#"work=$(mktemp -d); trap 'rm -r "$work"' EXIT
+        first=$(ls seg-*.zst | head -1)
+        store=$(zstdcat "$first" | jq -r 'select(.kind == "segment") | .store')
+        zstdcat "$first" | jq -rj --arg store "$store" 'select(.kind == "reseal") |
+          "firedoor evidence reseal 1\nstore \($store)\nsegment \(.segment)\nat \(.at_unix_ms)\nplaces \(.places)\n",
+          (.erased[] | "erased \(.[0]) \(.[1])\n")' > "$work/message"
+        zstdcat "$first" | jq -r 'select(.kind == "reseal") | .signature' | xxd -r -p > "$work/signature"
+        openssl pkeyutl -verify -pubin -inkey key.pub -rawin -in "$work/message" -sigfile "$work/signature""#,
+    );
+    assert!(verified.contains("Signature Verified Successfully"), "{verified}");
 }
 
 #[test]
@@ -221,7 +236,9 @@ fn the_schema_names_every_member() {
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/evidence.schema.json");
     let schema: Value = serde_json::from_slice(&fs::read(docs).unwrap()).unwrap();
     let mut seen = BTreeSet::new();
-    for line in lines(place.path()) {
+    let erased = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(sample("v2"), erased.path().join(FOLDER)).unwrap();
+    for line in [lines(place.path()), lines(erased.path())].concat() {
         let kind = line["kind"].as_str().unwrap();
         let own = &schema["$defs"][kind];
         let base = own["$ref"].as_str().map(|place| place.trim_start_matches("#/$defs/"));
@@ -242,19 +259,31 @@ fn the_schema_names_every_member() {
         seen.insert(kind.to_owned());
     }
     let kinds =
-        ["close", "delivered", "note", "open", "received", "request", "seal", "segment", "sent"];
-    assert!(kinds.iter().all(|kind| seen.contains(*kind)), "{seen:?}");
+        "close delivered erased erasure note open received request reseal seal segment sent";
+    let mut kinds = kinds.split(' ');
+    assert!(kinds.all(|kind| seen.contains(kind)), "{seen:?}");
 }
 
-/// A store that was written by the first version; a change that cannot read it is a mistake.
+/// Stores that were written by each version; a change that cannot read them is a mistake.
 #[test]
-fn files_of_version_one_are_read_for_ever() {
-    let sample: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/evidence/v1");
-    let keys = PublicKey::read(&sample.join(PUBLIC_KEY_FILE)).unwrap();
-    let report = verify(&Folder::at(&sample), Span::default(), &keys).unwrap();
-    assert!(report.is_good(), "{:?}", report.bad);
+fn files_of_every_version_are_read_for_ever() {
+    let read = |version: &str| {
+        let sample = sample(version);
+        let keys = PublicKey::read(&sample.join(PUBLIC_KEY_FILE)).unwrap();
+        let report = verify(&Folder::at(&sample), Span::default(), &keys).unwrap();
+        assert!(report.is_good(), "{:?}", report.bad);
+        report
+    };
+    let report = read("v1");
     assert_eq!((report.segments, report.records, report.open), (3, 72, None));
-    assert_eq!((report.recoveries, report.unfinished), (0, 0));
+    assert_eq!((report.recoveries, report.unfinished, report.erased), (0, 0, 0));
+    let report = read("v2");
+    assert_eq!((report.segments, report.open, report.erased), (3, None, 4));
+    assert_eq!(report.erased_from.iter().collect::<Vec<_>>(), [(1, 2)]);
+}
+
+fn sample(version: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/evidence").join(version)
 }
 
 /// Names the data folder to the child process of the test below.

@@ -23,6 +23,8 @@ mod full;
 mod holds;
 #[path = "record/redacted.rs"]
 mod redacted;
+#[path = "record/retention.rs"]
+mod retention;
 #[path = "record/secrets.rs"]
 mod secrets;
 #[path = "record/stall.rs"]

@@ -46,6 +46,7 @@ pub(super) fn view(counters: &Counters) -> Value {
         "disk_bytes": counters.disk_bytes,
         "segments": counters.segments,
         "gaps": counters.gaps,
+        "erased_records": counters.erased_records,
         "dropped_records": counters.dropped.records,
         "dropped_bytes": counters.dropped.bytes,
     })
@@ -71,6 +72,7 @@ pub(super) fn picture(counters: &Counters) -> EvidencePicture {
         dropped: [counters.dropped.records, counters.dropped.bytes],
         gaps: counters.gaps,
         segments: counters.segments,
+        erased: [counters.erased_records, counters.erase_failures],
         commits: [counters.commits, counters.failures],
         stalled_seconds: counters.stalled_for.map_or(0.0, |time| time.as_secs_f64()),
     }

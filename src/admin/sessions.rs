@@ -201,7 +201,9 @@ pub(super) async fn record(
         .ok_or_else(|| Problem::bad_request("An exchange id is `x_` and 32 digits of 0-9a-f."))?;
     with_index(&desk, move |index, disk| {
         let row = index.row(id).map_err(problem)?.ok_or_else(|| {
-            Problem::not_found("No such exchange is in the index; it may be too new, or retired.")
+            Problem::not_found(
+                "No such exchange is in the index; it may be too new, or kept no longer.",
+            )
         })?;
         let (mut lines, mut is_whole) = (Vec::new(), true);
         lines_at(disk, id, &row.places, |line| {

@@ -201,7 +201,8 @@ pub(super) fn route(table: &Table, route: &Route) -> Value {
             WhenFull::Gap => "gap",
             WhenFull::Block => "block",
         },
-        "keep_days": route.keep_days,
+        "keep_days": route.kept.days,
+        "disk_bytes_max": route.kept.bytes_max,
     })
 }
 

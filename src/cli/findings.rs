@@ -24,6 +24,8 @@ pub(super) fn told(report: &Report) -> Value {
         "recoveries": report.recoveries,
         "unfinished": report.unfinished,
         "retired": report.retired,
+        "erased": report.erased,
+        "erased_from": report.erased_from,
     })
 }
 
@@ -77,6 +79,14 @@ pub(super) fn words(report: &Report) -> String {
     let retired = report.retired.count();
     if retired > 0 {
         let _ = writeln!(out, "{retired} segments were retired");
+    }
+    if report.erased > 0 {
+        let from = report.erased_from.count();
+        let _ = writeln!(
+            out,
+            "{} records were erased from {from} segments, since routes keep them no longer",
+            report.erased
+        );
     }
     if let Some((seq, chain)) = report.head {
         let _ = writeln!(out, "head: record {seq}, chain {chain}");

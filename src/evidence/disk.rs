@@ -6,7 +6,7 @@
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// A folder of files.
@@ -15,6 +15,10 @@ pub trait Disk: Send + Sync {
     fn list(&self) -> io::Result<Vec<String>>;
     /// How long a file is; `None` if there is none.
     fn size(&self, name: &str) -> io::Result<Option<u64>>;
+    /// How much of the disk a file takes: less than its length where it has holes.
+    fn taken(&self, name: &str) -> io::Result<u64> {
+        Ok(self.size(name)?.unwrap_or(0))
+    }
     /// Reads a file from `offset`.
     fn read(&self, name: &str, offset: u64) -> io::Result<Box<dyn Read + Send>>;
     /// Makes a file, private to its owner; one of the same name is emptied.
@@ -23,6 +27,8 @@ pub trait Disk: Send + Sync {
     fn reopen(&self, name: &str) -> io::Result<Box<dyn Out>>;
     /// Removes a file.
     fn remove(&self, name: &str) -> io::Result<()>;
+    /// Puts the file `from` in the place of the file `to`: whatever happens, one of the two is there.
+    fn replace(&self, from: &str, to: &str) -> io::Result<()>;
     /// Makes durable which files there are.
     fn sync(&self) -> io::Result<()>;
 }
@@ -77,6 +83,11 @@ impl Disk for Folder {
         }
     }
 
+    fn taken(&self, name: &str) -> io::Result<u64> {
+        // Blocks of 512 bytes, whatever the file system's own are (stat(2)).
+        Ok(self.path.join(name).metadata()?.blocks().saturating_mul(512))
+    }
+
     fn read(&self, name: &str, offset: u64) -> io::Result<Box<dyn Read + Send>> {
         let mut file = File::open(self.path.join(name))?;
         if offset > 0 {
@@ -97,6 +108,10 @@ impl Disk for Folder {
 
     fn remove(&self, name: &str) -> io::Result<()> {
         std::fs::remove_file(self.path.join(name))
+    }
+
+    fn replace(&self, from: &str, to: &str) -> io::Result<()> {
+        std::fs::rename(self.path.join(from), self.path.join(to))
     }
 
     fn sync(&self) -> io::Result<()> {

@@ -7,13 +7,23 @@
 
 use super::digits::{push_base64, unhex};
 use crate::id::{ExchangeId, hex};
+use crate::wire::json::push_string;
 use jiff::Timestamp;
 use serde::Serialize;
 use std::fmt;
 use std::io::Write as _;
 
-/// The version of the lines' schema.
-pub const VERSION: u32 = 1;
+/// The newest version of the lines' schema that is known here. A line states the first version that
+/// has its kind.
+pub const VERSION: u32 = 2;
+
+/// Since which version lines of a kind are there.
+fn version_of(kind: &str) -> u32 {
+    match kind {
+        "erased" | "reseal" => 2,
+        _ => 1,
+    }
+}
 
 /// What stands between a line's own bytes and its chain.
 const CHAIN_MEMBER: &[u8] = b",\"chain\":\"";
@@ -80,7 +90,8 @@ impl Head {
     ) {
         let begin = out.len();
         // Writing to a vector cannot fail.
-        let _ = write!(out, "{{\"v\":{VERSION},\"seq\":{},\"at\":\"", self.seq);
+        let v = version_of(kind);
+        let _ = write!(out, "{{\"v\":{v},\"seq\":{},\"at\":\"", self.seq);
         push_moment(out, at_unix_ms);
         out.extend_from_slice(b"\",\"kind\":\"");
         out.extend_from_slice(kind.as_bytes());
@@ -97,6 +108,18 @@ impl Head {
         push_hex(out, &self.chain.0);
         out.extend_from_slice(b"\"}\n");
     }
+}
+
+/// Appends the line that stands for lines that were erased, from number `first` to number `last`,
+/// with the chain after them.
+pub(super) fn write_erased(out: &mut Vec<u8>, first: u64, last: u64, at: &str, chain: Chain) {
+    let v = version_of("erased");
+    let _ = write!(out, "{{\"v\":{v},\"seq\":{first},\"at\":");
+    push_string(out, at);
+    let _ = write!(out, ",\"kind\":\"erased\",\"last\":{last}");
+    out.extend_from_slice(CHAIN_MEMBER);
+    push_hex(out, &chain.0);
+    out.extend_from_slice(b"\"}\n");
 }
 
 fn push_hex(out: &mut Vec<u8>, bytes: &[u8]) {

@@ -5,18 +5,19 @@
 //! chained as if it had not been. So a caller repeats a failed commit with the same entries.
 //!
 //! A segment that is large or old enough is sealed, and the next one begins with the next commit.
-//! Retention takes whole sealed segments: first it is on record that they go, then they go.
 
 use super::disk::{Disk, Out};
 use super::entry::{Entry, What};
+use super::erase::Erasing;
 use super::key::SealKey;
-use super::line::{Head, VERSION};
+use super::line::Head;
 use super::read::segment_name;
-use super::segment::{Header, Ranges, Recovered, Seal, Sealed, kept_until, members};
+use super::segment::{Header, Ranges, Recovered, Seal, Sealed, members};
+use super::share::{Erased, Shares, Whose};
 use super::told;
 use crate::id::{ExchangeId, hex};
 use serde::Serialize;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -26,6 +27,9 @@ use zstd::zstd_safe::CParameter;
 
 /// How hard frames are compressed: the level that costs the data path's cores least.
 const LEVEL: i32 = 1;
+/// The version of the schema that segments begin with; lines of later versions are put into them
+/// afterwards.
+const SCHEMA: u64 = 1;
 
 /// When a segment is complete, and when it goes.
 #[derive(Clone, Copy, Debug)]
@@ -70,8 +74,8 @@ pub(super) struct Current {
     pub first_seq: u64,
     pub first_unix_ms: u64,
     pub last_unix_ms: u64,
-    /// Until when routes want it kept.
-    pub kept_until_unix_ms: Option<u64>,
+    /// Whose lines it has.
+    pub shares: Shares,
     /// When it was begun.
     pub began_unix_ms: u64,
     /// Lines that the store began it with.
@@ -81,7 +85,7 @@ pub(super) struct Current {
 /// A store's segments.
 pub(super) struct Log {
     pub disk: Arc<dyn Disk>,
-    pub key: SealKey,
+    pub key: Arc<SealKey>,
     pub limits: Limits,
     pub store: String,
     pub head: Head,
@@ -94,7 +98,18 @@ pub(super) struct Log {
     pub retired: Ranges,
     /// Files whose retirement is on record.
     pub to_remove: Vec<u64>,
-    pub under_way: HashSet<ExchangeId>,
+    /// From which segments whose lines were erased.
+    pub erased: Erased,
+    /// What those segments take of the disk.
+    pub taken: HashMap<u64, u64>,
+    /// The erasure that is under way.
+    pub erasing: Option<Erasing>,
+    /// Segments from which nothing could be erased, and until when they are left alone.
+    pub resting: HashMap<u64, u64>,
+    /// Lines erased since the store was opened, and tries that failed.
+    pub erased_records: u64,
+    pub erase_failures: u64,
+    pub under_way: HashMap<ExchangeId, Whose>,
     /// What the next segment tells of how the last one was found.
     pub found: Option<Recovered>,
     pub compressor: Compressor<'static>,
@@ -129,28 +144,39 @@ impl Log {
         }
         let mut head = self.head;
         self.text.clear();
+        let mut ends = Vec::with_capacity(entries.len());
         for entry in entries {
             told::write(&mut head, &mut self.text, entry);
+            ends.push(self.text.len());
         }
         let times = entries.iter().map(|entry| entry.at_unix_ms);
         let span = times.fold((u64::MAX, 0), |(first, last), at| (at.min(first), at.max(last)));
         let frame = self.write(head, span)?;
         written.text_bytes += frame.text_bytes;
         written.disk_bytes += frame.disk_bytes;
-        for entry in entries {
-            match (entry.exchange, &entry.what) {
-                (Some(id), What::Open { opened, .. }) => {
-                    self.under_way.insert(id);
-                    let until = opened.keep_days.map(|days| kept_until(entry.at_unix_ms, days));
-                    if let Some(current) = &mut self.current {
-                        current.kept_until_unix_ms = current.kept_until_unix_ms.max(until);
-                    }
-                }
-                (Some(id), What::Close { .. }) => drop(self.under_way.remove(&id)),
-                _ => {}
-            }
+        let mut begin = 0;
+        for (entry, end) in entries.iter().zip(ends) {
+            self.assign(entry, (end - begin) as u64);
+            begin = end;
         }
         Ok(written)
+    }
+
+    /// Counts a line that was written to whom it belongs.
+    fn assign(&mut self, entry: &Entry, text_bytes: u64) {
+        if let (Some(id), What::Open { opened, .. }) = (entry.exchange, &entry.what) {
+            self.under_way.insert(id, Whose::of(opened));
+        }
+        if let Some(current) = &mut self.current
+            && !entry.is_gap()
+        {
+            let whose = entry.exchange.and_then(|id| self.under_way.get(&id));
+            let nobody = Whose::default();
+            current.shares.add(whose.unwrap_or(&nobody), entry.at_unix_ms, text_bytes);
+        }
+        if let (Some(id), What::Close { .. }) = (entry.exchange, &entry.what) {
+            self.under_way.remove(&id);
+        }
     }
 
     /// Seals the segment if it is large or old enough.
@@ -186,7 +212,8 @@ impl Log {
                 bytes: current.len,
                 chain: self.head.chain.to_string(),
                 signature: Some(seal.signature),
-                kept_until_unix_ms: current.kept_until_unix_ms,
+                shares: current.shares,
+                kept_until_unix_ms: None,
             };
             self.sealed.push(sealed.clone());
             self.previous = Some(sealed);
@@ -195,59 +222,6 @@ impl Log {
             self.under_way.clear();
         }
         Ok(())
-    }
-
-    /// Removes segments that are kept no longer, but for those that a route wants kept or that are
-    /// held.
-    pub(super) fn retire(
-        &mut self,
-        now_unix_ms: u64,
-        is_held: &dyn Fn(&Sealed) -> bool,
-    ) -> io::Result<()> {
-        let open = self.current.as_ref().map_or(0, |current| current.len);
-        let sizes = self.sealed.iter().map(|sealed| sealed.bytes);
-        let mut total = sizes.fold(open, u64::saturating_add);
-        let mut going = Vec::new();
-        for sealed in &self.sealed {
-            let age = Duration::from_millis(now_unix_ms.saturating_sub(sealed.last_unix_ms));
-            let is_old = self.limits.kept_for.is_some_and(|most| age > most);
-            let is_much = self.limits.kept_bytes_max.is_some_and(|most| total > most);
-            let is_wanted = sealed.kept_until_unix_ms.is_some_and(|until| until > now_unix_ms);
-            if (is_old || is_much) && !is_wanted && !is_held(sealed) {
-                total = total.saturating_sub(sealed.bytes);
-                going.push((sealed.clone(), if is_old { "age" } else { "size" }));
-            }
-        }
-        if !going.is_empty() {
-            self.begin(now_unix_ms)?;
-            let mut head = self.head;
-            self.text.clear();
-            for (sealed, why) in &going {
-                let retired = RetiredLine { retired: sealed, why };
-                line(&mut head, &mut self.text, now_unix_ms, "retired", &retired);
-            }
-            self.write(head, (now_unix_ms, now_unix_ms))?;
-            for (gone, _) in going {
-                self.sealed.retain(|sealed| sealed.number != gone.number);
-                self.retired.insert(gone.number);
-                self.to_remove.push(gone.number);
-            }
-        }
-        self.remove()
-    }
-
-    /// Removes the files of retired segments.
-    fn remove(&mut self) -> io::Result<()> {
-        if self.to_remove.is_empty() {
-            return Ok(());
-        }
-        while let Some(number) = self.to_remove.last() {
-            match self.disk.remove(&segment_name(*number)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                Ok(()) | Err(_) => drop(self.to_remove.pop()),
-            }
-        }
-        self.disk.sync()
     }
 
     /// A segment that was moved away, replaced or cut under the running process is lost: what is
@@ -273,7 +247,8 @@ impl Log {
             bytes: size.unwrap_or(0),
             chain: self.head.chain.to_string(),
             signature: None,
-            kept_until_unix_ms: current.kept_until_unix_ms,
+            shares: current.shares.clone(),
+            kept_until_unix_ms: None,
         });
         self.current = None;
         Ok(())
@@ -284,15 +259,25 @@ impl Log {
         if self.current.is_some() {
             return Ok(Written::default());
         }
-        let mut under_way: Vec<String> = self.under_way.iter().map(ToString::to_string).collect();
-        under_way.sort_unstable();
+        let mut under_way: Vec<_> = self.under_way.iter().collect();
+        under_way.sort_unstable_by_key(|(id, _)| **id);
+        let mut under_way_of: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        for (place, (_, whose)) in under_way.iter().enumerate() {
+            if whose.route.is_some() {
+                under_way_of.entry(whose.route().to_owned()).or_default().push(place);
+            }
+        }
+        let there = |number| self.sealed.binary_search_by_key(&number, |one| one.number).is_ok();
+        self.erased.keep_only(there);
         let header = Header {
             store: self.store.clone(),
             segment: self.next,
             public_key: hex(&self.key.public().0),
             previous: self.previous.clone(),
-            under_way,
+            under_way: under_way.iter().map(|(id, _)| id.to_string()).collect(),
+            under_way_of,
             retired: self.retired.clone(),
+            erased: self.erased.clone(),
         };
         let mut head = self.head;
         self.text.clear();
@@ -315,8 +300,7 @@ impl Log {
             first_seq: self.head.seq,
             first_unix_ms: now_unix_ms,
             last_unix_ms: now_unix_ms,
-            // What is under way goes on here, and who wants it kept is known from before.
-            kept_until_unix_ms: carried(&header),
+            shares: Shares::default(),
             began_unix_ms: now_unix_ms,
             preamble,
         });
@@ -325,6 +309,19 @@ impl Log {
         self.next += 1;
         self.found = None;
         Ok(Written { text_bytes: self.text.len() as u64, disk_bytes: frame.len() as u64 })
+    }
+
+    /// Writes one frame with lines of the store's own, and syncs it.
+    pub(super) fn write_lines(
+        &mut self,
+        now_unix_ms: u64,
+        fill: impl FnOnce(&mut Head, &mut Vec<u8>),
+    ) -> io::Result<()> {
+        self.begin(now_unix_ms)?;
+        let mut head = self.head;
+        self.text.clear();
+        fill(&mut head, &mut self.text);
+        self.write(head, (now_unix_ms, now_unix_ms)).map(|_| ())
     }
 
     /// Writes the text as a frame of the open segment, and syncs it.
@@ -355,23 +352,17 @@ impl Log {
     }
 }
 
-/// Until when a segment is wanted for what began before it.
-pub(super) fn carried(header: &Header) -> Option<u64> {
-    let previous = header.previous.as_ref().filter(|_| !header.under_way.is_empty());
-    previous.and_then(|previous| previous.kept_until_unix_ms)
-}
-
-#[derive(Serialize)]
-struct RetiredLine<'s> {
-    retired: &'s Sealed,
-    why: &'s str,
-}
-
 /// Appends a line of the store's own.
-fn line(head: &mut Head, out: &mut Vec<u8>, now_unix_ms: u64, kind: &str, value: &impl Serialize) {
+pub(super) fn line(
+    head: &mut Head,
+    out: &mut Vec<u8>,
+    now_unix_ms: u64,
+    kind: &str,
+    value: &impl Serialize,
+) {
     head.write(out, now_unix_ms, kind, None, |line| {
         if kind == "segment" {
-            line.number("schema", u64::from(VERSION));
+            line.number("schema", SCHEMA);
         }
         members(line, value);
     });

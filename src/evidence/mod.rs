@@ -21,7 +21,7 @@
 //!
 //! Order of a record's life: `track` gathers, `queue` bounds, `store` (the thread) takes, `told`
 //! says it as a `line`, `log` writes it into a `segment`, `recover` mends the last one after a
-//! crash, `read` and `verify` come back to it. `docs/evidence.md` describes the files for everyone
+//! crash, `retire` and `erase` let it go when it was kept long enough, `read` and `verify` come back to it. `docs/evidence.md` describes the files for everyone
 //! else.
 
 pub mod age;
@@ -29,6 +29,7 @@ pub mod bundle;
 mod digits;
 pub mod disk;
 mod entry;
+mod erase;
 pub mod exchange;
 pub mod export;
 pub mod index;
@@ -40,7 +41,9 @@ pub mod query;
 mod queue;
 pub mod read;
 mod recover;
+mod retire;
 pub mod segment;
+mod share;
 mod store;
 mod tap;
 #[cfg(test)]
@@ -60,7 +63,8 @@ pub use log::Limits;
 pub use queue::{Counters, DiskState};
 pub use read::{Met, Position, Record, Segment};
 pub use segment::Sealed;
-pub use store::{FOLDER, IsHeld, Options, Store};
+pub use share::{Share, Shares};
+pub use store::{FOLDER, IsHeld, OfRoute, Options, Store};
 pub use tap::{Noted, Tap};
 pub use track::{BATCH_BYTES, BATCH_TIME, TAIL_BYTES_MAX, Track};
 

@@ -69,6 +69,10 @@ pub struct Counters {
     pub gaps: u64,
     /// Segments that are there, now.
     pub segments: u64,
+    /// Lines that were erased, since routes keep them no longer.
+    pub erased_records: u64,
+    /// Tries to erase lines that failed.
+    pub erase_failures: u64,
     /// Commits.
     pub commits: u64,
     /// Tries that failed.

@@ -186,6 +186,26 @@ impl Segment {
         }
     }
 
+    /// Goes on to the next frame that is whole; `false` at the end. A place in a segment from which
+    /// lines were erased may have none of its own any more: what is left of it stands in that one.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn next_whole_frame(&mut self) -> io::Result<bool> {
+        loop {
+            match self.next_frame()? {
+                Framed::Whole => return Ok(true),
+                Framed::Damage(_) => {}
+                Framed::End => return Ok(false),
+            }
+        }
+    }
+
+    /// Where the frame begins whose lines are handed out.
+    pub fn frame_begin(&self) -> u64 {
+        self.position.frame
+    }
+
     /// The next line of the frame, without its end; `None` at the frame's end.
     pub fn line_of_frame(&mut self) -> Option<(Position, &[u8])> {
         if self.rest.is_empty() {

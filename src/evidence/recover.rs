@@ -7,14 +7,17 @@
 //! was cut short leaves one; the next segment says so.
 
 use super::disk::Disk;
+use super::erase;
 use super::key::SealKey;
 use super::line::{self, Chain, Head};
-use super::log::{Current, Limits, Log, carried, compressor};
+use super::log::{Current, Limits, Log, compressor};
 use super::read::{Damage, Met, Record, Segment, segment_name, segments};
-use super::segment::{Header, Ranges, Recovered, Sealed, kept_until};
-use crate::id::ExchangeId;
+use super::retire::Erasure;
+use super::segment::{Header, Ranges, Recovered, Sealed};
+use super::share::{Erased, Shares, Whose, is_stores_own};
+use crate::id::{ExchangeId, RouteName};
 use serde::Deserialize;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::sync::Arc;
 
@@ -35,11 +38,12 @@ struct Scan {
     /// Whether it is damaged elsewhere than at its end.
     is_damaged: bool,
     signature: Option<String>,
-    under_way: BTreeSet<ExchangeId>,
+    under_way: BTreeMap<ExchangeId, Whose>,
     retired: Vec<u64>,
+    erasures: Vec<Erasure>,
+    shares: Shares,
     first_unix_ms: Option<u64>,
     last_unix_ms: u64,
-    kept_until_unix_ms: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -49,7 +53,19 @@ struct RetiredLine {
 
 #[derive(Deserialize)]
 struct OpenLine {
+    route: Option<String>,
     keep_days: Option<u16>,
+}
+
+impl OpenLine {
+    fn whose(self) -> Whose {
+        Whose { route: self.route.as_deref().map(RouteName::new), keep_days: self.keep_days }
+    }
+}
+
+#[derive(Deserialize)]
+struct ErasedLine {
+    last: u64,
 }
 
 #[derive(Deserialize)]
@@ -99,7 +115,8 @@ impl Scan {
             bytes: self.end + self.torn,
             chain: head.chain.to_string(),
             signature: self.signature,
-            kept_until_unix_ms: self.kept_until_unix_ms,
+            shares: self.shares,
+            kept_until_unix_ms: None,
         }
     }
 
@@ -115,44 +132,53 @@ impl Scan {
             self.is_damaged = true;
             return;
         };
-        if let Some(head) = self.head
-            && (head.seq != record.seq || head.chain.after(own) != stated)
+        if &*record.kind == "reseal" {
+            // It stands behind the seal and outside the chain.
+            return;
+        }
+        let mut last = record.seq;
+        if &*record.kind == "erased" {
+            last = serde_json::from_slice::<ErasedLine>(text).map_or(last, |line| line.last);
+        } else if let Some(head) = self.head
+            && head.chain.after(own) != stated
         {
             self.is_damaged = true;
         }
-        self.head = Some(Head { seq: record.seq.saturating_add(1), chain: stated });
+        if self.head.is_some_and(|head| head.seq != record.seq) {
+            self.is_damaged = true;
+        }
+        self.head = Some(Head { seq: last.saturating_add(1), chain: stated });
         self.first_seq.get_or_insert(record.seq);
-        self.records += 1;
-        if let Some(at) = line::unix_ms(&record.at) {
+        self.records += last.saturating_sub(record.seq).saturating_add(1);
+        let at = line::unix_ms(&record.at);
+        if let Some(at) = at {
             self.first_unix_ms = Some(self.first_unix_ms.map_or(at, |first| first.min(at)));
             self.last_unix_ms = self.last_unix_ms.max(at);
         }
         let id = record.exchange.as_deref().and_then(ExchangeId::parse);
         self.signature = None;
+        if let ("open", Some(id)) = (&*record.kind, id) {
+            let open = serde_json::from_slice::<OpenLine>(text);
+            self.under_way.insert(id, open.map(OpenLine::whose).unwrap_or_default());
+        }
+        if !is_stores_own(&record.kind) && &*record.kind != "erased" {
+            let whose = id.and_then(|id| self.under_way.get(&id));
+            let nobody = Whose::default();
+            let bytes = text.len() as u64 + 1;
+            self.shares.add(whose.unwrap_or(&nobody), at.unwrap_or(0), bytes);
+        }
         match (&*record.kind, id) {
-            ("open", Some(id)) => {
-                self.under_way.insert(id);
-                let days = serde_json::from_slice::<OpenLine>(text).ok();
-                let days = days.and_then(|line| line.keep_days);
-                let until = days.zip(line::unix_ms(&record.at));
-                let until = until.map(|(days, at)| kept_until(at, days));
-                self.kept_until_unix_ms = self.kept_until_unix_ms.max(until);
-            }
             ("close", Some(id)) => drop(self.under_way.remove(&id)),
             ("recovered", _) => self.under_way.clear(),
             ("segment", _) => {
                 self.header = serde_json::from_slice(text).ok();
-                self.kept_until_unix_ms = self.header.as_ref().and_then(carried);
-                let header = self.header.iter();
-                self.under_way = header
-                    .flat_map(|header| &header.under_way)
-                    .filter_map(|id| ExchangeId::parse(id))
-                    .collect();
+                self.under_way = self.header.iter().flat_map(Header::whose).collect();
             }
             ("retired", _) => {
                 let line = serde_json::from_slice::<RetiredLine>(text);
                 self.retired.extend(line.ok().map(|line| line.retired.number));
             }
+            ("erasure", _) => self.erasures.extend(serde_json::from_slice::<Erasure>(text).ok()),
             ("seal", _) => {
                 let seal = serde_json::from_slice::<SealLine>(text);
                 self.signature = seal.ok().map(|seal| seal.signature);
@@ -170,6 +196,7 @@ impl Log {
         limits: Limits,
         now_unix_ms: u64,
     ) -> io::Result<(Log, Option<Recovered>)> {
+        erase::tidy(&*disk)?;
         let mut numbers = segments(&*disk)?;
         let mut scan = scan_last(&*disk, &numbers)?;
         let mut cut_bytes = 0;
@@ -190,7 +217,7 @@ impl Log {
             numbers.iter().map(|number| header(&*disk, *number)).collect::<io::Result<_>>()?;
         let known = headers.iter().flatten().next_back();
         let mut log = Log {
-            key,
+            key: Arc::new(key),
             limits,
             store: known.map_or_else(|| uuid::Uuid::now_v7().to_string(), |h| h.store.clone()),
             head: head.unwrap_or(Head { seq: 1, chain: Chain::default() }),
@@ -200,7 +227,13 @@ impl Log {
             sealed: earlier(&*disk, &numbers, &headers)?,
             retired: known.map_or_else(Ranges::default, |header| header.retired.clone()),
             to_remove: Vec::new(),
-            under_way: HashSet::new(),
+            erased: known.map_or_else(Erased::default, |header| header.erased.clone()),
+            taken: HashMap::new(),
+            erasing: None,
+            resting: HashMap::new(),
+            erased_records: 0,
+            erase_failures: 0,
+            under_way: HashMap::new(),
             found: None,
             compressor: compressor()?,
             text: Vec::new(),
@@ -209,6 +242,12 @@ impl Log {
         };
         for number in &scan.retired {
             log.retired.insert(*number);
+        }
+        for erasure in &scan.erasures {
+            log.erased.insert(erasure.segment, erasure.routes.iter().map(String::as_str));
+        }
+        for number in numbers.iter().filter(|number| log.erased.has_any(**number)) {
+            log.taken.insert(*number, log.disk.taken(&segment_name(*number))?);
         }
         log.to_remove = numbers.iter().copied().filter(|n| log.retired.has(*n)).collect();
         log.sealed.retain(|sealed| !log.retired.has(sealed.number));
@@ -240,7 +279,7 @@ impl Log {
             segment: number,
             cut_bytes: cut_before + if is_damaged { 0 } else { scan.torn },
             damaged: is_damaged,
-            unfinished: scan.under_way.iter().map(ToString::to_string).collect(),
+            unfinished: scan.under_way.keys().map(ToString::to_string).collect(),
         };
         if is_damaged || scan.signature.is_some() {
             let sealed = scan.described(number, self.head);
@@ -264,7 +303,7 @@ impl Log {
             first_seq: scan.first_seq.unwrap_or(self.head.seq),
             first_unix_ms: scan.first_unix_ms.unwrap_or(now_unix_ms),
             last_unix_ms: scan.last_unix_ms,
-            kept_until_unix_ms: scan.kept_until_unix_ms,
+            shares: scan.shares,
             began_unix_ms: now_unix_ms,
             preamble: 0,
         });

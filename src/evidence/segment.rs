@@ -1,18 +1,23 @@
 //! What the first and the last line of a segment say, and what a seal signs.
 //!
 //! The first line (`segment`) repeats what the store knows of its past: how the segment before was
-//! sealed, which exchanges are under way, which segments were retired. So the newest segment alone
-//! tells what was there, and retention needs to read no more than first lines.
+//! sealed and whose lines it has, which exchanges are under way, which segments were retired and from
+//! which lines were erased. So the newest segment alone tells what was there, and retention needs to
+//! read no more than first lines.
 
 use super::digits::unhex;
 use super::key::{PublicKey, SealKey};
-use super::line::{Chain, Members};
-use crate::id::hex;
+use super::line::{Chain, Head, Members};
+use super::share::{Erased, Shares, Whose};
+use crate::id::{ExchangeId, RouteName, hex};
 use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::Write as _;
 use std::io;
 
 /// What a signature is over, and of which version.
 const SEAL_TITLE: &str = "firedoor evidence seal 1";
+const RESEAL_TITLE: &str = "firedoor evidence reseal 1";
 
 /// What a segment says first.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
@@ -27,8 +32,32 @@ pub struct Header {
     pub previous: Option<Sealed>,
     /// Exchanges that have an `open` in an earlier segment and no `close`.
     pub under_way: Vec<String>,
+    /// Of which route they are, by their places in that list; those of no route are not named.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub under_way_of: BTreeMap<String, Vec<usize>>,
     /// The numbers of segments that were retired.
     pub retired: Ranges,
+    /// The numbers of segments that are still there and from which a route's lines were erased.
+    #[serde(default, skip_serializing_if = "Erased::is_empty")]
+    pub erased: Erased,
+}
+
+impl Header {
+    /// To whom belongs what goes on in the segment.
+    pub(super) fn whose(&self) -> HashMap<ExchangeId, Whose> {
+        let mut all: Vec<(Option<ExchangeId>, Whose)> =
+            self.under_way.iter().map(|id| (ExchangeId::parse(id), Whose::default())).collect();
+        for (route, places) in &self.under_way_of {
+            let before = self.previous.as_ref();
+            let keep_days = before.and_then(|before| before.shares.keep_days(route));
+            for place in places {
+                if let Some((_, whose)) = all.get_mut(*place) {
+                    *whose = Whose { route: Some(RouteName::new(route)), keep_days };
+                }
+            }
+        }
+        all.into_iter().filter_map(|(id, whose)| Some((id?, whose))).collect()
+    }
 }
 
 /// A segment that is complete.
@@ -50,14 +79,13 @@ pub struct Sealed {
     pub chain: String,
     /// The signature of its seal; none where it was found damaged and could not be sealed.
     pub signature: Option<String>,
-    /// Until when a route wants it kept, in milliseconds since the Unix epoch; none if no route does.
+    /// Whose lines it has; none where that was not told yet.
+    #[serde(default, skip_serializing_if = "Shares::is_empty")]
+    pub shares: Shares,
+    /// Until when a route wants the whole of it kept, in milliseconds since the Unix epoch: told by
+    /// stores that did not tell shares.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kept_until_unix_ms: Option<u64>,
-}
-
-/// Until when a record of `at_unix_ms` stays that is to stay so many days.
-pub(super) fn kept_until(at_unix_ms: u64, days: u16) -> u64 {
-    at_unix_ms.saturating_add(u64::from(days) * 24 * 60 * 60 * 1000)
 }
 
 /// What a segment says last.
@@ -115,9 +143,78 @@ impl Seal {
 
     /// Whether one of `keys` signed it.
     pub fn is_signed(&self, store: &str, keys: &[PublicKey]) -> bool {
-        let Some(signature) = unhex::<64>(self.signature.as_bytes()) else { return false };
-        let message = self.message(store);
-        keys.iter().any(|key| key.verifies(message.as_bytes(), &signature))
+        is_signed(&self.signature, &self.message(store), keys)
+    }
+}
+
+fn is_signed(signature: &str, message: &str, keys: &[PublicKey]) -> bool {
+    let Some(signature) = unhex::<64>(signature.as_bytes()) else { return false };
+    keys.iter().any(|key| key.verifies(message.as_bytes(), &signature))
+}
+
+/// What stands behind the seal of a segment from which lines were erased.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct Reseal {
+    /// The segment's number.
+    pub segment: u64,
+    /// When lines were erased last, in milliseconds since the Unix epoch.
+    pub at_unix_ms: u64,
+    /// The numbers of the lines that were erased.
+    pub erased: Ranges,
+    /// BLAKE3 of the lines that stand in their places, line ends included.
+    pub places: String,
+    /// The key, in hexadecimal digits.
+    pub public_key: String,
+    /// The signature, in hexadecimal digits.
+    pub signature: String,
+}
+
+impl Reseal {
+    /// Signs for what was erased from a segment of `store`.
+    ///
+    /// # Errors
+    /// Signing fails.
+    pub(super) fn sign(
+        key: &SealKey,
+        store: &str,
+        segment: u64,
+        at_unix_ms: u64,
+        erased: Ranges,
+        places: &blake3::Hasher,
+    ) -> io::Result<Reseal> {
+        let mut reseal = Reseal {
+            segment,
+            at_unix_ms,
+            erased,
+            places: hex(places.finalize().as_bytes()),
+            public_key: hex(&key.public().0),
+            signature: String::new(),
+        };
+        reseal.signature = hex(&key.sign(reseal.message(store).as_bytes())?);
+        Ok(reseal)
+    }
+
+    /// The bytes that are signed.
+    pub fn message(&self, store: &str) -> String {
+        let mut message = format!(
+            "{RESEAL_TITLE}\nstore {store}\nsegment {}\nat {}\nplaces {}\n",
+            self.segment, self.at_unix_ms, self.places
+        );
+        for (first, last) in self.erased.iter() {
+            let _ = writeln!(message, "erased {first} {last}");
+        }
+        message
+    }
+
+    /// Whether one of `keys` signed it.
+    pub fn is_signed(&self, store: &str, keys: &[PublicKey]) -> bool {
+        is_signed(&self.signature, &self.message(store), keys)
+    }
+
+    /// Appends its line, which stands behind the seal with the seal's number: `seal` is that and the
+    /// chain after it. The line that follows in the store has the next number, in another segment.
+    pub(super) fn write(&self, mut seal: Head, out: &mut Vec<u8>) {
+        seal.write(out, self.at_unix_ms, "reseal", None, |line| members(line, self));
     }
 }
 
@@ -182,6 +279,29 @@ impl Ranges {
         });
     }
 
+    /// Takes those out that are not to be kept.
+    pub(super) fn keep_only(&mut self, is_kept: impl Fn(u64) -> bool) {
+        let was = std::mem::take(self);
+        for (first, last) in was.0 {
+            for number in (first..=last).filter(|number| is_kept(*number)) {
+                self.insert(number);
+            }
+        }
+    }
+
+    /// Whether all numbers from `first` to `last` are in it.
+    pub fn covers(&self, first: u64, last: u64) -> bool {
+        self.0.iter().any(|(begin, end)| *begin <= first && last <= *end)
+    }
+
+    /// Adds a range behind all others.
+    pub(super) fn extend(&mut self, first: u64, last: u64) {
+        match self.0.last_mut() {
+            Some((_, end)) if end.saturating_add(1) == first => *end = last,
+            _ => self.0.push((first, last)),
+        }
+    }
+
     /// Whether a number is in it.
     pub fn has(&self, number: u64) -> bool {
         self.0.iter().any(|(first, last)| (*first..=*last).contains(&number))
@@ -216,6 +336,13 @@ mod tests {
                 set.insert(number);
             }
             prop_assert!((0..32).all(|number| ranges.has(number) == set.contains(&number)));
+            let mut even = ranges.clone();
+            even.keep_only(|number| number % 2 == 0);
+            prop_assert!((0..32).all(|n| even.has(n) == (n % 2 == 0 && set.contains(&n))));
+            for (first, last) in [(3, 3), (4, 6), (0, 29)] {
+                let is_in = (first..=last).all(|number| set.contains(&number));
+                prop_assert_eq!(ranges.covers(first, last), is_in);
+            }
             prop_assert_eq!(ranges.count(), set.len() as u64);
             prop_assert!(ranges.0.is_sorted());
             prop_assert!(ranges.0.windows(2).all(|two| two[0].1 + 1 < two[1].0));

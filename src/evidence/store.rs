@@ -9,8 +9,10 @@ use super::disk::{Disk, Folder};
 use super::key::SealKey;
 use super::log::{Limits, Log};
 use super::queue::{Counters, DiskState, Queue, Work};
+use super::retire::Policy;
 use super::segment::{Recovered, Sealed};
 use super::tap::{Tap, unix_ms};
+use crate::table::RouteKept;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -25,9 +27,14 @@ pub const FOLDER: &str = "evidence";
 const RETRY_EVERY: Duration = Duration::from_secs(1);
 /// How often it is looked whether segments are old.
 const UPKEEP_EVERY: Duration = Duration::from_mins(1);
+/// How often it is looked whether an erasure is done.
+const ERASING_EVERY: Duration = Duration::from_secs(1);
 
 /// Whether a segment must stay.
 pub type IsHeld = Arc<dyn Fn(&Sealed) -> bool + Send + Sync>;
+
+/// What the route of a name says of its records, now.
+pub type OfRoute = Arc<dyn Fn(&str) -> RouteKept + Send + Sync>;
 
 /// How a store is kept.
 #[derive(Clone)]
@@ -44,6 +51,8 @@ pub struct Options {
     pub commit_after: Duration,
     /// Whether a segment must stay, asked by the writer's thread before it retires one.
     pub is_held: IsHeld,
+    /// What routes say of their records, asked before anything of theirs goes.
+    pub of_route: OfRoute,
     /// The time of day, in milliseconds since the Unix epoch.
     pub unix_ms: fn() -> u64,
 }
@@ -64,6 +73,7 @@ impl Options {
             commit_bytes: 1024 * 1024,
             commit_after: Duration::from_millis(100),
             is_held: Arc::new(|_| false),
+            of_route: Arc::new(|_| RouteKept::default()),
             unix_ms,
         }
     }
@@ -207,7 +217,8 @@ impl Writer {
         self.once(|| log.commit(&[], unix_ms()));
         self.count(log);
         loop {
-            match self.queue.take(self.options.commit_after, UPKEEP_EVERY) {
+            let idle = if log.erasing.is_some() { ERASING_EVERY } else { UPKEEP_EVERY };
+            match self.queue.take(self.options.commit_after, idle) {
                 Work::End => return,
                 Work::Nothing => {}
                 Work::Entries(entries) => {
@@ -236,13 +247,21 @@ impl Writer {
 
     fn upkeep(&mut self, log: &mut Log) {
         let unix_ms = self.options.unix_ms;
+        let (is_held, of_route) =
+            (Arc::clone(&self.options.is_held), Arc::clone(&self.options.of_route));
+        let policy = Policy { is_held: &*is_held, of_route: &*of_route };
+        // One that is done makes room for the next.
+        let mut is_due = log.erasing.is_some()
+            && self.once(|| log.take_erased(unix_ms(), policy)).unwrap_or(false);
         let was = log.segments();
         self.once(|| log.rotate(unix_ms()));
         let is_rotated = log.current.is_none() && was > 0;
         if is_rotated || self.upkept.elapsed() >= UPKEEP_EVERY {
             self.upkept = Instant::now();
-            let is_held = Arc::clone(&self.options.is_held);
-            self.once(|| log.retire(unix_ms(), &*is_held));
+            is_due = true;
+        }
+        if is_due {
+            self.once(|| log.retire(unix_ms(), policy));
         }
         self.count(log);
     }
@@ -251,6 +270,8 @@ impl Writer {
         self.queue.progress(|progress| {
             progress.counters.segments = log.segments();
             progress.counters.records = log.records;
+            progress.counters.erased_records = log.erased_records;
+            progress.counters.erase_failures = log.erase_failures;
         });
     }
 

@@ -13,7 +13,9 @@ use super::key::PublicKey;
 use super::line::{self, Chain, Head};
 use super::read::{Damage, Met, Position, Segment, Text, segments};
 use super::recover::header;
-use super::segment::{Header, Ranges, Recovered, Seal, Sealed};
+use super::segment::{Header, Ranges, Recovered, Reseal, Seal, Sealed};
+use super::share::Shares;
+use crate::id::hex;
 use serde::Deserialize;
 use std::collections::HashMap;
 use std::fmt;
@@ -51,6 +53,8 @@ pub enum Wrong {
     Signature,
     /// It stands behind the seal.
     BehindSeal,
+    /// Records were erased that nobody signed for.
+    Erased,
     /// The segment has no seal, and is not the newest.
     Unsealed,
     /// The segment is missing, and no record says that it was retired.
@@ -73,6 +77,7 @@ impl Wrong {
             Wrong::Seal => "seal",
             Wrong::Signature => "signature",
             Wrong::BehindSeal => "behind_seal",
+            Wrong::Erased => "erased",
             Wrong::Unsealed => "unsealed",
             Wrong::Missing => "missing",
             Wrong::File(_) => "file",
@@ -99,6 +104,9 @@ impl fmt::Display for Wrong {
             Wrong::Seal => f.write_str("the seal does not fit what stands before it"),
             Wrong::Signature => f.write_str("the seal is not signed by a key that counts"),
             Wrong::BehindSeal => f.write_str("it stands behind the seal"),
+            Wrong::Erased => {
+                f.write_str("records were erased here, and no seal says that they may be")
+            }
             Wrong::Unsealed => f.write_str("the segment has no seal: its end is missing"),
             Wrong::Missing => {
                 f.write_str("the segment is missing, and no record says that it was retired")
@@ -167,6 +175,10 @@ pub struct Report {
     pub unfinished: u64,
     /// Segments that were retired.
     pub retired: Ranges,
+    /// Segments from which records were erased, as their seals say.
+    pub erased_from: Ranges,
+    /// Those records.
+    pub erased: u64,
 }
 
 impl Report {
@@ -261,6 +273,11 @@ struct RetiredLine {
     retired: Sealed,
 }
 
+#[derive(Deserialize)]
+struct ErasedLine {
+    last: u64,
+}
+
 struct Walk<'k> {
     keys: &'k [PublicKey],
     newest: Option<u64>,
@@ -281,6 +298,11 @@ struct Here {
     lines: u64,
     first_seq: Option<u64>,
     seal: Option<Seal>,
+    reseal: Option<Reseal>,
+    /// Runs of records that were erased, and where that stands: the frame, and the numbers.
+    erased: Vec<(u64, u64, u64)>,
+    /// Over the lines that stand in their places.
+    places: blake3::Hasher,
 }
 
 impl Walk<'_> {
@@ -299,6 +321,7 @@ impl Walk<'_> {
                 Met::End => break,
             }
         }
+        self.erased(&here, number);
         let is_newest = self.newest == Some(number);
         let last = here.head.map(|head| head.seq.saturating_sub(1));
         if let Some(Damage { offset, bytes, .. }) = torn {
@@ -327,6 +350,7 @@ impl Walk<'_> {
             bytes: 0,
             chain: head.chain.to_string(),
             signature: here.seal.map(|seal| seal.signature),
+            shares: Shares::default(),
             kept_until_unix_ms: None,
         });
         Ok(())
@@ -357,6 +381,12 @@ impl Walk<'_> {
         let bad = |walk: &mut Self, wrong| {
             walk.report.add(segment, Some(glance.seq), frame, wrong);
         };
+        if &*glance.kind == "reseal" {
+            if let Err(wrong) = self.reseal(here, segment, text) {
+                bad(self, wrong);
+            }
+            return;
+        }
         if here.seal.is_some() {
             bad(self, Wrong::BehindSeal);
         }
@@ -365,12 +395,24 @@ impl Walk<'_> {
         } else if glance.kind.0 == "segment" {
             bad(self, Wrong::Beginning);
         }
+        let is_erased = &*glance.kind == "erased";
         if let Some(head) = here.head {
             if head.seq != glance.seq {
                 bad(self, Wrong::Number { expected: head.seq });
-            } else if head.chain.after(own) != stated {
+            } else if !is_erased && head.chain.after(own) != stated {
                 bad(self, Wrong::Chain);
             }
+        }
+        let mut last = glance.seq;
+        if is_erased {
+            match serde_json::from_slice::<ErasedLine>(text) {
+                Ok(line) if line.last >= last => last = line.last,
+                Ok(_) => bad(self, Wrong::Unreadable("it ends before it begins".to_owned())),
+                Err(error) => bad(self, Wrong::Unreadable(error.to_string())),
+            }
+            here.erased.push((position.frame, glance.seq, last));
+            here.lines = here.lines.saturating_add(last - glance.seq);
+            here.places.update(text).update(b"\n");
         }
         match &*glance.kind {
             "seal" => {
@@ -411,7 +453,45 @@ impl Walk<'_> {
             _ => {}
         }
         here.first_seq.get_or_insert(glance.seq);
-        here.head = Some(Head { seq: glance.seq.saturating_add(1), chain: stated });
+        // The chain behind what was erased is proven by what follows.
+        here.head = Some(Head { seq: last.saturating_add(1), chain: stated });
+    }
+
+    /// Takes what stands behind a seal and names what was erased.
+    fn reseal(&self, here: &mut Here, segment: u64, text: &[u8]) -> Result<(), Wrong> {
+        let reseal = serde_json::from_slice::<Reseal>(text)
+            .map_err(|error| Wrong::Unreadable(error.to_string()))?;
+        if here.seal.is_none() || here.reseal.is_some() || reseal.segment != segment {
+            return Err(Wrong::Seal);
+        }
+        if !reseal.is_signed(here.store.as_deref().unwrap_or(""), self.keys) {
+            return Err(Wrong::Signature);
+        }
+        // Nothing of the line is free: all of it follows from what is signed.
+        let mut expected = Vec::new();
+        if let Some(Head { seq, chain }) = here.head {
+            reseal.write(Head { seq: seq.saturating_sub(1), chain }, &mut expected);
+        }
+        if expected.strip_suffix(b"\n") != Some(text) {
+            return Err(Wrong::Chain);
+        }
+        let places = hex(here.places.finalize().as_bytes());
+        let is_same = reseal.places == places;
+        here.reseal = Some(reseal);
+        if is_same { Ok(()) } else { Err(Wrong::Seal) }
+    }
+
+    /// Checks that a seal names all that was erased.
+    fn erased(&mut self, here: &Here, number: u64) {
+        for (frame, first, last) in &here.erased {
+            let signed = here.reseal.as_ref().map(|reseal| &reseal.erased);
+            if signed.is_some_and(|signed| signed.covers(*first, *last)) {
+                self.report.erased = self.report.erased.saturating_add(last - first + 1);
+                self.report.erased_from.insert(number);
+            } else {
+                self.report.add(number, Some(*first), Some(*frame), Wrong::Erased);
+            }
+        }
     }
 
     /// Checks a first line, and finds out what must stand before it.

@@ -503,7 +503,7 @@ fn build(
             capture: part.capture,
             originals_to: part.originals_to,
             when_full: part.when_full,
-            keep_days: part.keep_days,
+            kept: part.kept,
         });
     }
     let whole: HashMap<ProviderIndex, u16> = (0..)

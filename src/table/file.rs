@@ -17,7 +17,7 @@ use super::reader::{Reader, Section, Text, Value};
 use super::words::shown;
 use super::{
     App, Capture, EvidencePolicy, IdentityHeaders, Limit, Midstream, Pattern, Price, Provider,
-    Recipient, RetryPolicy, Server, Timeouts, Tls, WhenFull, codes, value,
+    Recipient, RetryPolicy, RouteKept, Server, Timeouts, Tls, WhenFull, codes, value,
 };
 use crate::id::{AppName, ModelName};
 use crate::wire::Dialect;
@@ -108,6 +108,7 @@ pub(super) const ROUTE: &[&str] = &[
     "originals_to",
     "capture_full",
     "keep_days",
+    "disk_gb",
 ];
 /// Keys of `match`.
 pub(super) const MATCH: &[&str] =
@@ -199,7 +200,7 @@ pub(super) struct RoutePart {
     pub(super) capture: Capture,
     pub(super) originals_to: Arc<[Recipient]>,
     pub(super) when_full: WhenFull,
-    pub(super) keep_days: Option<u16>,
+    pub(super) kept: RouteKept,
 }
 
 /// Reads the whole file.

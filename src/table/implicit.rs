@@ -3,8 +3,8 @@
 use super::rules::Rulebook;
 use super::value::header_value;
 use super::{
-    Capture, Family, Matcher, Midstream, Provider, ProviderIndex, RetryPolicy, Route, Target,
-    TargetIndex, Timeouts, Weighted, WhenFull,
+    Capture, Family, Matcher, Midstream, Provider, ProviderIndex, RetryPolicy, Route, RouteKept,
+    Target, TargetIndex, Timeouts, Weighted, WhenFull,
 };
 use crate::id::RouteName;
 use std::sync::Arc;
@@ -63,6 +63,9 @@ pub(super) fn route(
             .find(|route| route.capture == capture && !route.originals_to.is_empty())
             .map_or_else(Arc::default, |route| Arc::clone(&route.originals_to)),
         when_full: others().map(|route| route.when_full).max().unwrap_or(WhenFull::Gap),
-        keep_days: others().filter_map(|route| route.keep_days).max(),
+        kept: RouteKept {
+            days: others().filter_map(|route| route.kept.days).max(),
+            bytes_max: None,
+        },
     }
 }

@@ -388,8 +388,17 @@ pub struct Route {
     pub originals_to: Arc<[Recipient]>,
     /// What happens when the record takes no more.
     pub when_full: WhenFull,
-    /// For how many days its records stay at least, if longer than others.
-    pub keep_days: Option<u16>,
+    /// How long its records stay.
+    pub kept: RouteKept,
+}
+
+/// How long a route's records stay, where it says so itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RouteKept {
+    /// For how many days, whatever `[evidence]` says.
+    pub days: Option<u16>,
+    /// How much of the disk they may take.
+    pub bytes_max: Option<u64>,
 }
 
 /// One target of a route.

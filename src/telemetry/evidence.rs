@@ -23,6 +23,8 @@ pub struct EvidencePicture {
     pub gaps: u64,
     /// Segments on disk.
     pub segments: u64,
+    /// Lines that were erased, and tries to erase that failed.
+    pub erased: [u64; 2],
     /// Commits, and those that failed.
     pub commits: [u64; 2],
     /// For how long the writer has waited for the disk, in seconds.
@@ -84,6 +86,8 @@ impl Meters {
         counter(names::EVIDENCE_DROPPED, picture.dropped[0]);
         counter(names::EVIDENCE_DROPPED_BYTES, picture.dropped[1]);
         counter(names::EVIDENCE_GAPS, picture.gaps);
+        counter(names::EVIDENCE_ERASED, picture.erased[0]);
+        counter(names::EVIDENCE_ERASE_FAILURES, picture.erased[1]);
         counter(names::EVIDENCE_COMMITS, picture.commits[0]);
         counter(names::EVIDENCE_FAILURES, picture.commits[1]);
     }

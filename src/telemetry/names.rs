@@ -131,6 +131,10 @@ metrics! {
         "Bytes of bodies that those lines told of.";
     EVIDENCE_GAPS = Counter "firedoor_evidence_gaps_total" []
         "Gaps on record.";
+    EVIDENCE_ERASED = Counter "firedoor_evidence_erased_records_total" []
+        "Records that were erased, as their routes keep them no longer.";
+    EVIDENCE_ERASE_FAILURES = Counter "firedoor_evidence_erase_failures_total" []
+        "Tries to erase records that failed; each is repeated after an hour.";
     EVIDENCE_COMMITS = Counter "firedoor_evidence_commits_total" []
         "Commits of the record.";
     EVIDENCE_FAILURES = Counter "firedoor_evidence_failures_total" []

@@ -1,16 +1,9 @@
 //! Holds: taken by hand and by levers, durable, and released only on purpose.
 
-use crate::book::{self, segments};
-use crate::support::{CASES, Gateway, MockServer, post, routes_to, wait_for};
-use firedoor::clock::Tick;
-use firedoor::evidence::{Note, Noted, Opened, Options, Store};
-use firedoor::exchange::facts::Identity;
-use firedoor::id::{Epoch, ExchangeId};
-use firedoor::table::Capture;
+use crate::book;
+use crate::retention::{fill_segment, write_old};
+use crate::support::{Gateway, MockServer, routes_to, wait_for};
 use serde_json::{Value, json};
-use std::fmt::Write;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
 
 fn holds(gateway: &Gateway) -> Vec<Value> {
     gateway.admin_json("/api/v1/holds")["items"].as_array().unwrap().clone()
@@ -75,65 +68,6 @@ fn a_hold_by_hand_stands_until_it_is_released() {
     }
 }
 
-fn three_days_ago() -> u64 {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
-    u64::try_from(now.saturating_sub(Duration::from_hours(72)).as_millis()).unwrap()
-}
-
-/// What was recorded three days ago, in segments of its own; of an exchange too, if its route wants
-/// it kept for so many days.
-fn write_old(data_dir: &Path, keep_days: Option<u16>) -> Vec<PathBuf> {
-    let before = segments(data_dir);
-    let options = Options { unix_ms: three_days_ago, ..Options::of(data_dir) };
-    let store = Store::start(options).unwrap();
-    let note = Note {
-        at_unix_ms: three_days_ago(),
-        what: "context".into(),
-        exchange: None,
-        about: json!({ "documents": ["what was known then"] }),
-    };
-    assert_eq!(store.tap().note(note), Noted::Taken);
-    drop(keep_days.map(|_| {
-        let opened = Opened {
-            id: ExchangeId(u128::from(three_days_ago()) << 80),
-            began: Tick::default(),
-            began_unix_ms: three_days_ago(),
-            identity: Identity::default(),
-            route: None,
-            dialect: None,
-            model: None,
-            is_stream: false,
-            epoch: Epoch(1),
-            ruleset: None,
-            levers: Vec::new(),
-            keep_days,
-        };
-        store.tap().open(Capture::Full, opened).expect("it is taken")
-    }));
-    store.close(Duration::from_mins(1));
-    let all = segments(data_dir).into_iter();
-    let new: Vec<_> = all.filter(|path| !before.contains(path)).collect();
-    assert!(!new.is_empty());
-    new
-}
-
-/// Fills more than a segment with what cannot be made smaller, and sees it on record.
-fn fill_segment(gateway: &Gateway, seed: u64) {
-    let mut state = seed;
-    for _ in 0..8 {
-        let mut noise = String::new();
-        while noise.len() < 400 << 10 {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            write!(noise, "{:x}", state >> 8).unwrap();
-        }
-        let body = CASES[0].body("m", &noise, false);
-        let fields = [("content-type", "application/json")];
-        let answer = post(gateway.data, &CASES[0].target("m", false), &fields, &body);
-        let id = answer.head.field("x-firedoor-exchange").unwrap().to_owned();
-        book::exchange(&gateway.data_dir(), &id);
-    }
-}
-
 #[test]
 fn what_is_held_outlives_its_time_and_goes_when_it_is_released() {
     let mock = MockServer::start();
@@ -145,7 +79,7 @@ fn what_is_held_outlives_its_time_and_goes_when_it_is_released() {
     assert_eq!(placed.status(), 201, "{}", placed.text());
     let id = placed.json()["id"].as_str().unwrap().to_owned();
     gateway.process.kill();
-    let old = write_old(&gateway.data_dir(), None);
+    let old = write_old(&gateway.data_dir(), &[]).paths;
     let gateway = gateway.restarted();
     fill_segment(&gateway, 7);
     assert!(old.iter().all(|path| path.exists()), "held segments stay");
@@ -164,26 +98,4 @@ fn what_is_held_outlives_its_time_and_goes_when_it_is_released() {
         .output()
         .unwrap();
     assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stdout));
-}
-
-#[test]
-fn what_a_route_wants_kept_outlives_the_rest() {
-    let mock = MockServer::start();
-    let kept = "[evidence]\nkeep_days = 1\nsegment_mb = 1\n\n";
-    let routes = kept.to_owned() + &routes_to(&mock.url(), "keep_days = 30");
-    let mut gateway = Gateway::start(&routes);
-    fill_segment(&gateway, 1);
-    let opens = |lines: &[Value]| {
-        lines.iter().filter(|line| line["kind"] == "open").all(|line| line["keep_days"] == 30)
-    };
-    assert!(opens(&book::lines(&gateway.data_dir())), "each exchange says what its route wants");
-    gateway.process.kill();
-    let long = write_old(&gateway.data_dir(), Some(30));
-    let short = write_old(&gateway.data_dir(), Some(2));
-    let usual = write_old(&gateway.data_dir(), None);
-    let gateway = gateway.restarted();
-    fill_segment(&gateway, 2);
-    let gone = |all: &[PathBuf]| all.iter().all(|path| !path.exists()).then_some(());
-    wait_for("what is old is gone", || gone(&usual).and(gone(&short)));
-    assert!(long.iter().all(|path| path.exists()), "what a route wants kept stays");
 }

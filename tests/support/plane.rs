@@ -10,7 +10,8 @@ use firedoor::exchange::facts::{Facts, Outcome};
 use firedoor::id::{Epoch, ExchangeId, ModelName, ProviderName, RouteName};
 use firedoor::table::{
     Auth, BaseUrl, Capture, Family, Matcher, OpenaiApi, Prices, Provider, ProviderIndex, Quirks,
-    RetryPolicy, Route, Routes, Secret, Server, Table, Target, TargetIndex, Timeouts, Weighted,
+    RetryPolicy, Route, RouteKept, Routes, Secret, Server, Table, Target, TargetIndex, Timeouts,
+    Weighted,
 };
 use firedoor::telemetry::{Circuit, Lifecycle, LimitPicture, TargetHealth, Telemetry};
 use firedoor::wire::Dialect;
@@ -75,7 +76,7 @@ fn route(name: &str) -> Route {
         capture: Capture::Metadata,
         originals_to: Arc::default(),
         when_full: firedoor::table::WhenFull::Gap,
-        keep_days: None,
+        kept: RouteKept::default(),
     }
 }
 

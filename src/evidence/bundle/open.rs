@@ -304,6 +304,10 @@ impl Disk for Bundle {
         Err(io::ErrorKind::ReadOnlyFilesystem.into())
     }
 
+    fn replace(&self, _: &str, _: &str) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
     fn sync(&self) -> io::Result<()> {
         Ok(())
     }

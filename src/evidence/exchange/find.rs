@@ -28,7 +28,7 @@ fn may_be_of(line: &[u8], id: &[u8]) -> bool {
 }
 
 /// Hands each line of the exchange `id` in `places` to `take`, in order. Places whose segment is
-/// gone, or that hold no frame, are passed over.
+/// gone are passed over.
 ///
 /// # Errors
 /// The disk cannot be read.
@@ -40,6 +40,7 @@ pub fn lines_at(
 ) -> io::Result<()> {
     let id = id.text();
     let mut open: Option<(Place, Segment)> = None;
+    let mut read = None;
     for place in places {
         // Neighbouring frames are read on with the same reader.
         let goes_on = open.as_ref().is_some_and(|(last, segment)| {
@@ -54,7 +55,11 @@ pub fn lines_at(
         }
         let Some((last, segment)) = &mut open else { continue };
         *last = *place;
-        segment.next_frame()?;
+        let found = segment.next_whole_frame()?.then(|| (place.segment, segment.frame_begin()));
+        // Two places may have become one.
+        if found.is_none() || std::mem::replace(&mut read, found) == found {
+            continue;
+        }
         while let Some((_, line)) = segment.line_of_frame() {
             if may_be_of(line, id.as_bytes()) {
                 take(line);

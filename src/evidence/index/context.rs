@@ -7,7 +7,7 @@
 use super::super::disk::Disk;
 use super::super::exchange::{Exchange, Noted, Place};
 use super::super::line::unix_ms;
-use super::super::read::{Framed, Segment, Text};
+use super::super::read::{Segment, Text};
 use super::integer;
 use rusqlite::{Connection, params};
 use serde::Deserialize;
@@ -185,7 +185,7 @@ pub fn read(disk: &dyn Disk, contexts: &[Context]) -> io::Result<Vec<Noted>> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => return Err(error),
         };
-        if segment.next_frame()? != Framed::Whole {
+        if !segment.next_whole_frame()? {
             continue;
         }
         while let Some((_, line)) = segment.line_of_frame() {

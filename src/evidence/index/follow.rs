@@ -10,11 +10,13 @@ use super::super::exchange::Exchange;
 use super::super::exchange::{Gather, Place, read_at};
 use super::super::line;
 use super::super::read::{Framed, Segment, Text, segments};
+use super::super::retire::Erasure;
+use super::super::share::Erased;
 use super::super::store::FOLDER;
 use super::super::texts::Part;
 use super::context::{self, Waiting};
-use super::write::{Entry, Names, Texts, Writing, add_places, forget, has_earlier, known, put};
-use super::{At, Fault, open_to_write, position, remove, set_position};
+use super::write::{Entry, Names, Texts, Writing, add_places, has_earlier, known, put};
+use super::{At, Fault, forget, open_to_write, position, remove, set_position};
 use crate::id::ExchangeId;
 use rusqlite::{Connection, TransactionBehavior};
 use serde::Deserialize;
@@ -36,8 +38,6 @@ const STEP_TIME_MAX: Duration = Duration::from_secs(1);
 const KEPT_BYTES_MAX: usize = 64 << 20;
 /// The most exchanges under way that are kept.
 const KEPT_MAX: usize = 20_000;
-/// How many exchanges are forgotten at once.
-const FORGET_MAX: usize = 2_000;
 /// How often it is looked whether segments were retired.
 const RETIRED_EVERY: Duration = Duration::from_secs(30);
 
@@ -52,7 +52,7 @@ pub struct Step {
     pub exchanges: u64,
     /// Frames that were damaged and passed over.
     pub damaged: u64,
-    /// Exchanges that were taken out because their segments are gone.
+    /// Exchanges that were taken out because they were retired or erased.
     pub forgotten: u64,
     /// Documents of sessions that gave way to later ones before an exchange of theirs began.
     pub contexts_given_up: u64,
@@ -70,6 +70,9 @@ pub struct Follower {
     under_way: HashMap<ExchangeId, Pending>,
     /// Contexts that were read and are not written yet.
     contexts: Vec<Waiting>,
+    /// What was erased, as far as that was read, and as far as it was taken out.
+    erasures: Erased,
+    erased: Erased,
     /// The most contexts that wait for exchanges.
     pub(super) contexts_max: u32,
     kept_bytes: usize,
@@ -121,6 +124,8 @@ struct Told<'l> {
     store: Option<Text<'l>>,
     #[serde(default)]
     unfinished: Vec<String>,
+    #[serde(default)]
+    erased: Erased,
 }
 
 impl Follower {
@@ -152,6 +157,7 @@ impl Follower {
     fn try_open(data_dir: &Path, disk: &Arc<dyn Disk>) -> Result<Follower, Fault> {
         let connection = open_to_write(data_dir)?;
         let at = position(&connection)?.unwrap_or_default();
+        let erased = forget::known(&connection)?;
         check(&**disk, &at)?;
         Ok(Follower {
             data_dir: data_dir.to_path_buf(),
@@ -161,6 +167,8 @@ impl Follower {
             at,
             under_way: HashMap::new(),
             contexts: Vec::new(),
+            erasures: Erased::default(),
+            erased,
             contexts_max: context::WAITING_MAX,
             kept_bytes: 0,
             looked: None,
@@ -200,6 +208,8 @@ impl Follower {
         self.names.clear();
         self.under_way.clear();
         self.contexts.clear();
+        self.erasures = Erased::default();
+        self.erased = forget::known(&self.connection)?;
         self.kept_bytes = 0;
         self.at = position(&self.connection)?.unwrap_or_default();
         Ok(())
@@ -222,7 +232,7 @@ impl Follower {
         let mut step = Step::default();
         let there = segments(&*self.disk).map_err(unreadable)?;
         if self.looked.is_none_or(|looked| looked.elapsed() >= RETIRED_EVERY) {
-            step.forgotten = self.forget(&there)?;
+            step.forgotten = forget::gone(&mut self.connection, &there)?;
             self.looked = Some(Instant::now());
         }
         let was = self.at.clone();
@@ -251,6 +261,9 @@ impl Follower {
                 None => break true,
             }
         };
+        // Before it is told that this was read.
+        let read = std::mem::take(&mut self.erasures);
+        step.forgotten += forget::erased(&mut self.connection, &read, &mut self.erased, &there)?;
         if self.at != was || ends > 0 {
             step.contexts_given_up = self.write(&was, &there)?;
             step.exchanges = ends as u64;
@@ -312,6 +325,8 @@ impl Follower {
                 if let Some(store) = told.store {
                     self.at.store = store.to_string();
                 }
+                // The lines that told it first may be gone with their segment.
+                self.erasures.join(&told.erased);
                 Ok(0)
             }
             ("recovered", _) => {
@@ -357,6 +372,12 @@ impl Follower {
                 }
                 self.kept_bytes += grown;
                 Ok(usize::from(is_end))
+            }
+            ("erasure", None) => {
+                if let Ok(erasure) = serde_json::from_slice::<Erasure>(line) {
+                    self.erasures.insert(erasure.segment, erasure.routes.iter().map(|r| &**r));
+                }
+                Ok(0)
             }
             ("note", None) => {
                 self.contexts.extend(Waiting::of(line, place));
@@ -479,40 +500,6 @@ impl Follower {
             }
             self.kept_bytes = 0;
         }
-    }
-
-    /// Takes out what stood in segments that are gone.
-    fn forget(&mut self, there: &[u64]) -> Result<u64, Fault> {
-        let mut gone: Vec<u64> = Vec::new();
-        {
-            let mut statement = self.connection.prepare("SELECT number FROM segments")?;
-            let found = statement.query_map([], |row| row.get::<_, i64>(0))?;
-            for number in found {
-                let number = number?.unsigned_abs();
-                if !there.contains(&number) {
-                    gone.push(number);
-                }
-            }
-        }
-        let mut forgotten = 0;
-        for number in gone {
-            loop {
-                let transaction =
-                    self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-                let taken = forget(&transaction, number, FORGET_MAX)?;
-                if taken < FORGET_MAX {
-                    let sql = "DELETE FROM segments WHERE number = ?1";
-                    transaction.execute(sql, [super::integer(number)])?;
-                    context::forget(&transaction, number)?;
-                }
-                transaction.commit()?;
-                forgotten += taken as u64;
-                if taken < FORGET_MAX {
-                    break;
-                }
-            }
-        }
-        Ok(forgotten)
     }
 }
 

@@ -27,6 +27,7 @@ mod clause;
 mod context;
 mod find;
 mod follow;
+mod forget;
 mod indexer;
 mod mark;
 mod places;

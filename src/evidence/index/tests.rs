@@ -1,12 +1,14 @@
 //! The index as a whole: followed live, killed, damaged, retired, searched.
 
+mod gone;
+
 use super::super::query::{Seen, parse};
 use super::super::texts::Part;
 use super::super::{Options, RequestHead, SentBody, Store};
 use super::*;
 use crate::clock::Tick;
 use crate::exchange::facts::{Facts, Identity};
-use crate::id::{AppName, Epoch, ExchangeId};
+use crate::id::{AppName, Epoch, ExchangeId, RouteName};
 use crate::table::Capture;
 use crate::wire::Dialect;
 use bytes::Bytes;
@@ -33,6 +35,7 @@ struct Told {
     status: u16,
     cost: Option<u64>,
     total_ms: u64,
+    route: &'static str,
     is_closed: bool,
 }
 
@@ -48,6 +51,7 @@ impl Default for Told {
             status: 200,
             cost: Some(370),
             total_ms: 2_000,
+            route: "support",
             is_closed: true,
         }
     }
@@ -68,6 +72,7 @@ fn facts(number: u128, told: &Told) -> Facts {
         ..Identity::default()
     };
     facts.dialect = Some(Dialect::OpenaiChat);
+    facts.route = Some(RouteName::new(told.route));
     facts.model_asked = Some("gpt-4o".into());
     facts.status = told.status;
     facts.cost_micro_usd = told.cost;
@@ -405,32 +410,6 @@ fn what_cannot_be_used_is_made_again() {
     }
     remove(folder.path()).unwrap();
     assert!(matches!(Index::open(folder.path()), Err(Fault::Missing)));
-}
-
-#[test]
-fn what_retention_took_is_not_found() {
-    let folder = TempDir::new().unwrap();
-    let mut options = Options::of(folder.path());
-    options.limits.segment_bytes_max = 1;
-    let store = Store::start(options).unwrap();
-    record(&store, 1, &Told { answer: "a fleeting word", ..Told::default() });
-    assert!(store.flush(LONG));
-    let kept = record(&store, 2, &Told { at_ms: 1, session: Some("s2"), ..Told::default() });
-    store.close(LONG);
-    let mut follower = Follower::open(folder.path()).unwrap();
-    caught_up(&mut follower);
-    let index = Index::open(folder.path()).unwrap();
-    assert_eq!(find(&index, "").len(), 2);
-    let first = index.row(id(1)).unwrap().unwrap().places[0].segment;
-    let file = super::super::read::segment_name(first);
-    std::fs::remove_file(folder.path().join(super::super::FOLDER).join(file)).unwrap();
-    let mut follower = Follower::open(folder.path()).unwrap();
-    assert_eq!(caught_up(&mut follower).forgotten, 1);
-    assert_eq!(find(&index, ""), [kept]);
-    assert_eq!(find(&index, "fleeting"), []);
-    assert_eq!(find(&index, "tool:look_up"), [kept]);
-    assert!(index.session("s1").unwrap().is_none());
-    assert!(index.session("s2").unwrap().is_some());
 }
 
 #[test]

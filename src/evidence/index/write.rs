@@ -330,36 +330,3 @@ fn free_row(connection: &Connection, began_unix_ms: u64) -> rusqlite::Result<i64
     let sql = "SELECT max(id) + 1 FROM exchanges";
     connection.prepare_cached(sql)?.query_row([], |row| row.get(0))
 }
-
-/// Takes exchanges whose last line stands in `segment` out; `most` of them at once. Gives how many
-/// it took.
-pub(super) fn forget(
-    connection: &Connection,
-    segment: u64,
-    most: usize,
-) -> rusqlite::Result<usize> {
-    let mut rows: Vec<(i64, Option<i64>)> = Vec::new();
-    {
-        let sql = "SELECT id, session FROM exchanges WHERE last_segment = ?1 LIMIT ?2";
-        let mut statement = connection.prepare_cached(sql)?;
-        let found = statement.query_map(params![integer(segment), super::count(most)], |row| {
-            Ok((row.get(0)?, row.get(1)?))
-        })?;
-        for row in found {
-            rows.push(row?);
-        }
-    }
-    let mut sessions: Vec<i64> = Vec::new();
-    for (row, session) in &rows {
-        connection.prepare_cached("DELETE FROM texts WHERE rowid = ?1")?.execute([row])?;
-        connection.prepare_cached("DELETE FROM marks WHERE exchange = ?1")?.execute([row])?;
-        connection.prepare_cached("DELETE FROM exchanges WHERE id = ?1")?.execute([row])?;
-        sessions.extend(session);
-    }
-    sessions.sort_unstable();
-    sessions.dedup();
-    for session in sessions {
-        super::sessions::count_again(connection, session)?;
-    }
-    Ok(rows.len())
-}

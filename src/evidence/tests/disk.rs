@@ -160,6 +160,14 @@ impl Disk for MemoryDisk {
         Ok(self.lock().files.get(name).map(|kept| kept.now.len() as u64))
     }
 
+    fn taken(&self, name: &str) -> io::Result<u64> {
+        // Holes take nothing; blocks are small here.
+        let state = self.lock();
+        let blocks = state.files.get(name).ok_or_else(missing)?.now.chunks(16);
+        let taken = blocks.filter(|block| block.iter().any(|byte| *byte != 0));
+        Ok(taken.map(|block| block.len() as u64).sum())
+    }
+
     fn read(&self, name: &str, offset: u64) -> io::Result<Box<dyn Read + Send>> {
         let state = self.lock();
         let bytes = &state.files.get(name).ok_or_else(missing)?.now;
@@ -189,6 +197,17 @@ impl Disk for MemoryDisk {
         let mut state = self.gate()?;
         let kept = state.files.remove(name).ok_or_else(missing)?;
         state.removed.insert(name.to_owned(), kept);
+        Ok(())
+    }
+
+    fn replace(&self, from: &str, to: &str) -> io::Result<()> {
+        let mut state = self.gate()?;
+        let mut kept = state.files.remove(from).ok_or_else(missing)?;
+        // One of the two is there, whatever happens.
+        kept.is_entered = true;
+        if let Some(old) = state.files.insert(to.to_owned(), kept) {
+            state.removed.insert(to.to_owned(), old);
+        }
         Ok(())
     }
 

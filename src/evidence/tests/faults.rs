@@ -120,6 +120,9 @@ fn a_store_whose_disk_panics_says_that_it_ended() {
         fn remove(&self, _: &str) -> std::io::Result<()> {
             Ok(())
         }
+        fn replace(&self, _: &str, _: &str) -> std::io::Result<()> {
+            Ok(())
+        }
         fn sync(&self) -> std::io::Result<()> {
             Ok(())
         }
@@ -167,7 +170,7 @@ proptest! {
                 acknowledged.push(text);
             }
             let _ = log.rotate(NOW);
-            let _ = log.retire(NOW, &|_| false);
+            let _ = log.retire(NOW, super::retention::NOTHING);
         }
         let mut luck = luck.into_iter().cycle();
         let left = disk.after_power_loss(|| luck.next().unwrap());

@@ -1,6 +1,7 @@
 //! Tests of the store as a whole, on a disk that does what tests want.
 
 mod disk;
+mod erasure;
 mod faults;
 mod retention;
 mod tampering;

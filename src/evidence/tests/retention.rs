@@ -1,8 +1,10 @@
 //! What goes leaves a record of itself, and what is held stays.
 
-use super::super::Sealed;
+use super::super::retire::Policy;
+use super::super::{Sealed, Shares};
 use super::disk::Trouble;
 use super::*;
+use crate::table::RouteKept;
 
 fn filled(limits: Limits, segments: u64) -> (Arc<MemoryDisk>, Log) {
     let disk = MemoryDisk::new();
@@ -17,15 +19,18 @@ fn filled(limits: Limits, segments: u64) -> (Arc<MemoryDisk>, Log) {
     (disk, log)
 }
 
-fn nothing(_: &Sealed) -> bool {
-    false
+pub(super) const NOTHING: Policy<'_> =
+    Policy { is_held: &|_| false, of_route: &|_| RouteKept::default() };
+
+fn holding(is_held: &dyn Fn(&Sealed) -> bool) -> Policy<'_> {
+    Policy { is_held, ..NOTHING }
 }
 
 #[test]
 fn old_segments_go_and_held_ones_stay() {
     let limits = Limits { kept_for: Some(Duration::from_secs(3)), ..Limits::default() };
     let (disk, mut log) = filled(limits, 8);
-    log.retire(NOW + 7_000, &|sealed| sealed.number == 2).unwrap();
+    log.retire(NOW + 7_000, holding(&|sealed| sealed.number == 2)).unwrap();
     assert_eq!(segments(&*disk).unwrap(), [2, 5, 6, 7, 8, 9]);
     let said = lines(&*disk);
     let retired = of_kind(&said, "retired");
@@ -42,7 +47,7 @@ fn old_segments_go_and_held_ones_stay() {
 fn the_oldest_go_when_there_is_too_much() {
     let limits = Limits { kept_bytes_max: Some(2_500), ..Limits::default() };
     let (disk, mut log) = filled(limits, 8);
-    log.retire(NOW, &nothing).unwrap();
+    log.retire(NOW, NOTHING).unwrap();
     let kept = segments(&*disk).unwrap();
     assert!(kept.len() < 8 && kept.contains(&8) && !kept.contains(&1), "{kept:?}");
     assert!(verified(&*disk).is_good());
@@ -52,7 +57,7 @@ fn the_oldest_go_when_there_is_too_much() {
 fn a_segment_that_was_only_deleted_is_missing() {
     let limits = Limits { kept_for: Some(Duration::from_secs(3)), ..Limits::default() };
     let (disk, mut log) = filled(limits, 8);
-    log.retire(NOW + 7_000, &nothing).unwrap();
+    log.retire(NOW + 7_000, NOTHING).unwrap();
     disk.delete(&segment_name(6));
     let report = verified(&*disk);
     assert!(report.bad.iter().any(|bad| bad.segment == 6));
@@ -68,7 +73,7 @@ fn what_went_is_known_after_its_record_went() {
         let now = NOW + round * 1_000;
         let mut entry = note("said");
         entry.at_unix_ms = now;
-        log.retire(now, &|sealed| sealed.number == 4).unwrap();
+        log.retire(now, holding(&|sealed| sealed.number == 4)).unwrap();
         log.commit(&[entry], now).unwrap();
         log.rotate(now).unwrap();
         let report = verified(&*disk);
@@ -78,7 +83,7 @@ fn what_went_is_known_after_its_record_went() {
     drop(log);
     let mut log = log_on(&disk, limits);
     assert!(log.retired.has(3) && !log.retired.has(4));
-    log.retire(NOW + 90_000, &nothing).unwrap();
+    log.retire(NOW + 90_000, NOTHING).unwrap();
     assert!(!segments(&*disk).unwrap().contains(&4));
     log.seal(NOW, None).unwrap();
     let report = verified(&*disk);
@@ -90,53 +95,62 @@ fn a_file_that_could_not_be_removed_is_removed_later() {
     let limits = Limits { kept_for: Some(Duration::from_secs(3)), ..Limits::default() };
     let (disk, mut log) = filled(limits, 3);
     let old = disk.get(&segment_name(1));
-    log.retire(NOW + 90_000, &nothing).unwrap();
+    log.retire(NOW + 90_000, NOTHING).unwrap();
     drop(log);
     // As if the power had failed between the record and the removal.
     disk.put(&segment_name(1), &old);
     assert!(verified(&*disk).is_good());
     let mut log = log_on(&disk, limits);
     disk.trouble(Trouble::ReadOnly);
-    assert!(log.retire(NOW, &nothing).is_err());
+    assert!(log.retire(NOW, NOTHING).is_err());
     disk.trouble(Trouble::None);
-    log.retire(NOW, &nothing).unwrap();
+    log.retire(NOW, NOTHING).unwrap();
     assert!(!segments(&*disk).unwrap().contains(&1));
 }
 
-/// A route may want its records kept longer; so stays every segment with a part of them, also where
-/// the process died meanwhile.
+/// Segments of a store that did not tell shares stay as long as a route wanted the whole of them.
 #[test]
-fn what_a_route_wants_kept_stays_as_a_whole() {
-    const DAY: u64 = 24 * 60 * 60 * 1000;
-    let limits = Limits {
-        kept_for: Some(Duration::from_secs(3)),
-        kept_bytes_max: Some(1),
-        ..Limits::default()
-    };
+fn what_an_older_store_wants_kept_stays_as_a_whole() {
+    let limits = Limits { kept_for: Some(Duration::from_secs(3)), ..Limits::default() };
+    let (disk, mut log) = filled(limits, 2);
+    for sealed in &mut log.sealed {
+        sealed.shares = Shares::default();
+        sealed.kept_until_unix_ms = (sealed.number == 1).then_some(NOW + 90_000);
+    }
+    log.retire(NOW + 90_000 - 1, NOTHING).unwrap();
+    assert_eq!(segments(&*disk).unwrap(), [1, 3]);
+    log.retire(NOW + 90_000, NOTHING).unwrap();
+    assert!(!segments(&*disk).unwrap().contains(&1));
+}
+
+/// What is under way when a segment ends belongs to its route in the next one too, also where the
+/// process died meanwhile.
+#[test]
+fn an_exchange_belongs_to_its_route_in_every_segment() {
     let disk = MemoryDisk::new();
-    let mut log = log_on(&disk, limits);
-    let wanted = |id: u128, days: Option<u16>| {
-        let opened = crate::evidence::Opened { keep_days: days, ..opened(id) };
-        let what = What::Open { opened: Box::new(opened), texts: super::super::entry::Texts::All };
-        Entry { at_unix_ms: NOW, exchange: Some(ExchangeId(id)), what }
+    let mut log = log_on(&disk, Limits::default());
+    let opened = crate::evidence::Opened {
+        route: Some(RouteName::new("chat")),
+        keep_days: Some(7),
+        ..opened(1)
     };
-    log.commit(&[wanted(1, None), close_entry(1)], NOW).unwrap();
+    let what = What::Open { opened: Box::new(opened), texts: super::super::entry::Texts::All };
+    let open = Entry { at_unix_ms: NOW, exchange: Some(ExchangeId(1)), what };
+    let mut line = note("more");
+    line.exchange = Some(ExchangeId(1));
+    log.commit(&[open, open_entry(2)], NOW).unwrap();
     log.seal(NOW, None).unwrap();
-    log.commit(&[wanted(2, Some(1)), wanted(3, Some(2))], NOW).unwrap();
+    log.commit(&[line.clone()], NOW).unwrap();
     log.seal(NOW, None).unwrap();
-    // Goes on in the next two; the process dies in the second.
-    log.commit(&[note("said")], NOW).unwrap();
-    log.seal(NOW, None).unwrap();
-    log.commit(&[close_entry(3), close_entry(2)], NOW).unwrap();
+    log.commit(&[line, close_entry(2)], NOW).unwrap();
     drop(log);
-    let mut log = log_on(&disk, limits);
-    log.retire(NOW + DAY + 1, &nothing).unwrap();
-    assert_eq!(segments(&*disk).unwrap(), [2, 3, 4, 5]);
-    assert!(verified(&*disk).is_good());
-    drop(log);
-    let mut log = log_on(&disk, limits);
-    log.retire(NOW + 2 * DAY + 1, &nothing).unwrap();
-    let left = segments(&*disk).unwrap();
-    assert!(!left.iter().any(|number| *number < 5), "{left:?}");
-    assert!(verified(&*disk).is_good());
+    let log = log_on(&disk, Limits::default());
+    let shares: Vec<Vec<(&str, Option<u16>)>> = log
+        .sealed
+        .iter()
+        .map(|one| one.shares.iter().map(|share| (&*share.route, share.keep_days)).collect())
+        .collect();
+    assert_eq!(shares[0], [("chat", Some(7)), ("", None)]);
+    assert_eq!(shares[1].iter().map(|share| share.0).collect::<Vec<_>>(), ["chat"]);
+    assert_eq!(shares[2].iter().map(|share| share.0).collect::<Vec<_>>(), ["chat", ""]);
 }

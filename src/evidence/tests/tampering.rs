@@ -26,7 +26,7 @@ fn store() -> Arc<MemoryDisk> {
 }
 
 /// The lines of a segment's frames.
-fn frames(disk: &MemoryDisk, number: u64) -> Vec<Vec<Vec<u8>>> {
+pub(super) fn frames(disk: &MemoryDisk, number: u64) -> Vec<Vec<Vec<u8>>> {
     let mut frames: Vec<(u64, Vec<Vec<u8>>)> = Vec::new();
     let mut segment = Segment::open(disk, number, 0).unwrap();
     while let Met::Line(position, line) = segment.next_line().unwrap() {
@@ -38,7 +38,7 @@ fn frames(disk: &MemoryDisk, number: u64) -> Vec<Vec<Vec<u8>>> {
     frames.into_iter().map(|(_, lines)| lines).collect()
 }
 
-fn put(disk: &MemoryDisk, number: u64, frames: &[Vec<Vec<u8>>]) {
+pub(super) fn put(disk: &MemoryDisk, number: u64, frames: &[Vec<Vec<u8>>]) {
     let mut file = Vec::new();
     for lines in frames {
         let mut text = Vec::new();
@@ -69,7 +69,7 @@ fn chain_before(disk: &MemoryDisk, number: u64) -> Chain {
     }
 }
 
-fn seq_of(line: &[u8]) -> u64 {
+pub(super) fn seq_of(line: &[u8]) -> u64 {
     serde_json::from_slice::<Value>(line).unwrap()["seq"].as_u64().unwrap()
 }
 

@@ -175,7 +175,7 @@ impl Exchange<'_> {
         let under = Under {
             epoch: self.table.epoch,
             ruleset: route.rules.as_ref().map(|rules| Arc::clone(&rules.digest)),
-            keep_days: route.keep_days,
+            keep_days: route.kept.days,
             levers: if levers.is_empty() {
                 Vec::new()
             } else {

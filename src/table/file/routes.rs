@@ -113,12 +113,7 @@ pub(super) fn route(reader: &mut Reader<'_>, value: &Value<'_>) -> Option<RouteP
         capture,
         originals_to: originals_to(reader, section.get("originals_to"), capture),
         when_full: when_full.unwrap_or(WhenFull::Gap),
-        keep_days: integer(
-            reader,
-            Some(&section),
-            "keep_days",
-            1..=u64::from(super::evidence::KEEP_DAYS_MAX),
-        ),
+        kept: super::evidence::of_route(reader, &section),
     };
     if let Some(value) = section.get("match")
         && let Some(section) = reader.section(value, "`match`", MATCH)
