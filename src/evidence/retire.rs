@@ -12,6 +12,7 @@ use super::read::segment_name;
 use super::segment::Sealed;
 use crate::table::RouteKept;
 use serde::{Deserialize, Serialize};
+use std::cell::LazyCell;
 use std::collections::BTreeSet;
 use std::io;
 use std::time::Duration;
@@ -67,7 +68,8 @@ struct Part {
 /// A segment, as retention sees it.
 struct Weighed<'s> {
     sealed: &'s Sealed,
-    may_go: bool,
+    /// Whether nobody holds it: asked only where something of it is to go.
+    may_go: LazyCell<bool, Box<dyn Fn() -> bool + 's>>,
     /// What of it is of no route's.
     rest: u64,
     parts: Vec<Part>,
@@ -75,7 +77,7 @@ struct Weighed<'s> {
 
 impl Weighed<'_> {
     fn goes_whole(&self) -> bool {
-        self.may_go && self.parts.iter().all(|part| part.goes.is_some())
+        self.parts.iter().all(|part| part.goes.is_some()) && *self.may_go
     }
 }
 
@@ -165,7 +167,7 @@ impl Log {
         Ok(true)
     }
 
-    fn plan(&self, now_unix_ms: u64, policy: Policy<'_>) -> Plan {
+    fn plan<'s>(&'s self, now_unix_ms: u64, policy: Policy<'s>) -> Plan {
         let mut all: Vec<Weighed<'_>> =
             self.sealed.iter().map(|sealed| self.weigh(sealed, now_unix_ms, policy)).collect();
         let routes: BTreeSet<String> =
@@ -207,9 +209,10 @@ impl Log {
     }
 
     /// A segment with its parts, and what of them goes by age.
-    fn weigh<'s>(&self, sealed: &'s Sealed, now_unix_ms: u64, policy: Policy<'_>) -> Weighed<'s> {
+    fn weigh<'s>(&self, sealed: &'s Sealed, now_unix_ms: u64, policy: Policy<'s>) -> Weighed<'s> {
         let is_wanted = sealed.kept_until_unix_ms.is_some_and(|until| until > now_unix_ms);
-        let may_go = !is_wanted && !(policy.is_held)(sealed);
+        let may_go: LazyCell<bool, Box<dyn Fn() -> bool + 's>> =
+            LazyCell::new(Box::new(move || !is_wanted && !(policy.is_held)(sealed)));
         let taken = self.taken.get(&sealed.number).copied().unwrap_or(sealed.bytes);
         let is_older = |last_unix_ms: u64, most: Duration| {
             Duration::from_millis(now_unix_ms.saturating_sub(last_unix_ms)) > most
@@ -223,7 +226,7 @@ impl Log {
                 route: route.to_owned(),
                 bytes,
                 is_wanted: own.is_some() && !is_old,
-                goes: (is_old && may_go).then_some(Why::Age),
+                goes: (is_old && *may_go).then_some(Why::Age),
             }
         };
         if sealed.shares.is_empty() {
@@ -255,13 +258,16 @@ fn bound(
     let stays = |part: &Part| part.goes.is_none() && counts(part);
     let staying = all.iter().flat_map(|one| &one.parts).filter(|part| stays(part));
     let mut total = staying.fold(more, |sum, part| sum.saturating_add(part.bytes));
-    let parts = all.iter_mut().filter(|one| one.may_go).flat_map(|one| &mut one.parts);
-    for part in parts.filter(|part| stays(part) && may_go(part)) {
-        if total <= most {
-            return;
+    for one in all {
+        for part in one.parts.iter_mut().filter(|part| stays(part) && may_go(part)) {
+            if total <= most {
+                return;
+            }
+            if *one.may_go {
+                total = total.saturating_sub(part.bytes);
+                part.goes = Some(Why::Size);
+            }
         }
-        total = total.saturating_sub(part.bytes);
-        part.goes = Some(Why::Size);
     }
 }
 
