@@ -89,9 +89,11 @@ impl Head {
         fill: impl FnOnce(&mut Members<'_>),
     ) {
         let begin = out.len();
-        // Writing to a vector cannot fail.
-        let v = version_of(kind);
-        let _ = write!(out, "{{\"v\":{v},\"seq\":{},\"at\":\"", self.seq);
+        out.extend_from_slice(b"{\"v\":");
+        push_number(out, version_of(kind).into());
+        out.extend_from_slice(b",\"seq\":");
+        push_number(out, self.seq);
+        out.extend_from_slice(b",\"at\":\"");
         push_moment(out, at_unix_ms);
         out.extend_from_slice(b"\",\"kind\":\"");
         out.extend_from_slice(kind.as_bytes());
@@ -122,6 +124,11 @@ pub(super) fn write_erased(out: &mut Vec<u8>, first: u64, last: u64, at: &str, c
     out.extend_from_slice(b"\"}\n");
 }
 
+/// Appends a number in decimal.
+pub(super) fn push_number(out: &mut Vec<u8>, number: u64) {
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+}
+
 fn push_hex(out: &mut Vec<u8>, bytes: &[u8]) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     for byte in bytes {
@@ -133,6 +140,7 @@ fn push_hex(out: &mut Vec<u8>, bytes: &[u8]) {
 /// RFC 3339 in UTC with milliseconds. A time that no calendar has becomes the epoch.
 fn push_moment(out: &mut Vec<u8>, unix_ms: u64) {
     let moment = i64::try_from(unix_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
+    // Writing to a vector cannot fail.
     let _ = write!(out, "{:.3}", moment.unwrap_or(Timestamp::UNIX_EPOCH));
 }
 
@@ -180,7 +188,7 @@ impl Members<'_> {
     /// A number.
     pub(super) fn number(&mut self, name: &str, number: u64) {
         self.name(name);
-        let _ = write!(self.0, "{number}");
+        push_number(self.0, number);
     }
 
     /// A value that is JSON already.

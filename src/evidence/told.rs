@@ -3,7 +3,7 @@
 use super::age;
 use super::digits::{base64, push_base64};
 use super::entry::{Bound, Chunk, Ending, Entry, Headers, Loss, Opened, Piece, Run, Texts, What};
-use super::line::{Head, Members, moment};
+use super::line::{Head, Members, moment, push_number};
 use crate::exchange::facts::{Facts, Identity};
 use crate::exchange::keepable;
 use crate::exchange::limits::LoopMet;
@@ -197,7 +197,11 @@ fn run(members: &mut Members<'_>, run: &Run) {
         members.value("joins", &true);
     }
     members.list("chunks", &run.chunks, |out, Chunk { at_us, bytes }| {
-        let _ = write!(out, "[{at_us},{bytes}]");
+        out.push(b'[');
+        push_number(out, *at_us);
+        out.push(b',');
+        push_number(out, u64::from(*bytes));
+        out.push(b']');
     });
     if !run.bytes.is_empty() {
         members.bytes(&run.bytes);

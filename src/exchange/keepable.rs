@@ -4,8 +4,10 @@
 //! not kept, whoever invented its name. A name says so by its words (`x-acme-api-key`), a value by
 //! its scheme (`Bearer ..`); better one value too few than one too many.
 
+use aho_corasick::AhoCorasick;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
 /// Words in the names of fields and parameters that carry credentials.
 const WORDS: &[&str] = &[
@@ -25,6 +27,15 @@ const WORDS: &[&str] = &[
 const HARMLESS: &[&str] = &["anthropic-ratelimit-", "x-ratelimit-", "x-stainless-"];
 /// What stands in front of a credential, whatever the field is called.
 const SCHEMES: &[&str] = &["bearer ", "basic ", "digest ", "aws4-hmac-sha256 "];
+
+/// Whether one of [`WORDS`] stands in `name`: all are looked for at once, as every head is asked twice.
+fn has_word(name: &str) -> bool {
+    static FOUND: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| AhoCorasick::new(WORDS).ok());
+    match &*FOUND {
+        Some(words) => words.is_match(name),
+        None => WORDS.iter().any(|word| name.contains(word)),
+    }
+}
 
 /// Whether `name`, in lower case, is that of something that may carry a credential.
 fn names_credential(name: &str) -> bool {
@@ -51,10 +62,7 @@ fn names_credential(name: &str) -> bool {
         | "idempotency-key"
         | "sec-websocket-key"
         | "www-authenticate" => false,
-        _ => {
-            !HARMLESS.iter().any(|beginning| name.starts_with(beginning))
-                && WORDS.iter().any(|word| name.contains(word))
-        }
+        _ => has_word(name) && !HARMLESS.iter().any(|beginning| name.starts_with(beginning)),
     }
 }
 
