@@ -3,20 +3,28 @@
 //! `evidence write DIR [--exchanges N] [--chunks N] [--threads N]` prints megabytes of traffic and
 //! exchanges a second, bytes on disk for each byte of traffic, what a chunk costs the data path, and
 //! how fast the result is verified.
+//!
+//! `evidence erase DIR` then lets one of the two routes go whose exchanges took turns, and prints how
+//! fast that is and what it frees.
 
 use firedoor::clock::Tick;
 use firedoor::evidence::disk::Folder;
 use firedoor::evidence::verify::{Span, verify};
-use firedoor::evidence::{FOLDER, Opened, Options, PublicKey, Store, Tap};
+use firedoor::evidence::{FOLDER, Note, Opened, Options, PublicKey, Store, Tap};
 use firedoor::exchange::facts::Identity;
-use firedoor::id::{Epoch, ExchangeId};
-use firedoor::table::Capture;
+use firedoor::id::{Epoch, ExchangeId, RouteName};
+use firedoor::table::{Capture, RouteKept};
 use std::error::Error;
 use std::io::Write;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 type Fault = Box<dyn Error>;
+
+/// The routes of the generated exchanges, which take turns.
+const ROUTES: [&str; 2] = ["chat", "regulated"];
 
 /// Words of the generated answers.
 const WORDS: [&str; 16] = [
@@ -26,9 +34,15 @@ const WORDS: [&str; 16] = [
 
 fn main() -> Result<(), Fault> {
     let mut words = std::env::args().skip(1).filter(|word| word != "--bench");
-    if words.next().as_deref() != Some("write") {
-        return Err("evidence write DIR [--exchanges N] [--chunks N] [--threads N]".into());
-    }
+    let erases = match words.next().as_deref() {
+        Some("write") => false,
+        Some("erase") => true,
+        _ => {
+            return Err(
+                "evidence write|erase DIR [--exchanges N] [--chunks N] [--threads N]".into()
+            );
+        }
+    };
     let dir = PathBuf::from(words.next().ok_or("a folder is missing")?);
     let (mut exchanges, mut chunks, mut threads) = (2_000_u64, 400_u64, 1_u64);
     while let Some(name) = words.next() {
@@ -78,6 +92,9 @@ fn main() -> Result<(), Fault> {
         "on the path   {:.0} ns a chunk, received and delivered",
         spent.as_nanos() as f64 / (exchanges * chunks) as f64
     )?;
+    if erases {
+        erase(&dir, &mut out)?;
+    }
     let path = dir.join(FOLDER);
     let keys = PublicKey::read(&path.join("key.pub"))?;
     let began = Instant::now();
@@ -89,6 +106,52 @@ fn main() -> Result<(), Fault> {
         report.records,
         text / began.elapsed().as_secs_f64(),
         report.is_good()
+    )?;
+    Ok(())
+}
+
+/// Lets what the first route has go.
+fn erase(dir: &Path, out: &mut impl Write) -> Result<(), Fault> {
+    let taken = || -> Result<u64, Fault> {
+        let mut sum = 0;
+        for file in std::fs::read_dir(dir.join(FOLDER))? {
+            sum += file?.metadata()?.blocks() * 512;
+        }
+        Ok(sum)
+    };
+    let before = taken()?;
+    let mut options = Options::of(dir);
+    options.limits.segment_bytes_max = 1;
+    options.of_route = Arc::new(|route| RouteKept {
+        days: (route == ROUTES[0]).then_some(1),
+        ..RouteKept::default()
+    });
+    let began = Instant::now();
+    let store = Store::start(options)?;
+    let mut last = (0, began);
+    while last.1.elapsed() < Duration::from_secs(20) {
+        // What is due is looked at when a segment is complete.
+        store.tap().note(Note {
+            at_unix_ms: 1_800_000_000_000,
+            what: "bench".into(),
+            exchange: None,
+            about: serde_json::json!({}),
+        });
+        std::thread::sleep(Duration::from_millis(50));
+        let erased = store.counters().erased_records;
+        if erased > last.0 {
+            last = (erased, Instant::now());
+        }
+    }
+    let took = (last.1 - began).as_secs_f64();
+    store.close(Duration::from_mins(1));
+    let after = taken()?;
+    writeln!(
+        out,
+        "erased        {} records in {took:.2} s; {:.1} MB on disk before, {:.1} after",
+        last.0,
+        before as f64 / 1e6,
+        after as f64 / 1e6
     )?;
     Ok(())
 }
@@ -113,7 +176,7 @@ fn feed(tap: &Tap, worker: u64, exchanges: u64, chunks: u64) -> (u64, Duration) 
             began: Tick(0),
             began_unix_ms: 1_700_000_000_000,
             identity: Identity::default(),
-            route: None,
+            route: Some(RouteName::new(ROUTES[(number % 2) as usize])),
             dialect: None,
             model: Some("gpt-4o".into()),
             is_stream: true,
