@@ -51,6 +51,13 @@ fn a_rule_is_explained_with_what_it_costs() {
 }
 
 #[test]
+fn a_pack_in_the_place_of_a_file_is_told_where_it_goes() {
+    let (code, _, err) = run(&["eval", "secrets"]);
+    assert_eq!(code, Some(2));
+    assert!(err.contains("there is no file secrets") && err.contains("--pack secrets"), "{err}");
+}
+
+#[test]
 fn check_says_what_every_rule_in_use_costs() {
     let filters = filters();
     let place = tempfile::tempdir().unwrap();

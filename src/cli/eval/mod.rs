@@ -139,6 +139,14 @@ impl Eval {
         }
         let mut files = Vec::new();
         for path in &self.paths {
+            let name = path.to_string_lossy();
+            if !path.exists() && packs.get(&name).is_some() {
+                output::notice(&format!(
+                    "firedoor: there is no file {name}; for the pack of that name: \
+                     firedoor eval PATH --pack {name}"
+                ));
+                return Exit::Usage;
+            }
             if let Err(why) = collect(path, &mut files) {
                 output::notice(&format!("firedoor: {}: {why}", path.display()));
                 return Exit::Usage;
