@@ -105,6 +105,7 @@ impl Log {
                 self.retired.insert(gone.number);
                 self.to_remove.push(gone.number);
                 self.taken.remove(&gone.number);
+                self.resting.remove(&gone.number);
             }
         }
         self.remove()?;
@@ -201,7 +202,9 @@ impl Log {
                 .map(|part| part.route.clone())
                 .collect();
             let rests = self.resting.get(&one.sealed.number).is_some_and(|end| *end > now_unix_ms);
-            if !going.is_empty() && plan.erase.is_none() && !rests {
+            // Behind a seal that was never set nobody can sign for what was erased.
+            let can_be = one.sealed.signature.is_some() && !rests;
+            if !going.is_empty() && plan.erase.is_none() && can_be {
                 plan.erase = Some((one.sealed.number, going));
             }
         }
@@ -247,7 +250,8 @@ impl Log {
     }
 }
 
-/// Of the parts that count, lets the oldest that may go, until they and `more` are within a bound.
+/// Of the parts that count, lets those of the oldest segments go that may, until they and `more` are
+/// within a bound.
 fn bound(
     all: &mut [Weighed<'_>],
     more: u64,
@@ -259,10 +263,10 @@ fn bound(
     let staying = all.iter().flat_map(|one| &one.parts).filter(|part| stays(part));
     let mut total = staying.fold(more, |sum, part| sum.saturating_add(part.bytes));
     for one in all {
+        if total <= most {
+            return;
+        }
         for part in one.parts.iter_mut().filter(|part| stays(part) && may_go(part)) {
-            if total <= most {
-                return;
-            }
             if *one.may_go {
                 total = total.saturating_sub(part.bytes);
                 part.goes = Some(Why::Size);
