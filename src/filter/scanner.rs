@@ -276,7 +276,7 @@ fn in_parts(
     let was_at_rest = state.is_at_rest();
     let mut rest = piece;
     while !rest.is_empty() {
-        let (part, more) = rest.split_at(rest.floor_char_boundary(PART_BYTES));
+        let (part, more) = rest.split_at(part_len(rest));
         match append(state, engine, caches, hits, part, Pace::Piece, out)? {
             Step::Whole | Step::Parts => rest = more,
             ended @ (Step::Stopped(_) | Step::Somewhere) => return Ok(ended),
@@ -287,6 +287,24 @@ fn in_parts(
         return Ok(Step::Whole);
     }
     Ok(Step::Parts)
+}
+
+/// How much of a long piece is read next: up to a blank behind a word, if there is one. Nothing is alive there in
+/// most texts, so nothing is kept to be read again, and an end is like others, so that automata know it.
+fn part_len(piece: &str) -> usize {
+    let most = piece.floor_char_boundary(PART_BYTES);
+    let (head, least) = (piece.as_bytes().get(..most).unwrap_or_default(), most / 2);
+    if most == piece.len() {
+        return most;
+    }
+    let is_border = |three: &[u8]| match three {
+        [before, last, b' ' | b'\n'] => {
+            before.is_ascii_alphanumeric() && last.is_ascii_alphanumeric()
+        }
+        _ => false,
+    };
+    let border = head.get(least..).unwrap_or_default().windows(3).rposition(is_border);
+    border.map_or(most, |at| least + at + 3)
 }
 
 /// Takes a step, and appends the piece where it passes whole.

@@ -10,10 +10,12 @@ pub(super) const NEEDLE: Range<usize> = 3..6;
 
 /// Some texts, of each of which the two bytes are looked for that plain English has least.
 pub(super) struct Needles {
-    /// Which pairs of bytes are looked for.
-    marks: Box<[u64; PAIRS / 64]>,
+    /// Which pairs of bytes are looked for: 1 for each of them.
+    marks: Box<[u8; PAIRS]>,
     /// By their pair.
     texts: Vec<Needle>,
+    /// Where those of each pair begin among them, and where the last end.
+    firsts: Box<[u16]>,
 }
 
 /// A text, and the pair by which it is found.
@@ -35,41 +37,59 @@ impl Needle {
 }
 
 const PAIRS: usize = 1 << 12;
+/// How many pairs are looked at together.
+const AT_ONCE: usize = 8;
 
 impl Needles {
     /// `None` if there are no texts; they are of [`NEEDLE`] bytes at least.
     pub(super) fn of(least: &[&[u8]]) -> Option<Needles> {
-        let mut marks = Box::new([0; PAIRS / 64]);
+        let mut marks = Box::new([0; PAIRS]);
         let mut texts = Vec::with_capacity(least.len());
         for text in least {
             let (at, pair) = rarest(text)?;
-            if let Some(marks) = marks.get_mut(pair / 64) {
-                *marks |= 1 << (pair % 64);
+            if let Some(mark) = marks.get_mut(pair) {
+                *mark = 1;
             }
             texts.push(Needle { pair, at, text: (*text).into() });
         }
         texts.sort_unstable();
-        (!texts.is_empty()).then_some(Needles { marks, texts })
+        let before = |pair: usize| texts.partition_point(|needle| needle.pair < pair);
+        let firsts = (0..=PAIRS).map(|pair| u16::try_from(before(pair)).ok());
+        let firsts = firsts.collect::<Option<_>>()?;
+        (!texts.is_empty()).then_some(Needles { marks, texts, firsts })
     }
 
     /// May one of them stand in `text`?
     pub(super) fn may_be_in(&self, text: &[u8]) -> bool {
-        let mut pairs = text.windows(2).enumerate();
-        let is_here = |(place, two): (usize, &[u8])| {
-            let [first, second] = two else { return false };
-            let pair = pair(*first, *second);
-            let is_marked =
-                self.marks.get(pair / 64).is_some_and(|one| one >> (pair % 64) & 1 != 0);
-            is_marked && self.has_at(pair, place, text)
-        };
-        pairs.any(is_here) || has_odd_case(text)
+        let mark = |pair: usize| self.marks.get(pair).copied().unwrap_or(1);
+        let mut place = 0;
+        // Some pairs at once, so that nothing is decided for each of them.
+        while let Some(some) = text.get(place..).and_then(<[u8]>::first_chunk::<{ AT_ONCE + 1 }>) {
+            let pairs: [usize; AT_ONCE] = std::array::from_fn(|at| pair(some[at], some[at + 1]));
+            let marked = pairs.iter().fold(0, |marked, pair| marked | mark(*pair));
+            if marked != 0 && self.is_at_some(place, &pairs, text) {
+                return true;
+            }
+            place += AT_ONCE;
+        }
+        let rest = text.get(place..).unwrap_or_default();
+        let mut last = (place..).zip(rest.windows(2)).filter_map(|(place, two)| match two {
+            [first, second] => Some((place, pair(*first, *second))),
+            _ => None,
+        });
+        last.any(|(place, pair)| mark(pair) != 0 && self.has_at(pair, place, text))
+            || has_odd_case(text)
     }
 
-    #[cold]
+    fn is_at_some(&self, place: usize, pairs: &[usize; AT_ONCE], text: &[u8]) -> bool {
+        (place..).zip(pairs).any(|(place, pair)| self.has_at(*pair, place, text))
+    }
+
+    #[inline]
     fn has_at(&self, pair: usize, place: usize, text: &[u8]) -> bool {
-        let first = self.texts.partition_point(|needle| needle.pair < pair);
-        let mut same = self.texts.iter().skip(first).take_while(|needle| needle.pair == pair);
-        same.any(|needle| needle.is_at(place, text))
+        let Some([first, end]) = self.firsts.get(pair..pair + 2) else { return true };
+        let same = self.texts.get(usize::from(*first)..usize::from(*end)).unwrap_or_default();
+        same.iter().any(|needle| needle.is_at(place, text))
     }
 }
 
