@@ -98,23 +98,21 @@ impl Undone {
 
     /// Reads up to the end, or the first escape that is not of two characters; gives how far it is.
     fn simple(&mut self, raw: &[u8]) -> usize {
-        let mut begin = self.read;
+        let (mut begin, mut escapes) = (self.read, 0);
         while begin < raw.len() {
             let block = raw.get(begin..).unwrap_or_default();
-            let mut backslashes = if let Some(block) = block.first_chunk::<BLOCK>() {
+            let backslashes = if let Some(block) = block.first_chunk() {
                 backslashes(block)
             } else {
                 let mut last = [0; BLOCK];
                 last[..block.len()].copy_from_slice(block);
                 backslashes(&last)
             };
-            loop {
-                // The second character of an escape is none of its own.
-                backslashes &= u64::MAX.checked_shl(self.behind(begin)).unwrap_or(0);
-                if backslashes == 0 {
-                    break;
-                }
-                self.copy(raw, begin + backslashes.trailing_zeros() as usize);
+            escapes = begins(backslashes, escapes >> (BLOCK - 1));
+            let mut left = escapes;
+            while left != 0 {
+                self.copy(raw, begin + left.trailing_zeros() as usize);
+                left &= left - 1;
                 let letter = raw.get(self.read + 1).copied().unwrap_or(0);
                 let stands_for = STANDS_FOR[usize::from(letter)];
                 let (0x01.., Some(room)) = (stands_for, self.out.get_mut(self.filled)) else {
@@ -131,12 +129,6 @@ impl Undone {
         self.read
     }
 
-    /// How far into the block that begins at `begin` it has read.
-    #[inline]
-    fn behind(&self, begin: usize) -> u32 {
-        self.read.saturating_sub(begin) as u32
-    }
-
     fn text(mut self) -> String {
         self.out.truncate(self.filled);
         // It is UTF-8, as what was read.
@@ -145,20 +137,33 @@ impl Undone {
     }
 }
 
-/// Which of some bytes are backslashes: a bit for each.
+/// Which of some bytes are backslashes: a bit for each, the first the lowest.
 #[inline]
 fn backslashes(block: &[u8; BLOCK]) -> u64 {
-    const ONES: u64 = u64::from_le_bytes([0x01; 8]);
-    const LOW: u64 = u64::from_le_bytes([0x7F; 8]);
     /// Moves the lowest bit of each byte into the highest byte, in their order.
     const TOGETHER: u64 = 0x0102_0408_1020_4080;
-    let (words, _) = block.as_chunks::<8>();
+    let mut are = [0; BLOCK];
+    for (is, byte) in are.iter_mut().zip(block) {
+        *is = u8::from(*byte == b'\\');
+    }
+    let (words, _) = are.as_chunks::<8>();
     words.iter().enumerate().fold(0, |bits, (at, word)| {
-        let other = u64::from_le_bytes(*word) ^ (ONES * u64::from(b'\\'));
-        // The highest bit of each byte that is no other.
-        let same = !(((other & LOW) + LOW) | other | LOW);
-        bits | ((same >> 7).wrapping_mul(TOGETHER) >> 56) << (8 * at)
+        let word = u64::from_le_bytes(*word).wrapping_mul(TOGETHER);
+        bits | (word >> 56) << (8 * at)
     })
+}
+
+/// Which of some backslashes begin an escape, where `escaped` is the first if it is part of one: of several in a row
+/// every second one. What is added to the first of a row goes on to its end, and so tells rows that begin at an odd
+/// place from others, whose escapes are at even ones.
+#[inline]
+fn begins(backslashes: u64, escaped: u64) -> u64 {
+    const EVEN: u64 = 0x5555_5555_5555_5555;
+    let backslashes = backslashes & !escaped;
+    let behind = backslashes << 1;
+    let odd_rows = backslashes & !EVEN & !behind;
+    let not_odd = odd_rows.wrapping_add(backslashes) << 1;
+    backslashes & !((EVEN ^ not_odd) & behind)
 }
 
 /// What stands behind a backslash, for what; 0 for what is no escape of two characters.
@@ -221,6 +226,13 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn rows_of_backslashes_are_pairs(rows in "(\\\\\\\\){0,70}[a-z]{0,3}(\\\\[\"n]){0,70}[a-z]{0,70}(\\\\\\\\){0,9}") {
+            let parsed: String = serde_json::from_str(&format!("\"{rows}\"")).unwrap();
+            prop_assert_eq!(unescape(&rows), parsed.as_str());
+            prop_assert_eq!(unescape_simple(rows.as_bytes()).unwrap(), parsed.into_bytes());
+        }
+
         #[test]
         fn what_is_undone_is_what_a_parser_reads(
             text in "(\\PC|[a-z]{20,70}|[\"\\\\/\n\t\u{8}\u{c}\r]|[\u{1}\u{7f}é🎉]){0,80}",
