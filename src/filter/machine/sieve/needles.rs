@@ -10,8 +10,8 @@ pub(super) const NEEDLE: Range<usize> = 3..6;
 
 /// Some texts, of each of which the two bytes are looked for that plain English has least.
 pub(super) struct Needles {
-    /// Which pairs of bytes are looked for: 1 for each of them.
-    marks: Box<[u8; PAIRS]>,
+    /// Which pairs of bytes are looked for: 1 for each of them, at its [`mark`].
+    marks: Box<[u8; MARKS]>,
     /// By their pair.
     texts: Vec<Needle>,
     /// Where those of each pair begin among them, and where the last end.
@@ -37,20 +37,22 @@ impl Needle {
 }
 
 const PAIRS: usize = 1 << 12;
+/// Room for the marks of all pairs, which are not marked one behind another.
+const MARKS: usize = 1 << 14;
 /// How many pairs are looked at together.
-const AT_ONCE: usize = 8;
+const AT_ONCE: usize = 7;
 
 impl Needles {
     /// `None` if there are no texts; they are of [`NEEDLE`] bytes at least.
     pub(super) fn of(least: &[&[u8]]) -> Option<Needles> {
-        let mut marks = Box::new([0; PAIRS]);
+        let mut marks = Box::new([0; MARKS]);
         let mut texts = Vec::with_capacity(least.len());
         for text in least {
-            let (at, pair) = rarest(text)?;
-            if let Some(mark) = marks.get_mut(pair) {
+            let (at, mark) = rarest(text)?;
+            if let Some(mark) = marks.get_mut(mark) {
                 *mark = 1;
             }
-            texts.push(Needle { pair, at, text: (*text).into() });
+            texts.push(Needle { pair: pair_of(mark), at, text: (*text).into() });
         }
         texts.sort_unstable();
         let before = |pair: usize| texts.partition_point(|needle| needle.pair < pair);
@@ -61,32 +63,32 @@ impl Needles {
 
     /// May one of them stand in `text`?
     pub(super) fn may_be_in(&self, text: &[u8]) -> bool {
-        let mark = |pair: usize| self.marks.get(pair).copied().unwrap_or(1);
+        let is_marked = |mark: usize| self.marks.get(mark).copied().unwrap_or(1);
         let mut place = 0;
-        // Some pairs at once, so that nothing is decided for each of them.
-        while let Some(some) = text.get(place..).and_then(<[u8]>::first_chunk::<{ AT_ONCE + 1 }>) {
-            let pairs: [usize; AT_ONCE] = std::array::from_fn(|at| pair(some[at], some[at + 1]));
-            let marked = pairs.iter().fold(0, |marked, pair| marked | mark(*pair));
-            if marked != 0 && self.is_at_some(place, &pairs, text) {
+        // All pairs of a word at once, so that nothing is decided for each of them.
+        while let Some(some) = text.get(place..).and_then(<[u8]>::first_chunk) {
+            let word = sixes(u64::from_le_bytes(*some));
+            let any = (0..AT_ONCE).fold(0, |any, at| any | is_marked(mark_at(word, at)));
+            if any != 0 && self.is_at_some(place, word, text) {
                 return true;
             }
             place += AT_ONCE;
         }
         let rest = text.get(place..).unwrap_or_default();
         let mut last = (place..).zip(rest.windows(2)).filter_map(|(place, two)| match two {
-            [first, second] => Some((place, pair(*first, *second))),
+            [first, second] => Some((place, mark(*first, *second))),
             _ => None,
         });
-        last.any(|(place, pair)| mark(pair) != 0 && self.has_at(pair, place, text))
-            || has_odd_case(text)
+        last.any(|(place, mark)| self.has_at(mark, place, text)) || has_odd_case(text)
     }
 
-    fn is_at_some(&self, place: usize, pairs: &[usize; AT_ONCE], text: &[u8]) -> bool {
-        (place..).zip(pairs).any(|(place, pair)| self.has_at(*pair, place, text))
+    fn is_at_some(&self, place: usize, word: u64, text: &[u8]) -> bool {
+        (0..AT_ONCE).any(|at| self.has_at(mark_at(word, at), place + at, text))
     }
 
     #[inline]
-    fn has_at(&self, pair: usize, place: usize, text: &[u8]) -> bool {
+    fn has_at(&self, mark: usize, place: usize, text: &[u8]) -> bool {
+        let pair = pair_of(mark);
         let Some([first, end]) = self.firsts.get(pair..pair + 2) else { return true };
         let same = self.texts.get(usize::from(*first)..usize::from(*end)).unwrap_or_default();
         same.iter().any(|needle| needle.is_at(place, text))
@@ -110,11 +112,29 @@ pub(super) fn loosely(byte: u8) -> u8 {
     byte | 0x20
 }
 
-/// Six bits of each of two bytes.
+/// Six bits of each byte of a word.
 #[inline]
-fn pair(first: u8, second: u8) -> usize {
-    let six = |byte: u8| usize::from(byte & 0x1F | byte >> 1 & 0x20);
-    six(first) << 6 | six(second)
+fn sixes(word: u64) -> u64 {
+    const LOW: u64 = u64::from_le_bytes([0x1F; 8]);
+    const HIGH: u64 = u64::from_le_bytes([0x20; 8]);
+    word & LOW | word >> 1 & HIGH
+}
+
+/// The mark of the pair that begins at a byte of such a word.
+#[inline]
+fn mark_at(sixes: u64, at: usize) -> usize {
+    (sixes >> (8 * at)) as usize & 0x3F3F
+}
+
+/// The mark of a pair.
+fn mark(first: u8, second: u8) -> usize {
+    mark_at(sixes(u64::from_le_bytes([first, second, 0, 0, 0, 0, 0, 0])), 0)
+}
+
+/// The number of the pair that has a mark.
+#[inline]
+fn pair_of(mark: usize) -> usize {
+    mark & 0x3F | mark >> 8 << 6
 }
 
 /// Those of some texts that have no other in them: what has one is found by that.
@@ -135,7 +155,7 @@ static PAIRS_SEEN: LazyLock<Box<[u32; PAIRS]>> = LazyLock::new(|| {
     let mut seen = Box::new([0; PAIRS]);
     for two in ENGLISH.as_bytes().windows(2) {
         if let [first, second] = two
-            && let Some(count) = seen.get_mut(pair(*first, *second))
+            && let Some(count) = seen.get_mut(pair_of(mark(*first, *second)))
         {
             *count += 1;
         }
@@ -143,16 +163,21 @@ static PAIRS_SEEN: LazyLock<Box<[u32; PAIRS]>> = LazyLock::new(|| {
     seen
 });
 
-/// The pair of bytes of a text that plain English has least, and where it is.
+/// Where in a text the pair is that plain English has least, and its mark.
 fn rarest(text: &[u8]) -> Option<(usize, usize)> {
-    let pairs = text.windows(2).enumerate().filter_map(|(at, two)| match two {
-        [first, second] => Some((at, pair(*first, *second))),
+    let marks = text.windows(2).enumerate().filter_map(|(at, two)| match two {
+        [first, second] => Some((at, mark(*first, *second))),
         _ => None,
     });
-    pairs.min_by_key(|(_, pair)| PAIRS_SEEN.get(*pair).copied())
+    marks.min_by_key(|(_, mark)| seen(*mark))
+}
+
+/// How often plain English has the pair of a mark.
+fn seen(mark: usize) -> Option<u32> {
+    PAIRS_SEEN.get(pair_of(mark)).copied()
 }
 
 /// How often plain English may have a text, at the most.
 pub(super) fn often(text: &[u8]) -> u32 {
-    rarest(text).and_then(|(_, pair)| PAIRS_SEEN.get(pair).copied()).unwrap_or(u32::MAX)
+    rarest(text).and_then(|(_, mark)| seen(mark)).unwrap_or(u32::MAX)
 }
