@@ -16,6 +16,8 @@
 )]
 
 use bytes::Bytes;
+mod pages;
+
 use firedoor::clock::Tick;
 use firedoor::evidence::{Opened, Options as Keep, RequestHead, SentBody, Store};
 use firedoor::exchange::facts::{Facts, Identity, Outcome};
@@ -26,6 +28,7 @@ use firedoor::table::Capture;
 use firedoor::table::packs::built_in;
 use firedoor::wire::Dialect;
 use http::{HeaderName, HeaderValue, Method};
+use pages::PAGES;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -35,16 +38,6 @@ use std::time::{Duration, Instant};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const PAGES: &[&str] = &[
-    include_str!("../docs/architecture.md"),
-    include_str!("../docs/clients.md"),
-    include_str!("../docs/filters.md"),
-    include_str!("../docs/levers.md"),
-    include_str!("../docs/performance.md"),
-    include_str!("../docs/providers.md"),
-    include_str!("../docs/translation.md"),
-    include_str!("../README.md"),
-];
 /// Turns of a session.
 const TURNS: usize = 8;
 

@@ -9,23 +9,16 @@
     reason = "a bench reports, and stops where it fails"
 )]
 
+mod pages;
+
 use firedoor::filter::{Cache, Engine, Kind, Release, Scanner};
 use firedoor::table::packs::built_in;
+use pages::PAGES;
 use std::hint::black_box;
 use std::sync::Arc;
 
 const ROUNDS: usize = 7;
 const PACKS: [&str; 7] = ["secrets", "pii", "injection", "exfiltration", "leak", "abuse", "tools"];
-const PAGES: &[&str] = &[
-    include_str!("../docs/architecture.md"),
-    include_str!("../docs/clients.md"),
-    include_str!("../docs/filters.md"),
-    include_str!("../docs/levers.md"),
-    include_str!("../docs/performance.md"),
-    include_str!("../docs/providers.md"),
-    include_str!("../docs/translation.md"),
-    include_str!("../README.md"),
-];
 
 /// Time that this thread ran, in nanoseconds: other work on the machine does not count.
 fn thread_ns() -> f64 {

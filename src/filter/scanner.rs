@@ -111,17 +111,18 @@ impl Scanner {
         if self.engine.stops {
             self.remember(piece);
         }
-        let Self { engine, state, .. } = self;
+        let Self { engine, state, back, .. } = self;
+        let mut reading = Reading { engine, caches: &mut slot.machines, hits, out };
         let step = if piece.len() > PART_BYTES {
-            in_parts(state, engine, &mut slot.machines, hits, piece, out)
+            reading.in_parts(state, piece)
         } else {
-            state.step(engine, &mut slot.machines, hits, piece, Pace::Piece, out)
+            reading.step(state, piece, Pace::Piece)
         };
         let step = match step {
-            Ok(Step::Somewhere) => self.reread(&mut slot.machines, hits, piece, out),
+            Ok(Step::Somewhere) => reading.reread(state, back.take(), piece),
             other => other,
         };
-        if let Some(back) = &mut self.back {
+        if let Some(back) = back {
             back.since.push_str(piece);
         }
         self.tell(step, out)
@@ -189,46 +190,6 @@ impl Scanner {
         }
     }
 
-    /// Reads from the remembered state up to the stop in `piece`.
-    #[cold]
-    fn reread(
-        &mut self,
-        caches: &mut [MachineCache],
-        hits: &mut Vec<Hit>,
-        piece: &str,
-        out: &mut Release,
-    ) -> Result<Step, Unjudged> {
-        let Some(back) = self.back.take() else { return Err(Unjudged::Lost) };
-        let mut state = back.state;
-        let engine = &*self.engine;
-        // What came before the piece did not stop the text, and what it released is out already.
-        let mut known = Release::default();
-        state.step(engine, caches, hits, &back.since, Pace::Piece, &mut known)?;
-        out.clear();
-        let mut rest = piece;
-        while !rest.is_empty() {
-            let (near, far) = rest.split_at(rest.floor_char_boundary(BACK_BYTES));
-            let before = (state.clone(), out.clone());
-            match append(&mut state, engine, caches, hits, near, Pace::Piece, out)? {
-                Step::Somewhere => (state, *out) = before,
-                Step::Whole | Step::Parts | Step::Stopped(_) => {
-                    rest = far;
-                    continue;
-                }
-            }
-            for (at, letter) in near.char_indices() {
-                let letter = near.get(at..at + letter.len_utf8()).unwrap_or_default();
-                let step = append(&mut state, engine, caches, hits, letter, Pace::Letter, out)?;
-                if matches!(step, Step::Stopped(_)) {
-                    self.state = state;
-                    return Ok(step);
-                }
-            }
-            rest = far;
-        }
-        Err(Unjudged::Lost)
-    }
-
     fn over(&self) -> Progress {
         self.progress(match self.end {
             End::Open | End::Finished => Passage::Parts,
@@ -264,44 +225,95 @@ impl Scanner {
     }
 }
 
-/// Reads a long piece part by part.
-fn in_parts(
-    state: &mut State,
-    engine: &Engine,
-    caches: &mut [MachineCache],
-    hits: &mut Vec<Hit>,
-    piece: &str,
-    out: &mut Release,
-) -> Result<Step, Unjudged> {
-    let was_at_rest = state.is_at_rest();
-    let mut rest = piece;
-    while !rest.is_empty() {
-        let (part, more) = rest.split_at(rest.floor_char_boundary(PART_BYTES));
-        match append(state, engine, caches, hits, part, Pace::Piece, out)? {
-            Step::Whole | Step::Parts => rest = more,
-            ended @ (Step::Stopped(_) | Step::Somewhere) => return Ok(ended),
-        }
-    }
-    if was_at_rest && state.is_at_rest() && out.hidden.is_empty() {
-        out.text.clear();
-        return Ok(Step::Whole);
-    }
-    Ok(Step::Parts)
+/// What it takes to read on.
+struct Reading<'r> {
+    engine: &'r Engine,
+    caches: &'r mut [MachineCache],
+    hits: &'r mut Vec<Hit>,
+    out: &'r mut Release,
 }
 
-/// Takes a step, and appends the piece where it passes whole.
-fn append(
-    state: &mut State,
-    engine: &Engine,
-    caches: &mut [MachineCache],
-    hits: &mut Vec<Hit>,
-    piece: &str,
-    pace: Pace,
-    out: &mut Release,
-) -> Result<Step, Unjudged> {
-    let step = state.step(engine, caches, hits, piece, pace, out)?;
-    if step == Step::Whole {
-        out.text.push_str(piece);
+impl Reading<'_> {
+    #[inline]
+    fn step(&mut self, state: &mut State, piece: &str, pace: Pace) -> Result<Step, Unjudged> {
+        state.step(self.engine, self.caches, self.hits, piece, pace, self.out)
     }
-    Ok(step)
+
+    /// Takes a step, and appends the piece where it passes whole.
+    fn append(&mut self, state: &mut State, piece: &str, pace: Pace) -> Result<Step, Unjudged> {
+        let step = self.step(state, piece, pace)?;
+        if step == Step::Whole {
+            self.out.text.push_str(piece);
+        }
+        Ok(step)
+    }
+
+    /// Reads a long piece part by part.
+    fn in_parts(&mut self, state: &mut State, piece: &str) -> Result<Step, Unjudged> {
+        let was_at_rest = state.is_at_rest();
+        let mut rest = piece;
+        while !rest.is_empty() {
+            let (part, more) = rest.split_at(part_len(rest));
+            match self.append(state, part, Pace::Piece)? {
+                Step::Whole | Step::Parts => rest = more,
+                ended @ (Step::Stopped(_) | Step::Somewhere) => return Ok(ended),
+            }
+        }
+        if was_at_rest && state.is_at_rest() && self.out.hidden.is_empty() {
+            self.out.text.clear();
+            return Ok(Step::Whole);
+        }
+        Ok(Step::Parts)
+    }
+
+    /// Reads from an earlier state up to the stop in `piece`; `state` is then the one there.
+    #[cold]
+    fn reread(
+        &mut self,
+        state: &mut State,
+        back: Option<Box<Back>>,
+        piece: &str,
+    ) -> Result<Step, Unjudged> {
+        let Some(back) = back else { return Err(Unjudged::Lost) };
+        *state = back.state;
+        // What came before the piece did not stop the text, and what it released is out already.
+        self.step(state, &back.since, Pace::Piece)?;
+        self.out.clear();
+        let mut rest = piece;
+        while !rest.is_empty() {
+            let (near, far) = rest.split_at(rest.floor_char_boundary(BACK_BYTES));
+            rest = far;
+            let before = (state.clone(), self.out.clone());
+            match self.append(state, near, Pace::Piece)? {
+                Step::Somewhere => (*state, *self.out) = before,
+                Step::Whole | Step::Parts | Step::Stopped(_) => continue,
+            }
+            for (at, letter) in near.char_indices() {
+                let letter = near.get(at..at + letter.len_utf8()).unwrap_or_default();
+                let step = self.append(state, letter, Pace::Letter)?;
+                if matches!(step, Step::Stopped(_)) {
+                    return Ok(step);
+                }
+            }
+        }
+        Err(Unjudged::Lost)
+    }
+}
+
+/// How much of a long piece is read next: up to a blank behind a word, if there is one. Nothing is alive there in
+/// most texts, so nothing is kept to be read again, and an end is like others, so that automata know it.
+fn part_len(piece: &str) -> usize {
+    let most = piece.floor_char_boundary(PART_BYTES);
+    let (head, least) = (piece.as_bytes().get(..most).unwrap_or_default(), most / 2);
+    if most == piece.len() {
+        return most;
+    }
+    let is_border = |three: &[u8]| match three {
+        [before, last, b' ' | b'\n'] => {
+            before.is_ascii_alphanumeric() && last.is_ascii_alphanumeric()
+        }
+        _ => false,
+    };
+    let border = head.get(least..).unwrap_or_default().windows(3).rposition(is_border);
+    border.map_or(most, |at| least + at + 3)
 }

@@ -20,6 +20,7 @@ pub use judge::Judged;
 pub use report::{Report, RuleCount, Sample, Share, Unjudged, VERSION};
 
 use super::gather::{Fragment, Gatherer, Select, numbers};
+use crate::evidence::exchange::Times;
 use crate::evidence::{Met, Segment};
 use crate::table::rules::{Judge, Pack, Rulebook};
 use judge::Judging;
@@ -162,6 +163,11 @@ fn size(folder: &Path, number: u64) -> u64 {
     std::fs::metadata(folder.join(name)).map_or(0, |file| file.len())
 }
 
+/// Gathers what is judged: no verdict depends on when a text came.
+fn gatherer(options: &Options) -> Gatherer {
+    Gatherer::new(options.select.clone(), Times::PassedOver, options.pending_bytes_max)
+}
+
 /// Judges what stands whole in one segment.
 fn segment(
     number: u64,
@@ -172,7 +178,7 @@ fn segment(
 ) -> io::Result<Part> {
     let mut report = Report::new(book, &options.select);
     let mut part = Part { report: Report::default(), fragments: BTreeMap::new() };
-    let mut gatherer = Gatherer::new(options.select.clone(), options.pending_bytes_max);
+    let mut gatherer = gatherer(options);
     let mut segment = match Segment::open_in(&options.folder, number) {
         Ok(segment) => segment,
         // It was retired meanwhile: what is gone is not judged.
@@ -225,7 +231,7 @@ fn again(
     number: u64,
     ids: &BTreeSet<&str>,
 ) -> io::Result<BTreeMap<Box<str>, Fragment>> {
-    let mut gatherer = Gatherer::new(options.select.clone(), options.pending_bytes_max);
+    let mut gatherer = gatherer(options);
     let mut segment = match Segment::open_in(&options.folder, number) {
         Ok(segment) => segment,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),

@@ -1,6 +1,6 @@
 //! Lines in, an exchange out.
 
-use super::body::apart;
+use super::body::{Apart, Times, apart};
 use super::stream::{Delivery, Run, Stream};
 use super::{Attempt, Delivered, Exchange, Fields, Gap, Known, Noted};
 use crate::evidence::digits::unbase64;
@@ -42,9 +42,6 @@ struct Line<'l> {
     bytes: Option<u64>,
     #[serde(borrow, default)]
     text: Option<Text<'l>>,
-    /// The text, where it was read apart.
-    #[serde(skip)]
-    body: Option<Vec<u8>>,
     #[serde(borrow, default)]
     base64: Option<Text<'l>>,
     #[serde(default)]
@@ -78,6 +75,7 @@ enum Same {
 #[derive(Clone, Debug, Default)]
 pub struct Gather {
     exchange: Exchange,
+    times: Times,
     delivery: Delivery,
     kept_bytes: usize,
 }
@@ -87,6 +85,11 @@ impl Gather {
     pub fn new(id: ExchangeId) -> Gather {
         let exchange = Exchange { id: id.to_string(), ..Exchange::default() };
         Gather { exchange, ..Gather::default() }
+    }
+
+    /// Begins with nothing, for the exchange of the first line that is of any.
+    pub fn with(times: Times) -> Gather {
+        Gather { times, ..Gather::default() }
     }
 
     /// How many bytes of bodies it holds.
@@ -99,12 +102,11 @@ impl Gather {
     /// # Errors
     /// It is no line of a version that is known.
     pub fn line(&mut self, line: &[u8]) -> Result<(), String> {
-        let (beside, body) =
-            apart(line).map_or((None, None), |(rest, body)| (Some(rest), Some(body)));
-        let rest = beside.as_deref().unwrap_or(line);
+        let (rest, body) =
+            apart(line, self.times).map_or((None, None), |Apart { rest, text }| (Some(rest), text));
+        let rest = rest.as_deref().unwrap_or(line);
         let mut known: Line<'_> =
             serde_json::from_slice(rest).map_err(|error| error.to_string())?;
-        known.body = body;
         if known.v > line::VERSION {
             return Err(format!("a line is of version {}", known.v));
         }
@@ -116,11 +118,11 @@ impl Gather {
         }
         let first = self.exchange.seqs.map_or(known.seq, |(first, _)| first);
         self.exchange.seqs = Some((first, known.seq));
-        self.take(&mut known, line);
+        self.take(&mut known, body, line);
         Ok(())
     }
 
-    fn take(&mut self, line: &mut Line<'_>, raw: &[u8]) {
+    fn take(&mut self, line: &mut Line<'_>, body: Option<Vec<u8>>, raw: &[u8]) {
         let exchange = &mut self.exchange;
         let total = line.bytes.unwrap_or(0);
         match &*line.kind {
@@ -139,14 +141,14 @@ impl Gather {
                     request.path = line.path.as_deref().unwrap_or_default().into();
                     request.headers = fields(&mut line.headers);
                 }
-                self.kept_bytes += request.body.piece(run(line), total);
+                self.kept_bytes += request.body.piece(run(line, body), total);
             }
             "sent" => {
                 let attempt = attempt(&mut exchange.attempts, line.attempt.unwrap_or(0));
                 attempt.target = line.target.as_deref().map(str::to_owned);
                 if line.same.is_none() {
                     let sent = attempt.sent.get_or_insert_default();
-                    self.kept_bytes += sent.piece(run(line), total);
+                    self.kept_bytes += sent.piece(run(line, body), total);
                 }
             }
             "answer_head" => {
@@ -165,7 +167,7 @@ impl Gather {
             }
             "received" => {
                 let attempt = attempt(&mut exchange.attempts, line.attempt.unwrap_or(0));
-                self.kept_bytes += attempt.received.run(run(line));
+                self.kept_bytes += attempt.received.run(run(line, body));
             }
             "delivered_head" => {
                 exchange.delivered.status = line.status;
@@ -178,7 +180,7 @@ impl Gather {
                     }
                     Some(Same::Word(_)) | None => None,
                 };
-                self.kept_bytes += self.delivery.run(&run(line), source);
+                self.kept_bytes += self.delivery.run(&run(line, body), source);
             }
             "undelivered" => {
                 self.delivery.take_back(line.bytes.unwrap_or(0), line.at_most);
@@ -273,8 +275,9 @@ fn fields(headers: &mut Vec<(String, Value)>) -> Fields {
     std::mem::take(headers).into_iter().map(|(name, value)| (name, text(value))).collect()
 }
 
-fn run<'l>(line: &'l mut Line<'_>) -> Run<'l> {
-    let bytes = match (line.body.take(), &line.text, &line.base64) {
+/// What a line says of a stream; `body` is its text, where it was read apart.
+fn run<'l>(line: &'l Line<'_>, body: Option<Vec<u8>>) -> Run<'l> {
+    let bytes = match (body, &line.text, &line.base64) {
         (Some(body), ..) => Some(Cow::Owned(body)),
         (None, Some(text), _) => Some(Cow::Borrowed(text.as_bytes())),
         (None, None, Some(base64)) => unbase64(base64).map(Cow::Owned),

@@ -7,7 +7,8 @@
 //!
 //! * Bodies are byte for byte what came and went. What was delivered as the same bytes that were
 //!   received is put together again from those.
-//! * Chunks add up to their body, holes included, so that the time of every byte is known.
+//! * Chunks add up to their body, holes included, so that the time of every byte is known; but for whoever
+//!   [passes them over](Times::PassedOver).
 //! * What was queued for the client and certainly did not leave is not in what was delivered. What
 //!   may not have left is, and [`Delivered::doubtful`] says how much of its end that is.
 //!
@@ -23,6 +24,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
+pub use body::Times;
 pub use find::{Place, lines_at, read_at, scan};
 pub use gather::{Gather, of_lines};
 pub use known::{Cost, Finding, Known, LoopSeen, SeamSeen, Usage};

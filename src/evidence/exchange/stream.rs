@@ -27,7 +27,8 @@ pub struct Stream {
     pub bytes: Vec<u8>,
     /// How long it is, whether its bytes are kept or not.
     pub len: u64,
-    /// When its bytes came or went; empty for a request, which came before it was recorded.
+    /// When its bytes came or went; empty for a request, which came before it was recorded, and where
+    /// times are passed over.
     pub chunks: Vec<Arrival>,
     /// What is missing in it because its lines were lost.
     pub holes: Vec<Hole>,

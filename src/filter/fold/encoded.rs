@@ -16,12 +16,13 @@
 //! A character maps to the quartets or pairs that it is in. A run ends with a line feed in the
 //! view, so that no match goes from one run into the next unless it may cross a line.
 
+use super::bits::{has_16, is_alphanumeric};
 use super::plain::{Plain, Reads};
 use super::table::{self, Kind};
 use super::view::View;
 use smallvec::SmallVec;
 
-/// Characters that make a run.
+/// Characters that make a run; [`has_16`] looks for as many.
 pub(super) const RUN_MIN: u32 = 16;
 
 /// A decoded character and the raw bytes it is in.
@@ -169,32 +170,30 @@ const fn begins(value: u32) -> bool {
     matches!(value, 2..=3 | 8..32 | 48..62)
 }
 
-/// Whether `text` has `RUN_MIN` bytes in a row for which `is_own` holds. One in so many is looked at,
-/// and its neighbours where it is one.
-fn has_run(text: &[u8], is_own: impl Fn(u8) -> bool) -> bool {
-    const LENGTH: usize = RUN_MIN as usize;
-    let mut from = 0;
-    while let Some(next) = text.get(from..from + LENGTH) {
-        match next.iter().rposition(|byte| !is_own(*byte)) {
-            Some(foreign) => from += foreign + 1,
-            None => return true,
-        }
-    }
-    false
-}
-
 /// How many bytes at the start of `text` are own ones.
 fn own_len(text: &[u8], is_own: impl Fn(u8) -> bool) -> usize {
     text.iter().position(|byte| !is_own(*byte)).unwrap_or(text.len())
 }
 
+#[expect(
+    clippy::needless_bitwise_bool,
+    reason = "without branches it is asked of many bytes at once"
+)]
 fn is_base64(byte: u8) -> bool {
-    SIX_BITS.get(usize::from(byte)).is_some_and(|bits| *bits != NONE)
+    is_alphanumeric(byte) | (byte == b'+') | (byte == b'-') | (byte == b'/') | (byte == b'_')
 }
 
 /// Hexadecimal digits, and what may stand between and before them in a run.
+#[expect(
+    clippy::needless_bitwise_bool,
+    reason = "without branches it is asked of many bytes at once"
+)]
 fn is_hex(byte: u8) -> bool {
-    byte.is_ascii_hexdigit() || matches!(byte, b'x' | b'X' | b' ' | b',' | b':' | b'-' | b'\n')
+    let small = byte | 0x20;
+    let is_digit = (small.wrapping_sub(b'a') < 6) | (byte.wrapping_sub(b'0') < 10);
+    let is_between =
+        (byte == b' ') | (byte == b',') | (byte == b':') | (byte == b'-') | (byte == b'\n');
+    is_digit | is_between | (small == b'x')
 }
 
 impl Base64 {
@@ -203,9 +202,7 @@ impl Base64 {
         // A run is no longer than its word, but where it went on over a line end.
         let is_decoding = self.at == At::Run && self.run.len >= RUN_MIN;
         let head = own_len(piece, is_base64);
-        !is_decoding
-            && self.word as usize + head < RUN_MIN as usize
-            && !has_run(piece.get(head..).unwrap_or_default(), is_base64)
+        !is_decoding && self.word as usize + head < RUN_MIN as usize && !has_16(piece, is_base64)
     }
 
     /// Goes past ASCII text that it is unmoved by.
@@ -341,8 +338,7 @@ impl Hex {
     pub(super) fn is_unmoved_by(&self, piece: &[u8]) -> bool {
         let begun = if self.at == At::Run { self.run.len + 1 } else { 0 };
         let head = own_len(piece, is_hex);
-        (begun as usize).saturating_add(head) < RUN_MIN as usize
-            && !has_run(piece.get(head..).unwrap_or_default(), is_hex)
+        (begun as usize).saturating_add(head) < RUN_MIN as usize && !has_16(piece, is_hex)
     }
 
     /// Goes past ASCII text that it is unmoved by.

@@ -42,6 +42,7 @@
 //! words of its script. Line breaks between words are white space like any other, for matchers of
 //! words to see so. Hangul jamo and half-width kana are not composed.
 
+mod bits;
 mod encoded;
 mod entities;
 mod escape;
@@ -280,22 +281,25 @@ impl Fold {
             let Some(rest) = spaced.behind(piece) else { return false };
             spaced.go_past(rest);
         }
-        if let Some(both) = &mut self.encoded {
-            let (bytes, from) = (piece.as_bytes(), self.raw);
-            if both.0.is_unmoved_by(bytes) {
-                both.0.go_past(bytes, from);
-            } else {
-                both.0.pass(bytes, from, &mut out.base64);
-                out.has_text = true;
-            }
-            if both.1.is_unmoved_by(bytes) {
-                both.1.go_past(bytes, from);
-            } else {
-                both.1.pass(bytes, from, &mut out.hex);
-                out.has_text = true;
-            }
-        }
+        self.pass_encoded(piece.as_bytes(), self.raw, out);
         true
+    }
+
+    /// Lets the decoders read ASCII text; nearly all of it they only go past.
+    fn pass_encoded(&mut self, piece: &[u8], from: u64, out: &mut Folded) {
+        let Some(both) = &mut self.encoded else { return };
+        if both.0.is_unmoved_by(piece) {
+            both.0.go_past(piece, from);
+        } else {
+            both.0.pass(piece, from, &mut out.base64);
+            out.has_text = true;
+        }
+        if both.1.is_unmoved_by(piece) {
+            both.1.go_past(piece, from);
+        } else {
+            both.1.pass(piece, from, &mut out.hex);
+            out.has_text = true;
+        }
     }
 
     /// Whether letters are joined.
@@ -381,10 +385,7 @@ impl Fold {
         self.flag = false;
         self.words.pass(stretch.as_bytes());
         self.hidden.end(&mut out.hidden);
-        if let Some(both) = &mut self.encoded {
-            both.0.pass(stretch.as_bytes(), from, &mut out.base64);
-            both.1.pass(stretch.as_bytes(), from, &mut out.hex);
-        }
+        self.pass_encoded(stretch.as_bytes(), from, out);
         if let Some(spaced) = &mut self.spaced {
             spaced.pass(stretch, from, &mut out.spaced);
         }

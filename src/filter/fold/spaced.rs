@@ -8,6 +8,7 @@
 //! It joins initials, lists and tables too, so it is meant for rules that only flag: nothing waits
 //! for it, and it runs one letter and [`GAP_MAX`] separators behind.
 
+use super::bits::{BLOCK, bits, is_alphanumeric};
 use super::table::{Kind, look_up};
 use super::view::View;
 use smallvec::SmallVec;
@@ -53,33 +54,34 @@ impl Spaced {
     /// waits; `None` if the text may not be such.
     pub(super) fn behind(&self, piece: &str) -> Option<Rest> {
         let bytes = piece.as_bytes();
-        let mut at = self.at;
-        let mut place = 0;
-        while let Some(byte) = bytes.get(place) {
-            place += 1;
-            at = match (at, byte.is_ascii_alphanumeric()) {
-                (At::Begin, true) => At::First,
-                (At::First | At::Word, true) => {
-                    let rest = bytes.get(place..).unwrap_or_default();
-                    place += rest.iter().take_while(|byte| byte.is_ascii_alphanumeric()).count();
-                    At::Word
+        let ends_single = |at: usize| {
+            bytes.get(at).is_some_and(|byte| !is_alphanumeric(*byte))
+                && !leads_to_word(bytes.get(at + 1..).unwrap_or_default())
+        };
+        let mut before = match self.at {
+            At::Begin => 0,
+            At::First if ends_single(0) => return None,
+            At::First | At::Word => 1,
+            At::Gap | At::Next(_) => return None,
+        };
+        for (block, letters) in (0..).step_by(BLOCK).zip(bits(bytes, is_alphanumeric)) {
+            let mut single = letters & !(letters << 1 | before) & !(letters >> 1);
+            before = letters >> (BLOCK - 1);
+            while single != 0 {
+                // Behind the last byte of the block another letter may come.
+                if ends_single(block + single.trailing_zeros() as usize + 1) {
+                    return None;
                 }
-                (At::Begin | At::Word, false) => At::Begin,
-                (At::First, false) => {
-                    // Between a single letter and a word nothing is dropped.
-                    let rest = bytes.get(place..).unwrap_or_default();
-                    let gap = rest.iter().take_while(|byte| !byte.is_ascii_alphanumeric()).count();
-                    let word = rest.get(gap..gap + 2)?;
-                    if gap >= GAP_MAX || !word.iter().all(u8::is_ascii_alphanumeric) {
-                        return None;
-                    }
-                    place += gap + word.len();
-                    At::Word
-                }
-                (At::Gap | At::Next(_), _) => return None,
-            };
+                single &= single - 1;
+            }
         }
-        Some(Rest(at))
+        Some(Rest(match (bytes, self.at) {
+            ([], at) => at,
+            ([.., last], _) if !is_alphanumeric(*last) => At::Begin,
+            ([.., before, _], _) if is_alphanumeric(*before) => At::Word,
+            ([_], At::First | At::Word) => At::Word,
+            (_, _) => At::First,
+        }))
     }
 
     /// Goes past the text that [`Self::behind`] was asked of.
@@ -89,6 +91,11 @@ impl Spaced {
 
     /// Reads ASCII text.
     pub(super) fn pass(&mut self, piece: &str, from: u64, view: &mut View) {
+        if let Some(rest) = self.behind(piece) {
+            view.copy(piece, from);
+            self.go_past(rest);
+            return;
+        }
         let mut rest = piece;
         let mut at = from;
         while let Some(ch) = rest.chars().next() {
@@ -186,6 +193,13 @@ impl Spaced {
         }
         blank(blanks, view);
     }
+}
+
+/// Whether ASCII text behind a separator behind a single letter goes on to a word: between those nothing is dropped.
+fn leads_to_word(text: &[u8]) -> bool {
+    let gap = text.iter().take_while(|byte| !is_alphanumeric(**byte)).count();
+    let word = text.get(gap..gap + 2);
+    gap < GAP_MAX && word.is_some_and(|word| word.iter().all(|byte| is_alphanumeric(*byte)))
 }
 
 fn blank(blanks: Option<(u64, u64, u8)>, view: &mut View) {
