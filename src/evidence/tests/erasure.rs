@@ -488,6 +488,29 @@ proptest! {
         prop_assert!(verified(&*left).is_good());
     }
 
+    /// A segment that is damaged is erased from as far as it can be read, or left as it is: what is
+    /// good in it and stays, stays, and what is bad is not made good.
+    #[test]
+    fn damage_is_not_erased_with_what_goes(at in any::<prop::sample::Index>(), with in 1_u8..) {
+        let (disk, mut log) = store();
+        let name = segment_name(1);
+        let mut bytes = disk.get(&name);
+        let at = at.index(bytes.len());
+        bytes[at] ^= with;
+        disk.put(&name, &bytes);
+        let was_good = verified(&*disk).is_good();
+        let before = told(&*disk);
+        retire(&mut log, NOW + DAY + 1, POLICY);
+        let left = told(&*disk);
+        for (seq, (segment, _, line)) in &before {
+            let value: Value = serde_json::from_slice(line).unwrap();
+            let id = value["exchange"].as_str().unwrap_or_default();
+            let goes = id.ends_with("01") || id.ends_with("04");
+            prop_assert!(goes || left.contains_key(seq), "{} of segment {}", value, segment);
+        }
+        prop_assert!(was_good || !verified(&*disk).is_good());
+    }
+
     #[test]
     fn any_byte_of_it_counts(at in any::<prop::sample::Index>(), with in 1_u8..) {
         let (disk, mut log) = store();
