@@ -23,6 +23,7 @@ use aws_lc_rs::digest;
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 use toml::de::DeTable;
 
 /// Most bytes of a routes file.
@@ -518,7 +519,11 @@ fn build(
         by_provider_name.insert(provider.name.shared(), (ProviderIndex(index), route));
         let rules = linked.everywhere.clone();
         let (index, target) = (ProviderIndex(index), TargetIndex(target));
-        let route = implicit::route(provider, index, target, rules, &routes, &linked.targets);
+        let mut route = implicit::route(provider, index, target, rules, &routes, &linked.targets);
+        // It keeps its records no shorter than what no route says of.
+        let is_longer =
+            |days: &u16| Duration::from_hours(24 * u64::from(*days)) > file.evidence.kept_for;
+        route.kept.days = route.kept.days.filter(is_longer);
         routes.push(route);
     }
     let routes = Routes {

@@ -5,6 +5,22 @@ use firedoor::table::{Auth, Capture, Family, Reference, Source, codes, prepare};
 use std::path::Path;
 use std::time::Duration;
 
+/// A route that keeps its records for a day does not make those of others go sooner.
+#[test]
+fn an_implicit_route_keeps_no_shorter_than_the_rest() {
+    let days = |of_route: u16| {
+        let text = format!(
+            "{OPENAI}[evidence]\nkeep_days = 30\n[[routes]]\nname = \"a\"\n\
+             targets = [{{ provider = \"openai\" }}]\nkeep_days = {of_route}\n"
+        );
+        let table = table(&text);
+        assert_eq!(table.routes[0].kept.days, Some(of_route));
+        let (_, implicit) = table.by_provider_name["openai"];
+        table.routes[usize::from(implicit.0)].kept.days
+    };
+    assert_eq!((days(1), days(184)), (None, Some(184)));
+}
+
 #[test]
 fn warnings_do_not_keep_a_table_from_being_made() {
     let hash = "0f".repeat(32);
