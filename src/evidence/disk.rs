@@ -19,6 +19,10 @@ pub trait Disk: Send + Sync {
     fn taken(&self, name: &str) -> io::Result<u64> {
         Ok(self.size(name)?.unwrap_or(0))
     }
+    /// How many bytes of the disk are free.
+    fn free(&self) -> io::Result<u64> {
+        Ok(u64::MAX)
+    }
     /// Reads a file from `offset`.
     fn read(&self, name: &str, offset: u64) -> io::Result<Box<dyn Read + Send>>;
     /// Makes a file, private to its owner; one of the same name is emptied.
@@ -86,6 +90,11 @@ impl Disk for Folder {
     fn taken(&self, name: &str) -> io::Result<u64> {
         // Blocks of 512 bytes, whatever the file system's own are (stat(2)).
         Ok(self.path.join(name).metadata()?.blocks().saturating_mul(512))
+    }
+
+    fn free(&self) -> io::Result<u64> {
+        let told = rustix::fs::statvfs(&self.path)?;
+        Ok(told.f_bavail.saturating_mul(told.f_frsize))
     }
 
     fn read(&self, name: &str, offset: u64) -> io::Result<Box<dyn Read + Send>> {

@@ -46,6 +46,8 @@ struct State {
     trouble: Trouble,
     /// Writes and syncs until the power fails; then nothing changes any more.
     power: Option<u64>,
+    /// What is told to be free, and how much of it each look takes; `None` is without bound.
+    room: Option<(u64, u64)>,
 }
 
 #[derive(Debug, Default)]
@@ -71,6 +73,17 @@ impl MemoryDisk {
     /// The power fails after so many writes and syncs.
     pub(super) fn power_for(&self, operations: u64) {
         self.lock().power = Some(operations);
+    }
+
+    pub(super) fn has_room_for(&self, bytes: u64) {
+        self.lock().room = Some((bytes, 0));
+    }
+
+    /// Somebody else takes so many bytes whenever it is asked what is free.
+    pub(super) fn taking_with_each_look(&self, bytes: u64) {
+        if let Some((_, takes)) = &mut self.lock().room {
+            *takes = bytes;
+        }
     }
 
     pub(super) fn put(&self, name: &str, bytes: &[u8]) {
@@ -166,6 +179,14 @@ impl Disk for MemoryDisk {
         let blocks = state.files.get(name).ok_or_else(missing)?.now.chunks(16);
         let taken = blocks.filter(|block| block.iter().any(|byte| *byte != 0));
         Ok(taken.map(|block| block.len() as u64).sum())
+    }
+
+    fn free(&self) -> io::Result<u64> {
+        let mut state = self.lock();
+        let Some((free, takes)) = &mut state.room else { return Ok(u64::MAX) };
+        let told = *free;
+        *free = free.saturating_sub(*takes);
+        Ok(told)
     }
 
     fn read(&self, name: &str, offset: u64) -> io::Result<Box<dyn Read + Send>> {
