@@ -71,6 +71,7 @@ pub use cost::{Cost, Held};
 pub use detect::Detector;
 pub use digest::set_digest_key;
 pub use engine::{Cache, Engine, Ruleset};
+pub(crate) use fold::{BLOCK, block_bits};
 pub use kind::{Channels, Kind};
 pub use machine::Unjudged;
 pub use release::{Finding, Hidden, Release, Shows, Stop};

@@ -53,6 +53,7 @@ mod table;
 mod view;
 mod words;
 
+pub(crate) use bits::{BLOCK, block_bits};
 pub use view::View;
 
 use encoded::{Base64, Hex};

@@ -5,10 +5,9 @@
 //! before ended; and what stands between two escapes is copied in a stretch of one length, mostly too much of it,
 //! which the next one writes over.
 
+use crate::filter::{BLOCK, block_bits};
 use std::borrow::Cow;
 
-/// How many bytes are looked at together.
-const BLOCK: usize = 64;
 /// How much is copied where less stands between two escapes.
 const AT_ONCE: usize = 32;
 
@@ -101,12 +100,13 @@ impl Undone {
         let (mut begin, mut escapes) = (self.read, 0);
         while begin < raw.len() {
             let block = raw.get(begin..).unwrap_or_default();
+            let is_backslash = |byte| byte == b'\\';
             let backslashes = if let Some(block) = block.first_chunk() {
-                backslashes(block)
+                block_bits(block, is_backslash)
             } else {
                 let mut last = [0; BLOCK];
                 last[..block.len()].copy_from_slice(block);
-                backslashes(&last)
+                block_bits(&last, is_backslash)
             };
             escapes = begins(backslashes, escapes >> (BLOCK - 1));
             let mut left = escapes;
@@ -135,22 +135,6 @@ impl Undone {
         String::from_utf8(self.out)
             .unwrap_or_else(|fault| String::from_utf8_lossy(fault.as_bytes()).into_owned())
     }
-}
-
-/// Which of some bytes are backslashes: a bit for each, the first the lowest.
-#[inline]
-fn backslashes(block: &[u8; BLOCK]) -> u64 {
-    /// Moves the lowest bit of each byte into the highest byte, in their order.
-    const TOGETHER: u64 = 0x0102_0408_1020_4080;
-    let mut are = [0; BLOCK];
-    for (is, byte) in are.iter_mut().zip(block) {
-        *is = u8::from(*byte == b'\\');
-    }
-    let (words, _) = are.as_chunks::<8>();
-    words.iter().enumerate().fold(0, |bits, (at, word)| {
-        let word = u64::from_le_bytes(*word).wrapping_mul(TOGETHER);
-        bits | (word >> 56) << (8 * at)
-    })
 }
 
 /// Which of some backslashes begin an escape, where `escaped` is the first if it is part of one: of several in a row
