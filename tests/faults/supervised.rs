@@ -1,7 +1,7 @@
 //! Under a service manager: sockets that it hands over, and what it is told (sd_listen_fds(3),
 //! sd_notify(3)).
 
-use crate::support::{CASES, SIMULATED, post};
+use crate::support::{CASES, SIMULATED, binary, post};
 use rustix::process::{Pid, Signal, kill_process};
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
@@ -45,7 +45,7 @@ fn sockets_are_taken_over_and_the_manager_is_told() {
     // A socket is handed over as descriptor 3, and to the process itself.
     let script = "exec env LISTEN_FDS=1 LISTEN_PID=$$ \"$@\" 3<&0 </dev/null";
     let child = Command::new("sh")
-        .args(["-c", script, "sh", env!("CARGO_BIN_EXE_firedoor"), "serve", "--config"])
+        .args(["-c", script, "sh", &binary(), "serve", "--config"])
         .arg(&routes)
         .args(["--admin", "127.0.0.1:0", "--data-dir"])
         .arg(folder.path().join("data"))

@@ -1,7 +1,7 @@
 //! SIGKILL at random moments under load: what is on record stays, and what is missing says so.
 
 use crate::book;
-use crate::support::{CASES, Client, Gateway, MockServer, routes_to};
+use crate::support::{CASES, Client, Gateway, MockServer, binary, routes_to};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -93,7 +93,7 @@ fn a_death_under_load_leaves_a_record_that_says_what_is_missing() {
 
 fn assert_whole(gateway: &mut Gateway) {
     gateway.process.kill();
-    let checked = std::process::Command::new(env!("CARGO_BIN_EXE_firedoor"))
+    let checked = std::process::Command::new(binary())
         .args(["evidence", "verify", "--output", "json", "--data-dir"])
         .arg(gateway.data_dir())
         .output()

@@ -2,7 +2,7 @@
 
 use crate::book;
 use crate::retention::{fill_segment, write_old};
-use crate::support::{Gateway, MockServer, routes_to, wait_for};
+use crate::support::{Gateway, MockServer, binary, routes_to, wait_for};
 use serde_json::{Value, json};
 
 fn holds(gateway: &Gateway) -> Vec<Value> {
@@ -92,7 +92,7 @@ fn what_is_held_outlives_its_time_and_goes_when_it_is_released() {
     assert!(lines.iter().any(|line| line["kind"] == "retired" && line["why"] == "age"));
     let mut gateway = gateway;
     gateway.process.kill();
-    let checked = std::process::Command::new(env!("CARGO_BIN_EXE_firedoor"))
+    let checked = std::process::Command::new(binary())
         .args(["evidence", "verify", "--data-dir"])
         .arg(gateway.data_dir())
         .output()

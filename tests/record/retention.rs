@@ -1,7 +1,7 @@
 //! What is kept how long: by age and size, of routes and of all.
 
 use crate::book::{self, segments};
-use crate::support::{CASES, Gateway, MockServer, post, routes_to, wait_for};
+use crate::support::{CASES, Gateway, MockServer, binary, post, routes_to, wait_for};
 use firedoor::clock::Tick;
 use firedoor::evidence::{Note, Noted, Opened, Options, Store};
 use firedoor::exchange::facts::Identity;
@@ -105,7 +105,7 @@ fn what_a_route_wants_kept_outlives_the_rest() {
 }
 
 fn verify(gateway: &Gateway) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_firedoor"));
+    let mut command = Command::new(binary());
     command.args(["evidence", "verify", "--data-dir"]).arg(gateway.data_dir()).output().unwrap()
 }
 

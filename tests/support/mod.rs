@@ -32,7 +32,7 @@ pub use dialects::{CASES, Case, SIMULATED, frames, routes_to};
 pub use disk::SmallDisk;
 pub use gateway::{Ended, Gateway, ZEBRA};
 pub use mock::{MockProcess, MockServer, NOBODY};
-pub use process::Process;
+pub use process::{Process, binary};
 pub use recordings::{Recording, recordings};
 pub use told::{ALL, Told, ask, send};
 pub use upstream::{FullListener, Upstream, flood, read_request};

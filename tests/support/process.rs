@@ -6,6 +6,11 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Instant;
 
+/// The binary under test: `FIREDOOR_BIN`, else the one that was built with the tests.
+pub fn binary() -> String {
+    std::env::var("FIREDOOR_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_firedoor").to_owned())
+}
+
 /// A running process, killed on drop.
 pub struct Process {
     child: Child,
@@ -37,8 +42,8 @@ impl Process {
         arguments: &[&str],
         variables: &[(&str, &str)],
     ) -> Process {
-        let binary = env!("CARGO_BIN_EXE_firedoor");
-        let whole = [wrapper, &[binary], arguments].concat();
+        let binary = binary();
+        let whole = [wrapper, &[&*binary], arguments].concat();
         let mut command = Command::new(whole[0]);
         command.args(&whole[1..]).envs(variables.iter().copied());
         Process::spawn(command)
