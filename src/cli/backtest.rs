@@ -4,7 +4,7 @@ use super::progress::Progress;
 use super::record::{Which, from_file, interruption, line, table, write_private};
 use super::{Common, Exit, output};
 use crate::replay::backtest::{self, Options, Report};
-use crate::replay::gather::PENDING_BYTES_MAX;
+use crate::replay::gather::{PENDING_BYTES_MAX, Select};
 use crate::table::packs::Compiled;
 use crate::table::rules::{Pack, Rulebook};
 use std::fmt::Write;
@@ -53,11 +53,12 @@ impl Backtest {
     fn tried(&self, common: &Common) -> Result<Exit, Exit> {
         let book = self.book(common)?;
         let folder = self.which.folder(common)?;
-        let select = self.which.select();
+        let asked = self.which.select();
         let before = match &self.resume {
-            Some(file) => Some(read(file, &book, &select)?),
+            Some(file) => Some(read(file, &book, &asked)?),
             None => None,
         };
+        let select = before.as_ref().map_or(asked, |before| before.selected.clone());
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let threads = self.threads.unwrap_or(cores).clamp(1, THREADS_MAX);
         let options = Options {
@@ -129,19 +130,20 @@ fn pack(common: &Common, name: &str) -> Result<Arc<Compiled>, Exit> {
     })
 }
 
-fn read(
-    file: &Path,
-    book: &Rulebook,
-    select: &crate::replay::gather::Select,
-) -> Result<Report, Exit> {
+/// The report to go on from, with what was selected then: that may be left out.
+fn read(file: &Path, book: &Rulebook, asked: &Select) -> Result<Report, Exit> {
     let failed = |why: String| {
         output::notice(&format!("firedoor: cannot go on from {}: {why}", file.display()));
         Exit::Usage
     };
     let text = std::fs::read(file).map_err(|error| failed(error.to_string()))?;
-    let report: Report = serde_json::from_slice(&text)
-        .map_err(|error| failed(format!("it is no report of a backtest: {error}")))?;
-    report.goes_on(book, select).map_err(|why| failed(format!("{why}: run without --resume")))?;
+    let anew = |why: String| failed(format!("{why}: run without --resume"));
+    let report = Report::parse(&text).map_err(anew)?;
+    report.goes_on(book).map_err(anew)?;
+    if *asked != Select::default() && *asked != report.selected {
+        let why = "it is of another selection: leave --since and the others out, it has them";
+        return Err(failed(why.to_owned()));
+    }
     Ok(report)
 }
 

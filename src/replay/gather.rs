@@ -7,7 +7,7 @@
 use crate::evidence::exchange::{Exchange, Gather, Times};
 use crate::evidence::read::segments;
 use crate::evidence::{FOLDER, Met, Segment, disk::Folder};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::ops::ControlFlow;
@@ -17,7 +17,8 @@ use std::path::{Path, PathBuf};
 pub const PENDING_BYTES_MAX: usize = 512 << 20;
 
 /// Which exchanges are wanted; every part that is given must match.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Select {
     /// This session.
     pub session: Option<String>,

@@ -191,6 +191,25 @@ fn a_backtest_counts_every_place_and_goes_on_from_its_report() {
     for name in ["exchanges", "hit", "rules", "apps", "routes", "text_bytes"] {
         assert_eq!(whole[name], report[name], "{name}");
     }
+    // It has what was selected, and belongs to that.
+    let (begun, _) = run(&[
+        "--data-dir",
+        part.path().to_str().unwrap(),
+        "--session",
+        "one",
+        "--since",
+        "7d",
+        "--report",
+        saved,
+    ]);
+    assert!(begun["selected"]["since"].is_string(), "{begun:#}");
+    let (whole, code) = run(&["--resume", saved]);
+    assert_eq!((&whole["exchanges"], code), (&json!(6), Some(0)), "{whole:#}");
+    let arguments =
+        ["backtest", "--config", &config, "--pack", pack.to_str().unwrap(), "--resume", saved];
+    let mut refused = Process::firedoor(&[&arguments[..], &["--route", "bare"]].concat(), &[]);
+    assert_eq!(refused.wait().code(), Some(2));
+    assert!(refused.stderr.whole().contains("another selection"), "{}", refused.stderr.text());
     // It belongs to its rules.
     let changed = part.path().join("markers.toml");
     std::fs::write(&changed, PACK.replace("MARK-U", "MARK-V")).unwrap();

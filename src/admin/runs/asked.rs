@@ -163,7 +163,7 @@ impl Asked {
             let detail = "`resume` goes on with what was asked for then: leave the rest out.";
             return Err(Problem::bad_request(detail));
         }
-        let report = result.and_then(|value| serde_json::from_str::<Report>(value.get()).ok());
+        let report = result.and_then(|value| Report::parse(value.get().as_bytes()).ok());
         match (report, before) {
             (Some(report), Plan::Backtest { subject, samples, .. }) if report.is_partial => {
                 Ok(Plan::Backtest {
@@ -240,7 +240,7 @@ impl Plan {
             Plan::Backtest { subject, samples, before } => {
                 let book = backtest::book(&subject.candidates(table)?)?;
                 if let Some(before) = &before {
-                    before.goes_on(&book, &subject.select)?;
+                    before.goes_on(&book)?;
                 }
                 let options = backtest::Options {
                     folder,
