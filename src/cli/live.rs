@@ -3,7 +3,7 @@
 use super::progress::Progress;
 use super::record::{Which, go_on, interruption, line, table};
 use super::{Common, Exit, output, status};
-use crate::evidence::exchange::Exchange;
+use crate::evidence::exchange::{Exchange, Wants};
 use crate::replay::gather;
 use crate::replay::live::{Aim, Told, again, send};
 use crate::table::{Money, Table};
@@ -105,6 +105,7 @@ impl Live {
         let walked = gather::walk(
             &folder,
             &which.select(),
+            Wants::default(),
             gather::PENDING_BYTES_MAX,
             &mut |recorded, _| {
                 match again(&recorded, &table, &aim) {

@@ -23,6 +23,7 @@ mod progress;
 mod record;
 mod replay;
 mod rules;
+mod search;
 mod serve;
 mod session;
 mod status;

@@ -4,7 +4,7 @@ use super::live::Live;
 use super::progress::Progress;
 use super::record::{By, Which, go_on, interruption, line, write_private};
 use super::{Common, Exit, output};
-use crate::evidence::exchange::Exchange;
+use crate::evidence::exchange::{Exchange, Wants};
 use crate::replay::compare::{Compared, Fared, compare};
 use crate::replay::engine::replay;
 use crate::replay::gather::{self, Walked};
@@ -69,6 +69,7 @@ impl Replay {
         let walked = match gather::walk(
             &folder,
             &self.which.select(),
+            Wants::default(),
             gather::PENDING_BYTES_MAX,
             &mut see,
         ) {

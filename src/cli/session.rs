@@ -3,11 +3,12 @@
 //! These read the data folder: the index, and the segments that it points into. So they work when
 //! the gateway is down, and beside it while it runs. An index that is behind is said to be.
 
-use super::stored::{Stored, wrong_filter};
+use super::search::{Search, line};
+use super::stored::{Stored, moment, wrong_filter};
 use super::{Common, Exit, output};
 use crate::control::clocks;
 use crate::evidence::export;
-use crate::evidence::index::{Found, Page, Piece, Row, Session, snippets};
+use crate::evidence::index::{Page, Row, Session};
 use crate::evidence::query::{Query, is_negation, join, parse};
 use crate::evidence::texts::{Part, Said};
 use crate::evidence::transcript::Turn;
@@ -18,8 +19,6 @@ use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-/// The most snippets that are shown of an exchange.
-const SNIPPETS_MAX: usize = 3;
 /// How many exchanges are read from the index at once.
 const PAGE: usize = 200;
 
@@ -41,22 +40,22 @@ enum What {
     Show(Show),
     /// Find exchanges
     #[command(after_help = FILTER_HELP)]
-    Search(List),
+    Search(Search),
     /// Write a session for other programs
     Export(Export),
 }
 
 #[derive(Debug, clap::Args)]
-struct List {
+pub(super) struct List {
     /// What to look for, such as `app:helpdesk status:>=400 since:2h "exact words"`
     #[arg(value_name = "FILTER")]
     filter: Vec<String>,
     /// At most so many
     #[arg(long, short, value_name = "NUMBER", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    limit: u32,
+    pub(super) limit: u32,
     /// The data folder, instead of the one that the configuration names
     #[arg(long, value_name = "DIR")]
-    data_dir: Option<PathBuf>,
+    pub(super) data_dir: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -110,7 +109,7 @@ impl Sessions {
     pub(super) fn run(&self, common: &Common) -> Exit {
         let done = match &self.what {
             What::Ls(command) => command.list(common),
-            What::Search(command) => command.search(common),
+            What::Search(command) => command.run(common),
             What::Show(command) => command.run(common),
             What::Export(command) => command.run(common),
         };
@@ -119,7 +118,7 @@ impl Sessions {
 }
 
 impl List {
-    fn query(&self) -> Result<Query, Exit> {
+    pub(super) fn query(&self) -> Result<Query, Exit> {
         parse(&join(&self.filter), clocks::unix_ms()).map_err(|wrong| wrong_filter(&wrong))
     }
 
@@ -137,7 +136,7 @@ impl List {
             let _ = writeln!(
                 out,
                 "{}  {:>4} exchanges  {:<8} {}  {} {} {}",
-                stored.moment(session.last_unix_ms),
+                moment(session.last_unix_ms),
                 session.exchanges,
                 session.verdict.unwrap_or("-"),
                 usd(session.cost_micro_usd),
@@ -152,59 +151,6 @@ impl List {
             output::notice("firedoor: there are more: narrow the filter, or raise --limit");
         }
         Ok(output::data(&out))
-    }
-
-    fn search(&self, common: &Common) -> Result<Exit, Exit> {
-        let query = self.query()?;
-        let stored = Stored::open(common, self.data_dir.as_ref())?;
-        let found = stored.index.find(&query, Page { before: None, limit: self.limit as usize });
-        let Found { rows, next } = found.map_err(|fault| stored.unusable(&fault))?;
-        let has_words = query.words().next().is_some();
-        let is_json = output::is_json(common);
-        let mut items = Vec::new();
-        for row in rows {
-            let snippets = if has_words {
-                let turn = stored.turn(row.clone(), Part::All)?;
-                snippets(&turn.texts(), &query, SNIPPETS_MAX)
-            } else {
-                Vec::new()
-            };
-            if is_json {
-                let mut value = row.as_json();
-                let piece = |piece: &Piece| json!({ "text": piece.text, "match": piece.is_match });
-                value["snippets"] = snippets
-                    .iter()
-                    .map(|one| json!({ "kind": one.kind.name(), "pieces": one.pieces.iter().map(piece).collect::<Value>() }))
-                    .collect();
-                items.push(value);
-                continue;
-            }
-            let mut out = line(&stored, &row);
-            let (open, close) = marks();
-            for snippet in &snippets {
-                let text = snippet.marked("\u{2}", "\u{3}").replace(['\n', '\t'], " ");
-                // What the text itself has of control characters goes, then marks come.
-                let text: String = text
-                    .chars()
-                    .filter(|c| !c.is_control() || matches!(c, '\u{2}' | '\u{3}'))
-                    .collect();
-                let text = text.replace('\u{2}', open).replace('\u{3}', close);
-                let _ = writeln!(out, "    {}: {text}", snippet.kind.name());
-            }
-            if output::data(&out) != Exit::Done {
-                return Ok(Exit::Failed);
-            }
-            items.push(Value::Null);
-        }
-        if is_json {
-            return Ok(output::json(&json!({ "items": items, "more": next.is_some() })));
-        }
-        if items.is_empty() {
-            output::notice("firedoor: no exchange fits");
-        } else if next.is_some() {
-            output::notice("firedoor: there are more: narrow the filter, or raise --limit");
-        }
-        Ok(Exit::Done)
     }
 }
 
@@ -224,7 +170,7 @@ impl Show {
                 turns.push(turn.as_json());
                 Ok(())
             } else {
-                printed(&shown(&stored, turn))
+                printed(&shown(turn))
             }
         })?;
         if !is_json {
@@ -360,8 +306,8 @@ fn head(stored: &Stored, session: &Session) -> Result<(), Exit> {
         out,
         "session {}\n{} to {}  {} exchanges, {} tokens, {}",
         short(&session.id),
-        stored.moment(session.began_unix_ms),
-        stored.moment(session.last_unix_ms),
+        moment(session.began_unix_ms),
+        moment(session.last_unix_ms),
         session.exchanges,
         session.tokens,
         usd(session.cost_micro_usd),
@@ -376,8 +322,8 @@ fn head(stored: &Stored, session: &Session) -> Result<(), Exit> {
 }
 
 /// A turn for people.
-fn shown(stored: &Stored, turn: &Turn) -> String {
-    let mut out = format!("\n{}", line(stored, &turn.row));
+fn shown(turn: &Turn) -> String {
+    let mut out = format!("\n{}", line(&turn.row));
     for said in &turn.asked {
         paragraph(&mut out, ">", said);
     }
@@ -441,59 +387,16 @@ fn paragraph(out: &mut String, mark: &str, said: &Said) {
     }
 }
 
-/// An exchange in a line.
-fn line(stored: &Stored, row: &Row) -> String {
-    let model = row.model_reported.as_deref().or(row.model_asked.as_deref());
-    let mut out = format!(
-        "{}  {}  {} {} {} -> {}",
-        stored.moment(row.began_unix_ms),
-        row.exchange(),
-        word(row.app.as_deref()),
-        word(row.agent.as_deref()),
-        word(model),
-        word(row.target.as_deref()),
-    );
-    let _ = write!(out, "  {}", word(row.outcome.as_deref()));
-    if let Some(status) = row.status {
-        let _ = write!(out, " {status}");
-    }
-    if let Some(verdict) = row.verdict.as_deref().filter(|verdict| *verdict != "clear") {
-        let _ = write!(out, " {}", short(verdict));
-    }
-    if let Some(us) = row.latency_us {
-        let _ = write!(out, "  {:.0} ms", us as f64 / 1e3);
-    }
-    if let Some(tokens) = row.tokens {
-        let _ = write!(out, "  {tokens} tokens");
-    }
-    if let Some(cost) = row.cost_micro_usd {
-        let _ = write!(out, "  {}", usd(cost));
-    }
-    out.push('\n');
-    out
-}
-
-/// What stands around matches: colour on a terminal, brackets elsewhere.
-fn marks() -> (&'static str, &'static str) {
-    use std::io::IsTerminal;
-    let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    if std::io::stdout().is_terminal() && !no_colour {
-        ("\u{1b}[1;33m", "\u{1b}[0m")
-    } else {
-        ("[", "]")
-    }
-}
-
-fn usd(micro: u64) -> String {
+pub(super) fn usd(micro: u64) -> String {
     format!("${:.4}", micro as f64 / 1e6)
 }
 
-fn word(text: Option<&str>) -> String {
+pub(super) fn word(text: Option<&str>) -> String {
     text.map_or_else(|| "-".to_owned(), short)
 }
 
 /// A word of a caller's in a line of ours.
-fn short(text: &str) -> String {
+pub(super) fn short(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(200).collect()
 }
 
@@ -513,7 +416,7 @@ fn printed(text: &str) -> Result<(), Exit> {
 }
 
 impl Stored {
-    fn turn(&self, row: Row, part: Part) -> Result<Turn, Exit> {
+    pub(super) fn turn(&self, row: Row, part: Part) -> Result<Turn, Exit> {
         Turn::read(&self.disk, row, part).map_err(|error| {
             output::notice(&format!("firedoor: the segments cannot be read: {error}"));
             Exit::Failed

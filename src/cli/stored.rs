@@ -46,17 +46,14 @@ impl Stored {
         output::notice(&format!("firedoor: {fault}; `firedoor evidence reindex` makes it again"));
         Exit::Failed
     }
+}
 
-    /// A moment for people: UTC, to the second.
-    #[expect(clippy::unused_self, reason = "so that a time zone has a place to come from")]
-    pub(super) fn moment(&self, unix_ms: u64) -> String {
-        let moment = i64::try_from(unix_ms).ok();
-        let moment = moment.and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
-        moment.map_or_else(
-            || "-".to_owned(),
-            |moment| moment.strftime("%Y-%m-%d %H:%M:%SZ").to_string(),
-        )
-    }
+/// A moment for people: UTC, to the second.
+pub(super) fn moment(unix_ms: u64) -> String {
+    let moment = i64::try_from(unix_ms).ok();
+    let moment = moment.and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    moment
+        .map_or_else(|| "-".to_owned(), |moment| moment.strftime("%Y-%m-%d %H:%M:%SZ").to_string())
 }
 
 /// What a running gateway may be behind by without a word.

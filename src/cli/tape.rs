@@ -6,6 +6,7 @@ use super::mock::play::{Framing, push_framed};
 use super::progress::Progress;
 use super::record::{Which, go_on, interruption};
 use super::{Common, Exit, output};
+use crate::evidence::exchange::Wants;
 use crate::replay::gather;
 use crate::replay::tape::{Played, Tape as Record, Wanted, header_map};
 use crate::wire::Dialect;
@@ -72,6 +73,7 @@ impl Tape {
         let walked = gather::walk(
             &folder,
             &self.which.select(),
+            Wants::default(),
             gather::PENDING_BYTES_MAX,
             &mut |recorded, _| {
                 tape.add(&recorded);

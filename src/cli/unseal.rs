@@ -40,7 +40,7 @@ impl Unseal {
             output::notice(&format!("firedoor: `{}` is not the id of an exchange", self.exchange));
             Exit::Usage
         })?;
-        let identity = self.identity().map_err(failed)?;
+        let identity = identity(&self.identity).map_err(failed)?;
         let data_dir = stored::data_dir(common, self.data_dir.as_ref())?;
         let disk = Folder::at(&data_dir.join(FOLDER));
         let unreadable = |error: std::io::Error| {
@@ -75,15 +75,16 @@ impl Unseal {
             Ok(output::data(&words(&found)))
         }
     }
+}
 
-    fn identity(&self) -> Result<Identity, String> {
-        let path = self.identity.display();
-        let text = std::fs::read_to_string(&self.identity);
-        let text = text.map_err(|error| format!("cannot read {path}: {error}"))?;
-        Identity::parse(&text).ok_or_else(|| {
-            format!("{path} has no identity: a line `AGE-SECRET-KEY-1…`, as age-keygen writes it")
-        })
-    }
+/// The identity in a file.
+pub(super) fn identity(file: &Path) -> Result<Identity, String> {
+    let path = file.display();
+    let text = std::fs::read_to_string(file);
+    let text = text.map_err(|error| format!("cannot read {path}: {error}"))?;
+    Identity::parse(&text).ok_or_else(|| {
+        format!("{path} has no identity: a line `AGE-SECRET-KEY-1…`, as age-keygen writes it")
+    })
 }
 
 /// Where the index says that an exchange stands.

@@ -6,7 +6,7 @@
 use super::age::{self, Identity};
 use super::digits::unbase64;
 use super::disk::Disk;
-use super::exchange::{Place, lines_at};
+use super::exchange::{Exchange, Place, Stream, lines_at};
 use super::read::Text;
 use crate::id::ExchangeId;
 use serde::Deserialize;
@@ -38,6 +38,51 @@ struct Line<'l> {
     age: Option<Text<'l>>,
 }
 
+impl Originals {
+    /// Opens those in `lines`.
+    pub fn of(lines: &[Box<[u8]>], identity: &Identity) -> Originals {
+        let mut found = Originals::default();
+        for line in lines {
+            found.line(line, identity);
+        }
+        found
+    }
+
+    /// Opens the next line, if it is of an original.
+    fn line(&mut self, line: &[u8], identity: &Identity) {
+        let Ok(line) = serde_json::from_slice::<Line<'_>>(line) else { return };
+        if &*line.kind != "original" {
+            return;
+        }
+        let sealed = line.age.as_deref().and_then(unbase64);
+        let Some(text) = sealed.and_then(|sealed| age::open(&sealed, identity)) else {
+            self.closed += 1;
+            return;
+        };
+        let whole = match line.attempt {
+            None => self.request.get_or_insert_default(),
+            Some(attempt) => self.answers.entry(attempt).or_default(),
+        };
+        self.has_holes |= whole.len() as u64 != line.offset;
+        whole.extend_from_slice(&text);
+    }
+
+    /// Puts them in the place of what the record has of the exchange in the clear.
+    pub fn put_into(self, exchange: &mut Exchange) {
+        if let Some(request) = self.request {
+            exchange.request.body = Stream { bytes: request, ..Stream::default() };
+        }
+        for (number, answer) in self.answers {
+            // What the client got is not that.
+            exchange.delivered.is_same = false;
+            let last = exchange.attempts.iter_mut().rfind(|one| one.number == number);
+            if let Some(attempt) = last {
+                attempt.received = Stream { bytes: answer, ..Stream::default() };
+            }
+        }
+    }
+}
+
 /// Reads the originals of the exchange `id`, whose lines stand in `places`.
 ///
 /// # Errors
@@ -49,22 +94,6 @@ pub fn read(
     identity: &Identity,
 ) -> io::Result<Originals> {
     let mut found = Originals::default();
-    lines_at(disk, id, places, |line| {
-        let Ok(line) = serde_json::from_slice::<Line<'_>>(line) else { return };
-        if &*line.kind != "original" {
-            return;
-        }
-        let sealed = line.age.as_deref().and_then(unbase64);
-        let Some(text) = sealed.and_then(|sealed| age::open(&sealed, identity)) else {
-            found.closed += 1;
-            return;
-        };
-        let whole = match line.attempt {
-            None => found.request.get_or_insert_default(),
-            Some(attempt) => found.answers.entry(attempt).or_default(),
-        };
-        found.has_holes |= whole.len() as u64 != line.offset;
-        whole.extend_from_slice(&text);
-    })?;
+    lines_at(disk, id, places, |line| found.line(line, identity))?;
     Ok(found)
 }

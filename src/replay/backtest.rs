@@ -20,7 +20,7 @@ pub use judge::Judged;
 pub use report::{Report, RuleCount, Sample, Share, Unjudged, VERSION};
 
 use super::gather::{Fragment, Gatherer, Select, numbers};
-use crate::evidence::exchange::Times;
+use crate::evidence::exchange::{Times, Wants};
 use crate::evidence::{Met, Segment};
 use crate::table::rules::{Judge, Pack, Rulebook};
 use judge::Judging;
@@ -165,7 +165,8 @@ fn size(folder: &Path, number: u64) -> u64 {
 
 /// Gathers what is judged: no verdict depends on when a text came.
 fn gatherer(options: &Options) -> Gatherer {
-    Gatherer::new(options.select.clone(), Times::PassedOver, options.pending_bytes_max)
+    let wanted = Wants { times: Times::PassedOver, originals: false };
+    Gatherer::new(options.select.clone(), wanted, options.pending_bytes_max)
 }
 
 /// Judges what stands whole in one segment.

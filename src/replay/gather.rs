@@ -4,7 +4,7 @@
 //! be joined with those of the segments beside it. What always holds: what is gathered has a bound
 //! ([`PENDING_BYTES_MAX`]); beyond it the largest exchange is given up, and counted.
 
-use crate::evidence::exchange::{Exchange, Gather, Times};
+use crate::evidence::exchange::{Exchange, Gather, Wants};
 use crate::evidence::read::segments;
 use crate::evidence::{FOLDER, Met, Segment, disk::Folder};
 use serde::{Deserialize, Serialize};
@@ -100,10 +100,10 @@ impl Fragment {
     }
 
     /// Adds a line.
-    fn add(&mut self, line: &[u8], is_beginning: bool, times: Times) {
+    fn add(&mut self, line: &[u8], is_beginning: bool, wanted: Wants) {
         self.bytes += line.len() + 1;
         if is_beginning && self.begun.is_none() && self.lines.is_empty() {
-            self.begun = Some(Box::new(Gather::with(times)));
+            self.begun = Some(Box::new(Gather::with(wanted)));
         }
         if let Some(begun) = &mut self.begun {
             begun.line_or_gap(line);
@@ -137,7 +137,7 @@ impl Fragment {
 #[derive(Debug)]
 pub struct Gatherer {
     select: Select,
-    times: Times,
+    wanted: Wants,
     pending: HashMap<Box<str>, Fragment>,
     passed_over: HashSet<Box<str>>,
     pending_bytes: usize,
@@ -148,10 +148,10 @@ pub struct Gatherer {
 
 impl Gatherer {
     /// A gatherer of what `select` takes, that holds so many bytes of lines at most.
-    pub fn new(select: Select, times: Times, pending_bytes_max: usize) -> Gatherer {
+    pub fn new(select: Select, wanted: Wants, pending_bytes_max: usize) -> Gatherer {
         Gatherer {
             select,
-            times,
+            wanted,
             pending: HashMap::new(),
             passed_over: HashSet::new(),
             pending_bytes: 0,
@@ -175,7 +175,7 @@ impl Gatherer {
             self.pending.insert(id.into(), Fragment::default());
         }
         let fragment = self.pending.get_mut(id)?;
-        fragment.add(line, is_beginning, self.times);
+        fragment.add(line, is_beginning, self.wanted);
         self.pending_bytes += line.len() + 1;
         if kind == "close" {
             fragment.has_end = true;
@@ -258,11 +258,12 @@ pub struct Walked {
 pub fn walk(
     folder: &Path,
     select: &Select,
+    wanted: Wants,
     pending_bytes_max: usize,
     see: &mut dyn FnMut(Exchange, &Walked) -> ControlFlow<()>,
 ) -> io::Result<Walked> {
     let mut walked = Walked::default();
-    let mut gatherer = Gatherer::new(select.clone(), Times::Read, pending_bytes_max);
+    let mut gatherer = Gatherer::new(select.clone(), wanted, pending_bytes_max);
     for number in numbers(folder, select.since.as_deref())? {
         let mut segment = match Segment::open_in(folder, number) {
             Ok(segment) => segment,

@@ -26,6 +26,7 @@ pub mod html;
 pub mod live;
 pub mod rules;
 pub mod said;
+pub mod search;
 pub mod tally;
 pub mod tape;
 #[cfg(test)]

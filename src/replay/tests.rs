@@ -5,7 +5,7 @@ use super::compare::{Fared, compare};
 use super::engine::{Delivered, End, Replayed};
 use super::gather::{Gatherer, Select, folder, head};
 use crate::clock::Tick;
-use crate::evidence::exchange::{Exchange, Missing, Stream, Times, of_lines};
+use crate::evidence::exchange::{Exchange, Missing, Stream, Wants, of_lines};
 use crate::evidence::{Bound, Opened, Options as Keep, RequestHead, SentBody, Store, Track};
 use crate::exchange::facts::{Facts, Identity, Outcome};
 use crate::exchange::screen::Found;
@@ -108,11 +108,16 @@ fn record(store: &Store, number: u128, capture: Capture, one: &Passed) {
 /// All exchanges of a record, by their ids.
 fn all(data_dir: &Path) -> Vec<Exchange> {
     let mut all = Vec::new();
-    let walked =
-        super::gather::walk(&folder(data_dir), &Select::default(), 1 << 30, &mut |recorded, _| {
+    let walked = super::gather::walk(
+        &folder(data_dir),
+        &Select::default(),
+        Wants::default(),
+        1 << 30,
+        &mut |recorded, _| {
             all.push(recorded);
             std::ops::ControlFlow::Continue(())
-        });
+        },
+    );
     assert!(!walked.unwrap().is_partial);
     all.sort_by(|a, b| a.id.cmp(&b.id));
     all
@@ -149,7 +154,7 @@ proptest! {
     fn nothing_that_is_no_line_panics(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
         let _ = of_lines(&bytes);
         let _ = head(&bytes);
-        let _ = Gatherer::new(Select::default(), Times::Read, 1 << 20).take(&bytes);
+        let _ = Gatherer::new(Select::default(), Wants::default(), 1 << 20).take(&bytes);
     }
 
     #[test]
@@ -213,7 +218,7 @@ fn what_is_gathered_has_a_bound() {
         format!("{{\"v\":1,\"seq\":1,\"at\":\"2026-01-01T00:00:00.000Z\",\"kind\":\"{kind}\",\"exchange\":\"{id}\",\"text\":\"{rest}\"}}")
             .into_bytes()
     };
-    let mut gatherer = Gatherer::new(Select::default(), Times::Read, 2_000);
+    let mut gatherer = Gatherer::new(Select::default(), Wants::default(), 2_000);
     assert!(gatherer.take(&line("open", 1, 10)).is_none());
     assert!(gatherer.take(&line("open", 2, 10)).is_none());
     assert!(gatherer.take(&line("received", 1, 3_000)).is_none());

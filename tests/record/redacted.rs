@@ -71,25 +71,26 @@ const RECIPIENT: &str = "age1w3tyke4gev25vaxxsvcgqu4484rf6ejpmavs57p6yz6lhy2sfs5
 const IDENTITY: &str = "# created: today\nAGE-SECRET-KEY-1XMWWC06LY3EE5RYTXM9MFLAZ2U56JJJ36S0MYPDRWSVLUL66MV4QX3S7F6\n";
 const OTHER: &str = "age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj";
 
-/// What `evidence unseal` says: its exit code, standard output as JSON, and standard error.
-fn unsealed(gateway: &Gateway, id: &str) -> (Option<i32>, Value, String) {
+/// What a command on the record says, with a file of the identity behind `arguments`: its exit code,
+/// standard output as JSON, and standard error.
+fn with_identity(gateway: &Gateway, arguments: &[&str]) -> (Option<i32>, Value, String) {
     let key = gateway.data_dir().join("identity.txt");
     std::fs::write(&key, IDENTITY).unwrap();
     let data = gateway.data_dir();
-    let arguments = [
-        "evidence",
-        "unseal",
-        id,
-        "-i",
-        key.to_str().unwrap(),
-        "--data-dir",
-        data.to_str().unwrap(),
-    ];
-    let mut process = Process::firedoor(&arguments, &[]);
+    let more = [key.to_str().unwrap(), "--output", "json", "--data-dir", data.to_str().unwrap()];
+    let mut process = Process::firedoor(&[arguments, &more].concat(), &[]);
     let code = process.wait().code();
     let said = process.stdout.whole();
     std::fs::remove_file(key).unwrap();
     (code, serde_json::from_str(&said).unwrap_or_default(), process.stderr.whole())
+}
+
+fn unsealed(gateway: &Gateway, id: &str) -> (Option<i32>, Value, String) {
+    with_identity(gateway, &["evidence", "unseal", id, "--identity"])
+}
+
+fn searched(gateway: &Gateway, word: &str, how: &[&str]) -> (Option<i32>, Value, String) {
+    with_identity(gateway, &[&["session", "search", word], how].concat())
 }
 
 #[test]
@@ -111,6 +112,14 @@ fn originals_are_on_record_for_their_recipients_alone() {
         assert_eq!(received.len() as u64, whole, "{who}: {received}");
         assert!(received.contains("asked") && !received.contains("[redacted"), "{received}");
     });
+    // What no index has, who has the identity finds, and nobody else.
+    let (_, none, _) = searched(&gateway, "asked", &["--scan"]);
+    assert_eq!(none["items"], json!([]), "{none}");
+    let (code, some, said) = searched(&gateway, "asked", &["--identity"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(some["items"].as_array().unwrap().len(), 2 * CASES.len(), "{some:#}");
+    let pieces = some["items"][0]["snippets"][0]["pieces"].as_array().unwrap();
+    assert!(pieces.iter().any(|piece| piece["match"] == true && piece["text"] == "asked"));
     let verified = Process::firedoor(
         &["evidence", "verify", "--data-dir", gateway.data_dir().to_str().unwrap()],
         &[],
@@ -124,6 +133,8 @@ fn originals_are_on_record_for_their_recipients_alone() {
     book::exchange(&gateway.data_dir(), &id);
     let (code, _, said) = unsealed(&gateway, &id);
     assert!(code == Some(1) && said.contains("sealed for others"), "{code:?} {said}");
+    let (code, _, said) = searched(&gateway, "hello", &["--identity"]);
+    assert!(code == Some(0) && said.contains("sealed for others"), "{code:?} {said}");
 }
 
 /// Rules of which one hides a word and one refuses.

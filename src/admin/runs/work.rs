@@ -1,6 +1,7 @@
 //! The work itself, and how far it is.
 
 use super::kept::{CameTo, Run};
+use crate::evidence::exchange::Wants;
 use crate::replay::backtest::{self, Options, Report};
 use crate::replay::compare::{Compared, Fared, compare};
 use crate::replay::engine::replay;
@@ -136,14 +137,20 @@ impl Run {
                 Far::Replay(far),
             ) => {
                 let mut tally = Tally::new(listing);
-                let walked = walk(&folder, &select, pending_bytes_max, &mut |recorded, walked| {
-                    tally.take(compare(&recorded, &replay(&recorded, &rules)));
-                    far.exchanges.store(tally.exchanges(), Relaxed);
-                    far.differ.store(tally.count(Fared::Differs), Relaxed);
-                    far.disk_bytes.store(walked.disk_bytes, Relaxed);
-                    let ends = far.stop.load(Relaxed);
-                    if ends { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-                });
+                let walked = walk(
+                    &folder,
+                    &select,
+                    Wants::default(),
+                    pending_bytes_max,
+                    &mut |recorded, walked| {
+                        tally.take(compare(&recorded, &replay(&recorded, &rules)));
+                        far.exchanges.store(tally.exchanges(), Relaxed);
+                        far.differ.store(tally.count(Fared::Differs), Relaxed);
+                        far.disk_bytes.store(walked.disk_bytes, Relaxed);
+                        let ends = far.stop.load(Relaxed);
+                        if ends { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                    },
+                );
                 let walked = walked.map_err(|error| error.to_string())?;
                 let summary = tally.summary(&walked, rules.has_candidates());
                 let result = Listed { summary, exchanges: tally.listed() };

@@ -1,6 +1,6 @@
 //! Lines in, an exchange out.
 
-use super::body::{Apart, Times, apart};
+use super::body::{Apart, Wants, apart};
 use super::stream::{Delivery, Run, Stream};
 use super::{Attempt, Delivered, Exchange, Fields, Gap, Known, Noted};
 use crate::evidence::digits::unbase64;
@@ -75,7 +75,7 @@ enum Same {
 #[derive(Clone, Debug, Default)]
 pub struct Gather {
     exchange: Exchange,
-    times: Times,
+    wanted: Wants,
     delivery: Delivery,
     kept_bytes: usize,
 }
@@ -88,8 +88,8 @@ impl Gather {
     }
 
     /// Begins with nothing, for the exchange of the first line that is of any.
-    pub fn with(times: Times) -> Gather {
-        Gather { times, ..Gather::default() }
+    pub fn with(wanted: Wants) -> Gather {
+        Gather { wanted, ..Gather::default() }
     }
 
     /// How many bytes of bodies it holds.
@@ -102,8 +102,8 @@ impl Gather {
     /// # Errors
     /// It is no line of a version that is known.
     pub fn line(&mut self, line: &[u8]) -> Result<(), String> {
-        let (rest, body) =
-            apart(line, self.times).map_or((None, None), |Apart { rest, text }| (Some(rest), text));
+        let (rest, body) = apart(line, self.wanted.times)
+            .map_or((None, None), |Apart { rest, text }| (Some(rest), text));
         let rest = rest.as_deref().unwrap_or(line);
         let mut known: Line<'_> =
             serde_json::from_slice(rest).map_err(|error| error.to_string())?;
@@ -184,6 +184,10 @@ impl Gather {
             }
             "undelivered" => {
                 self.delivery.take_back(line.bytes.unwrap_or(0), line.at_most);
+            }
+            "original" if self.wanted.originals => {
+                self.kept_bytes += raw.len();
+                exchange.originals.push(raw.into());
             }
             "close" => {
                 exchange.close_line = raw.into();

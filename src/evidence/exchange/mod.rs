@@ -24,13 +24,14 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
-pub use body::Times;
+pub use body::{Times, Wants};
 pub use find::{Place, lines_at, read_at, scan};
 pub use gather::{Gather, of_lines};
 pub use known::{Cost, Finding, Known, LoopSeen, SeamSeen, Usage};
 pub use missing::Missing;
 pub use stream::{Arrival, Hole, Stream};
 
+use crate::id::ExchangeId;
 use crate::wire::Dialect;
 use serde::Deserialize;
 use serde_json::Value;
@@ -59,6 +60,8 @@ pub struct Exchange {
     pub delivered: Delivered,
     /// What somebody attached to it.
     pub notes: Vec<Noted>,
+    /// Its lines of sealed originals, as they stand, for whoever [wants them](Wants::originals).
+    pub originals: Vec<Box<[u8]>>,
     /// Holes in its record.
     pub gaps: Vec<Gap>,
     /// The first and last number of its lines.
@@ -166,6 +169,30 @@ impl Exchange {
             || !self.request.body.holes.is_empty()
             || !self.delivered.body.holes.is_empty()
             || self.attempts.iter().any(|one| !one.received.holes.is_empty())
+    }
+
+    /// When it began, in milliseconds since the Unix epoch. One of which neither beginning nor end is
+    /// on record began when its id says.
+    pub fn began(&self) -> u64 {
+        match self.began_unix_ms {
+            0 => ExchangeId::parse(&self.id).map_or(0, |id| (id.0 >> 80) as u64),
+            began => began,
+        }
+    }
+
+    /// How it ended, as far as its own lines tell.
+    pub fn outcome(&self) -> &str {
+        self.known.outcome.as_deref().unwrap_or("under_way")
+    }
+
+    /// The status that the client got; `None` where its end is not on record.
+    pub fn status(&self) -> Option<u16> {
+        (self.known.status > 0).then_some(self.known.status)
+    }
+
+    /// Bytes of the request's body.
+    pub fn prompt_bytes(&self) -> u64 {
+        self.known.request_bytes.max(self.request.body.len)
     }
 
     /// The caller's dialect; `None` for what is passed through.

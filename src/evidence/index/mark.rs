@@ -1,9 +1,8 @@
 //! Words that were asked for, shown where they stand.
 
-use super::super::query::{Query, Words};
+use super::super::query::{Phrase, Query, marks};
 use super::super::texts::Said;
 use crate::filter::Kind;
-use std::collections::VecDeque;
 
 /// How many characters stand around a match.
 const AROUND: usize = 60;
@@ -47,69 +46,14 @@ impl Snippet {
 
 /// Cuttings of texts around the words of a query, at most `most`.
 pub fn snippets(said: &[Said], query: &Query, most: usize) -> Vec<Snippet> {
-    let wanted: Vec<Vec<String>> = query.words().map(tokens_of).collect();
-    let beginnings: Vec<bool> = query.words().map(|words| words.is_beginning).collect();
+    let phrases: Vec<Phrase> = query.words().map(Phrase::of).collect();
     let mut found = Vec::new();
     for said in said {
-        let marks = marks(&said.text, &wanted, &beginnings);
+        let marks = marks(&said.text, &phrases, MARKS_MAX);
         if let Some(first) = marks.first() {
             found.push(cut(said, *first, &marks));
         }
         if found.len() == most {
-            break;
-        }
-    }
-    found
-}
-
-fn tokens_of(words: &Words) -> Vec<String> {
-    tokens(&words.text).map(|(start, end)| folded(&words.text[start..end])).collect()
-}
-
-/// Runs of letters and digits.
-fn tokens(text: &str) -> impl Iterator<Item = (usize, usize)> + '_ {
-    let mut chars = text.char_indices().peekable();
-    std::iter::from_fn(move || {
-        while chars.next_if(|(_, c)| !c.is_alphanumeric()).is_some() {}
-        let (start, _) = *chars.peek()?;
-        let mut end = start;
-        while let Some((at, c)) = chars.next_if(|(_, c)| c.is_alphanumeric()) {
-            end = at + c.len_utf8();
-        }
-        Some((start, end))
-    })
-}
-
-fn folded(word: &str) -> String {
-    word.to_lowercase()
-}
-
-/// Where phrases stand, in order, without overlaps.
-fn marks(text: &str, wanted: &[Vec<String>], beginnings: &[bool]) -> Vec<(usize, usize)> {
-    let longest = wanted.iter().map(Vec::len).max().unwrap_or(0);
-    let mut window: VecDeque<(usize, usize, String)> = VecDeque::new();
-    let mut found: Vec<(usize, usize)> = Vec::new();
-    for (start, end) in tokens(text) {
-        window.push_back((start, end, folded(&text[start..end])));
-        if window.len() > longest {
-            window.pop_front();
-        }
-        for (phrase, is_beginning) in wanted.iter().zip(beginnings) {
-            let Some(skip) = window.len().checked_sub(phrase.len()).filter(|_| !phrase.is_empty())
-            else {
-                continue;
-            };
-            let here = window.iter().skip(skip);
-            let is_here = here.zip(phrase).enumerate().all(|(at, ((.., word), wanted))| {
-                let may_go_on = *is_beginning && at + 1 == phrase.len();
-                word == wanted || (may_go_on && word.starts_with(&**wanted))
-            });
-            let first = window.get(skip).map_or(start, |(first, ..)| *first);
-            if is_here && found.last().is_none_or(|(_, last)| *last <= first) {
-                found.push((first, end));
-            }
-        }
-        if found.len() >= MARKS_MAX {
             break;
         }
     }
@@ -162,6 +106,7 @@ mod tests {
             ("refunds are due", "refund*", Some("[refunds] are due")),
             ("refunds are due", "refund", None),
             ("ÄPFEL und Birnen", "äpfel birnen", Some("[ÄPFEL] und [Birnen]")),
+            ("Ein Cafe\u{301}, ein CAFÉ", "cafe", Some("Ein [Cafe\u{301}], ein [CAFÉ]")),
             ("x", "-x", None),
         ] {
             assert_eq!(marked(text, query).as_deref(), expected, "{text}");

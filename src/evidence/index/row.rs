@@ -1,6 +1,6 @@
 //! Rows, read.
 
-use super::super::exchange::Place;
+use super::super::exchange::{Exchange, Place};
 use super::context::{self, Context};
 use super::places::read_places;
 use crate::id::ExchangeId;
@@ -90,6 +90,39 @@ impl Row {
     /// Its id.
     pub fn exchange(&self) -> ExchangeId {
         ExchangeId(self.id)
+    }
+
+    /// What there is to say of an exchange, but for what only an index knows.
+    pub fn of(exchange: &Exchange) -> Row {
+        let known = exchange.known.clone();
+        Row {
+            id: ExchangeId::parse(&exchange.id).map_or(0, |id| id.0),
+            began_unix_ms: exchange.began(),
+            outcome: Some(exchange.outcome().to_owned()),
+            status: exchange.status(),
+            prompt_bytes: exchange.prompt_bytes(),
+            has_gaps: known.lost.is_some() || !exchange.gaps.is_empty(),
+            session: known.session,
+            app: known.app,
+            agent: known.agent,
+            route: known.route,
+            provider: known.provider,
+            target: known.target,
+            model_asked: known.model_asked,
+            model_reported: known.model_reported,
+            dialect: known.dialect,
+            class: known.class,
+            verdict: known.verdict,
+            trace: known.trace,
+            latency_us: known.total_us,
+            ttft_us: known.first_text_us,
+            cost_micro_usd: known.cost.0,
+            tokens: known.usage.total(),
+            attempts: known.attempts,
+            answer_bytes: known.response_bytes,
+            is_stream: known.stream,
+            ..Row::default()
+        }
     }
 
     pub(super) fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {

@@ -4,6 +4,7 @@ use super::super::exchange::{Exchange, Place};
 use super::super::query::{Mark, Texts as Column};
 use super::super::texts::{self, Answer, Part, Said};
 use super::places::{read_places, write_places};
+use super::row::Row;
 use super::{SLOTS, integer};
 use crate::id::ExchangeId;
 use rusqlite::{Connection, OptionalExtension, params};
@@ -210,12 +211,11 @@ pub(super) fn put(
     writing: Writing,
 ) -> rusqlite::Result<i64> {
     let known = &entry.exchange.known;
-    // An exchange of which no beginning and no end is on record began when its id says.
-    let began = match entry.exchange.began_unix_ms {
-        0 => (id.0 >> 80) as u64,
-        began => began,
-    };
-    let session = match &known.session {
+    let mut told = Row::of(&entry.exchange);
+    told.outcome = entry.outcome.map(str::to_owned).or(told.outcome);
+    told.has_gaps |= entry.outcome == Some("unfinished");
+    let began = told.began_unix_ms;
+    let session = match &told.session {
         Some(text) => Some(session_of(connection, text, began)?),
         None => None,
     };
@@ -223,42 +223,38 @@ pub(super) fn put(
         Some(row) => (false, row),
         None => (true, free_row(connection, began)?),
     };
-    let outcome = entry.outcome.or(known.outcome.as_deref()).unwrap_or("under_way");
     let is_ended = entry.texts.is_some();
-    let lost = known.lost.is_some();
-    let has_gaps = lost || !entry.exchange.gaps.is_empty() || entry.outcome == Some("unfinished");
-    let mut name = |text: Option<&str>| names.of(connection, text);
+    let mut name = |text: &Option<String>| names.of(connection, text.as_deref());
     let sql = "INSERT OR REPLACE INTO exchanges VALUES
         (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?21,?22,?23,?24,
          ?25,?26,?27,?28,?29)";
-    let status = (is_ended && known.status > 0).then_some(known.status);
     connection.prepare_cached(sql)?.execute(params![
         row,
         id.0.to_be_bytes(),
         integer(began),
         session,
-        name(known.app.as_deref())?,
-        name(known.agent.as_deref())?,
-        name(known.route.as_deref())?,
-        name(known.provider.as_deref())?,
-        name(known.target.as_deref())?,
-        name(known.model_asked.as_deref())?,
-        name(known.model_reported.as_deref())?,
-        name(known.dialect.as_deref())?,
-        name(Some(outcome))?,
-        name(known.class.as_deref())?,
-        name(known.verdict.as_deref())?,
-        known.trace,
-        status,
-        known.total_us.map(integer),
-        known.first_text_us.map(integer),
-        known.cost.0.map(integer),
-        known.usage.total().map(integer),
-        known.attempts,
-        integer(known.request_bytes.max(entry.exchange.request.body.len)),
-        integer(known.response_bytes),
-        known.stream,
-        has_gaps,
+        name(&told.app)?,
+        name(&told.agent)?,
+        name(&told.route)?,
+        name(&told.provider)?,
+        name(&told.target)?,
+        name(&told.model_asked)?,
+        name(&told.model_reported)?,
+        name(&told.dialect)?,
+        name(&told.outcome)?,
+        name(&told.class)?,
+        name(&told.verdict)?,
+        told.trace,
+        told.status.filter(|_| is_ended),
+        told.latency_us.map(integer),
+        told.ttft_us.map(integer),
+        told.cost_micro_usd.map(integer),
+        told.tokens.map(integer),
+        told.attempts,
+        integer(told.prompt_bytes),
+        integer(told.answer_bytes),
+        told.is_stream,
+        told.has_gaps,
         is_ended,
         integer(entry.places.last().map_or(0, |place| place.segment)),
         write_places(&entry.places),

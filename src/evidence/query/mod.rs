@@ -14,10 +14,12 @@ mod parse;
 mod seen;
 #[cfg(test)]
 mod tests;
+mod words;
 
 pub use field::{Mark, Name, Number, Texts};
 pub use parse::{Wrong, is_negation, join, moment, parse};
 pub use seen::Seen;
+pub use words::{Phrase, marks};
 
 use crate::table::Pattern;
 
@@ -83,6 +85,18 @@ impl Span {
     }
 }
 
+impl Term {
+    /// Whether it needs an exchange's texts, or what can only be read from them.
+    pub fn is_of_texts(&self) -> bool {
+        matches!(self.ask, Ask::Words(..) | Ask::Mark(Mark::Tool, _))
+    }
+
+    /// Whether it is so of an exchange.
+    pub fn holds(&self, seen: &Seen<'_>) -> bool {
+        seen.answers(&self.ask) != self.is_negated
+    }
+}
+
 impl Query {
     /// The first term that asks for texts or for what only the index knows: such a query cannot be
     /// asked of what the feed tells.
@@ -115,6 +129,6 @@ impl Query {
 
     /// Whether an exchange is one that is asked for.
     pub fn holds(&self, seen: &Seen<'_>) -> bool {
-        self.terms.iter().all(|term| seen.answers(&term.ask) != term.is_negated)
+        self.terms.iter().all(|term| term.holds(seen))
     }
 }

@@ -1,6 +1,8 @@
 //! An exchange as a query sees it, wherever it is told of.
 
-use super::{Ask, Mark, Name, Number};
+use super::super::exchange::Exchange;
+use super::super::texts::Said;
+use super::{Ask, Mark, Name, Number, Phrase, Texts, marks};
 use crate::exchange::facts::Facts;
 use crate::id::{AppName, ProviderName, RouteName};
 use crate::wire::Dialect;
@@ -14,6 +16,8 @@ pub struct Seen<'e> {
     names: Vec<(Name, Cow<'e, str>)>,
     marks: Vec<(Mark, Cow<'e, str>)>,
     numbers: Vec<(Number, u64)>,
+    texts: Vec<(Texts, Cow<'e, str>)>,
+    has_gaps: bool,
     began_unix_ms: u64,
 }
 
@@ -111,6 +115,63 @@ impl<'e> Seen<'e> {
         seen
     }
 
+    /// One as the record tells it, without what only its texts tell.
+    pub fn of_exchange(exchange: &'e Exchange) -> Seen<'e> {
+        let known = &exchange.known;
+        let names = [
+            (Name::App, &known.app),
+            (Name::Agent, &known.agent),
+            (Name::Session, &known.session),
+            (Name::Route, &known.route),
+            (Name::Provider, &known.provider),
+            (Name::Target, &known.target),
+            (Name::Model, &known.model_asked),
+            (Name::Model, &known.model_reported),
+            (Name::Dialect, &known.dialect),
+            (Name::Class, &known.class),
+            (Name::Verdict, &known.verdict),
+            (Name::Trace, &known.trace),
+        ];
+        let mut seen = Seen {
+            began_unix_ms: exchange.began(),
+            has_gaps: exchange.has_gaps(),
+            ..Seen::default()
+        };
+        for (name, text) in names {
+            seen.names.extend(text.as_deref().map(|text| (name, Cow::Borrowed(text))));
+        }
+        seen.names.push((Name::Outcome, Cow::Borrowed(exchange.outcome())));
+        seen.names.push((Name::Exchange, Cow::Borrowed(&exchange.id)));
+        let rules = known.findings.iter().map(|one| (Mark::Rule, Cow::Borrowed(&*one.rule)));
+        let levers = known.levers.iter().chain(&known.lever);
+        let levers = levers.map(|lever| (Mark::Lever, Cow::Borrowed(&**lever)));
+        seen.marks.extend(rules.chain(levers));
+        let numbers = [
+            (Number::Status, exchange.status().map(u64::from)),
+            (Number::Latency, known.total_us),
+            (Number::Ttft, known.first_text_us),
+            (Number::Cost, known.cost.0),
+            (Number::Tokens, known.usage.total()),
+            (Number::Attempts, Some(u64::from(known.attempts))),
+            (Number::Prompt, Some(exchange.prompt_bytes())),
+            (Number::Answer, Some(known.response_bytes)),
+        ];
+        seen.numbers.extend(numbers.into_iter().filter_map(|(name, n)| Some((name, n?))));
+        seen
+    }
+
+    /// The same with its texts, and the tools that its answers call.
+    #[must_use]
+    pub fn with_texts(mut self, said: &'e [Said], tools: &'e [String]) -> Seen<'e> {
+        self.marks.extend(tools.iter().map(|tool| (Mark::Tool, Cow::Borrowed(&**tool))));
+        for said in said {
+            self.texts.push((Texts::of(said.kind), Cow::Borrowed(&*said.text)));
+            let tool = said.tool.as_deref();
+            self.texts.extend(tool.map(|tool| (Texts::Arguments, Cow::Borrowed(tool))));
+        }
+        self
+    }
+
     /// Whether the exchange is as `ask` says. What is not known of it is not so.
     pub(super) fn answers(&self, ask: &Ask) -> bool {
         match ask {
@@ -125,7 +186,12 @@ impl<'e> Seen<'e> {
             }
             Ask::Since(moment) => self.began_unix_ms >= *moment,
             Ask::Until(moment) => self.began_unix_ms < *moment,
-            Ask::Gaps | Ask::Words(..) => false,
+            Ask::Gaps => self.has_gaps,
+            Ask::Words(place, words) => {
+                let phrase = [Phrase::of(words)];
+                let mut texts = self.texts.iter().filter(|one| place.is_none_or(|at| at == one.0));
+                texts.any(|(_, text)| !marks(text, &phrase, 1).is_empty())
+            }
         }
     }
 }
