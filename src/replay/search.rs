@@ -129,7 +129,7 @@ impl Search<'_> {
     fn hit(
         &self,
         mut exchange: Exchange,
-        is_later: bool,
+        is_first: Option<bool>,
         closed: &mut usize,
     ) -> Option<(When, Hit)> {
         let row = Row::of(&exchange);
@@ -161,14 +161,13 @@ impl Search<'_> {
             let holds = of_texts.iter().all(|term| term.holds(&seen));
             holds.then(|| snippets(&said, self.query, self.snippets_max))
         };
-        let new = holds(Part::New);
-        let all = if is_later { None } else { holds(Part::All) };
+        let new = if is_first == Some(true) { None } else { holds(Part::New) };
+        let all = if is_first == Some(false) { None } else { holds(Part::All) };
         let (when, snippets) = match (new, all) {
-            (Some(snippets), _) if is_later => (When::Always, snippets),
-            (Some(_), Some(snippets)) => (When::Always, snippets),
-            (None, Some(snippets)) => (When::First, snippets),
-            (Some(snippets), None) => (When::Later, snippets),
             (None, None) => return None,
+            (Some(snippets), None) if is_first.is_none() => (When::Later, snippets),
+            (None, Some(snippets)) if is_first.is_none() => (When::First, snippets),
+            (new, all) => (When::Always, all.or(new).unwrap_or_default()),
         };
         Some((when, Hit { row, snippets }))
     }
@@ -208,21 +207,17 @@ struct Sessions {
 }
 
 impl Sessions {
-    /// Notes an exchange; tells whether an earlier one is known.
-    fn turn(&mut self, exchange: &Exchange) -> (Turn, bool) {
-        let Some(session) = &exchange.known.session else { return (None, false) };
+    /// Notes an exchange; tells whether it is the first of its session, where that is certain.
+    fn turn(&mut self, exchange: &Exchange) -> (Turn, Option<bool>) {
+        let Some(session) = &exchange.known.session else { return (None, Some(true)) };
         let hash = self.hasher.hash_one(session);
         let id = ExchangeId::parse(&exchange.id).map_or(0, |id| id.0);
         let began = (exchange.began(), id);
-        if let Some(first) = self.first.get_mut(&hash) {
-            let is_later = *first < began;
-            *first = began.min(*first);
-            return (Some((hash, began)), is_later);
-        }
-        if self.first.len() < SESSIONS_MAX {
+        let is_earlier = self.first.get(&hash).is_some_and(|first| *first < began);
+        if !is_earlier && (self.first.len() < SESSIONS_MAX || self.first.contains_key(&hash)) {
             self.first.insert(hash, began);
         }
-        (Some((hash, began)), false)
+        (Some((hash, began)), is_earlier.then_some(false))
     }
 
     fn is_first(&self, turn: Turn) -> bool {
