@@ -528,6 +528,17 @@ fn bodies_that_cannot_be_read_are_refused_with_their_place() {
     }
 }
 
+/// The client got `["r"]`, the mark of a text, in the place of the error.
+#[test]
+fn an_error_of_no_known_form_stays_what_it_is() {
+    for data in [r#"{"type":"error","detail":{"why":"quota"}}"#, r#"{"type":"error","error":{}}"#] {
+        let stream = format!("event: error\ndata: {data}\n\n").into_bytes();
+        let (events, _) = decode(&stream);
+        let again = encode(Dialect::OpenaiResponses, &events);
+        assert_eq!(String::from_utf8_lossy(&again), String::from_utf8_lossy(&stream));
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: 400,

@@ -151,8 +151,11 @@ impl Encoder {
             }
         }
         let Some(members) = Frame::parse(json) else {
-            // Not a skeleton of ours.
-            sse::push_frame(out, event_name(name), one_line(json).as_bytes());
+            // An error of no known form is one text as a whole; else it is no skeleton of ours.
+            let is_error = name == "error";
+            let filled = is_error.then(|| Filling::new(&Shape::Error { object: json }, events));
+            let data = filled.map_or(Cow::Borrowed(json), |filled| Cow::Owned(filled.splice(json)));
+            sse::push_frame(out, event_name(name), one_line(&data).as_bytes());
             return;
         };
         let shape = texts::shape(name, &members);
