@@ -10,7 +10,8 @@
 //! is the first of a session is known only at the end, as they are met in the order in which they end.
 //!
 //! What it cannot do: find documents that an application attached to a session rather than to an
-//! exchange, or words that run over the border of two texts. Both the index finds.
+//! exchange, or words that run over the border of two texts, as the index does; or tell an exchange
+//! whose end a crash took from one that is under way.
 
 use super::gather::{Select, Walked, walk};
 use crate::evidence::age::Identity;
@@ -87,8 +88,8 @@ impl Search<'_> {
         let select = self.select();
         let walked =
             walk(folder, &select, wants, self.pending_bytes_max, &mut |exchange, read| {
-                let (turn, is_later) = sessions.turn(&exchange);
-                if let Some(hit) = self.hit(exchange, is_later, &mut closed) {
+                let (turn, is_first) = sessions.turn(&exchange);
+                if let Some(hit) = self.hit(exchange, is_first, &mut closed) {
                     count += 1;
                     if kept.len() == most {
                         kept.pop_front();
@@ -142,8 +143,9 @@ impl Search<'_> {
         if of_texts.is_empty() {
             return Some((When::Always, Hit { row, snippets: Vec::new() }));
         }
-        let originals = self.identity.map(|identity| {
-            let opened = Originals::of(&std::mem::take(&mut exchange.originals), identity);
+        let sealed = std::mem::take(&mut exchange.originals);
+        let originals = self.identity.filter(|_| !sealed.is_empty()).map(|identity| {
+            let opened = Originals::of(&sealed, identity);
             *closed += opened.closed;
             let mut original = exchange.clone();
             opened.put_into(&mut original);
