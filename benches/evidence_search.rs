@@ -124,7 +124,7 @@ fn entry(number: u64, random: &mut Random) -> (ExchangeId, Entry) {
     }
     let exchange = Exchange { began_unix_ms: began, known, is_closed: true, ..Exchange::default() };
     let place = Place { segment: 1 + number / 20_000, frame: (number % 20_000) * 700 };
-    (id, Entry { exchange, places: vec![place], outcome: None, texts: Some(texts) })
+    (id, Entry { exchange, places: vec![place], texts: Some(texts) })
 }
 
 fn main() {

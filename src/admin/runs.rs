@@ -120,7 +120,7 @@ async fn begin(
     let author = actor(desk, headers, author)?.who;
     let random = clocks::random().map_err(|_| Problem::internal())?;
     let state = Arc::clone(&desk.state);
-    let folder = crate::replay::gather::folder(&state.data_dir);
+    let folder = crate::replay::walk::folder(&state.data_dir);
     if !folder.is_dir() {
         return Err(Problem::unavailable("Nothing is on record here."));
     }

@@ -13,7 +13,7 @@ use super::view;
 use crate::control::clocks;
 use crate::evidence::disk::Folder;
 use crate::evidence::exchange::lines_at;
-use crate::evidence::index::{Fault, Index, Page, Row, Session, snippets};
+use crate::evidence::index::{Fault, Index, Page, Row, Session, Snippet, snippets};
 use crate::evidence::query::{Query as Asked, parse};
 use crate::evidence::texts::Part;
 use crate::evidence::transcript::Turn;
@@ -176,18 +176,9 @@ fn item(disk: &Folder, row: Row, asked: &Asked, has_words: bool) -> Result<Value
     if !has_words {
         return Ok(value);
     }
-    let turn = Turn::read(disk, row, Part::All).map_err(|error| unreadable(&error))?;
-    let snippets = snippets(&turn.texts(), asked, SNIPPETS_MAX);
-    value["snippets"] = snippets
-        .iter()
-        .map(|snippet| {
-            let pieces = snippet
-                .pieces
-                .iter()
-                .map(|piece| json!({ "text": piece.text, "match": piece.is_match }));
-            json!({ "kind": snippet.kind.name(), "pieces": pieces.collect::<Value>() })
-        })
-        .collect();
+    let turn = Turn::read(disk, row, Part::New).map_err(|error| unreadable(&error))?;
+    let snippets = snippets(&turn.exchange, asked, SNIPPETS_MAX);
+    value["snippets"] = snippets.iter().map(Snippet::as_json).collect();
     Ok(value)
 }
 

@@ -1,8 +1,7 @@
 //! `firedoor backtest`: what a pack would have done to the recorded traffic.
 
-use super::progress::Progress;
-use super::record::{Which, from_file, interruption, line, table, write_private};
-use super::{Common, Exit, output};
+use super::record::{Which, from_file, line, table, write_private};
+use super::{Common, Exit, output, progress};
 use crate::replay::backtest::{self, Options, Report};
 use crate::replay::gather::{PENDING_BYTES_MAX, Select};
 use crate::table::packs::Compiled;
@@ -11,12 +10,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant};
-
-/// How often it is looked how far the threads are.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// The most threads.
-const THREADS_MAX: usize = 64;
+use std::time::Instant;
 
 /// Run a pack over the recorded traffic, before it is put in force
 #[derive(Debug, clap::Args)]
@@ -59,18 +53,21 @@ impl Backtest {
             None => None,
         };
         let select = before.as_ref().map_or(asked, |before| before.selected.clone());
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let threads = self.threads.unwrap_or(cores).clamp(1, THREADS_MAX);
         let options = Options {
             folder: folder.clone(),
             select,
-            threads,
+            threads: progress::threads(self.threads),
             samples_max: self.samples,
             pending_bytes_max: PENDING_BYTES_MAX,
         };
         let seconds_before = before.as_ref().map_or(0.0, |before| before.seconds);
         let began = Instant::now();
-        let ran = watched(&book, &options, before, began);
+        let far = backtest::Progress::default();
+        let ran = progress::watched(
+            &far.stop,
+            || told(&far, began.elapsed().as_secs_f64()),
+            || backtest::run(&book, &options, &far, before),
+        );
         let mut report = ran.map_err(|error| {
             output::notice(&format!("firedoor: {}: {error}", folder.display()));
             Exit::Failed
@@ -147,37 +144,12 @@ fn read(file: &Path, book: &Rulebook, asked: &Select) -> Result<Report, Exit> {
     Ok(report)
 }
 
-/// Runs it on other threads, and tells how far it is.
-fn watched(
-    book: &Rulebook,
-    options: &Options,
-    before: Option<Report>,
-    began: Instant,
-) -> std::io::Result<Report> {
-    let (stop, far, mut shown) = (interruption(), backtest::Progress::default(), Progress::new());
-    std::thread::scope(|scope| {
-        let run = scope.spawn(|| backtest::run(book, options, &far, before));
-        let skipped = far.disk_bytes.load(Relaxed);
-        while !run.is_finished() {
-            std::thread::sleep(LOOK_EVERY);
-            if stop.load(Relaxed) {
-                far.stop.store(true, Relaxed);
-            }
-            shown.tell(|| told(&far, skipped, began.elapsed().as_secs_f64()));
-        }
-        shown.end();
-        match run.join() {
-            Ok(report) => report,
-            Err(panic) => std::panic::resume_unwind(panic),
-        }
-    })
-}
-
-fn told(far: &backtest::Progress, skipped: u64, seconds: f64) -> String {
+fn told(far: &backtest::Progress, seconds: f64) -> String {
     let (all, read) = (far.disk_bytes_all.load(Relaxed), far.disk_bytes.load(Relaxed));
     let text = far.text_bytes.load(Relaxed);
     let share = read as f64 / all.max(1) as f64;
-    let speed = (read.saturating_sub(skipped)) as f64 / seconds.max(0.001);
+    let speed =
+        (read.saturating_sub(far.disk_bytes_before.load(Relaxed))) as f64 / seconds.max(0.001);
     let left = all.saturating_sub(read) as f64 / speed.max(1.0);
     format!(
         "backtest: {:.0} %  {} of text, {:.0} MB/s  {} exchanges  {} hits  {left:.0} s left",

@@ -6,6 +6,7 @@ use super::{Common, Exit, output, status};
 use crate::evidence::exchange::{Exchange, Wants};
 use crate::replay::gather;
 use crate::replay::live::{Aim, Told, again, send};
+use crate::replay::walk;
 use crate::table::{Money, Table};
 use http::{HeaderName, HeaderValue, Uri};
 use serde_json::{Value, json};
@@ -102,7 +103,7 @@ impl Live {
         let folder = which.folder(common)?;
         let (stop, mut progress) = (interruption(), Progress::new());
         let (mut held, mut bytes, mut left_out) = (Vec::new(), 0_u64, BTreeMap::new());
-        let walked = gather::walk(
+        let walked = walk::walk(
             &folder,
             &which.select(),
             Wants::default(),

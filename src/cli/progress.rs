@@ -1,8 +1,15 @@
 //! How far a long work is, on standard error: in place on a terminal, else a line now and then.
 
 use super::output;
+use super::record::interruption;
 use std::io::{IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+
+/// The most threads of a long work.
+const THREADS_MAX: usize = 64;
+/// How often it is looked how far threads are.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// How often it is told on a terminal.
 const EVERY: Duration = Duration::from_millis(200);
@@ -45,4 +52,34 @@ impl Progress {
             let _ = write!(std::io::stderr().lock(), "\r\x1b[K");
         }
     }
+}
+
+/// As many threads as are asked for, else as there are cores.
+pub(super) fn threads(asked: Option<usize>) -> usize {
+    let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    asked.unwrap_or_else(cores).clamp(1, THREADS_MAX)
+}
+
+/// Does `work` on another thread, and meanwhile tells how far it is; sets `stop` when it is interrupted.
+pub(super) fn watched<R: Send>(
+    stop: &AtomicBool,
+    tell: impl Fn() -> String,
+    work: impl FnOnce() -> R + Send,
+) -> R {
+    let (interrupted, mut shown) = (interruption(), Progress::new());
+    std::thread::scope(|scope| {
+        let work = scope.spawn(work);
+        while !work.is_finished() {
+            std::thread::sleep(LOOK_EVERY);
+            if interrupted.load(Ordering::Relaxed) {
+                stop.store(true, Ordering::Relaxed);
+            }
+            shown.tell(&tell);
+        }
+        shown.end();
+        match work.join() {
+            Ok(came_to) => came_to,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
 }

@@ -4,8 +4,9 @@
 use super::{Common, Exit, check, output, status};
 use crate::control::clocks;
 use crate::evidence::{line, query};
-use crate::replay::gather::{self, Select};
+use crate::replay::gather::Select;
 use crate::replay::rules::{Candidate, Rules};
+use crate::replay::walk;
 use crate::table::Table;
 use crate::table::packs;
 use jiff::Timestamp;
@@ -84,7 +85,7 @@ impl Which {
             // What was hidden as its hash then is hidden as the same one now.
             crate::filter::set_digest_key(key);
         }
-        let folder = gather::folder(&data_dir);
+        let folder = walk::folder(&data_dir);
         if !folder.is_dir() {
             output::notice(&format!(
                 "firedoor: there is no record at {}: name the data folder of a gateway with --data-dir",

@@ -7,9 +7,10 @@ use super::{Common, Exit, output};
 use crate::evidence::exchange::{Exchange, Wants};
 use crate::replay::compare::{Compared, Fared, compare};
 use crate::replay::engine::replay;
-use crate::replay::gather::{self, Walked};
+use crate::replay::gather;
 use crate::replay::html;
 use crate::replay::tally::{Listing, Tally};
+use crate::replay::walk::{self, Walked};
 use serde_json::json;
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -66,7 +67,7 @@ impl Replay {
             });
             go_on(!stop.load(Ordering::Relaxed))
         };
-        let walked = match gather::walk(
+        let walked = match walk::walk(
             &folder,
             &self.which.select(),
             Wants::default(),

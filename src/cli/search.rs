@@ -3,13 +3,11 @@
 //! Without an index, and for texts that only an identity opens, the record is read from its
 //! beginning, or from where the filter's times say.
 
-use super::progress::Progress;
-use super::record::{go_on, interruption};
 use super::session::{List, short, usd, word};
 use super::stored::{self, Stored, moment};
-use super::{Common, Exit, output, unseal};
+use super::{Common, Exit, output, progress, unseal};
 use crate::evidence::FOLDER;
-use crate::evidence::index::{Found, Page, Piece, Row, Snippet, snippets};
+use crate::evidence::index::{Found, Page, Row, Snippet, snippets};
 use crate::evidence::query::Query;
 use crate::evidence::texts::Part;
 use crate::replay::gather::PENDING_BYTES_MAX;
@@ -33,6 +31,9 @@ pub(super) struct Search {
     /// record itself
     #[arg(long, short, value_name = "FILE")]
     identity: Option<PathBuf>,
+    /// How many threads read the record [default: as many as there are cores]
+    #[arg(long, value_name = "NUMBER")]
+    threads: Option<usize>,
 }
 
 impl Search {
@@ -41,7 +42,9 @@ impl Search {
         if self.scan || self.identity.is_some() {
             return self.read(common, &query);
         }
-        let stored = Stored::open(common, self.list.data_dir.as_ref())?;
+        let stored = Stored::open(common, self.list.data_dir.as_ref()).inspect_err(|_| {
+            output::notice("firedoor: with --scan the record itself is read instead");
+        })?;
         let page = Page { before: None, limit: self.list.limit as usize };
         let found = stored.index.find(&query, page);
         let Found { rows, next } = found.map_err(|fault| stored.unusable(&fault))?;
@@ -49,8 +52,8 @@ impl Search {
         let mut shown = Shown::new(common);
         for row in rows {
             let snippets = if has_words {
-                let turn = stored.turn(row.clone(), Part::All)?;
-                snippets(&turn.texts(), &query, SNIPPETS_MAX)
+                let turn = stored.turn(row.clone(), Part::New)?;
+                snippets(&turn.exchange, &query, SNIPPETS_MAX)
             } else {
                 Vec::new()
             };
@@ -74,17 +77,17 @@ impl Search {
             identity: identity.as_ref(),
             limit: self.list.limit as usize,
             snippets_max: SNIPPETS_MAX,
+            threads: progress::threads(self.threads),
             pending_bytes_max: PENDING_BYTES_MAX,
         };
-        let (stop, mut progress) = (interruption(), Progress::new());
-        let found = search.run(&folder, &mut |walked, found| {
-            progress.tell(|| {
-                let read = usize::try_from(walked.disk_bytes).unwrap_or(usize::MAX);
-                format!("search: {found} found, {} read", output::bytes(read))
-            });
-            go_on(!stop.load(Ordering::Relaxed))
-        });
-        progress.end();
+        let far = search::Far::default();
+        let tell = || {
+            let read =
+                usize::try_from(far.disk_bytes.load(Ordering::Relaxed)).unwrap_or(usize::MAX);
+            let found = far.found.load(Ordering::Relaxed);
+            format!("search: {found} found, {} read", output::bytes(read))
+        };
+        let found = progress::watched(&far.stop, tell, || search.run(&folder, &far));
         let found = found.map_err(|error| {
             output::notice(&format!("firedoor: {}: {error}", folder.display()));
             Exit::Failed
@@ -128,11 +131,7 @@ impl Shown {
     fn hit(&mut self, row: &Row, snippets: &[Snippet]) -> Result<(), Exit> {
         if self.is_json {
             let mut value = row.as_json();
-            let piece = |piece: &Piece| json!({ "text": piece.text, "match": piece.is_match });
-            value["snippets"] = snippets
-                .iter()
-                .map(|one| json!({ "kind": one.kind.name(), "pieces": one.pieces.iter().map(piece).collect::<Value>() }))
-                .collect();
+            value["snippets"] = snippets.iter().map(Snippet::as_json).collect();
             self.items.push(value);
             return Ok(());
         }

@@ -9,6 +9,7 @@ use super::{Common, Exit, output};
 use crate::evidence::exchange::Wants;
 use crate::replay::gather;
 use crate::replay::tape::{Played, Tape as Record, Wanted, header_map};
+use crate::replay::walk;
 use crate::wire::Dialect;
 use std::fmt::Write;
 use std::net::SocketAddr;
@@ -70,7 +71,7 @@ impl Tape {
             Err(exit) => return exit,
         };
         let (stop, mut progress, mut tape) = (interruption(), Progress::new(), Record::default());
-        let walked = gather::walk(
+        let walked = walk::walk(
             &folder,
             &self.which.select(),
             Wants::default(),

@@ -57,6 +57,21 @@ impl Answer {
     }
 }
 
+/// All texts of an exchange, and the tools that its answers call: what was asked and attached, what the
+/// client got, and what of the provider's answer it did not get.
+pub fn of(exchange: &Exchange, part: Part) -> Answer {
+    let mut said = asked(exchange, part);
+    said.extend(attached(exchange));
+    let mut delivered = delivered(exchange);
+    if let Some(mut received) = received(exchange) {
+        received.said.retain(|said| !delivered.said.contains(said));
+        delivered.said.append(&mut received.said);
+        delivered.tools.append(&mut received.tools);
+    }
+    said.append(&mut delivered.said);
+    Answer { said, tools: delivered.tools }
+}
+
 /// The texts of an exchange's request.
 pub fn asked(exchange: &Exchange, part: Part) -> Vec<Said> {
     let body = prompt(exchange);

@@ -7,7 +7,7 @@ use super::disk::Disk;
 use super::exchange::{Exchange, read_at};
 use super::index::{Row, contexts_at};
 use super::line::moment;
-use super::texts::{Answer, Part, Said, asked, attached, delivered, received};
+use super::texts::{Answer, Part, Said, asked, delivered, received};
 use serde_json::{Value, json};
 use std::io;
 
@@ -37,13 +37,6 @@ impl Turn {
         let answer = delivered(&exchange);
         let withheld = received(&exchange).filter(|received| *received != answer);
         Ok(Turn { row, asked: asked(&exchange, part), answer, withheld, exchange })
-    }
-
-    /// All its texts, what was attached and what was not delivered included.
-    pub fn texts(&self) -> Vec<Said> {
-        let withheld = self.withheld.iter().flat_map(|answer| &answer.said);
-        let said = self.asked.iter().chain(&self.answer.said).chain(withheld).cloned();
-        said.chain(attached(&self.exchange)).collect()
     }
 
     /// Why there are no texts, where there are none.

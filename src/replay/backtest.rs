@@ -19,14 +19,16 @@ mod samples;
 pub use judge::Judged;
 pub use report::{Report, RuleCount, Sample, Share, Unjudged, VERSION};
 
-use super::gather::{Fragment, Gatherer, Select, numbers};
+use super::gather::{Fragment, Gatherer, Select};
+use super::walk::{joined, numbers, size, through};
 use crate::evidence::exchange::{Times, Wants};
 use crate::evidence::{Met, Segment};
 use crate::table::rules::{Judge, Pack, Rulebook};
 use judge::Judging;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::ops::ControlFlow;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -52,6 +54,8 @@ pub struct Progress {
     pub disk_bytes_all: AtomicU64,
     /// Bytes of them that were read.
     pub disk_bytes: AtomicU64,
+    /// How many of those were read in a run before this one.
+    pub disk_bytes_before: AtomicU64,
     /// Bytes of bodies that were judged.
     pub text_bytes: AtomicU64,
     /// Exchanges judged.
@@ -102,6 +106,7 @@ pub fn run(
     let left: Vec<u64> = all.iter().copied().filter(|number| !done.contains(number)).collect();
     let begun: u64 = done.iter().filter_map(|number| sizes.get(number)).sum();
     progress.disk_bytes.store(begun, Ordering::Relaxed);
+    progress.disk_bytes_before.store(begun, Ordering::Relaxed);
     let next = AtomicUsize::new(0);
     let parts: Mutex<Vec<io::Result<Part>>> = Mutex::default();
     std::thread::scope(|scope| {
@@ -144,23 +149,14 @@ pub fn run(
         }
     }
     let mut judging = Judging::new(&judges, options.samples_max);
-    let mut joined: BTreeMap<Box<str>, Fragment> = BTreeMap::new();
-    for (id, fragment) in fragments.into_values().flatten() {
-        joined.entry(id).or_default().join(fragment);
-    }
     let mut last = Report::new(book, &options.select);
-    // What began before the first segment that is read is not selected, or not on record.
-    for fragment in joined.into_values().filter(Fragment::has_beginning) {
-        judging.see(&fragment.finish(), &mut last, progress);
-    }
+    let _ = joined(fragments.into_values(), false, &mut |exchange| {
+        judging.see(&exchange, &mut last, progress);
+        ControlFlow::Continue(())
+    });
     report.join(last, options.samples_max);
     report.fragments.clear();
     Ok(report)
-}
-
-fn size(folder: &Path, number: u64) -> u64 {
-    let name = crate::evidence::read::segment_name(number);
-    std::fs::metadata(folder.join(name)).map_or(0, |file| file.len())
 }
 
 /// Gathers what is judged: no verdict depends on when a text came.
@@ -180,44 +176,29 @@ fn segment(
     let mut report = Report::new(book, &options.select);
     let mut part = Part { report: Report::default(), fragments: BTreeMap::new() };
     let mut gatherer = gatherer(options);
-    let mut segment = match Segment::open_in(&options.folder, number) {
-        Ok(segment) => segment,
-        // It was retired meanwhile: what is gone is not judged.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            report.segments_done.insert(number);
-            report.segments_gone += 1;
-            part.report = report;
-            return Ok(part);
-        }
-        Err(error) => return Err(error),
-    };
     let mut told = 0;
-    loop {
-        let whole = match segment.next_line()? {
-            Met::Line(_, line) => {
-                report.record_bytes += line.len() as u64 + 1;
-                gatherer.take(line)
-            }
-            Met::Damage(damage) => {
-                report.damaged_bytes += damage.bytes;
-                None
-            }
-            Met::End => break,
-        };
-        let Some(whole) = whole else { continue };
-        judging.see(&whole.finish(), &mut report, progress);
-        let read = segment.frames_end();
-        progress.disk_bytes.fetch_add(read.saturating_sub(told), Ordering::Relaxed);
-        told = read;
+    let walked = through(&options.folder, &[number], &mut gatherer, &mut |exchange, walked| {
+        judging.see(&exchange, &mut report, progress);
+        progress.disk_bytes.fetch_add(walked.disk_bytes - told, Ordering::Relaxed);
+        told = walked.disk_bytes;
+        // A segment counts whole or not at all, so that it can be gone on with.
         if progress.stop.load(Ordering::Relaxed) {
-            // A segment counts whole or not at all, so that it can be gone on with.
-            return Ok(part);
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
         }
+    })?;
+    if walked.is_partial {
+        return Ok(part);
     }
-    progress.disk_bytes.fetch_add(segment.frames_end().saturating_sub(told), Ordering::Relaxed);
+    progress.disk_bytes.fetch_add(walked.disk_bytes - told, Ordering::Relaxed);
+    // What retention took meanwhile is not judged.
+    report.segments_gone += u64::from(walked.segments == 0);
+    report.record_bytes += walked.line_bytes;
+    report.damaged_bytes += walked.damaged_bytes;
+    report.disk_bytes += walked.disk_bytes;
     report.too_large += gatherer.given_up;
     report.segments_done.insert(number);
-    report.disk_bytes += segment.frames_end();
     part.report = report;
     let rest = gatherer.rest();
     if !rest.is_empty() {

@@ -5,13 +5,10 @@
 //! ([`PENDING_BYTES_MAX`]); beyond it the largest exchange is given up, and counted.
 
 use crate::evidence::exchange::{Exchange, Gather, Wants};
-use crate::evidence::read::segments;
-use crate::evidence::{FOLDER, Met, Segment, disk::Folder};
+use crate::evidence::{Met, Segment};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::io;
-use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// The most bytes of lines of exchanges that are not whole yet, for a process that does nothing else.
 pub const PENDING_BYTES_MAX: usize = 512 << 20;
@@ -64,6 +61,21 @@ impl Select {
     }
 }
 
+/// When the first line of a segment was written.
+pub(super) fn first_moment(folder: &Path, number: u64) -> Option<String> {
+    let mut segment = Segment::open_in(folder, number).ok()?;
+    let Ok(Met::Line(_, line)) = segment.next_line() else { return None };
+    let opening: Opening<'_> = serde_json::from_slice(line).ok()?;
+    Some(opening.at.to_owned())
+}
+
+/// What a line `recovered` says of exchanges.
+#[derive(Deserialize)]
+struct Crashed<'l> {
+    #[serde(borrow)]
+    unfinished: Vec<&'l str>,
+}
+
 /// The kind of a line and the exchange that it belongs to, read off its beginning: the members that
 /// every line has stand first.
 pub fn head(line: &[u8]) -> Option<(&str, Option<&str>)> {
@@ -89,8 +101,8 @@ pub struct Fragment {
     lines: Vec<u8>,
     /// How many bytes its lines are.
     bytes: usize,
-    /// Whether the last of them ends it.
-    has_end: bool,
+    /// Whether a crash took its end.
+    is_unfinished: bool,
 }
 
 impl Fragment {
@@ -115,7 +127,7 @@ impl Fragment {
 
     /// Adds what a later segment has of the same exchange.
     pub fn join(&mut self, later: Fragment) {
-        self.has_end |= later.has_end;
+        self.is_unfinished |= later.is_unfinished;
         self.bytes += later.bytes;
         match (&mut self.begun, later.begun) {
             (Some(begun), None) => begun.lines(&later.lines),
@@ -129,7 +141,11 @@ impl Fragment {
     pub fn finish(self) -> Exchange {
         let mut gather = self.begun.unwrap_or_default();
         gather.lines(&self.lines);
-        gather.finish()
+        let mut exchange = gather.finish();
+        if self.is_unfinished && !exchange.is_closed {
+            exchange.unfinished();
+        }
+        exchange
     }
 }
 
@@ -162,7 +178,10 @@ impl Gatherer {
 
     /// Takes a line; gives all lines of an exchange that ends with it and began here.
     pub fn take(&mut self, line: &[u8]) -> Option<Fragment> {
-        let (kind, Some(id)) = head(line)? else { return None };
+        let (kind, Some(id)) = head(line)? else {
+            self.crashed(line);
+            return None;
+        };
         let is_beginning = kind == "open";
         if is_beginning && !self.select.takes(id, line) {
             self.passed_over.insert(id.into());
@@ -177,18 +196,26 @@ impl Gatherer {
         let fragment = self.pending.get_mut(id)?;
         fragment.add(line, is_beginning, self.wanted);
         self.pending_bytes += line.len() + 1;
-        if kind == "close" {
-            fragment.has_end = true;
-            if fragment.has_beginning() {
-                let whole = self.pending.remove(id)?;
-                self.pending_bytes -= whole.bytes;
-                return Some(whole);
-            }
+        if kind == "close" && fragment.has_beginning() {
+            let whole = self.pending.remove(id)?;
+            self.pending_bytes -= whole.bytes;
+            return Some(whole);
         }
         if self.pending_bytes > self.pending_bytes_max {
             self.give_up();
         }
         None
+    }
+
+    /// Takes a line that is of no exchange: it may say whose ends a crash took.
+    fn crashed(&mut self, line: &[u8]) {
+        if !matches!(head(line), Some(("recovered", None))) {
+            return;
+        }
+        let Ok(crashed) = serde_json::from_slice::<Crashed<'_>>(line) else { return };
+        for id in crashed.unfinished.into_iter().filter(|id| !self.passed_over.contains(*id)) {
+            self.pending.entry(id.into()).or_default().is_unfinished = true;
+        }
     }
 
     fn give_up(&mut self) {
@@ -207,99 +234,4 @@ impl Gatherer {
         let is_wanted = |id: &str| wanted.as_deref().is_none_or(|wanted| wanted == id);
         self.pending.into_iter().filter(|(id, _)| is_wanted(id)).collect()
     }
-}
-
-/// Where the segments of a data folder lie.
-pub fn folder(data_dir: &Path) -> PathBuf {
-    data_dir.join(FOLDER)
-}
-
-/// The segments of a folder that may hold what begins at `since` or later.
-///
-/// # Errors
-/// The folder cannot be listed.
-pub fn numbers(folder: &Path, since: Option<&str>) -> io::Result<Vec<u64>> {
-    let mut numbers = segments(&Folder::at(folder))?;
-    let Some(since) = since else { return Ok(numbers) };
-    // All that stands in a segment is older than the first line of the next one.
-    let is_old = |number: u64| first_moment(folder, number).is_some_and(|at| *at < *since);
-    let keep_from = numbers.iter().rposition(|number| is_old(*number)).unwrap_or(0);
-    numbers.drain(..keep_from);
-    Ok(numbers)
-}
-
-fn first_moment(folder: &Path, number: u64) -> Option<String> {
-    let mut segment = Segment::open_in(folder, number).ok()?;
-    let Ok(Met::Line(_, line)) = segment.next_line() else { return None };
-    let opening: Opening<'_> = serde_json::from_slice(line).ok()?;
-    Some(opening.at.to_owned())
-}
-
-/// What was met on a walk.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
-pub struct Walked {
-    /// Segments read.
-    pub segments: u64,
-    /// Bytes of them on disk.
-    pub disk_bytes: u64,
-    /// Bytes that are no whole frame.
-    pub damaged_bytes: u64,
-    /// Exchanges that were given up for their size.
-    pub given_up: u64,
-    /// Whether it ended before the end.
-    pub is_partial: bool,
-}
-
-/// Tells `see` every exchange that `select` takes, in the order in which they ended, and then those
-/// that did not; until it breaks. Holds `pending_bytes_max` of lines of exchanges that are not whole.
-///
-/// # Errors
-/// The folder or a segment cannot be read.
-pub fn walk(
-    folder: &Path,
-    select: &Select,
-    wanted: Wants,
-    pending_bytes_max: usize,
-    see: &mut dyn FnMut(Exchange, &Walked) -> ControlFlow<()>,
-) -> io::Result<Walked> {
-    let mut walked = Walked::default();
-    let mut gatherer = Gatherer::new(select.clone(), wanted, pending_bytes_max);
-    for number in numbers(folder, select.since.as_deref())? {
-        let mut segment = match Segment::open_in(folder, number) {
-            Ok(segment) => segment,
-            // It was retired meanwhile.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(error),
-        };
-        let before = walked.disk_bytes;
-        walked.segments += 1;
-        loop {
-            let whole = match segment.next_line()? {
-                Met::Line(_, line) => gatherer.take(line),
-                Met::Damage(damage) => {
-                    walked.damaged_bytes += damage.bytes;
-                    None
-                }
-                Met::End => break,
-            };
-            if let Some(whole) = whole {
-                walked.disk_bytes = before + segment.frames_end();
-                walked.given_up = gatherer.given_up;
-                if see(whole.finish(), &walked).is_break() {
-                    walked.is_partial = true;
-                    return Ok(walked);
-                }
-            }
-        }
-        walked.disk_bytes = before + segment.frames_end();
-    }
-    walked.given_up = gatherer.given_up;
-    for fragment in gatherer.rest().into_values() {
-        let is_told = fragment.has_beginning() || select.exchange.is_some();
-        if is_told && see(fragment.finish(), &walked).is_break() {
-            walked.is_partial = true;
-            break;
-        }
-    }
-    Ok(walked)
 }

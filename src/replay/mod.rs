@@ -15,7 +15,7 @@
 //! ([`engine::Why`]) and never left out of a count; an exchange counts as the same only if every
 //! byte is.
 //!
-//! Order: [`gather`] finds the lines of an exchange in the segments,
+//! Order: [`walk`] reads the segments, [`gather`] finds the lines of an exchange in them,
 //! [`evidence::exchange`](crate::evidence::exchange) reads it back, [`rules`] says who judges it.
 
 pub mod backtest;
@@ -31,3 +31,4 @@ pub mod tally;
 pub mod tape;
 #[cfg(test)]
 mod tests;
+pub mod walk;

@@ -10,27 +10,28 @@
 //! is the first of a session is known only at the end, as they are met in the order in which they end.
 //!
 //! What it cannot do: find documents that an application attached to a session rather than to an
-//! exchange, or words that run over the border of two texts, as the index does; or tell an exchange
-//! whose end a crash took from one that is under way.
+//! exchange, or words that run over the border of two texts, as the index does.
 
-use super::gather::{Select, Walked, walk};
+use super::gather::{Fragment, Gatherer, Select};
+use super::walk::{Walked, joined, numbers, shares, through};
 use crate::evidence::age::Identity;
 use crate::evidence::exchange::{Exchange, Times, Wants};
-use crate::evidence::index::{Row, Snippet, snippets};
+use crate::evidence::index::{Row, Snippet, snippets_of};
 use crate::evidence::line;
 use crate::evidence::originals::Originals;
-use crate::evidence::query::{Ask, Query, Seen};
-use crate::evidence::texts::{Part, Said, asked, attached, delivered, received};
+use crate::evidence::query::{Ask, Query, Seen, Term};
+use crate::evidence::texts::{self, Answer, Part, Said};
 use crate::id::ExchangeId;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// The most sessions that are remembered; of others every turn is read whole.
 const SESSIONS_MAX: usize = 4 << 20;
-/// How many more than are told are kept, as some may turn out not to fit.
+/// How many more than are told are kept of those that may turn out not to fit.
 const DOUBTFUL_MAX: usize = 1_000;
 
 /// What a search is. It has no debug form, as an identity is a secret.
@@ -44,8 +45,21 @@ pub struct Search<'s> {
     pub limit: usize,
     /// The most snippets of each.
     pub snippets_max: usize,
+    /// How many threads read.
+    pub threads: usize,
     /// The most bytes of exchanges that are not whole that are held.
     pub pending_bytes_max: usize,
+}
+
+/// How far a search is. Shared with whoever tells it.
+#[derive(Debug, Default)]
+pub struct Far {
+    /// Bytes of segments on disk that were read.
+    pub disk_bytes: AtomicU64,
+    /// Exchanges that fit, or may.
+    pub found: AtomicU64,
+    /// Set to end it early, with what there is.
+    pub stop: AtomicBool,
 }
 
 /// An exchange that fits.
@@ -71,48 +85,64 @@ pub struct Found {
 }
 
 impl Search<'_> {
-    /// Reads the segments of `folder`; `far` is told how far it is and how much was found, and ends
-    /// it by breaking.
+    /// Reads the segments of `folder`. Each thread reads those of a stretch of time.
     ///
     /// # Errors
     /// The folder or a segment cannot be read.
-    pub fn run(
-        &self,
-        folder: &Path,
-        far: &mut dyn FnMut(&Walked, usize) -> ControlFlow<()>,
-    ) -> io::Result<Found> {
-        let wants = Wants { times: Times::PassedOver, originals: self.identity.is_some() };
-        let mut sessions = Sessions::default();
-        let (mut kept, mut count, mut closed) = (VecDeque::new(), 0_usize, 0);
-        let most = self.limit.saturating_add(DOUBTFUL_MAX);
+    pub fn run(&self, folder: &Path, far: &Far) -> io::Result<Found> {
         let select = self.select();
-        let walked =
-            walk(folder, &select, wants, self.pending_bytes_max, &mut |exchange, read| {
-                let (turn, is_first) = sessions.turn(&exchange);
-                if let Some(hit) = self.hit(exchange, is_first, &mut closed) {
-                    count += 1;
-                    if kept.len() == most {
-                        kept.pop_front();
-                    }
-                    kept.push_back((turn, hit));
-                }
-                far(read, count)
-            })?;
-        let dropped = count - kept.len();
-        let is_so = |(turn, (when, hit)): (Turn, (When, Hit))| {
-            let is_first = sessions.is_first(turn);
-            let holds = match when {
-                When::Always => true,
-                When::First => is_first,
-                When::Later => !is_first,
-            };
-            holds.then_some(hit)
+        let numbers = numbers(folder, select.since.as_deref())?;
+        let shares = shares(folder, &numbers, self.threads);
+        let most = Most {
+            hits: self.limit.saturating_add(1),
+            doubtful: self.limit.saturating_add(DOUBTFUL_MAX),
+            sessions: SESSIONS_MAX / shares.len().max(1),
+            pending_bytes: self.pending_bytes_max / shares.len().max(1),
         };
-        let mut hits: Vec<Hit> = kept.into_iter().filter_map(is_so).collect();
-        hits.sort_by_key(|hit| std::cmp::Reverse((hit.row.began_unix_ms, hit.row.id)));
-        let more = dropped > 0 || hits.len() > self.limit;
-        hits.truncate(self.limit);
-        Ok(Found { hits, more, closed, walked })
+        let hasher = RandomState::new();
+        let read = |numbers: &[u64]| -> io::Result<_> {
+            let mut part = Reading::new(self, &hasher, &most);
+            let wants = Wants { times: Times::PassedOver, originals: self.opens() };
+            let mut gatherer = Gatherer::new(select.clone(), wants, most.pending_bytes);
+            let mut told = 0;
+            part.walked = through(folder, numbers, &mut gatherer, &mut |exchange, walked| {
+                part.take(exchange, far);
+                far.disk_bytes.fetch_add(walked.disk_bytes - told, Ordering::Relaxed);
+                told = walked.disk_bytes;
+                far.go_on()
+            })?;
+            Ok((part, gatherer.rest()))
+        };
+        let parts: Vec<_> = std::thread::scope(|scope| {
+            let read = &read;
+            let threads: Vec<_> =
+                shares.into_iter().map(|share| scope.spawn(move || read(share))).collect();
+            let ended = threads.into_iter().map(|thread| match thread.join() {
+                Ok(part) => part,
+                Err(panic) => std::panic::resume_unwind(panic),
+            });
+            ended.collect()
+        });
+        let mut all = Reading::new(self, &hasher, &most);
+        let mut rests: Vec<BTreeMap<Box<str>, Fragment>> = Vec::new();
+        for part in parts {
+            let (part, rest) = part?;
+            all.join(part);
+            rests.push(rest);
+        }
+        if !all.walked.is_partial {
+            let ended = joined(rests, false, &mut |exchange| {
+                all.take(exchange, far);
+                far.go_on()
+            });
+            all.walked.is_partial = ended.is_break();
+        }
+        Ok(all.finish(self.limit))
+    }
+
+    /// Whether sealed texts are asked for.
+    fn opens(&self) -> bool {
+        self.identity.is_some() && self.query.terms.iter().any(Term::is_of_texts)
     }
 
     /// From when on the terms ask, so that older segments are not read.
@@ -133,13 +163,14 @@ impl Search<'_> {
         is_first: Option<bool>,
         closed: &mut usize,
     ) -> Option<(When, Hit)> {
-        let row = Row::of(&exchange);
         let seen = Seen::of_exchange(&exchange);
-        let (of_texts, others): (Vec<_>, Vec<_>) =
-            self.query.terms.iter().partition(|term| term.is_of_texts());
-        if !others.iter().all(|term| term.holds(&seen)) {
+        let mut of_names = self.query.terms.iter().filter(|term| !term.is_of_texts());
+        if !of_names.all(|term| term.holds(&seen)) {
             return None;
         }
+        let row = Row::of(&exchange);
+        let of_texts: Vec<&Term> =
+            self.query.terms.iter().filter(|term| term.is_of_texts()).collect();
         if of_texts.is_empty() {
             return Some((When::Always, Hit { row, snippets: Vec::new() }));
         }
@@ -151,27 +182,42 @@ impl Search<'_> {
             opened.put_into(&mut original);
             original
         });
-        let holds = |part: Part| {
-            let (mut said, mut tools) = texts(&exchange, part);
+        let told = |part: Part| {
+            let mut all = texts::of(&exchange, part);
             if let Some(original) = &originals {
-                let (more, called) = texts(original, part);
-                let more: Vec<Said> = more.into_iter().filter(|one| !said.contains(one)).collect();
-                said.extend(more);
-                tools.extend(called);
+                let original = texts::of(original, part);
+                let is_new = |one: &Said| !all.said.contains(one);
+                let more: Vec<Said> = original.said.into_iter().filter(is_new).collect();
+                all.said.extend(more);
+                all.tools.extend(original.tools);
             }
+            all
+        };
+        let holds = |part: Part| {
+            let Answer { said, tools } = told(part);
             let seen = Seen::default().with_texts(&said, &tools);
-            let holds = of_texts.iter().all(|term| term.holds(&seen));
-            holds.then(|| snippets(&said, self.query, self.snippets_max))
+            of_texts.iter().all(|term| term.holds(&seen))
         };
-        let new = if is_first == Some(true) { None } else { holds(Part::New) };
-        let all = if is_first == Some(false) { None } else { holds(Part::All) };
-        let (when, snippets) = match (new, all) {
-            (None, None) => return None,
-            (Some(snippets), None) if is_first.is_none() => (When::Later, snippets),
-            (None, Some(snippets)) if is_first.is_none() => (When::First, snippets),
-            (new, all) => (When::Always, all.or(new).unwrap_or_default()),
+        let as_later = is_first != Some(true) && holds(Part::New);
+        let as_first = is_first != Some(false) && holds(Part::All);
+        let when = match (as_first, as_later, is_first) {
+            (false, false, _) => return None,
+            (true, false, None) => When::First,
+            (false, true, None) => When::Later,
+            (_, _, Some(_)) | (true, true, None) => When::Always,
         };
+        let snippets = snippets_of(|part| told(part).said, self.query, self.snippets_max);
         Some((when, Hit { row, snippets }))
+    }
+}
+
+impl Far {
+    fn go_on(&self) -> ControlFlow<()> {
+        if self.stop.load(Ordering::Relaxed) {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
     }
 }
 
@@ -186,43 +232,147 @@ enum When {
     Later,
 }
 
-/// All that was said, and the tools that were called.
-fn texts(exchange: &Exchange, part: Part) -> (Vec<Said>, Vec<String>) {
-    let mut said = asked(exchange, part);
-    said.extend(attached(exchange));
-    let mut tools = Vec::new();
-    for answer in received(exchange).into_iter().chain([delivered(exchange)]) {
-        said.extend(answer.said);
-        tools.extend(answer.tools);
-    }
-    (said, tools)
+/// How much one thread holds at most.
+#[derive(Clone, Copy, Debug)]
+struct Most {
+    hits: usize,
+    doubtful: usize,
+    sessions: usize,
+    pending_bytes: usize,
 }
 
-/// An exchange in its session: a hash of that, and when it began; `None` where it has none.
-type Turn = Option<(u64, (u64, u128))>;
-
-/// When the first exchange of each session began. They are met as they end.
-#[derive(Default)]
-struct Sessions {
-    first: HashMap<u64, (u64, u128)>,
-    hasher: RandomState,
+/// What one thread has read.
+struct Reading<'s> {
+    search: &'s Search<'s>,
+    sessions: Sessions<'s>,
+    hits: Newest<Hit>,
+    /// Those of which it is not known yet whether they are the first of their session.
+    doubtful: Newest<(u64, When, Hit)>,
+    closed: usize,
+    walked: Walked,
 }
 
-impl Sessions {
-    /// Notes an exchange; tells whether it is the first of its session, where that is certain.
-    fn turn(&mut self, exchange: &Exchange) -> (Turn, Option<bool>) {
-        let Some(session) = &exchange.known.session else { return (None, Some(true)) };
-        let hash = self.hasher.hash_one(session);
-        let id = ExchangeId::parse(&exchange.id).map_or(0, |id| id.0);
-        let began = (exchange.began(), id);
-        let is_earlier = self.first.get(&hash).is_some_and(|first| *first < began);
-        if !is_earlier && (self.first.len() < SESSIONS_MAX || self.first.contains_key(&hash)) {
-            self.first.insert(hash, began);
+impl<'s> Reading<'s> {
+    fn new(search: &'s Search<'s>, hasher: &'s RandomState, most: &Most) -> Reading<'s> {
+        Reading {
+            search,
+            sessions: Sessions { first: HashMap::new(), hasher, most: most.sessions },
+            hits: Newest::new(most.hits),
+            doubtful: Newest::new(most.doubtful),
+            closed: 0,
+            walked: Walked::default(),
         }
-        (Some((hash, began)), is_earlier.then_some(false))
     }
 
-    fn is_first(&self, turn: Turn) -> bool {
-        turn.is_none_or(|(hash, began)| self.first.get(&hash).is_none_or(|first| *first >= began))
+    fn take(&mut self, exchange: Exchange, far: &Far) {
+        let began = Began::of(&exchange);
+        let (session, is_first) = self.sessions.turn(&exchange, began);
+        let Some((when, hit)) = self.search.hit(exchange, is_first, &mut self.closed) else {
+            return;
+        };
+        far.found.fetch_add(1, Ordering::Relaxed);
+        match when {
+            When::Always => self.hits.put(began, hit),
+            When::First | When::Later => self.doubtful.put(began, (session, when, hit)),
+        }
+    }
+
+    /// Adds what was read of later segments.
+    fn join(&mut self, later: Reading<'_>) {
+        self.sessions.join(later.sessions);
+        self.hits.join(later.hits);
+        self.doubtful.join(later.doubtful);
+        self.closed += later.closed;
+        self.walked.join(later.walked);
+    }
+
+    fn finish(mut self, limit: usize) -> Found {
+        let mut more = self.doubtful.has_dropped;
+        for (began, (session, when, hit)) in self.doubtful.all {
+            if self.sessions.is_first(session, began) == (when == When::First) {
+                self.hits.put(began, hit);
+            }
+        }
+        more |= self.hits.all.len() > limit;
+        let hits = self.hits.all.into_values().rev().take(limit).collect();
+        Found { hits, more, closed: self.closed, walked: self.walked }
+    }
+}
+
+/// When an exchange began, and its id: newer ones have larger ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Began(u64, u128);
+
+impl Began {
+    fn of(exchange: &Exchange) -> Began {
+        Began(exchange.began(), ExchangeId::parse(&exchange.id).map_or(0, |id| id.0))
+    }
+}
+
+/// The newest, up to a number of them.
+struct Newest<T> {
+    all: BTreeMap<Began, T>,
+    most: usize,
+    has_dropped: bool,
+}
+
+impl<T> Newest<T> {
+    fn new(most: usize) -> Newest<T> {
+        Newest { all: BTreeMap::new(), most, has_dropped: false }
+    }
+
+    fn put(&mut self, began: Began, one: T) {
+        self.all.insert(began, one);
+        if self.all.len() > self.most {
+            self.all.pop_first();
+            self.has_dropped = true;
+        }
+    }
+
+    fn join(&mut self, other: Newest<T>) {
+        for (began, one) in other.all {
+            self.put(began, one);
+        }
+        self.has_dropped |= other.has_dropped;
+    }
+}
+
+/// When the first exchange of each session began, by the hash of its name. They are met as they end.
+struct Sessions<'s> {
+    first: HashMap<u64, Began>,
+    hasher: &'s RandomState,
+    most: usize,
+}
+
+impl Sessions<'_> {
+    /// Notes an exchange; tells its session, and whether it is the first of that, where that is certain.
+    fn turn(&mut self, exchange: &Exchange, began: Began) -> (u64, Option<bool>) {
+        let Some(session) = &exchange.known.session else { return (0, Some(true)) };
+        let session = self.hasher.hash_one(session);
+        let is_earlier = self.first.get(&session).is_some_and(|first| *first < began);
+        if !is_earlier {
+            self.note(session, began);
+        }
+        (session, is_earlier.then_some(false))
+    }
+
+    fn note(&mut self, session: u64, began: Began) {
+        if self.first.len() < self.most || self.first.contains_key(&session) {
+            self.first
+                .entry(session)
+                .and_modify(|first| *first = began.min(*first))
+                .or_insert(began);
+        }
+    }
+
+    fn join(&mut self, other: Sessions<'_>) {
+        self.most += other.most;
+        for (session, began) in other.first {
+            self.note(session, began);
+        }
+    }
+
+    fn is_first(&self, session: u64, began: Began) -> bool {
+        self.first.get(&session).is_none_or(|first| *first >= began)
     }
 }

@@ -1,7 +1,7 @@
 //! What many replays came to: all are counted, some are listed.
 
 use super::compare::{Compared, Fared};
-use super::gather::Walked;
+use super::walk::Walked;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 

@@ -3,7 +3,8 @@
 use super::backtest::{Options, Progress, Report, run};
 use super::compare::{Fared, compare};
 use super::engine::{Delivered, End, Replayed};
-use super::gather::{Gatherer, Select, folder, head};
+use super::gather::{Gatherer, Select, head};
+use super::walk::{folder, walk};
 use crate::clock::Tick;
 use crate::evidence::exchange::{Exchange, Missing, Stream, Wants, of_lines};
 use crate::evidence::{Bound, Opened, Options as Keep, RequestHead, SentBody, Store, Track};
@@ -108,7 +109,7 @@ fn record(store: &Store, number: u128, capture: Capture, one: &Passed) {
 /// All exchanges of a record, by their ids.
 fn all(data_dir: &Path) -> Vec<Exchange> {
     let mut all = Vec::new();
-    let walked = super::gather::walk(
+    let walked = walk(
         &folder(data_dir),
         &Select::default(),
         Wants::default(),

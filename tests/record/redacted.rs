@@ -71,26 +71,33 @@ const RECIPIENT: &str = "age1w3tyke4gev25vaxxsvcgqu4484rf6ejpmavs57p6yz6lhy2sfs5
 const IDENTITY: &str = "# created: today\nAGE-SECRET-KEY-1XMWWC06LY3EE5RYTXM9MFLAZ2U56JJJ36S0MYPDRWSVLUL66MV4QX3S7F6\n";
 const OTHER: &str = "age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj";
 
-/// What a command on the record says, with a file of the identity behind `arguments`: its exit code,
-/// standard output as JSON, and standard error.
-fn with_identity(gateway: &Gateway, arguments: &[&str]) -> (Option<i32>, Value, String) {
-    let key = gateway.data_dir().join("identity.txt");
-    std::fs::write(&key, IDENTITY).unwrap();
+/// What a command on the record says: its exit code, standard output as JSON, and standard error.
+fn said(gateway: &Gateway, arguments: &[&str]) -> (Option<i32>, Value, String) {
     let data = gateway.data_dir();
-    let more = [key.to_str().unwrap(), "--output", "json", "--data-dir", data.to_str().unwrap()];
+    let more = ["--output", "json", "--data-dir", data.to_str().unwrap()];
     let mut process = Process::firedoor(&[arguments, &more].concat(), &[]);
     let code = process.wait().code();
     let said = process.stdout.whole();
-    std::fs::remove_file(key).unwrap();
     (code, serde_json::from_str(&said).unwrap_or_default(), process.stderr.whole())
 }
 
-fn unsealed(gateway: &Gateway, id: &str) -> (Option<i32>, Value, String) {
-    with_identity(gateway, &["evidence", "unseal", id, "--identity"])
+/// The same, with a file of the identity.
+fn with_identity(gateway: &Gateway, arguments: &[&str]) -> (Option<i32>, Value, String) {
+    let key = gateway.data_dir().join("identity.txt");
+    std::fs::write(&key, IDENTITY).unwrap();
+    let told = said(gateway, &[arguments, &["--identity", key.to_str().unwrap()]].concat());
+    std::fs::remove_file(key).unwrap();
+    told
 }
 
-fn searched(gateway: &Gateway, word: &str, how: &[&str]) -> (Option<i32>, Value, String) {
-    with_identity(gateway, &[&["session", "search", word], how].concat())
+fn unsealed(gateway: &Gateway, id: &str) -> (Option<i32>, Value, String) {
+    with_identity(gateway, &["evidence", "unseal", id])
+}
+
+/// Searches the record itself, what is sealed too if `is_opened`.
+fn searched(gateway: &Gateway, word: &str, is_opened: bool) -> (Option<i32>, Value, String) {
+    let search = ["session", "search", "--scan", word];
+    if is_opened { with_identity(gateway, &search) } else { said(gateway, &search) }
 }
 
 #[test]
@@ -113,13 +120,16 @@ fn originals_are_on_record_for_their_recipients_alone() {
         assert!(received.contains("asked") && !received.contains("[redacted"), "{received}");
     });
     // What no index has, who has the identity finds, and nobody else.
-    let (_, none, _) = searched(&gateway, "asked", &["--scan"]);
-    assert_eq!(none["items"], json!([]), "{none}");
-    let (code, some, said) = searched(&gateway, "asked", &["--identity"]);
+    let count = |found: &Value| found["items"].as_array().unwrap().len();
+    let (_, none, _) = searched(&gateway, SECRET, false);
+    assert_eq!(count(&none), 0, "{none}");
+    let (_, in_clear, _) = searched(&gateway, "redacted", false);
+    assert_eq!(count(&in_clear), 2 * CASES.len(), "{in_clear:#}");
+    let (code, some, said) = searched(&gateway, SECRET, true);
     assert_eq!(code, Some(0), "{said}");
-    assert_eq!(some["items"].as_array().unwrap().len(), 2 * CASES.len(), "{some:#}");
+    assert_eq!(count(&some), 2 * CASES.len(), "{some:#}");
     let pieces = some["items"][0]["snippets"][0]["pieces"].as_array().unwrap();
-    assert!(pieces.iter().any(|piece| piece["match"] == true && piece["text"] == "asked"));
+    assert!(pieces.iter().any(|piece| piece["match"] == true && piece["text"] == SECRET));
     let verified = Process::firedoor(
         &["evidence", "verify", "--data-dir", gateway.data_dir().to_str().unwrap()],
         &[],
@@ -133,8 +143,9 @@ fn originals_are_on_record_for_their_recipients_alone() {
     book::exchange(&gateway.data_dir(), &id);
     let (code, _, said) = unsealed(&gateway, &id);
     assert!(code == Some(1) && said.contains("sealed for others"), "{code:?} {said}");
-    let (code, _, said) = searched(&gateway, "hello", &["--identity"]);
+    let (code, none, said) = searched(&gateway, SECRET, true);
     assert!(code == Some(0) && said.contains("sealed for others"), "{code:?} {said}");
+    assert_eq!(count(&none), 0, "{none}");
 }
 
 /// Rules of which one hides a word and one refuses.

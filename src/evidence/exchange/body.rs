@@ -32,15 +32,6 @@ pub enum Times {
     PassedOver,
 }
 
-/// What is read of an exchange beside what everybody wants.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Wants {
-    /// When bytes came and went.
-    pub times: Times,
-    /// Its sealed originals.
-    pub originals: bool,
-}
-
 /// A line of a body.
 pub(super) struct Apart {
     /// The line, as JSON, without what was read apart and what is passed over.

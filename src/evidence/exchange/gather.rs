@@ -1,6 +1,6 @@
 //! Lines in, an exchange out.
 
-use super::body::{Apart, Wants, apart};
+use super::body::{Apart, Times, apart};
 use super::stream::{Delivery, Run, Stream};
 use super::{Attempt, Delivered, Exchange, Fields, Gap, Known, Noted};
 use crate::evidence::digits::unbase64;
@@ -68,6 +68,15 @@ enum Same {
     Stretch(SameAs),
     /// `request`: a sent body.
     Word(IgnoredAny),
+}
+
+/// What is read of an exchange beside what everybody wants.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wants {
+    /// When bytes came and went.
+    pub times: Times,
+    /// Its sealed originals.
+    pub originals: bool,
 }
 
 /// Puts an exchange together from its lines; [`Gather::default`] takes the exchange of the first one

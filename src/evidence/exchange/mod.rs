@@ -24,9 +24,9 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
-pub use body::{Times, Wants};
+pub use body::Times;
 pub use find::{Place, lines_at, read_at, scan};
-pub use gather::{Gather, of_lines};
+pub use gather::{Gather, Wants, of_lines};
 pub use known::{Cost, Finding, Known, LoopSeen, SeamSeen, Usage};
 pub use missing::Missing;
 pub use stream::{Arrival, Hole, Stream};
@@ -35,6 +35,9 @@ use crate::id::ExchangeId;
 use crate::wire::Dialect;
 use serde::Deserialize;
 use serde_json::Value;
+
+/// How an exchange ended whose end a crash took.
+pub const UNFINISHED: &str = "unfinished";
 
 /// One exchange.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -162,9 +165,20 @@ impl Exchange {
         self.is_closed && !self.has_gaps()
     }
 
+    /// Whether a crash took its end, by the record's own word.
+    pub fn is_unfinished(&self) -> bool {
+        self.known.outcome.as_deref() == Some(UNFINISHED)
+    }
+
+    /// Notes that its end was taken by a crash, as a line that is none of its own says.
+    pub fn unfinished(&mut self) {
+        self.known.outcome = Some(UNFINISHED.to_owned());
+    }
+
     /// Whether lines of it are missing, by the record's own word or because they cannot be read.
     pub fn has_gaps(&self) -> bool {
-        !self.gaps.is_empty()
+        self.is_unfinished()
+            || !self.gaps.is_empty()
             || self.known.lost.is_some()
             || !self.request.body.holes.is_empty()
             || !self.delivered.body.holes.is_empty()

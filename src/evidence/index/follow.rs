@@ -454,9 +454,9 @@ impl Follower {
                 (Some(gather), Some(_)) => std::mem::take(gather).finish(),
                 (None, _) => read_at(&*self.disk, id, &pending.places).map_err(unreadable)?,
             };
-            let is_unfinished =
-                pending.end == Some(End::Unfinished) || (is_late && !exchange.is_closed);
-            let outcome = is_unfinished.then_some("unfinished");
+            if pending.end == Some(End::Unfinished) || (is_late && !exchange.is_closed) {
+                exchange.unfinished();
+            }
             let writing = if is_late { Writing::Again } else { Writing::New };
             let contexts = context::of(&transaction, &exchange, pending.row)?;
             exchange.notes.extend(context::read(&*self.disk, &contexts).map_err(unreadable)?);
@@ -466,7 +466,7 @@ impl Follower {
             } else {
                 None
             };
-            let entry = Entry { exchange, places: pending.places.clone(), outcome, texts };
+            let entry = Entry { exchange, places: pending.places.clone(), texts };
             let row = put(&transaction, &mut self.names, id, pending.row, &entry, writing)?;
             if pending.row.replace(row).is_none() {
                 context::bind(&transaction, &entry.exchange, row)?;

@@ -1,8 +1,10 @@
 //! Words that were asked for, shown where they stand.
 
+use super::super::exchange::Exchange;
 use super::super::query::{Phrase, Query, marks};
-use super::super::texts::Said;
+use super::super::texts::{self, Part, Said};
 use crate::filter::Kind;
+use serde_json::{Value, json};
 
 /// How many characters stand around a match.
 const AROUND: usize = 60;
@@ -28,6 +30,12 @@ pub struct Snippet {
 }
 
 impl Snippet {
+    /// For programs.
+    pub fn as_json(&self) -> Value {
+        let piece = |piece: &Piece| json!({ "text": piece.text, "match": piece.is_match });
+        json!({ "kind": self.kind.name(), "pieces": self.pieces.iter().map(piece).collect::<Value>() })
+    }
+
     /// The text, with `open` and `close` around matches.
     pub fn marked(&self, open: &str, close: &str) -> String {
         let mut out = String::new();
@@ -44,8 +52,23 @@ impl Snippet {
     }
 }
 
+/// Cuttings of an exchange's texts, at most `most`: of those that are new in it, and of its history only where
+/// there are none.
+pub fn snippets(exchange: &Exchange, query: &Query, most: usize) -> Vec<Snippet> {
+    snippets_of(|part| texts::of(exchange, part).said, query, most)
+}
+
+/// The same of an exchange whose texts are told by `texts`.
+pub fn snippets_of(texts: impl Fn(Part) -> Vec<Said>, query: &Query, most: usize) -> Vec<Snippet> {
+    if query.words().next().is_none() {
+        return Vec::new();
+    }
+    let new = cuttings(&texts(Part::New), query, most);
+    if new.is_empty() { cuttings(&texts(Part::All), query, most) } else { new }
+}
+
 /// Cuttings of texts around the words of a query, at most `most`.
-pub fn snippets(said: &[Said], query: &Query, most: usize) -> Vec<Snippet> {
+pub(super) fn cuttings(said: &[Said], query: &Query, most: usize) -> Vec<Snippet> {
     let phrases: Vec<Phrase> = query.words().map(Phrase::of).collect();
     let mut found = Vec::new();
     for said in said {
@@ -94,7 +117,7 @@ mod tests {
     }
 
     fn marked(text: &str, query: &str) -> Option<String> {
-        let found = snippets(&said(text), &parse(query, 0).unwrap(), 3);
+        let found = cuttings(&said(text), &parse(query, 0).unwrap(), 3);
         found.first().map(|snippet| snippet.marked("[", "]"))
     }
 
@@ -121,7 +144,7 @@ mod tests {
         #[test]
         fn any_text_can_be_cut(text in "\\PC{0,300}", word in "[a-zé ]{0,3}x") {
             let query = parse(&format!("\"{word}\""), 0).unwrap();
-            for snippet in snippets(&said(&text), &query, 3) {
+            for snippet in cuttings(&said(&text), &query, 3) {
                 let plain = snippet.marked("", "");
                 prop_assert!(text.contains(plain.trim_matches('…')) || plain.contains('…'));
             }

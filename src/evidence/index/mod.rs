@@ -41,7 +41,7 @@ pub use context::{Context, read as contexts_at};
 pub use find::{Found, Page};
 pub use follow::{Follower, Step};
 pub use indexer::{Counters, Indexer, Watch};
-pub use mark::{Piece, Snippet, snippets};
+pub use mark::{Piece, Snippet, snippets, snippets_of};
 pub use row::Row;
 pub use sessions::{Relation, Session};
 #[doc(hidden)]

@@ -94,33 +94,33 @@ impl Row {
 
     /// What there is to say of an exchange, but for what only an index knows.
     pub fn of(exchange: &Exchange) -> Row {
-        let known = exchange.known.clone();
+        let known = &exchange.known;
         Row {
             id: ExchangeId::parse(&exchange.id).map_or(0, |id| id.0),
             began_unix_ms: exchange.began(),
+            session: known.session.clone(),
+            app: known.app.clone(),
+            agent: known.agent.clone(),
+            route: known.route.clone(),
+            provider: known.provider.clone(),
+            target: known.target.clone(),
+            model_asked: known.model_asked.clone(),
+            model_reported: known.model_reported.clone(),
+            dialect: known.dialect.clone(),
             outcome: Some(exchange.outcome().to_owned()),
+            class: known.class.clone(),
+            verdict: known.verdict.clone(),
+            trace: known.trace.clone(),
             status: exchange.status(),
-            prompt_bytes: exchange.prompt_bytes(),
-            has_gaps: known.lost.is_some() || !exchange.gaps.is_empty(),
-            session: known.session,
-            app: known.app,
-            agent: known.agent,
-            route: known.route,
-            provider: known.provider,
-            target: known.target,
-            model_asked: known.model_asked,
-            model_reported: known.model_reported,
-            dialect: known.dialect,
-            class: known.class,
-            verdict: known.verdict,
-            trace: known.trace,
             latency_us: known.total_us,
             ttft_us: known.first_text_us,
             cost_micro_usd: known.cost.0,
             tokens: known.usage.total(),
             attempts: known.attempts,
+            prompt_bytes: exchange.prompt_bytes(),
             answer_bytes: known.response_bytes,
             is_stream: known.stream,
+            has_gaps: exchange.has_gaps(),
             ..Row::default()
         }
     }

@@ -2,7 +2,7 @@
 
 use super::super::exchange::{Exchange, Place};
 use super::super::query::{Mark, Texts as Column};
-use super::super::texts::{self, Answer, Part, Said};
+use super::super::texts::{self, Answer, Part};
 use super::places::{read_places, write_places};
 use super::row::Row;
 use super::{SLOTS, integer};
@@ -24,8 +24,6 @@ pub struct Entry {
     pub exchange: Exchange,
     /// The frames that hold its lines.
     pub places: Vec<Place>,
-    /// How it ended, where that is not what its end says.
-    pub outcome: Option<&'static str>,
     /// Its texts, once it has ended.
     pub texts: Option<Texts>,
 }
@@ -42,33 +40,17 @@ pub struct Texts {
 impl Texts {
     /// The texts of an exchange.
     pub fn of(exchange: &Exchange, part: Part) -> Texts {
+        let Answer { said, mut tools } = texts::of(exchange, part);
         let mut found = Texts::default();
-        found.add(&texts::asked(exchange, part));
-        found.add(&texts::attached(exchange));
-        let delivered = texts::delivered(exchange);
-        let received = texts::received(exchange);
-        let missing = |answer: &Answer| {
-            let is_new = |said: &&Said| !delivered.said.contains(said);
-            answer.said.iter().filter(is_new).cloned().collect::<Vec<_>>()
-        };
-        found.add(&delivered.said);
-        if let Some(received) = received {
-            found.add(&missing(&received));
-            found.tools.extend(received.tools);
-        }
-        found.tools.extend(delivered.tools);
-        found.tools.sort_unstable();
-        found.tools.dedup();
-        found
-    }
-
-    fn add(&mut self, said: &[Said]) {
         for said in said {
-            self.push(Column::of(said.kind), &said.text);
+            found.push(Column::of(said.kind), &said.text);
             if let Some(tool) = &said.tool {
-                self.push(Column::Arguments, tool);
+                found.push(Column::Arguments, tool);
             }
         }
+        tools.sort_unstable();
+        tools.dedup();
+        Texts { tools, ..found }
     }
 
     fn push(&mut self, column: Column, text: &str) {
@@ -211,9 +193,7 @@ pub(super) fn put(
     writing: Writing,
 ) -> rusqlite::Result<i64> {
     let known = &entry.exchange.known;
-    let mut told = Row::of(&entry.exchange);
-    told.outcome = entry.outcome.map(str::to_owned).or(told.outcome);
-    told.has_gaps |= entry.outcome == Some("unfinished");
+    let told = Row::of(&entry.exchange);
     let began = told.began_unix_ms;
     let session = match &told.session {
         Some(text) => Some(session_of(connection, text, began)?),
