@@ -4,7 +4,8 @@
 //! index in a folder of its own, and times searches in it. Not measured here: reading segments, which
 //! `firedoor evidence reindex` does besides.
 //!
-//! `cargo bench --bench evidence_search -- [EXCHANGES]`; 100,000 if nothing is said.
+//! `cargo bench --bench evidence_search -- [EXCHANGES] [FOLDER]`; 100,000 if nothing is said. A folder
+//! keeps the index; one that has an index already is only searched.
 
 #![allow(
     clippy::unwrap_used,
@@ -18,6 +19,7 @@ use firedoor::evidence::index::{self, Entry, Index, Loader, Page, Texts};
 use firedoor::evidence::query::parse;
 use firedoor::id::ExchangeId;
 use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 const BEGAN: u64 = 1_795_000_000_000;
@@ -132,9 +134,19 @@ fn main() {
         .skip(1)
         .find_map(|argument| argument.replace('_', "").parse().ok())
         .unwrap_or(100_000);
-    let folder = tempfile::TempDir::new().unwrap();
+    let temporary = tempfile::TempDir::new().unwrap();
+    let named = std::env::args().skip(1).find(|argument| argument.contains('/'));
+    let folder = named.map_or_else(|| temporary.path().to_owned(), PathBuf::from);
+    if !folder.join(index::FILE).exists() {
+        make(&folder, wanted);
+    }
+    search(&folder, wanted);
+}
+
+/// Makes an index.
+fn make(folder: &Path, wanted: u64) {
     let mut random = Random(1);
-    let mut loader = Loader::open(folder.path()).unwrap();
+    let mut loader = Loader::open(folder).unwrap();
     let (mut text_bytes, mut writing) = (0, Duration::ZERO);
     let mut at = 0;
     while at < wanted {
@@ -152,7 +164,7 @@ fn main() {
     drop(loader);
     let size: u64 = ["", "-wal"]
         .iter()
-        .filter_map(|end| folder.path().join(format!("{}{end}", index::FILE)).metadata().ok())
+        .filter_map(|end| folder.join(format!("{}{end}", index::FILE)).metadata().ok())
         .map(|meta| meta.len())
         .sum();
     println!("{wanted} exchanges, {:.1} MB of new text", text_bytes as f64 / 1e6);
@@ -167,8 +179,12 @@ fn main() {
         size as f64 / wanted as f64,
         size as f64 / text_bytes as f64
     );
+}
+
+/// Times searches.
+fn search(folder: &Path, wanted: u64) {
     let now = BEGAN + wanted * 40;
-    let index = Index::open(folder.path()).unwrap();
+    let index = Index::open(folder).unwrap();
     println!("{:<62} {:>8} {:>10} {:>10}", "filter", "found", "p50", "p95");
     for filter in [
         "",

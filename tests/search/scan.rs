@@ -3,6 +3,7 @@
 use crate::support::{Gateway, Upstream, ZEBRA, post, routes_to, wait_for};
 use crate::{chat, found, ids, indexed, run};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::net::TcpStream;
 use std::time::Duration;
@@ -93,6 +94,11 @@ fn told(provider: &Upstream) -> (Gateway, usize) {
     (gateway, asked.len() + 2)
 }
 
+fn names<'f>(found: &'f Value, member: &str) -> BTreeSet<&'f str> {
+    let items = found["items"].as_array().unwrap();
+    items.iter().map(|item| item[member].as_str().unwrap()).collect()
+}
+
 #[test]
 fn reading_finds_what_the_index_finds() {
     let provider = Upstream::start(answer);
@@ -130,7 +136,8 @@ fn reading_finds_what_the_index_finds() {
         ("session:hung hang", 1),
         ("model:m-1 tokens:9", all - 2),
         ("tokens:>9", 0),
-        ("attempts:1", all - 2),
+        ("attempts:1", all - 1),
+        ("target:oai outcome:unfinished", 1),
         ("route:oai dialect:openai-chat", all),
         ("provider:oai", all - 1),
         ("route:ant", 0),
@@ -144,6 +151,11 @@ fn reading_finds_what_the_index_finds() {
             if is_one { vec![filter] } else { filter.split_whitespace().collect() };
         let by_index = found(&data, &filter);
         assert_eq!(ids(&by_index).len(), count, "{filter:?}: {by_index:#}");
+        let (code, list, said) =
+            run(&data, &[&["session", "ls"], &filter[..], &["-o", "json"]].concat());
+        assert_eq!(code, 0, "{filter:?}: {said}");
+        let list: Value = serde_json::from_str(&list).unwrap();
+        assert_eq!(names(&list, "id"), names(&by_index, "session"), "sessions of {filter:?}");
         for threads in ["1", "3"] {
             let how = ["--scan", "--threads", threads];
             let read = found(&data, &[&filter[..], &how].concat());

@@ -250,6 +250,12 @@ impl Gather {
         if !exchange.is_closed {
             exchange.known = std::mem::take(&mut exchange.known).unended();
         }
+        if !exchange.is_closed || exchange.is_abandoned() {
+            // No end tells it, but what was asked of providers is on record.
+            let last = exchange.attempts.last();
+            exchange.known.target = last.and_then(|attempt| attempt.target.clone());
+            exchange.known.attempts = last.map_or(0, |attempt| attempt.number.into());
+        }
         exchange.delivered = Delivered { body, is_same, doubtful, begins_as, ..exchange.delivered };
         // Whoever knows an exchange's id can name it: documents of another app are none of its.
         let app = exchange.known.app.take();

@@ -3,7 +3,8 @@
 //! Which way is short depends on how rare things are, so that is asked first: for each condition
 //! that an index answers it is counted, up to [`FEW`], how many rows it leaves. The rarest one is
 //! begun with if it leaves few; else texts are, newest first; else rows are looked through from the
-//! newest on, which ends soon where what is asked for is common.
+//! newest on, which ends soon where what is asked for is common. If it does not, common things meet
+//! rarely: then the rarest of them is begun with all the same, up to [`MANY`] rows of it.
 
 use super::super::query::Query;
 use super::clause::{Clause, begins_with, compile, has_texts, joined};
@@ -15,10 +16,15 @@ use rusqlite::{OptionalExtension, params_from_iter};
 /// So many rows are looked at one by one; in tests so few that every way is gone.
 pub(super) const FEW: i64 = if cfg!(test) { 3 } else { 4_000 };
 
+/// So many rows are begun with where the newest [`RECENT`] had too little.
+pub(super) const MANY: i64 = if cfg!(test) { 6 } else { 100_000 };
+/// So many of the newest rows are looked through first.
+const RECENT: i64 = if cfg!(test) { 4 } else { 16_000 };
+
 /// Where a search begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Way {
-    /// With the few rows of the rarest condition.
+    /// With the rows of the rarest condition.
     Few,
     /// With texts.
     Texts,
@@ -65,14 +71,30 @@ impl Index {
     /// # Errors
     /// The index cannot be used, or the search was interrupted.
     pub fn find(&self, query: &Query, page: Page) -> Result<Found, Fault> {
-        let (way, clause) = self.plan(query, page.before)?;
+        let (way, clause) = self.plan(query, page.before, FEW)?;
+        if way != Way::All {
+            return self.found(way.from(), way.number(), clause, page);
+        }
+        // Rows are looked through in the order of their numbers.
+        let before = page.before.map_or_else(String::new, |before| format!("WHERE id < {before}"));
+        let recent = format!(
+            "(SELECT * FROM exchanges NOT INDEXED {before} ORDER BY id DESC LIMIT {RECENT}) e"
+        );
+        let found = self.found(&recent, way.number(), clause, page)?;
+        if found.next.is_some() {
+            return Ok(found);
+        }
+        let (way, clause) = self.plan(query, page.before, MANY)?;
+        self.found(way.from(), way.number(), clause, page)
+    }
+
+    /// What is found in some tables, by their row number `number`.
+    fn found(&self, from: &str, number: &str, clause: Clause, page: Page) -> Result<Found, Fault> {
         let sql = format!(
-            "SELECT {} FROM {} LEFT JOIN sessions s ON s.id = e.session
-             WHERE {} ORDER BY {} DESC LIMIT {}",
+            "SELECT {} FROM {from} LEFT JOIN sessions s ON s.id = e.session
+             WHERE {} ORDER BY {number} DESC LIMIT {}",
             columns(),
-            way.from(),
             clause.sql,
-            way.number(),
             page.limit.saturating_add(1),
         );
         let mut statement = self.connection.prepare(&sql)?;
@@ -84,8 +106,13 @@ impl Index {
         Ok(Found { rows, next })
     }
 
-    /// Where to begin, and the condition on what is found there.
-    pub(super) fn plan(&self, query: &Query, before: Option<i64>) -> Result<(Way, Clause), Fault> {
+    /// Where to begin, and the condition on what is found there; what leaves up to `few` rows is begun with.
+    pub(super) fn plan(
+        &self,
+        query: &Query,
+        before: Option<i64>,
+        few: i64,
+    ) -> Result<(Way, Clause), Fault> {
         let connection = &self.connection;
         let mut compiled = compile(connection, query)?;
         if let Some(before) = before {
@@ -106,7 +133,7 @@ impl Index {
             let sql = format!(
                 "SELECT count(*) FROM (SELECT 1 FROM exchanges e WHERE {} LIMIT {})",
                 clause.sql,
-                FEW + 1
+                few + 1
             );
             let mut statement = connection.prepare(&sql)?;
             let count: i64 =
@@ -115,7 +142,7 @@ impl Index {
                 rarest = Some((count, clause));
             }
         }
-        if let Some((_, first)) = rarest.filter(|(count, _)| *count <= FEW) {
+        if let Some((_, first)) = rarest.filter(|(count, _)| *count <= few) {
             let sql = format!("e.id IN (SELECT e.id FROM exchanges e WHERE {})", first.sql);
             let first = Clause { sql, values: first.values };
             let texts = compiled.texts.as_deref().map(has_texts);
@@ -134,6 +161,23 @@ impl Index {
             return Ok((Way::Texts, all));
         }
         Ok((Way::All, joined(&compiled.all)))
+    }
+
+    /// The condition on one row, wherever it is come from.
+    pub(super) fn each(&self, query: &Query) -> Result<Clause, Fault> {
+        let compiled = compile(&self.connection, query)?;
+        let texts = compiled.texts.as_deref().map(has_texts);
+        Ok(joined(compiled.all.iter().chain(&texts)))
+    }
+
+    /// Whether the words of a query stand in the texts of more than `few` exchanges.
+    pub(super) fn has_more_texts(&self, query: &Query, few: i64) -> Result<bool, Fault> {
+        let Some(texts) = compile(&self.connection, query)?.texts else { return Ok(false) };
+        let sql = "SELECT count(*) FROM (SELECT 1 FROM texts WHERE texts MATCH ?1 LIMIT ?2)";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let count: i64 =
+            statement.query_row(rusqlite::params![texts, few + 1], |row| row.get(0))?;
+        Ok(count > few)
     }
 
     /// The row of an exchange.

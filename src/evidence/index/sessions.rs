@@ -5,7 +5,7 @@
 
 use super::super::query::Query;
 use super::clause::Clause;
-use super::find::{FEW, Way};
+use super::find::{FEW, MANY, Way};
 use super::row::{Row, columns};
 use super::{Fault, Index, Page, count, integer};
 use crate::exchange::screen::Done;
@@ -152,35 +152,41 @@ impl Index {
     ) -> Result<Sessions, Fault> {
         let mut wanted = None;
         if !query.terms.is_empty() {
-            let (way, clause) = self.plan(query, None)?;
+            let (mut way, mut clause) = self.plan(query, None, FEW)?;
             // What is common is met soon among those that were active last. Not by an index of what is
             // common, which would be read through for each of them.
-            if way == Way::All {
+            // To look for words in one text costs more than to look at its row.
+            let most = if way == Way::Texts { (FEW / 8).max(1) } else { FEW };
+            if way == Way::All || way == Way::Texts && self.has_more_texts(query, most)? {
+                let each = self.each(query)?;
                 let sql = format!(
                     "EXISTS (SELECT 1 FROM exchanges e INDEXED BY exchanges_session
                              WHERE e.session = s.id AND {})",
-                    clause.sql
+                    each.sql
                 );
-                let clause = Clause { sql, values: clause.values.clone() };
-                let sessions = self.sessions_of(Some(clause), before, limit, true)?;
+                let each = Clause { sql, values: each.values };
+                let sessions = self.sessions_of(Some(each), before, limit, most)?;
                 if sessions.len() > limit {
                     return Ok(page(sessions, limit));
                 }
+            }
+            if way == Way::All {
+                (way, clause) = self.plan(query, None, MANY)?;
             }
             let sql =
                 format!("s.id IN (SELECT e.session FROM {} WHERE {})", way.from(), clause.sql);
             wanted = Some(Clause { sql, values: clause.values });
         }
-        Ok(page(self.sessions_of(wanted, before, limit, false)?, limit))
+        Ok(page(self.sessions_of(wanted, before, limit, -1)?, limit))
     }
 
-    /// Sessions, and one more than `limit` if there are more. `among_few`: of the last [`FEW`].
+    /// Sessions, and one more than `limit` if there are more. Of the last `most`, or of all if that is negative.
     fn sessions_of(
         &self,
         wanted: Option<Clause>,
         before: Option<(u64, i64)>,
         limit: usize,
-        among_few: bool,
+        most: i64,
     ) -> Result<Vec<Session>, Fault> {
         let mut values: Vec<Value> = Vec::new();
         let mut is_behind = "";
@@ -192,7 +198,6 @@ impl Index {
             values.extend(wanted.values);
             wanted.sql
         });
-        let most = if among_few { FEW } else { -1 };
         let sql = format!(
             "SELECT {SESSION} FROM (SELECT * FROM sessions WHERE exchanges > 0{is_behind}
                ORDER BY last DESC, id DESC LIMIT {most}) s

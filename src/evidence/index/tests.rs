@@ -557,6 +557,38 @@ proptest! {
             let mut found = find(&index, &text);
             expected.sort();
             found.sort();
+            prop_assert_eq!(&found, &expected, "{}", text);
+            // The same in pages, newest first.
+            let (mut pages, mut before) = (Vec::new(), None);
+            loop {
+                let page = index.find(&query, Page { before, limit: 2 }).unwrap();
+                pages.extend(page.rows.iter().map(|row| (row.number, row.exchange())));
+                before = page.next;
+                if before.is_none() {
+                    break;
+                }
+            }
+            prop_assert!(pages.is_sorted_by(|newer, older| newer > older));
+            let mut found: Vec<ExchangeId> = pages.into_iter().map(|(_, id)| id).collect();
+            found.sort();
+            prop_assert_eq!(found, expected, "{}", text);
+            let mut expected: Vec<&str> = all
+                .iter()
+                .filter(|facts| query.holds(&Seen::of_facts(facts)))
+                .filter_map(|facts| facts.identity.session.as_deref())
+                .collect();
+            expected.sort_unstable();
+            expected.dedup();
+            let (mut found, mut before) = (Vec::new(), None);
+            loop {
+                let (page, next) = index.sessions(&query, before, 2).unwrap();
+                found.extend(page.into_iter().map(|session| session.id));
+                before = next;
+                if before.is_none() {
+                    break;
+                }
+            }
+            found.sort_unstable();
             prop_assert_eq!(found, expected, "{}", text);
         }
     }
