@@ -3,10 +3,6 @@
 use super::super::exchange::Exchange;
 use super::super::texts::Said;
 use super::{Ask, Mark, Name, Number, Phrase, Texts, marks};
-use crate::exchange::facts::Facts;
-use crate::id::{AppName, ProviderName, RouteName};
-use crate::wire::Dialect;
-use crate::wire::refusal::Class;
 use serde_json::Value;
 use std::borrow::Cow;
 
@@ -22,50 +18,6 @@ pub struct Seen<'e> {
 }
 
 impl<'e> Seen<'e> {
-    /// One that is over.
-    pub fn of_facts(facts: &'e Facts) -> Seen<'e> {
-        let who = &facts.identity;
-        let names = [
-            (Name::App, who.app.as_ref().map(AppName::as_str)),
-            (Name::Agent, who.agent.as_deref()),
-            (Name::Session, who.session.as_deref()),
-            (Name::Route, facts.route.as_ref().map(RouteName::as_str)),
-            (Name::Provider, facts.provider.as_ref().map(ProviderName::as_str)),
-            (Name::Target, facts.target.as_deref()),
-            (Name::Model, facts.model_asked.as_deref()),
-            (Name::Model, facts.model_reported.as_deref()),
-            (Name::Dialect, facts.dialect.map(Dialect::name)),
-            (Name::Outcome, Some(facts.outcome.name())),
-            (Name::Class, facts.outcome.class().map(Class::name)),
-            (Name::Verdict, facts.verdict()),
-            (Name::Trace, who.trace.as_deref()),
-        ];
-        let mut seen = Seen { began_unix_ms: facts.began_unix_ms, ..Seen::default() };
-        for (name, text) in names {
-            seen.names.extend(text.map(|text| (name, Cow::Borrowed(text))));
-        }
-        seen.names.push((Name::Exchange, Cow::Owned(facts.id.to_string())));
-        let rules = facts.found.hits.iter().map(|hit| (Mark::Rule, Cow::Borrowed(&*hit.rule.name)));
-        seen.marks.extend(rules);
-        seen.marks.extend(facts.lever.map(|lever| (Mark::Lever, Cow::Owned(lever.to_string()))));
-        let us = |time: std::time::Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-        let usage = &facts.usage;
-        let tokens = (usage.input.is_some() || usage.output.is_some())
-            .then(|| usage.input.unwrap_or(0).saturating_add(usage.output.unwrap_or(0)));
-        let numbers = [
-            (Number::Status, Some(u64::from(facts.status))),
-            (Number::Latency, Some(us(facts.total))),
-            (Number::Ttft, facts.first_text.map(us)),
-            (Number::Cost, facts.cost_micro_usd),
-            (Number::Tokens, tokens),
-            (Number::Attempts, Some(u64::from(facts.attempts))),
-            (Number::Prompt, Some(facts.request_bytes)),
-            (Number::Answer, Some(facts.response_bytes)),
-        ];
-        seen.numbers.extend(numbers.into_iter().filter_map(|(name, n)| Some((name, n?))));
-        seen
-    }
-
     /// One as the feed tells it.
     pub fn of_event(event: &'e Value) -> Seen<'e> {
         let mut seen = Seen::default();

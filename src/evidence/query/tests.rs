@@ -144,15 +144,6 @@ fn an_event_of_the_feed_is_judged() {
     assert!(read("app:x -rule:a/*").beyond_the_feed().is_none());
 }
 
-#[test]
-fn facts_and_their_event_are_judged_alike() {
-    let facts = crate::evidence::tests::facts(1);
-    let seen = Seen::of_facts(&facts);
-    for text in ["outcome:completed", "cost:0.00037", "latency:>0ms", "tokens:>30"] {
-        assert!(read(text).holds(&seen), "{text}");
-    }
-}
-
 proptest! {
     #[test]
     fn any_text_is_read_or_has_a_place(text in "\\PC{0,40}") {
