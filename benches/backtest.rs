@@ -231,6 +231,7 @@ fn main() {
         folder: folder(data_dir.path()),
         select: Select::default(),
         threads,
+        identity: None,
         samples_max: 3,
         pending_bytes_max: 1 << 30,
     };

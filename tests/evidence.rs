@@ -16,7 +16,7 @@ use firedoor::evidence::{
 };
 use firedoor::exchange::facts::{Facts, Identity, Outcome};
 use firedoor::id::{Epoch, ExchangeId, LeverId, ProviderName, RouteName};
-use firedoor::table::Capture;
+use firedoor::table::{Capture, Recipient};
 use firedoor::wire::Dialect;
 use firedoor::wire::event::{Counts, StopReason};
 use serde_json::Value;
@@ -80,12 +80,20 @@ fn opened(id: u128) -> Opened {
 
 /// Records some exchanges: the first is abandoned, and the second has an answer that is no text.
 fn fill(data_dir: &Path, exchanges: u128) -> Counters {
+    fill_as(data_dir, exchanges, Capture::Full)
+}
+
+/// The same, of which so much is kept.
+fn fill_as(data_dir: &Path, exchanges: u128, capture: Capture) -> Counters {
     let mut options = Options::of(data_dir);
     options.limits.segment_bytes_max = 4_096;
     let store = Store::start(options).unwrap();
     let tap = store.tap();
+    let recipient =
+        Recipient::parse("age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj").unwrap();
     for id in 1..=exchanges {
-        let mut track = tap.open(Capture::Full, opened(id)).unwrap();
+        let mut track = tap.open(capture, opened(id)).unwrap();
+        track.seal_to(&[recipient].into());
         let head = RequestHead {
             method: http::Method::POST,
             path: "/v1/chat/completions".into(),
@@ -236,9 +244,14 @@ fn the_schema_names_every_member() {
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/evidence.schema.json");
     let schema: Value = serde_json::from_slice(&fs::read(docs).unwrap()).unwrap();
     let mut seen = BTreeSet::new();
+    let sealed = tempfile::tempdir().unwrap();
+    fill_as(sealed.path(), 3, Capture::Sealed);
+    let lines_of_sealed = lines(sealed.path());
+    let has = |name: &str| lines_of_sealed.iter().any(|line| !line[name].is_null());
+    assert!(has("age") && has("chunks") && !has("text") && !has("base64"));
     let erased = tempfile::tempdir().unwrap();
     std::os::unix::fs::symlink(sample("v2"), erased.path().join(FOLDER)).unwrap();
-    for line in [lines(place.path()), lines(erased.path())].concat() {
+    for line in [lines(place.path()), lines(erased.path()), lines_of_sealed].concat() {
         let kind = line["kind"].as_str().unwrap();
         let own = &schema["$defs"][kind];
         let base = own["$ref"].as_str().map(|place| place.trim_start_matches("#/$defs/"));

@@ -25,6 +25,8 @@ mod holds;
 mod redacted;
 #[path = "record/retention.rs"]
 mod retention;
+#[path = "record/sealed.rs"]
+mod sealed;
 #[path = "record/secrets.rs"]
 mod secrets;
 #[path = "record/stall.rs"]

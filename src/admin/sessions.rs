@@ -12,6 +12,7 @@ use super::tokens::Role;
 use super::view;
 use crate::control::clocks;
 use crate::evidence::disk::Folder;
+use crate::evidence::exchange::Wants;
 use crate::evidence::exchange::lines_at;
 use crate::evidence::index::{Fault, Index, Page, Row, Session, Snippet, snippets};
 use crate::evidence::query::{Query as Asked, parse};
@@ -123,7 +124,9 @@ pub(super) async fn show(
                 break;
             }
             last = Some(row.number.to_string());
-            let turn = Turn::read(disk, row, part).map_err(|error| unreadable(&error))?.as_json();
+            let turn = Turn::read(disk, row, part, Wants::default())
+                .map_err(|error| unreadable(&error))?
+                .as_json();
             part = Part::New;
             bytes += turn.to_string().len();
             told.push(turn);
@@ -176,7 +179,8 @@ fn item(disk: &Folder, row: Row, asked: &Asked, has_words: bool) -> Result<Value
     if !has_words {
         return Ok(value);
     }
-    let turn = Turn::read(disk, row, Part::New).map_err(|error| unreadable(&error))?;
+    let turn =
+        Turn::read(disk, row, Part::New, Wants::default()).map_err(|error| unreadable(&error))?;
     let snippets = snippets(&turn.exchange, asked, SNIPPETS_MAX);
     value["snippets"] = snippets.iter().map(Snippet::as_json).collect();
     Ok(value)

@@ -193,6 +193,7 @@ pub(super) fn route(table: &Table, route: &Route) -> Value {
         "capture": match route.capture {
             Capture::Full => "full",
             Capture::Redacted => "redacted",
+            Capture::Sealed => "sealed",
             Capture::Metadata => "metadata",
             Capture::Off => "off",
         },

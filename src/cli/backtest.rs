@@ -57,6 +57,7 @@ impl Backtest {
             folder: folder.clone(),
             select,
             threads: progress::threads(self.threads),
+            identity: self.which.wants()?.identity,
             samples_max: self.samples,
             pending_bytes_max: PENDING_BYTES_MAX,
         };

@@ -3,7 +3,7 @@
 use super::progress::Progress;
 use super::record::{Which, go_on, interruption, line, table};
 use super::{Common, Exit, output, status};
-use crate::evidence::exchange::{Exchange, Wants};
+use crate::evidence::exchange::Exchange;
 use crate::replay::gather;
 use crate::replay::live::{Aim, Told, again, send};
 use crate::replay::walk;
@@ -106,7 +106,7 @@ impl Live {
         let walked = walk::walk(
             &folder,
             &which.select(),
-            Wants::default(),
+            which.wants()?,
             gather::PENDING_BYTES_MAX,
             &mut |recorded, _| {
                 match again(&recorded, &table, &aim) {

@@ -1,8 +1,9 @@
 //! What commands over the record share: which exchanges, by which rules, and that they can be
 //! interrupted.
 
-use super::{Common, Exit, check, output, status};
+use super::{Common, Exit, check, output, status, unseal};
 use crate::control::clocks;
+use crate::evidence::exchange::Wants;
 use crate::evidence::{line, query};
 use crate::replay::gather::Select;
 use crate::replay::rules::{Candidate, Rules};
@@ -40,6 +41,9 @@ pub(super) struct Which {
     /// Only of this app
     #[arg(long, value_name = "NAME")]
     app: Option<String>,
+    /// Also read the texts of routes with `capture = "sealed"` that this file with a secret key of age opens
+    #[arg(long, short, value_name = "FILE")]
+    identity: Option<PathBuf>,
 }
 
 /// A moment as lines of the record have it.
@@ -73,6 +77,11 @@ impl Which {
             route: self.route.clone(),
             app: self.app.clone(),
         }
+    }
+
+    /// What of them; says what is wrong with the identity.
+    pub(super) fn wants(&self) -> Result<Wants, Exit> {
+        Ok(Wants { identity: unseal::given(self.identity.as_deref())?, ..Wants::default() })
     }
 
     /// The folder of segments; says what is wrong where there is none.

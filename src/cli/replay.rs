@@ -4,7 +4,7 @@ use super::live::Live;
 use super::progress::Progress;
 use super::record::{By, Which, go_on, interruption, line, write_private};
 use super::{Common, Exit, output};
-use crate::evidence::exchange::{Exchange, Wants};
+use crate::evidence::exchange::Exchange;
 use crate::replay::compare::{Compared, Fared, compare};
 use crate::replay::engine::replay;
 use crate::replay::gather;
@@ -48,9 +48,9 @@ impl Replay {
             Ok(rules) => rules,
             Err(exit) => return exit,
         };
-        let folder = match self.which.folder(common) {
-            Ok(folder) => folder,
-            Err(exit) => return exit,
+        let (folder, wants) = match (self.which.folder(common), self.which.wants()) {
+            (Ok(folder), Ok(wants)) => (folder, wants),
+            (Err(exit), _) | (_, Err(exit)) => return exit,
         };
         let (stop, mut progress) = (interruption(), Progress::new());
         let listing = Listing { all: self.all, most: self.limit, bytes_max: None };
@@ -70,7 +70,7 @@ impl Replay {
         let walked = match walk::walk(
             &folder,
             &self.which.select(),
-            Wants::default(),
+            wants,
             gather::PENDING_BYTES_MAX,
             &mut see,
         ) {

@@ -64,17 +64,11 @@ impl Search {
 
     /// Searches without an index.
     fn read(&self, common: &Common, query: &Query) -> Result<Exit, Exit> {
-        let identity = match &self.identity {
-            Some(file) => Some(unseal::identity(file).map_err(|why| {
-                output::notice(&format!("firedoor: {why}"));
-                Exit::Failed
-            })?),
-            None => None,
-        };
+        let identity = unseal::given(self.identity.as_deref())?;
         let folder = stored::data_dir(common, self.list.data_dir.as_ref())?.join(FOLDER);
         let search = search::Search {
             query,
-            identity: identity.as_ref(),
+            identity,
             limit: self.list.limit as usize,
             snippets_max: SNIPPETS_MAX,
             threads: progress::threads(self.threads),

@@ -5,8 +5,9 @@
 
 use super::search::{Search, line};
 use super::stored::{Stored, moment, wrong_filter};
-use super::{Common, Exit, output};
+use super::{Common, Exit, output, unseal};
 use crate::control::clocks;
+use crate::evidence::exchange::Wants;
 use crate::evidence::export;
 use crate::evidence::index::{Page, Row, Session};
 use crate::evidence::query::{Query, is_negation, join, parse};
@@ -17,7 +18,7 @@ use crate::id::ExchangeId;
 use serde_json::{Value, json};
 use std::ffi::OsString;
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// How many exchanges are read from the index at once.
 const PAGE: usize = 200;
@@ -62,6 +63,9 @@ pub(super) struct List {
 struct Show {
     /// The session, or its beginning; or an exchange, `x_…`
     id: String,
+    /// Also read sealed texts that this file with a secret key of age opens
+    #[arg(long, short, value_name = "FILE")]
+    identity: Option<PathBuf>,
     /// The data folder, instead of the one that the configuration names
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
@@ -74,6 +78,9 @@ struct Export {
     /// As what
     #[arg(long, value_enum, value_name = "FORMAT", default_value = "jsonl")]
     format: Format,
+    /// Also read sealed texts that this file with a secret key of age opens
+    #[arg(long, short, value_name = "FILE")]
+    identity: Option<PathBuf>,
     /// The data folder, instead of the one that the configuration names
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
@@ -157,6 +164,7 @@ impl List {
 impl Show {
     fn run(&self, common: &Common) -> Result<Exit, Exit> {
         let stored = Stored::open(common, self.data_dir.as_ref())?;
+        let stored = stored.read_by(self.identity.as_deref())?;
         let chosen = Chosen::find(&stored, &self.id)?;
         let is_json = output::is_json(common);
         let mut turns = Vec::new();
@@ -188,6 +196,7 @@ impl Show {
 impl Export {
     fn run(&self, common: &Common) -> Result<Exit, Exit> {
         let stored = Stored::open(common, self.data_dir.as_ref())?;
+        let stored = stored.read_by(self.identity.as_deref())?;
         let chosen = Chosen::find(&stored, &self.id)?;
         match self.format {
             Format::Jsonl => chosen.each(&stored, |turn| printed(&export::jsonl(turn)))?,
@@ -416,8 +425,14 @@ fn printed(text: &str) -> Result<(), Exit> {
 }
 
 impl Stored {
+    /// The same, with the texts that are sealed for the identity in `file`.
+    fn read_by(self, file: Option<&Path>) -> Result<Stored, Exit> {
+        Ok(Stored { identity: unseal::given(file)?, ..self })
+    }
+
     pub(super) fn turn(&self, row: Row, part: Part) -> Result<Turn, Exit> {
-        Turn::read(&self.disk, row, part).map_err(|error| {
+        let wanted = Wants { identity: self.identity.clone(), ..Wants::default() };
+        Turn::read(&self.disk, row, part, wanted).map_err(|error| {
             output::notice(&format!("firedoor: the segments cannot be read: {error}"));
             Exit::Failed
         })

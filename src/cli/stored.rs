@@ -2,15 +2,19 @@
 
 use super::{Common, Exit, output, status};
 use crate::evidence::FOLDER;
+use crate::evidence::age::Identity;
 use crate::evidence::disk::Folder;
 use crate::evidence::index::{Fault, Index};
 use crate::evidence::query::Wrong;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// The record of a data folder, to be read.
 pub(super) struct Stored {
     pub(super) index: Index,
     pub(super) disk: Folder,
+    /// Whose sealed texts are read too.
+    pub(super) identity: Option<Arc<Identity>>,
 }
 
 impl Stored {
@@ -37,7 +41,7 @@ impl Stored {
                 output::bytes(usize::try_from(behind).unwrap_or(usize::MAX))
             ));
         }
-        Ok(Stored { index, disk })
+        Ok(Stored { index, disk, identity: None })
     }
 
     /// Says why a search failed.

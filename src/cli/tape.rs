@@ -6,7 +6,6 @@ use super::mock::play::{Framing, push_framed};
 use super::progress::Progress;
 use super::record::{Which, go_on, interruption};
 use super::{Common, Exit, output};
-use crate::evidence::exchange::Wants;
 use crate::replay::gather;
 use crate::replay::tape::{Played, Tape as Record, Wanted, header_map};
 use crate::replay::walk;
@@ -66,15 +65,15 @@ impl Speed {
 
 impl Tape {
     pub(super) fn run(&self, common: &Common) -> Exit {
-        let folder = match self.which.folder(common) {
-            Ok(folder) => folder,
-            Err(exit) => return exit,
+        let (folder, wants) = match (self.which.folder(common), self.which.wants()) {
+            (Ok(folder), Ok(wants)) => (folder, wants),
+            (Err(exit), _) | (_, Err(exit)) => return exit,
         };
         let (stop, mut progress, mut tape) = (interruption(), Progress::new(), Record::default());
         let walked = walk::walk(
             &folder,
             &self.which.select(),
-            Wants::default(),
+            wants,
             gather::PENDING_BYTES_MAX,
             &mut |recorded, _| {
                 tape.add(&recorded);

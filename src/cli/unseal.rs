@@ -12,11 +12,12 @@ use crate::id::ExchangeId;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-/// Show what an exchange was before rules took anything out of it
+/// Show the texts of an exchange that are sealed
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "For routes with `capture = \"redacted\"` and `originals_to`. The identity is a file of age-keygen and need not\nbe on the gateway's machine: the data folder, or an imported bundle, is enough.\nExample:\n  firedoor evidence unseal x_01a2… --identity key.txt"
+    after_help = "For routes with `originals_to`. The identity is a file of age-keygen and need not\nbe on the gateway's machine: the data folder, or an imported bundle, is enough.\nExample:\n  firedoor evidence unseal x_01a2… --identity key.txt"
 )]
 pub(super) struct Unseal {
     /// The exchange
@@ -40,7 +41,7 @@ impl Unseal {
             output::notice(&format!("firedoor: `{}` is not the id of an exchange", self.exchange));
             Exit::Usage
         })?;
-        let identity = identity(&self.identity).map_err(failed)?;
+        let identity = Arc::new(identity(&self.identity).map_err(failed)?);
         let data_dir = stored::data_dir(common, self.data_dir.as_ref())?;
         let disk = Folder::at(&data_dir.join(FOLDER));
         let unreadable = |error: std::io::Error| {
@@ -77,8 +78,18 @@ impl Unseal {
     }
 }
 
+/// The identity in a file, where one is given; says what is wrong with it.
+pub(super) fn given(file: Option<&Path>) -> Result<Option<Arc<Identity>>, Exit> {
+    let Some(file) = file else { return Ok(None) };
+    let identity = identity(file).map_err(|why| {
+        output::notice(&format!("firedoor: {why}"));
+        Exit::Failed
+    })?;
+    Ok(Some(Arc::new(identity)))
+}
+
 /// The identity in a file.
-pub(super) fn identity(file: &Path) -> Result<Identity, String> {
+fn identity(file: &Path) -> Result<Identity, String> {
     let path = file.display();
     let text = std::fs::read_to_string(file);
     let text = text.map_err(|error| format!("cannot read {path}: {error}"))?;
@@ -111,6 +122,7 @@ fn told(id: ExchangeId, found: &Originals) -> Value {
         "exchange": id.to_string(),
         "request": found.request.as_deref().map(body),
         "answers": answers.collect::<Value>(),
+        "delivered": found.delivered.as_deref().map(body),
         "closed": found.closed,
         "has_holes": found.has_holes,
     })
@@ -124,6 +136,9 @@ fn words(found: &Originals) -> String {
     }
     for (attempt, answer) in &found.answers {
         let _ = writeln!(out, "answer to attempt {attempt}\n{}\n", shown(answer));
+    }
+    if let Some(delivered) = &found.delivered {
+        let _ = writeln!(out, "what the client got\n{}\n", shown(delivered));
     }
     out
 }

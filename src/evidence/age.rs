@@ -36,6 +36,13 @@ pub struct Identity {
     recipient: [u8; KEY_BYTES],
 }
 
+impl std::fmt::Debug for Identity {
+    /// Nothing of it: it is a secret.
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("Identity")
+    }
+}
+
 impl Identity {
     /// The first identity of a file that `age-keygen` wrote: a line `AGE-SECRET-KEY-1…`; others are
     /// empty or begin with `#`.

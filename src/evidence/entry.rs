@@ -76,11 +76,20 @@ pub enum SentBody {
 pub(super) enum Texts {
     /// All.
     All,
+    /// All, sealed.
+    Sealed,
     /// Those that were sent to providers and those that the client got: what rules took out of
     /// either is in neither.
     Sent,
     /// None.
     None,
+}
+
+impl Texts {
+    /// Whether all of them are.
+    pub(super) fn are_all(self) -> bool {
+        matches!(self, Texts::All | Texts::Sealed)
+    }
 }
 
 /// A record that belongs to the gate, or that somebody attached to an exchange.
@@ -248,6 +257,8 @@ pub(super) struct Entry {
     pub at_unix_ms: u64,
     pub exchange: Option<ExchangeId>,
     pub what: What,
+    /// For whom its text is sealed; in the clear, if `None`.
+    pub seal_to: Option<Arc<[Recipient]>>,
 }
 
 impl Entry {

@@ -1,17 +1,20 @@
 //! Texts as they were before rules took anything out of them, read by who has the identity.
 //!
 //! Where a route keeps `capture = "redacted"` and names `originals_to`, each part of the request and
-//! of each answer stands beside the record in lines of their own, sealed ([`age`](super::age)).
+//! of each answer stands beside the record in lines of their own, sealed ([`age`](super::age)). Where
+//! it keeps `capture = "sealed"`, all texts are sealed, in the lines in which they would stand in the
+//! clear: those [whoever reads the record](super::exchange::Wants::identity) opens.
 
 use super::age::{self, Identity};
 use super::digits::unbase64;
 use super::disk::Disk;
-use super::exchange::{Exchange, Place, Stream, lines_at};
+use super::exchange::{Exchange, Place, Stream, Wants, read_with};
 use super::read::Text;
 use crate::id::ExchangeId;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::Arc;
 
 /// The originals of an exchange.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,6 +23,8 @@ pub struct Originals {
     pub request: Option<Vec<u8>>,
     /// What providers answered, by the number of the attempt.
     pub answers: BTreeMap<u16, Vec<u8>>,
+    /// What the client got, where that is sealed and something else.
+    pub delivered: Option<Vec<u8>>,
     /// Lines that were sealed for others, or are damaged.
     pub closed: usize,
     /// Whether parts are missing between those that there are.
@@ -83,7 +88,8 @@ impl Originals {
     }
 }
 
-/// Reads the originals of the exchange `id`, whose lines stand in `places`.
+/// Reads what is sealed of the exchange `id`, whose lines stand in `places`: its originals, or, where all of it
+/// is, its texts.
 ///
 /// # Errors
 /// The disk cannot be read.
@@ -91,9 +97,21 @@ pub fn read(
     disk: &dyn Disk,
     id: ExchangeId,
     places: &[Place],
-    identity: &Identity,
+    identity: &Arc<Identity>,
 ) -> io::Result<Originals> {
-    let mut found = Originals::default();
-    lines_at(disk, id, places, |line| found.line(line, identity))?;
+    let wanted =
+        Wants { originals: true, identity: Some(Arc::clone(identity)), ..Wants::default() };
+    let exchange = read_with(disk, id, places, wanted)?;
+    let mut found = Originals::of(&exchange.originals, identity);
+    if exchange.sealed.lines > 0 {
+        found.closed += usize::try_from(exchange.sealed.closed).unwrap_or(usize::MAX);
+        found.has_holes |= exchange.has_gaps();
+        let text = |body: Stream| Some(body.bytes).filter(|bytes| !bytes.is_empty());
+        let Exchange { request, attempts, delivered, .. } = exchange;
+        found.request = text(request.body);
+        let answers = attempts.into_iter().map(|one| (one.number, text(one.received)));
+        found.answers = answers.filter_map(|(number, text)| Some((number, text?))).collect();
+        found.delivered = text(delivered.body).filter(|_| !delivered.is_same);
+    }
     Ok(found)
 }

@@ -182,6 +182,7 @@ impl Lost {
                 at_unix_ms: hole.until_unix_ms,
                 exchange,
                 what: What::Gap(hole),
+                seal_to: None,
             })
             .collect()
     }

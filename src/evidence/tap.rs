@@ -49,6 +49,7 @@ impl Tap {
         let texts = match capture {
             Capture::Full => Texts::All,
             Capture::Redacted => Texts::Sent,
+            Capture::Sealed => Texts::Sealed,
             Capture::Metadata => Texts::None,
             Capture::Off => return None,
         };
@@ -67,6 +68,7 @@ impl Tap {
             at_unix_ms: note.at_unix_ms,
             exchange: note.exchange,
             what: What::Note { what: note.what, about },
+            seal_to: None,
         }]);
         match pushed {
             Err(_) => Noted::Lost,

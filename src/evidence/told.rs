@@ -10,6 +10,7 @@ use crate::exchange::limits::LoopMet;
 use crate::exchange::relay::Seam;
 use crate::exchange::screen::{Done, Hit};
 use crate::id::{AppName, ProviderName, RouteName};
+use crate::table::Recipient;
 use crate::wire::Dialect;
 use crate::wire::event::StopReason;
 use crate::wire::json::push_string;
@@ -22,7 +23,7 @@ use std::time::Duration;
 /// Appends an entry's line.
 pub(super) fn write(head: &mut Head, out: &mut Vec<u8>, entry: &Entry) {
     head.write(out, entry.at_unix_ms, kind(&entry.what), entry.exchange, |members| {
-        fill(members, &entry.what);
+        fill(members, &entry.what, entry.seal_to.as_deref());
     });
 }
 
@@ -43,12 +44,13 @@ fn kind(what: &What) -> &'static str {
     }
 }
 
-fn fill(members: &mut Members<'_>, what: &What) {
+fn fill(members: &mut Members<'_>, what: &What, seal_to: Option<&[Recipient]>) {
     match what {
         What::Open { opened, texts } => {
             open(members, opened);
             let capture = match texts {
                 Texts::All => "full",
+                Texts::Sealed => "sealed",
                 Texts::Sent => "redacted",
                 Texts::None => "metadata",
             };
@@ -61,14 +63,14 @@ fn fill(members: &mut Members<'_>, what: &What) {
                 headers(members, &head.headers);
             }
             members.number("bytes", *total);
-            piece(members, part);
+            piece(members, part, seal_to);
         }
         What::Sent { attempt, target, total, piece: part } => {
             members.number("attempt", u64::from(*attempt));
             members.value("target", &**target);
             members.number("bytes", *total);
             match part {
-                Some(part) => piece(members, part),
+                Some(part) => piece(members, part, seal_to),
                 None => members.value("same", "request"),
             }
         }
@@ -79,7 +81,7 @@ fn fill(members: &mut Members<'_>, what: &What) {
         }
         What::Received { attempt, run: part } => {
             members.number("attempt", u64::from(*attempt));
-            run(members, part);
+            run(members, part, seal_to);
         }
         What::DeliveredHead { status, headers: fields } => {
             members.number("status", u64::from(*status));
@@ -89,7 +91,7 @@ fn fill(members: &mut Members<'_>, what: &What) {
             if let Some(same) = same {
                 members.value("same", &json!({ "attempt": same.attempt, "offset": same.offset }));
             }
-            run(members, part);
+            run(members, part, seal_to);
         }
         What::Undelivered { bytes, bound } => {
             members.number("bytes", *bytes);
@@ -100,10 +102,7 @@ fn fill(members: &mut Members<'_>, what: &What) {
             members.some("attempt", attempt.as_ref());
             members.number("offset", *offset);
             members.number("bytes", bytes.len() as u64);
-            match age::sealed(bytes, to) {
-                Ok(sealed) => members.value("age", &base64(&sealed)),
-                Err(_) => members.value("failed", &true),
-            }
+            sealed(members, bytes, to);
         }
         What::Close { ending, loss, received, delivered } => {
             members.number("received_bytes", *received);
@@ -183,14 +182,28 @@ fn headers(members: &mut Members<'_>, headers: &Headers) {
     });
 }
 
-fn piece(members: &mut Members<'_>, piece: &Piece) {
-    if let Some(bytes) = &piece.bytes {
-        members.number("offset", piece.offset);
-        members.bytes(bytes);
+fn sealed(members: &mut Members<'_>, bytes: &[u8], to: &[Recipient]) {
+    match age::sealed(bytes, to) {
+        Ok(sealed) => members.value("age", &base64(&sealed)),
+        Err(_) => members.value("failed", &true),
     }
 }
 
-fn run(members: &mut Members<'_>, run: &Run) {
+fn body(members: &mut Members<'_>, bytes: &[u8], seal_to: Option<&[Recipient]>) {
+    match seal_to {
+        Some(to) => sealed(members, bytes, to),
+        None => members.bytes(bytes),
+    }
+}
+
+fn piece(members: &mut Members<'_>, piece: &Piece, seal_to: Option<&[Recipient]>) {
+    if let Some(bytes) = &piece.bytes {
+        members.number("offset", piece.offset);
+        body(members, bytes, seal_to);
+    }
+}
+
+fn run(members: &mut Members<'_>, run: &Run, seal_to: Option<&[Recipient]>) {
     members.number("offset", run.offset);
     members.number("bytes", run.len);
     if run.joins {
@@ -204,7 +217,7 @@ fn run(members: &mut Members<'_>, run: &Run) {
         out.push(b']');
     });
     if !run.bytes.is_empty() {
-        members.bytes(&run.bytes);
+        body(members, &run.bytes, seal_to);
     }
 }
 

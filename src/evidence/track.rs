@@ -44,6 +44,8 @@ pub struct Track {
     texts: Texts,
     /// For whom originals are sealed; nobody, if empty.
     originals_to: Arc<[Recipient]>,
+    /// For whom all texts are, where they are.
+    seal_to: Option<Arc<[Recipient]>>,
     /// When the first byte of the batch came.
     since: Option<Tick>,
     attempt: u16,
@@ -78,7 +80,7 @@ impl Course {
     /// Where only what leaves is written, that is written out.
     fn at_first(texts: Texts) -> Course {
         match texts {
-            Texts::All | Texts::None => Course::Same { from: 0, next: 0 },
+            Texts::All | Texts::Sealed | Texts::None => Course::Same { from: 0, next: 0 },
             Texts::Sent => Course::Apart,
         }
     }
@@ -94,6 +96,7 @@ impl Track {
             last: opened.began,
             texts,
             originals_to: Arc::default(),
+            seal_to: (texts == Texts::Sealed).then(Arc::default),
             since: None,
             attempt: 0,
             received: Run::default(),
@@ -113,10 +116,12 @@ impl Track {
         track
     }
 
-    /// Seals originals for `recipients`, where only what rules left is kept.
-    pub fn seal_originals(&mut self, recipients: &Arc<[Recipient]>) {
-        if self.texts == Texts::Sent {
-            self.originals_to = Arc::clone(recipients);
+    /// Seals texts for `recipients`: originals, where only what rules left is kept, or all of them.
+    pub fn seal_to(&mut self, recipients: &Arc<[Recipient]>) {
+        match self.texts {
+            Texts::Sent => self.originals_to = Arc::clone(recipients),
+            Texts::Sealed => self.seal_to = Some(Arc::clone(recipients)),
+            Texts::All | Texts::None => {}
         }
     }
 
@@ -140,7 +145,7 @@ impl Track {
         self.last = now;
         let total = body.len() as u64;
         let mut head = Some(Box::new(head));
-        if self.texts == Texts::All {
+        if self.texts.are_all() {
             for piece in pieces(body) {
                 self.add(What::Request { head: head.take(), total, piece });
             }
@@ -204,13 +209,13 @@ impl Track {
     pub fn received(&mut self, now: Tick, bytes: &[u8]) {
         self.last = now;
         self.received_bytes += bytes.len() as u64;
-        if self.texts == Texts::All && self.course != Course::Apart {
+        if self.texts.are_all() && self.course != Course::Apart {
             self.remember(bytes);
         }
         let mut is_rest = false;
         for piece in bytes.chunks(PIECE_BYTES_MAX) {
             let at_us = self.at_us();
-            let is_kept = self.texts == Texts::All || !self.originals_to.is_empty();
+            let is_kept = self.texts.are_all() || !self.originals_to.is_empty();
             let kept: &[u8] = if is_kept { piece } else { &[] };
             self.received.add(at_us, piece.len(), kept, is_rest);
             is_rest = true;
@@ -370,7 +375,7 @@ impl Track {
             }
         }
         let (same, open) = match (&mut self.course, rest) {
-            (Course::Same { from, next }, _) if self.texts == Texts::All => {
+            (Course::Same { from, next }, _) if self.texts.are_all() => {
                 let stretch = Stretch { attempt: self.attempt, offset: *from };
                 let open = next.saturating_sub(told).min(self.delivered.len);
                 *from = *next - open;
@@ -394,7 +399,12 @@ impl Track {
     /// Puts a line into the batch. What is large goes alone: a batch that finds no room is lost as a
     /// whole, and a long text is no reason to lose what stands before it.
     fn add(&mut self, what: What) {
-        let entry = Entry { at_unix_ms: self.at_unix_ms(), exchange: Some(self.id), what };
+        let entry = Entry {
+            at_unix_ms: self.at_unix_ms(),
+            exchange: Some(self.id),
+            what,
+            seal_to: self.seal_to.clone(),
+        };
         let cost = entry.cost();
         if self.batch_cost + cost > PIECE_BYTES_MAX {
             self.push();

@@ -4,7 +4,7 @@
 //! told, and its answer. Where the client got another answer than the provider gave, both are.
 
 use super::disk::Disk;
-use super::exchange::{Exchange, read_at};
+use super::exchange::{Exchange, Wants, read_with};
 use super::index::{Row, contexts_at};
 use super::line::moment;
 use super::texts::{Answer, Part, Said, asked, delivered, received};
@@ -31,8 +31,8 @@ impl Turn {
     ///
     /// # Errors
     /// The segments cannot be read.
-    pub fn read(disk: &dyn Disk, row: Row, part: Part) -> io::Result<Turn> {
-        let mut exchange = read_at(disk, row.exchange(), &row.places)?;
+    pub fn read(disk: &dyn Disk, row: Row, part: Part, wanted: Wants) -> io::Result<Turn> {
+        let mut exchange = read_with(disk, row.exchange(), &row.places, wanted)?;
         exchange.notes.splice(..0, contexts_at(disk, &row.contexts)?);
         let answer = delivered(&exchange);
         let withheld = received(&exchange).filter(|received| *received != answer);
@@ -47,6 +47,10 @@ impl Turn {
         let exchange = &self.exchange;
         if exchange.seqs.is_none() {
             Some("its lines are gone: retention took them, or they are damaged")
+        } else if exchange.sealed.closed > 0 {
+            Some(
+                "its texts are sealed: --identity FILE reads them, with a secret key of a recipient",
+            )
         } else if exchange.request.body.is_only_counted {
             Some("its route records no texts")
         } else {

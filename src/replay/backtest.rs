@@ -21,6 +21,7 @@ pub use report::{Report, RuleCount, Sample, Share, Unjudged, VERSION};
 
 use super::gather::{Fragment, Gatherer, Select};
 use super::walk::{joined, numbers, size, through};
+use crate::evidence::age::Identity;
 use crate::evidence::exchange::{Times, Wants};
 use crate::evidence::{Met, Segment};
 use crate::table::rules::{Judge, Pack, Rulebook};
@@ -41,6 +42,8 @@ pub struct Options {
     pub select: Select,
     /// How many threads.
     pub threads: usize,
+    /// Whose sealed texts are judged too.
+    pub identity: Option<Arc<Identity>>,
     /// The most samples of a rule.
     pub samples_max: usize,
     /// The most bytes of lines of exchanges that are not whole yet that each thread holds.
@@ -161,7 +164,8 @@ pub fn run(
 
 /// Gathers what is judged: no verdict depends on when a text came.
 fn gatherer(options: &Options) -> Gatherer {
-    let wanted = Wants { times: Times::PassedOver, originals: false };
+    let identity = options.identity.clone();
+    let wanted = Wants { times: Times::PassedOver, originals: false, identity };
     Gatherer::new(options.select.clone(), wanted, options.pending_bytes_max)
 }
 

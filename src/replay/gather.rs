@@ -112,10 +112,10 @@ impl Fragment {
     }
 
     /// Adds a line.
-    fn add(&mut self, line: &[u8], is_beginning: bool, wanted: Wants) {
+    fn add(&mut self, line: &[u8], is_beginning: bool, wanted: &Wants) {
         self.bytes += line.len() + 1;
         if is_beginning && self.begun.is_none() && self.lines.is_empty() {
-            self.begun = Some(Box::new(Gather::with(wanted)));
+            self.begun = Some(Box::new(Gather::with(wanted.clone())));
         }
         if let Some(begun) = &mut self.begun {
             begun.line_or_gap(line);
@@ -194,7 +194,7 @@ impl Gatherer {
             self.pending.insert(id.into(), Fragment::default());
         }
         let fragment = self.pending.get_mut(id)?;
-        fragment.add(line, is_beginning, self.wanted);
+        fragment.add(line, is_beginning, &self.wanted);
         self.pending_bytes += line.len() + 1;
         if kind == "close" && fragment.has_beginning() {
             let whole = self.pending.remove(id)?;

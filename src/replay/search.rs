@@ -27,6 +27,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// The most sessions that are remembered; of others every turn is read whole.
@@ -34,13 +35,13 @@ const SESSIONS_MAX: usize = 4 << 20;
 /// How many more than are told are kept of those that may turn out not to fit.
 const DOUBTFUL_MAX: usize = 1_000;
 
-/// What a search is. It has no debug form, as an identity is a secret.
-#[expect(missing_debug_implementations, reason = "an identity is a secret")]
+/// What a search is.
+#[derive(Debug)]
 pub struct Search<'s> {
     /// What is asked for.
     pub query: &'s Query,
     /// Who may read what is sealed.
-    pub identity: Option<&'s Identity>,
+    pub identity: Option<Arc<Identity>>,
     /// The most that are told.
     pub limit: usize,
     /// The most snippets of each.
@@ -102,7 +103,11 @@ impl Search<'_> {
         let hasher = RandomState::new();
         let read = |numbers: &[u64]| -> io::Result<_> {
             let mut part = Reading::new(self, &hasher, &most);
-            let wants = Wants { times: Times::PassedOver, originals: self.opens() };
+            let wants = Wants {
+                times: Times::PassedOver,
+                originals: self.opens(),
+                identity: self.identity.clone().filter(|_| self.opens()),
+            };
             let mut gatherer = Gatherer::new(select.clone(), wants, most.pending_bytes);
             let mut told = 0;
             part.walked = through(folder, numbers, &mut gatherer, &mut |exchange, walked| {
@@ -175,7 +180,11 @@ impl Search<'_> {
             return Some((When::Always, Hit { row, snippets: Vec::new() }));
         }
         let sealed = std::mem::take(&mut exchange.originals);
-        let originals = self.identity.filter(|_| !sealed.is_empty()).map(|identity| {
+        if self.identity.is_some() {
+            *closed += usize::try_from(exchange.sealed.closed).unwrap_or(usize::MAX);
+        }
+        let identity = self.identity.as_deref().filter(|_| !sealed.is_empty());
+        let originals = identity.map(|identity| {
             let opened = Originals::of(&sealed, identity);
             *closed += opened.closed;
             let mut original = exchange.clone();

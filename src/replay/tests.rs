@@ -261,6 +261,7 @@ fn an_interrupted_backtest_says_so_and_goes_on_to_the_same_end() {
         folder: folder(dir.path()),
         select: Select::default(),
         threads: 2,
+        identity: None,
         samples_max: 1,
         pending_bytes_max: 1 << 30,
     };

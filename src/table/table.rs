@@ -384,7 +384,8 @@ pub struct Route {
     pub midstream: Midstream,
     /// What is recorded.
     pub capture: Capture,
-    /// For whom originals are sealed where `capture` keeps what rules left; nobody, if empty.
+    /// For whom texts are sealed: originals, where `capture` keeps what rules left, or all; nobody, if
+    /// empty.
     pub originals_to: Arc<[Recipient]>,
     /// What happens when the record takes no more.
     pub when_full: WhenFull,
@@ -455,6 +456,8 @@ pub enum Capture {
     Off,
     /// All but the texts.
     Metadata,
+    /// Everything, the texts for [recipients](Route::originals_to) alone.
+    Sealed,
     /// The texts as they left: what was sent to providers and what the client got, not what rules
     /// took out of either.
     Redacted,

@@ -105,9 +105,9 @@ def duck(folder):
     return rows
 
 
-def originals(folder):
-    """What only the recipient of originals reads, by an age library and by the command."""
-    folder = folder / "sealed"
+def sealed(folder, capture, lines):
+    """What only its recipient reads, by an age library and by the command."""
+    folder = folder / capture
     folder.mkdir()
     identity = pyrage.x25519.Identity.generate()
     (folder / "key.txt").write_text(f"# created: today\n{identity}\n")
@@ -115,7 +115,7 @@ def originals(folder):
         f'[server]\nlisten = "127.0.0.1:0"\nadmin = "127.0.0.1:0"\ndata_dir = "data"\n'
         f'[providers.sim]\ndialect = "simulated"\n'
         f'[[routes]]\nname = "all"\ntargets = [{{ provider = "sim" }}]\n'
-        f'capture = "redacted"\noriginals_to = ["{identity.to_public()}"]\n'
+        f'capture = "{capture}"\noriginals_to = ["{identity.to_public()}"]\n'
     )
     gate, gate_at = start(["serve"], r"data +http://(127\.0\.0\.1:\d+)", folder)
     client = openai.OpenAI(base_url=f"http://{gate_at}/v1", api_key="key-of-the-caller", max_retries=0)
@@ -128,19 +128,19 @@ def originals(folder):
     gate.wait()
     rows = duckdb.sql(
         f"""SELECT age FROM read_json('{folder}/data/evidence/seg-*.zst', format = 'newline_delimited', union_by_name = true)
-        WHERE kind = 'original' AND exchange = '{exchange}' AND "of" = 'request' ORDER BY seq"""
+        WHERE {lines} AND exchange = '{exchange}' ORDER BY seq"""
     ).fetchall()
     body = b"".join(pyrage.decrypt(base64.b64decode(age), [identity]) for (age,) in rows)
     try:
-        check("an age library opens the original", json.loads(body)["messages"][0]["content"] == question, len(rows))
+        check(f"an age library opens what is {capture}", json.loads(body)["messages"][0]["content"] == question, len(rows))
     except ValueError as error:
-        check("an age library opens the original", False, error)
+        check(f"an age library opens what is {capture}", False, error)
     found = run(folder, "evidence", "unseal", exchange, "--identity", "key.txt")
     try:
         told = json.loads(found.stdout)
-        check("the command opens the same", told["request"]["text"].encode() == body, found.stderr[:300])
+        check(f"the command opens the same of what is {capture}", told["request"]["text"].encode() == body, found.stderr[:300])
     except ValueError:
-        check("the command opens the same", False, found.stdout[:300] + found.stderr[:300])
+        check(f"the command opens the same of what is {capture}", False, found.stdout[:300] + found.stderr[:300])
 
 
 def main():
@@ -199,7 +199,8 @@ def main():
     mock.wait()
     whole = run(folder, "evidence", "verify")
     check("the record is whole", whole.returncode == 0, whole.stdout[-300:] + whole.stderr[-300:])
-    originals(folder)
+    sealed(folder, "redacted", "kind = 'original' AND \"of\" = 'request'")
+    sealed(folder, "sealed", "kind = 'request'")
     print(f"{passed} passed, {failed} failed")
     sys.exit(failed > 0)
 

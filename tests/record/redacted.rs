@@ -13,21 +13,21 @@ use std::io::Write;
 use std::path::Path;
 
 // In two halves, so that this file is no find for those who look for keys.
-const SECRET: &str = concat!("sk-9S9Q793DItXEFLq7vl41T3Blbk", "FJp5JxNBT5S9VETuV5WyQr");
+pub const SECRET: &str = concat!("sk-9S9Q793DItXEFLq7vl41T3Blbk", "FJp5JxNBT5S9VETuV5WyQr");
 
 fn is_in(folder: &Path, word: &str) -> bool {
     book::lines(folder).iter().any(|line| line.to_string().contains(word))
 }
 
 /// A provider that tells the key.
-fn teller() -> MockServer {
+pub fn teller() -> MockServer {
     let says = format!("text=the%20key%20is%20{SECRET}%20as%20you%20asked");
     let script = Script::default().with(&says).unwrap();
     MockServer::start_with(Options { script, ..Options::default() })
 }
 
 /// A gateway under the pack `secrets`.
-fn under_secrets(mock: &MockServer, more: &str) -> Gateway {
+pub fn under_secrets(mock: &MockServer, more: &str) -> Gateway {
     Gateway::start(
         &("rules = [\"secrets\"]\n[server]\n".to_owned() + &routes_to(&mock.url(), more)),
     )
@@ -67,12 +67,12 @@ fn what_rules_take_out_is_nowhere_on_record() {
 }
 
 /// A key pair of age; another one.
-const RECIPIENT: &str = "age1w3tyke4gev25vaxxsvcgqu4484rf6ejpmavs57p6yz6lhy2sfs5swrvwyn";
+pub const RECIPIENT: &str = "age1w3tyke4gev25vaxxsvcgqu4484rf6ejpmavs57p6yz6lhy2sfs5swrvwyn";
 const IDENTITY: &str = "# created: today\nAGE-SECRET-KEY-1XMWWC06LY3EE5RYTXM9MFLAZ2U56JJJ36S0MYPDRWSVLUL66MV4QX3S7F6\n";
-const OTHER: &str = "age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj";
+pub const OTHER: &str = "age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj";
 
 /// What a command on the record says: its exit code, standard output as JSON, and standard error.
-fn said(gateway: &Gateway, arguments: &[&str]) -> (Option<i32>, Value, String) {
+pub fn said(gateway: &Gateway, arguments: &[&str]) -> (Option<i32>, Value, String) {
     let data = gateway.data_dir();
     let more = ["--output", "json", "--data-dir", data.to_str().unwrap()];
     let mut process = Process::firedoor(&[arguments, &more].concat(), &[]);
@@ -82,7 +82,7 @@ fn said(gateway: &Gateway, arguments: &[&str]) -> (Option<i32>, Value, String) {
 }
 
 /// The same, with a file of the identity.
-fn with_identity(gateway: &Gateway, arguments: &[&str]) -> (Option<i32>, Value, String) {
+pub fn with_identity(gateway: &Gateway, arguments: &[&str]) -> (Option<i32>, Value, String) {
     let key = gateway.data_dir().join("identity.txt");
     std::fs::write(&key, IDENTITY).unwrap();
     let told = said(gateway, &[arguments, &["--identity", key.to_str().unwrap()]].concat());
@@ -90,12 +90,12 @@ fn with_identity(gateway: &Gateway, arguments: &[&str]) -> (Option<i32>, Value, 
     told
 }
 
-fn unsealed(gateway: &Gateway, id: &str) -> (Option<i32>, Value, String) {
+pub fn unsealed(gateway: &Gateway, id: &str) -> (Option<i32>, Value, String) {
     with_identity(gateway, &["evidence", "unseal", id])
 }
 
 /// Searches the record itself, what is sealed too if `is_opened`.
-fn searched(gateway: &Gateway, word: &str, is_opened: bool) -> (Option<i32>, Value, String) {
+pub fn searched(gateway: &Gateway, word: &str, is_opened: bool) -> (Option<i32>, Value, String) {
     let search = ["session", "search", "--scan", word];
     if is_opened { with_identity(gateway, &search) } else { said(gateway, &search) }
 }

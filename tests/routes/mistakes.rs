@@ -336,6 +336,16 @@ fn small_mistakes_and_where_they_are() {
         (route("timeouts = { connect_ms = 0 }"), codes::OUT_OF_RANGE, "0"),
         (route("timeouts = { connect = 5 }"), codes::UNKNOWN_KEY, "connect"),
         (route("capture = true"), codes::WRONG_TYPE, "true"),
+        (route("capture = \"sealed\""), codes::MISSING_KEY, "[[routes]]"),
+        (route("capture = \"sealed\"\noriginals_to = []"), codes::EMPTY, "[]"),
+        (route("capture = \"sealed\"\noriginals_to = [\"ann\"]"), codes::BAD_RECIPIENT, "\"ann\""),
+        (
+            route(
+                "originals_to = [\"age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj\"]",
+            ),
+            codes::CONTRADICTION,
+            "[\"age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj\"]",
+        ),
     ] {
         let prepared = prepared(&text);
         assert!(prepared.table.is_none(), "{text}");

@@ -246,6 +246,7 @@ impl Plan {
                     folder,
                     select: subject.select,
                     threads: 1,
+                    identity: None,
                     samples_max: samples,
                     pending_bytes_max: PENDING_BYTES_MAX,
                 };

@@ -3,7 +3,7 @@
 //! With an index the frames that hold an exchange's lines are known, and only those are read.
 //! Without one every segment is read, from the newest back to where the exchange can have begun.
 
-use super::{Exchange, Gather};
+use super::{Exchange, Gather, Wants};
 use crate::evidence::disk::Disk;
 use crate::evidence::read::{Met, Segment, segments};
 use crate::id::ExchangeId;
@@ -74,7 +74,20 @@ pub fn lines_at(
 /// # Errors
 /// The disk cannot be read.
 pub fn read_at(disk: &dyn Disk, id: ExchangeId, places: &[Place]) -> io::Result<Exchange> {
-    let mut gather = Gather::new(id);
+    read_with(disk, id, places, Wants::default())
+}
+
+/// The same, of which more is wanted.
+///
+/// # Errors
+/// The disk cannot be read.
+pub fn read_with(
+    disk: &dyn Disk,
+    id: ExchangeId,
+    places: &[Place],
+    wanted: Wants,
+) -> io::Result<Exchange> {
+    let mut gather = Gather::new(id, wanted);
     // A line of a later version is as good as lost.
     lines_at(disk, id, places, |line| _ = gather.line(line))?;
     Ok(gather.finish())

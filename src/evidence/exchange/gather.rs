@@ -3,6 +3,7 @@
 use super::body::{Apart, Times, apart};
 use super::stream::{Delivery, Run, Stream};
 use super::{Attempt, Delivered, Exchange, Fields, Gap, Known, Noted};
+use crate::evidence::age::{self, Identity};
 use crate::evidence::digits::unbase64;
 use crate::evidence::line;
 use crate::evidence::read::{SameAs, Text};
@@ -12,6 +13,7 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
+use std::sync::Arc;
 
 /// What a line may have, whatever it tells.
 #[derive(Debug, Deserialize)]
@@ -44,6 +46,8 @@ struct Line<'l> {
     text: Option<Text<'l>>,
     #[serde(borrow, default)]
     base64: Option<Text<'l>>,
+    #[serde(borrow, default)]
+    age: Option<Text<'l>>,
     #[serde(default)]
     chunks: Vec<(u64, u32)>,
     #[serde(default)]
@@ -71,12 +75,14 @@ enum Same {
 }
 
 /// What is read of an exchange beside what everybody wants.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Wants {
     /// When bytes came and went.
     pub times: Times,
     /// Its sealed originals.
     pub originals: bool,
+    /// Texts that are sealed for this identity, too.
+    pub identity: Option<Arc<Identity>>,
 }
 
 /// Puts an exchange together from its lines; [`Gather::default`] takes the exchange of the first one
@@ -91,9 +97,9 @@ pub struct Gather {
 
 impl Gather {
     /// Begins with nothing, for the exchange `id`.
-    pub fn new(id: ExchangeId) -> Gather {
+    pub fn new(id: ExchangeId, wanted: Wants) -> Gather {
         let exchange = Exchange { id: id.to_string(), ..Exchange::default() };
-        Gather { exchange, ..Gather::default() }
+        Gather { exchange, ..Gather::with(wanted) }
     }
 
     /// Begins with nothing, for the exchange of the first line that is of any.
@@ -127,8 +133,19 @@ impl Gather {
         }
         let first = self.exchange.seqs.map_or(known.seq, |(first, _)| first);
         self.exchange.seqs = Some((first, known.seq));
+        let body = body.or_else(|| self.unsealed(&known));
         self.take(&mut known, body, line);
         Ok(())
+    }
+
+    /// The text of a line that has it sealed.
+    fn unsealed(&mut self, line: &Line<'_>) -> Option<Vec<u8>> {
+        let file = line.age.as_deref().filter(|_| &*line.kind != "original")?;
+        let identity = self.wanted.identity.as_deref();
+        let text = identity.and_then(|identity| age::open(&unbase64(file)?, identity));
+        self.exchange.sealed.lines += 1;
+        self.exchange.sealed.closed += u64::from(text.is_none());
+        text
     }
 
     fn take(&mut self, line: &mut Line<'_>, body: Option<Vec<u8>>, raw: &[u8]) {

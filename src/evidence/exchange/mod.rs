@@ -25,7 +25,7 @@ mod stream;
 mod tests;
 
 pub use body::Times;
-pub use find::{Place, lines_at, read_at, scan};
+pub use find::{Place, lines_at, read_at, read_with, scan};
 pub use gather::{Gather, Wants, of_lines};
 pub use known::{Cost, Finding, Known, LoopSeen, SeamSeen, Usage};
 pub use missing::Missing;
@@ -65,10 +65,21 @@ pub struct Exchange {
     pub notes: Vec<Noted>,
     /// Its lines of sealed originals, as they stand, for whoever [wants them](Wants::originals).
     pub originals: Vec<Box<[u8]>>,
+    /// Lines of it whose texts are sealed.
+    pub sealed: Sealed,
     /// Holes in its record.
     pub gaps: Vec<Gap>,
     /// The first and last number of its lines.
     pub seqs: Option<(u64, u64)>,
+}
+
+/// Lines whose texts are for their recipients alone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sealed {
+    /// All of them.
+    pub lines: u64,
+    /// Those that were not opened: for want of an identity, or of the right one, or they are damaged.
+    pub closed: u64,
 }
 
 /// Names and values; `None` where a credential was left out or the value is no text.

@@ -5,7 +5,7 @@ use serde_json::json;
 const ID: ExchangeId = ExchangeId(7);
 
 fn gather(lines: &[Value]) -> Exchange {
-    let mut gather = Gather::new(ID);
+    let mut gather = Gather::new(ID, super::Wants::default());
     for (seq, line) in lines.iter().enumerate() {
         let mut line = line.clone();
         line["v"] = json!(1);
@@ -130,6 +130,8 @@ fn lines_of_others_and_of_kinds_to_come_are_passed_over() {
     ]);
     assert!(found.attempts.is_empty());
     let line = json!({ "v": 99, "seq": 1, "at": "", "kind": "open" });
-    assert!(Gather::new(ID).line(&serde_json::to_vec(&line).unwrap()).is_err());
-    assert!(Gather::new(ID).line(b"no line").is_err());
+    assert!(
+        Gather::new(ID, super::Wants::default()).line(&serde_json::to_vec(&line).unwrap()).is_err()
+    );
+    assert!(Gather::new(ID, super::Wants::default()).line(b"no line").is_err());
 }

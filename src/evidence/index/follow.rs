@@ -6,8 +6,7 @@
 //! its end comes.
 
 use super::super::disk::{Disk, Folder};
-use super::super::exchange::Exchange;
-use super::super::exchange::{Gather, Place, read_at};
+use super::super::exchange::{Exchange, Gather, Place, Wants, read_at};
 use super::super::line;
 use super::super::read::{Framed, Segment, Text, segments};
 use super::super::retire::Erasure;
@@ -406,7 +405,7 @@ impl Follower {
                     },
                     None => Pending {
                         row: None,
-                        gather: Some(Gather::new(id)),
+                        gather: Some(Gather::new(id, Wants::default())),
                         kept_bytes: 0,
                         places: Vec::new(),
                         end: None,

@@ -371,7 +371,13 @@ fn what_is_attached_to_a_session_belongs_to_its_next_exchange() {
         let disk = super::super::disk::Folder::at(&folder.path().join(super::super::FOLDER));
         let told = |id| {
             let row = index.row(id).unwrap().unwrap();
-            let turn = super::super::transcript::Turn::read(&disk, row, Part::New).unwrap();
+            let turn = super::super::transcript::Turn::read(
+                &disk,
+                row,
+                Part::New,
+                crate::evidence::exchange::Wants::default(),
+            )
+            .unwrap();
             turn.exchange.notes.iter().map(|note| note.about()["documents"].to_string()).collect()
         };
         let of_first: Vec<String> = told(first);

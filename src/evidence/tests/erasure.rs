@@ -33,7 +33,7 @@ fn limits() -> Limits {
 fn open_on(id: u128, route: Option<&str>) -> Entry {
     let opened = crate::evidence::Opened { route: route.map(RouteName::new), ..opened(id) };
     let what = What::Open { opened: Box::new(opened), texts: super::super::entry::Texts::All };
-    Entry { at_unix_ms: NOW, exchange: Some(ExchangeId(id)), what }
+    Entry { at_unix_ms: NOW, exchange: Some(ExchangeId(id)), what, seal_to: None }
 }
 
 /// Retires until nothing goes any more; gives how many segments were written anew.
@@ -223,7 +223,7 @@ fn days_of_now_count_before_those_of_then() {
             ..opened(1)
         };
         let what = What::Open { opened: Box::new(opened), texts: super::super::entry::Texts::All };
-        let entry = Entry { at_unix_ms: NOW, exchange: Some(ExchangeId(1)), what };
+        let entry = Entry { at_unix_ms: NOW, exchange: Some(ExchangeId(1)), what, seal_to: None };
         log.commit(&[entry, close_entry(1)], NOW).unwrap();
         log.seal(NOW, None).unwrap();
         let of_route = |_: &str| RouteKept { days: now, ..RouteKept::default() };

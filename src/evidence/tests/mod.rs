@@ -81,7 +81,7 @@ pub(super) fn facts(id: u128) -> Facts {
 
 fn open_entry(id: u128) -> Entry {
     let what = What::Open { opened: Box::new(opened(id)), texts: super::entry::Texts::All };
-    Entry { at_unix_ms: NOW, exchange: Some(ExchangeId(id)), what }
+    Entry { at_unix_ms: NOW, exchange: Some(ExchangeId(id)), what, seal_to: None }
 }
 
 fn close_entry(id: u128) -> Entry {
@@ -91,12 +91,17 @@ fn close_entry(id: u128) -> Entry {
         received: 0,
         delivered: 0,
     };
-    Entry { at_unix_ms: NOW, exchange: Some(ExchangeId(id)), what }
+    Entry { at_unix_ms: NOW, exchange: Some(ExchangeId(id)), what, seal_to: None }
 }
 
 fn note(text: &str) -> Entry {
     let about = Ok(serde_json::json!({ "text": text }).to_string());
-    Entry { at_unix_ms: NOW, exchange: None, what: What::Note { what: "test".into(), about } }
+    Entry {
+        at_unix_ms: NOW,
+        exchange: None,
+        what: What::Note { what: "test".into(), about },
+        seal_to: None,
+    }
 }
 
 fn log_on(disk: &Arc<MemoryDisk>, limits: Limits) -> Log {

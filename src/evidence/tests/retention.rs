@@ -135,7 +135,7 @@ fn an_exchange_belongs_to_its_route_in_every_segment() {
         ..opened(1)
     };
     let what = What::Open { opened: Box::new(opened), texts: super::super::entry::Texts::All };
-    let open = Entry { at_unix_ms: NOW, exchange: Some(ExchangeId(1)), what };
+    let open = Entry { at_unix_ms: NOW, exchange: Some(ExchangeId(1)), what, seal_to: None };
     let mut line = note("more");
     line.exchange = Some(ExchangeId(1));
     log.commit(&[open, open_entry(2)], NOW).unwrap();

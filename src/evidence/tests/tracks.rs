@@ -86,7 +86,7 @@ fn read_back(lines: &[Value]) -> (BTreeMap<u64, Stream>, Stream) {
 
 /// The exchange, put together from its lines.
 fn gathered(lines: &[Value]) -> Exchange {
-    let mut gather = Gather::new(ExchangeId(1));
+    let mut gather = Gather::new(ExchangeId(1), super::super::exchange::Wants::default());
     for line in lines {
         gather.line(&serde_json::to_vec(line).unwrap()).unwrap();
     }

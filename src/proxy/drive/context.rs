@@ -69,7 +69,8 @@ impl Exchange<'_> {
         self.count(book, &wanted, None)?;
         let (exchange, session, documents) = belongs(&raw)?;
         if !self.table.routes.iter().any(|route| route.capture == Capture::Full) {
-            let message = "no route here keeps texts on record (`capture`), so no context is kept";
+            let message =
+                "no route here keeps texts in the clear (`capture`), so no context is kept";
             return refuse(Class::Unavailable, message.to_owned());
         }
         let app = self.admission.app.map(|app| self.table.apps[usize::from(app.0)].name.clone());

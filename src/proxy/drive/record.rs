@@ -59,14 +59,14 @@ fn begin<C: Client>(
     asked: &Asked<'_>,
     client: &mut C,
     book: &mut Book<'_>,
-    (capture, originals_to): (Capture, &Arc<[Recipient]>),
+    (capture, recipients): (Capture, &Arc<[Recipient]>),
     under: Under,
     body: &Bytes,
 ) {
     let Some(mut track) = gate.tap.open(capture, opened(&book.facts, book.began, under)) else {
         return;
     };
-    track.seal_originals(originals_to);
+    track.seal_to(recipients);
     track.request(gate.clock.now(), head(asked), body);
     let closing = book.closing.insert(Closing::default());
     client.record(track, closing.clone());
@@ -85,14 +85,17 @@ pub(super) fn begin_unrouted<C: Client>(
     if !gate.tap.is_on() || has_route || client.track().is_some() {
         return;
     }
-    let (capture, epoch) = {
+    let (capture, recipients, epoch) = {
         let table = gate.board.peek();
-        let capture = table.routes.iter().map(|route| route.capture).max();
-        let capture = capture.unwrap_or(Capture::Off);
-        (capture, table.epoch)
+        let most = table.routes.iter().max_by_key(|route| route.capture);
+        let capture = most.map_or(Capture::Off, |route| route.capture);
+        // What nothing was taken out of has no originals beside it.
+        let sealed = most.filter(|_| capture == Capture::Sealed);
+        let recipients = sealed.map_or_else(Arc::default, |route| Arc::clone(&route.originals_to));
+        (capture, recipients, table.epoch)
     };
     let under = Under { epoch, ..Under::default() };
-    begin(gate, asked, client, book, (capture, &Arc::default()), under, body);
+    begin(gate, asked, client, book, (capture, &recipients), under, body);
 }
 
 /// Puts a head on record that could not be read.

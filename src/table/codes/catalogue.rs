@@ -345,7 +345,8 @@ loop = { same_call = 20, within = "2m" }
         explanation: "Each of the two could stand alone; together they ask for what the other rules \
                      out. `translate_to` names the API in which a provider is asked for callers of \
                      other dialects, the quirks `no-chat` and `no-responses` say which API it lacks; \
-                     `originals_to` keeps what `capture = \"redacted\"` leaves out.",
+                     `originals_to` names who may read what `capture = \"redacted\"` leaves out or \
+                     `capture = \"sealed\"` keeps.",
         wrong: r#"[providers.local]
 dialect = "openai"
 base_url = "http://127.0.0.1:8000/v1"

@@ -24,6 +24,7 @@ const MIDSTREAMS: &[(&str, Midstream)] =
 const CAPTURES: &[(&str, Capture)] = &[
     ("full", Capture::Full),
     ("redacted", Capture::Redacted),
+    ("sealed", Capture::Sealed),
     ("metadata", Capture::Metadata),
     ("off", Capture::Off),
 ];
@@ -111,7 +112,7 @@ pub(super) fn route(reader: &mut Reader<'_>, value: &Value<'_>) -> Option<RouteP
         timeouts: timeouts(reader, section.get("timeouts")),
         midstream: midstream.unwrap_or(Midstream::End),
         capture,
-        originals_to: originals_to(reader, section.get("originals_to"), capture),
+        originals_to: originals_to(reader, &section, capture),
         when_full: when_full.unwrap_or(WhenFull::Gap),
         kept: super::evidence::of_route(reader, &section),
     };
@@ -126,15 +127,20 @@ pub(super) fn route(reader: &mut Reader<'_>, value: &Value<'_>) -> Option<RouteP
 /// For whom originals are sealed, which makes sense only where the record has others.
 fn originals_to(
     reader: &mut Reader<'_>,
-    value: Option<&Value<'_>>,
+    section: &Section<'_, '_>,
     capture: Capture,
 ) -> Arc<[Recipient]> {
+    let value = if capture == Capture::Sealed {
+        reader.required(section, "originals_to", "originals_to = [\"age1…\"]")
+    } else {
+        section.get("originals_to")
+    };
     let Some(value) = value else { return Arc::default() };
     let texts = reader.texts(value, "originals_to");
-    if capture != Capture::Redacted {
-        let message = "`originals_to` goes with `capture = \"redacted\"`";
+    if !matches!(capture, Capture::Redacted | Capture::Sealed) {
+        let message = "`originals_to` goes with `capture = \"redacted\"` or `\"sealed\"`";
         let help =
-            "with \"full\" the record has the originals itself, with the others none are kept";
+            "with \"full\" the record has the texts in the clear, with the others none are kept";
         reader.report(codes::CONTRADICTION, value.span(), message, Some(help.to_owned()));
     }
     if texts.len() > RECIPIENTS_MAX {
