@@ -12,6 +12,7 @@ mod header;
 mod tests;
 
 use self::header::{Stanza, VERSION_LINE};
+use super::digits::unbase64;
 use crate::table::{Recipient, bech32_key};
 use aws_lc_rs::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::agreement::{self, EphemeralPrivateKey, PrivateKey, UnparsedPublicKey, X25519};
@@ -101,6 +102,11 @@ fn joined(stanzas: &str, file_key: &[u8], chunks: &[&[u8]]) -> Result<Vec<u8>, U
         out.append(&mut chunk);
     }
     Ok(out)
+}
+
+/// The text of an age file in base64, as lines of the record have it.
+pub fn opened(file: &str, identity: &Identity) -> Option<Vec<u8>> {
+    open(&unbase64(file)?, identity)
 }
 
 /// The text of an age file; `None` if it is none, is damaged, or was written for somebody else.

@@ -247,6 +247,8 @@ pub(super) enum What {
     Note {
         what: Cow<'static, str>,
         about: Result<String, usize>,
+        /// What is for recipients alone.
+        sealed: Option<String>,
     },
     Gap(Hole),
 }
@@ -319,7 +321,9 @@ impl Entry {
                     size_of::<Facts>() + facts.found.hits.len() * 64 + facts.loops_met.len() * 128
                 }
                 What::Original { bytes, .. } => bytes.len(),
-                What::Note { about: Ok(text), .. } => text.len(),
+                What::Note { about: Ok(text), sealed, .. } => {
+                    text.len() + sealed.as_ref().map_or(0, String::len)
+                }
                 What::Undelivered { .. }
                 | What::Close { .. }
                 | What::Note { .. }

@@ -6,7 +6,6 @@
 //! clear: those [whoever reads the record](super::exchange::Wants::identity) opens.
 
 use super::age::{self, Identity};
-use super::digits::unbase64;
 use super::disk::Disk;
 use super::exchange::{Exchange, Place, Stream, Wants, read_with};
 use super::read::Text;
@@ -59,8 +58,7 @@ impl Originals {
         if &*line.kind != "original" {
             return;
         }
-        let sealed = line.age.as_deref().and_then(unbase64);
-        let Some(text) = sealed.and_then(|sealed| age::open(&sealed, identity)) else {
+        let Some(text) = line.age.and_then(|file| age::opened(&file, identity)) else {
             self.closed += 1;
             return;
         };

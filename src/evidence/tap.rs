@@ -3,7 +3,7 @@
 use super::entry::{Entry, Note, Opened, PIECE_BYTES_MAX, Texts, What};
 use super::queue::{Counters, Queue};
 use super::track::Track;
-use crate::table::Capture;
+use crate::table::{Capture, Recipient};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -59,16 +59,27 @@ impl Tap {
 
     /// A record of the gate's own, or one that somebody attaches to an exchange.
     pub fn note(&self, note: Note) -> Noted {
+        self.put(note, None)
+    }
+
+    /// The same, with a part, an object, that is for recipients alone.
+    pub fn note_sealed(&self, note: Note, part: &serde_json::Value, to: Arc<[Recipient]>) -> Noted {
+        self.put(note, Some((part.to_string(), to)))
+    }
+
+    fn put(&self, note: Note, sealed: Option<(String, Arc<[Recipient]>)>) -> Noted {
         let Some(queue) = &self.0 else { return Noted::Off };
         let about = note.about.to_string();
-        let is_whole = about.len() <= PIECE_BYTES_MAX;
-        let about = if is_whole { Ok(about) } else { Err(about.len()) };
+        let (sealed, seal_to) = sealed.unzip();
+        let bytes = about.len() + sealed.as_ref().map_or(0, String::len);
+        let is_whole = bytes <= PIECE_BYTES_MAX;
+        let (about, sealed) = if is_whole { (Ok(about), sealed) } else { (Err(bytes), None) };
         // What is lost is counted by the queue, and told by a gap.
         let pushed = queue.push(&mut vec![Entry {
             at_unix_ms: note.at_unix_ms,
             exchange: note.exchange,
-            what: What::Note { what: note.what, about },
-            seal_to: None,
+            what: What::Note { what: note.what, about, sealed },
+            seal_to,
         }]);
         match pushed {
             Err(_) => Noted::Lost,

@@ -115,11 +115,14 @@ fn fill(members: &mut Members<'_>, what: &What, seal_to: Option<&[Recipient]>) {
                 Ending::Abandoned => members.value("outcome", "abandoned"),
             }
         }
-        What::Note { what, about } => {
+        What::Note { what, about, sealed: text } => {
             members.value("what", &**what);
             match about {
                 Ok(json) => members.json("about", json),
                 Err(bytes) => members.value("too_large", bytes),
+            }
+            if let (Some(text), Some(to)) = (text, seal_to) {
+                sealed(members, text.as_bytes(), to);
             }
         }
         What::Gap(hole) => {

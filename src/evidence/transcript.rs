@@ -32,8 +32,9 @@ impl Turn {
     /// # Errors
     /// The segments cannot be read.
     pub fn read(disk: &dyn Disk, row: Row, part: Part, wanted: Wants) -> io::Result<Turn> {
+        let identity = wanted.identity.clone();
         let mut exchange = read_with(disk, row.exchange(), &row.places, wanted)?;
-        exchange.notes.splice(..0, contexts_at(disk, &row.contexts)?);
+        exchange.notes.splice(..0, contexts_at(disk, &row.contexts, identity.as_deref())?);
         let answer = delivered(&exchange);
         let withheld = received(&exchange).filter(|received| *received != answer);
         Ok(Turn { row, asked: asked(&exchange, part), answer, withheld, exchange })

@@ -23,10 +23,9 @@ use super::gather::{Fragment, Gatherer, Select};
 use super::walk::{joined, numbers, size, through};
 use crate::evidence::age::Identity;
 use crate::evidence::exchange::{Times, Wants};
-use crate::evidence::{Met, Segment};
 use crate::table::rules::{Judge, Pack, Rulebook};
 use judge::Judging;
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -147,16 +146,19 @@ pub fn run(
     // What a part that was run before left is read once more.
     for (number, ids) in &report.fragments {
         if !fragments.contains_key(number) {
-            let ids: BTreeSet<&str> = ids.iter().map(String::as_str).collect();
-            fragments.insert(*number, again(options, *number, &ids)?);
+            let ids = ids.iter().map(|id| id.as_str().into()).collect();
+            let mut gatherer = gatherer(options).only(Arc::new(ids));
+            let pass_on = &mut |_, _: &_| ControlFlow::Continue(());
+            through(&options.folder, &[*number], &mut gatherer, pass_on)?;
+            fragments.insert(*number, gatherer.rest());
         }
     }
     let mut judging = Judging::new(&judges, options.samples_max);
     let mut last = Report::new(book, &options.select);
-    let _ = joined(fragments.into_values(), false, &mut |exchange| {
-        judging.see(&exchange, &mut last, progress);
-        ControlFlow::Continue(())
-    });
+    // What began before the first segment that is read is not selected, or not on record.
+    for left in joined(fragments.into_values()).into_values().filter(Fragment::has_beginning) {
+        judging.see(&left.finish(), &mut last, progress);
+    }
     report.join(last, options.samples_max);
     report.fragments.clear();
     Ok(report)
@@ -209,30 +211,4 @@ fn segment(
         part.fragments.insert(number, rest);
     }
     Ok(part)
-}
-
-/// The fragments of some exchanges in one segment.
-fn again(
-    options: &Options,
-    number: u64,
-    ids: &BTreeSet<&str>,
-) -> io::Result<BTreeMap<Box<str>, Fragment>> {
-    let mut gatherer = gatherer(options);
-    let mut segment = match Segment::open_in(&options.folder, number) {
-        Ok(segment) => segment,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
-        Err(error) => return Err(error),
-    };
-    loop {
-        match segment.next_line()? {
-            Met::Line(_, line) => {
-                let id = super::gather::head(line).and_then(|(_, id)| id);
-                if id.is_some_and(|id| ids.contains(id)) {
-                    gatherer.take(line);
-                }
-            }
-            Met::Damage(_) => {}
-            Met::End => return Ok(gatherer.rest()),
-        }
-    }
 }

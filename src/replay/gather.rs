@@ -9,6 +9,7 @@ use crate::evidence::{Met, Segment};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
+use std::sync::Arc;
 
 /// The most bytes of lines of exchanges that are not whole yet, for a process that does nothing else.
 pub const PENDING_BYTES_MAX: usize = 512 << 20;
@@ -154,6 +155,8 @@ impl Fragment {
 pub struct Gatherer {
     select: Select,
     wanted: Wants,
+    /// If there are any, exchanges of other ids are passed over, and these are held to the end of the record.
+    only: Option<Arc<HashSet<Box<str>>>>,
     pending: HashMap<Box<str>, Fragment>,
     passed_over: HashSet<Box<str>>,
     pending_bytes: usize,
@@ -168,6 +171,7 @@ impl Gatherer {
         Gatherer {
             select,
             wanted,
+            only: None,
             pending: HashMap::new(),
             passed_over: HashSet::new(),
             pending_bytes: 0,
@@ -176,12 +180,22 @@ impl Gatherer {
         }
     }
 
+    /// The same, of the exchanges with these ids alone, which stay to the [rest](Gatherer::rest) with what was
+    /// attached behind their ends.
+    #[must_use]
+    pub fn only(self, ids: Arc<HashSet<Box<str>>>) -> Gatherer {
+        Gatherer { only: Some(ids), ..self }
+    }
+
     /// Takes a line; gives all lines of an exchange that ends with it and began here.
     pub fn take(&mut self, line: &[u8]) -> Option<Fragment> {
         let (kind, Some(id)) = head(line)? else {
             self.crashed(line);
             return None;
         };
+        if self.only.as_ref().is_some_and(|only| !only.contains(id)) {
+            return None;
+        }
         let is_beginning = kind == "open";
         if is_beginning && !self.select.takes(id, line) {
             self.passed_over.insert(id.into());
@@ -196,7 +210,7 @@ impl Gatherer {
         let fragment = self.pending.get_mut(id)?;
         fragment.add(line, is_beginning, &self.wanted);
         self.pending_bytes += line.len() + 1;
-        if kind == "close" && fragment.has_beginning() {
+        if kind == "close" && fragment.has_beginning() && self.only.is_none() {
             let whole = self.pending.remove(id)?;
             self.pending_bytes -= whole.bytes;
             return Some(whole);
@@ -213,7 +227,11 @@ impl Gatherer {
             return;
         }
         let Ok(crashed) = serde_json::from_slice::<Crashed<'_>>(line) else { return };
-        for id in crashed.unfinished.into_iter().filter(|id| !self.passed_over.contains(*id)) {
+        let is_wanted = |id: &&str| {
+            !self.passed_over.contains(*id)
+                && self.only.as_ref().is_none_or(|only| only.contains(*id))
+        };
+        for id in crashed.unfinished.into_iter().filter(is_wanted) {
             self.pending.entry(id.into()).or_default().is_unfinished = true;
         }
     }

@@ -22,7 +22,7 @@ use crate::evidence::originals::Originals;
 use crate::evidence::query::{Ask, Query, Seen, Term};
 use crate::evidence::texts::{self, Answer, Part, Said};
 use crate::id::ExchangeId;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::ops::ControlFlow;
@@ -95,59 +95,96 @@ impl Search<'_> {
         let numbers = numbers(folder, select.since.as_deref())?;
         let shares = shares(folder, &numbers, self.threads);
         let most = Most {
-            hits: self.limit.saturating_add(1),
+            hits: self.limit.saturating_add(1 + DOUBTFUL_MAX),
             doubtful: self.limit.saturating_add(DOUBTFUL_MAX),
             sessions: SESSIONS_MAX / shares.len().max(1),
             pending_bytes: self.pending_bytes_max / shares.len().max(1),
         };
         let hasher = RandomState::new();
-        let read = |numbers: &[u64]| -> io::Result<_> {
-            let mut part = Reading::new(self, &hasher, &most);
+        let mut all = Reading::new(self, &hasher, &most);
+        let begin = || Reading::new(self, &hasher, &most);
+        let mut rests: Vec<Rest> = Vec::new();
+        for part in self.each(folder, &shares, &begin, None, far) {
+            let (part, rest) = part?;
+            all.join(part);
+            rests.push(rest);
+        }
+        let (begun, late): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            joined(rests).into_iter().partition(|(_, left)| left.has_beginning());
+        for left in begun.into_values() {
+            all.take(left.finish(), far);
+        }
+        if late.is_empty() || all.walked.is_partial || !self.asks_for_texts() {
+            return Ok(all.finish(self.limit));
+        }
+        // To these something was attached behind their ends.
+        let late: Arc<HashSet<Box<str>>> = Arc::new(late.into_keys().collect());
+        let mut rests = Vec::new();
+        for part in self.each(folder, &shares, &begin, Some(&late), far) {
+            let (part, rest) = part?;
+            all.walked.is_partial |= part.walked.is_partial;
+            rests.push(rest);
+        }
+        for left in joined(rests).into_values().filter(Fragment::has_beginning) {
+            let exchange = left.finish();
+            all.forget(&exchange);
+            all.take(exchange, far);
+        }
+        Ok(all.finish(self.limit))
+    }
+
+    /// Reads shares of the segments, each with a thread; `only` exchanges with these ids, if there are any.
+    fn each<'s>(
+        &self,
+        folder: &Path,
+        shares: &[&[u64]],
+        begin: &(impl Fn() -> Reading<'s> + Sync),
+        only: Option<&Arc<HashSet<Box<str>>>>,
+        far: &Far,
+    ) -> Vec<io::Result<(Reading<'s>, Rest)>> {
+        let read = |numbers: &[u64]| {
+            let mut part = begin();
             let wants = Wants {
                 times: Times::PassedOver,
-                originals: self.opens(),
-                identity: self.identity.clone().filter(|_| self.opens()),
+                originals: self.identity.is_some() && self.asks_for_texts(),
+                identity: self.identity.clone().filter(|_| self.asks_for_texts()),
             };
-            let mut gatherer = Gatherer::new(select.clone(), wants, most.pending_bytes);
-            let mut told = 0;
-            part.walked = through(folder, numbers, &mut gatherer, &mut |exchange, walked| {
-                part.take(exchange, far);
-                far.disk_bytes.fetch_add(walked.disk_bytes - told, Ordering::Relaxed);
-                told = walked.disk_bytes;
-                far.go_on()
-            })?;
+            let mut gatherer = Gatherer::new(self.select(), wants, part.most.pending_bytes);
+            if let Some(only) = only {
+                gatherer = gatherer.only(Arc::clone(only));
+            }
+            for number in numbers {
+                let mut told = 0;
+                let walked =
+                    through(folder, &[*number], &mut gatherer, &mut |exchange, walked| {
+                        part.take(exchange, far);
+                        far.disk_bytes.fetch_add(walked.disk_bytes - told, Ordering::Relaxed);
+                        told = walked.disk_bytes;
+                        far.go_on()
+                    })?;
+                part.walked.join(Walked { given_up: 0, ..walked });
+                if far.go_on().is_break() {
+                    part.walked.is_partial = true;
+                    break;
+                }
+            }
+            part.walked.given_up = gatherer.given_up;
             Ok((part, gatherer.rest()))
         };
-        let parts: Vec<_> = std::thread::scope(|scope| {
+        std::thread::scope(|scope| {
             let read = &read;
             let threads: Vec<_> =
-                shares.into_iter().map(|share| scope.spawn(move || read(share))).collect();
+                shares.iter().map(|share| scope.spawn(move || read(share))).collect();
             let ended = threads.into_iter().map(|thread| match thread.join() {
                 Ok(part) => part,
                 Err(panic) => std::panic::resume_unwind(panic),
             });
             ended.collect()
-        });
-        let mut all = Reading::new(self, &hasher, &most);
-        let mut rests: Vec<BTreeMap<Box<str>, Fragment>> = Vec::new();
-        for part in parts {
-            let (part, rest) = part?;
-            all.join(part);
-            rests.push(rest);
-        }
-        if !all.walked.is_partial {
-            let ended = joined(rests, false, &mut |exchange| {
-                all.take(exchange, far);
-                far.go_on()
-            });
-            all.walked.is_partial = ended.is_break();
-        }
-        Ok(all.finish(self.limit))
+        })
     }
 
-    /// Whether sealed texts are asked for.
-    fn opens(&self) -> bool {
-        self.identity.is_some() && self.query.terms.iter().any(Term::is_of_texts)
+    fn asks_for_texts(&self) -> bool {
+        self.query.terms.iter().any(Term::is_of_texts)
     }
 
     /// From when on the terms ask, so that older segments are not read.
@@ -230,6 +267,9 @@ impl Far {
     }
 }
 
+/// What is not whole in a share of the segments.
+type Rest = BTreeMap<Box<str>, Fragment>;
+
 /// When an exchange fits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum When {
@@ -253,6 +293,7 @@ struct Most {
 /// What one thread has read.
 struct Reading<'s> {
     search: &'s Search<'s>,
+    most: &'s Most,
     sessions: Sessions<'s>,
     hits: Newest<Hit>,
     /// Those of which it is not known yet whether they are the first of their session.
@@ -262,9 +303,10 @@ struct Reading<'s> {
 }
 
 impl<'s> Reading<'s> {
-    fn new(search: &'s Search<'s>, hasher: &'s RandomState, most: &Most) -> Reading<'s> {
+    fn new(search: &'s Search<'s>, hasher: &'s RandomState, most: &'s Most) -> Reading<'s> {
         Reading {
             search,
+            most,
             sessions: Sessions { first: HashMap::new(), hasher, most: most.sessions },
             hits: Newest::new(most.hits),
             doubtful: Newest::new(most.doubtful),
@@ -286,6 +328,13 @@ impl<'s> Reading<'s> {
         }
     }
 
+    /// Takes back that an exchange fits.
+    fn forget(&mut self, exchange: &Exchange) {
+        let began = Began::of(exchange);
+        self.hits.all.remove(&began);
+        self.doubtful.all.remove(&began);
+    }
+
     /// Adds what was read of later segments.
     fn join(&mut self, later: Reading<'_>) {
         self.sessions.join(later.sessions);
@@ -296,7 +345,7 @@ impl<'s> Reading<'s> {
     }
 
     fn finish(mut self, limit: usize) -> Found {
-        let mut more = self.doubtful.has_dropped;
+        let mut more = self.hits.has_dropped || self.doubtful.has_dropped;
         for (began, (session, when, hit)) in self.doubtful.all {
             if self.sessions.is_first(session, began) == (when == When::First) {
                 self.hits.put(began, hit);

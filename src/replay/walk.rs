@@ -131,29 +131,23 @@ pub fn walk(
     let numbers = numbers(folder, select.since.as_deref())?;
     let mut walked = through(folder, &numbers, &mut gatherer, see)?;
     if !walked.is_partial {
-        let rest = [gatherer.rest()];
         // One exchange that is asked for by name is told whatever is left of it.
-        if joined(rest, select.exchange.is_some(), &mut |left| see(left, &walked)).is_break() {
-            walked.is_partial = true;
-        }
+        let is_told = |left: &Fragment| left.has_beginning() || select.exchange.is_some();
+        let mut told = gatherer.rest().into_values().filter(is_told);
+        walked.is_partial = told.any(|left| see(left.finish(), &walked).is_break());
     }
     Ok(walked)
 }
 
-/// Tells `see` what stands in several parts of the record, given in their order; of what has no beginning
-/// there only if it is `wanted_anyway`.
+/// What stands in several parts of the record, given in their order.
 pub fn joined(
     parts: impl IntoIterator<Item = BTreeMap<Box<str>, Fragment>>,
-    wanted_anyway: bool,
-    see: &mut dyn FnMut(Exchange) -> ControlFlow<()>,
-) -> ControlFlow<()> {
+) -> BTreeMap<Box<str>, Fragment> {
     let mut joined: BTreeMap<Box<str>, Fragment> = BTreeMap::new();
     for (id, fragment) in parts.into_iter().flatten() {
         joined.entry(id).or_default().join(fragment);
     }
-    // What began before the first segment that is read is not selected, or not on record.
-    let mut told = joined.into_values().filter(|left| wanted_anyway || left.has_beginning());
-    told.try_for_each(|left| see(left.finish()))
+    joined
 }
 
 /// Parts of about the same size on disk, as many as `most`, each of segments that follow one another.

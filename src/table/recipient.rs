@@ -5,7 +5,7 @@ use bech32::Hrp;
 use bech32::primitives::decode::CheckedHrpstring;
 
 /// An X25519 public key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Recipient(pub [u8; 32]);
 
 impl Recipient {

@@ -8,6 +8,8 @@ use crate::support::{CASES, Gateway, Process, post, wait_for};
 use serde_json::{Value, json};
 use std::path::Path;
 
+/// A word of what is retrieved.
+const RETRIEVED: &str = "wombat";
 /// Words of every prompt, and of every answer.
 const ASKED: &str = "quokka";
 const ANSWERED: &str = "as you asked";
@@ -68,16 +70,29 @@ fn what_is_sealed_is_read_by_its_recipients_alone() {
     let (_mock, gateway) = start(RECIPIENT);
     let data = gateway.data_dir();
     let all = ask(&gateway);
+    // Documents of one of them, and of a session that asks next.
+    let context = |of: &str, id: &str| {
+        let context = json!({ of: id, "documents": [{ "text": format!("{RETRIEVED} for {of}") }] });
+        let taken = post(gateway.data, "/v1/context", &[], &context.to_string());
+        assert_eq!(taken.status(), 202, "{}", taken.text());
+    };
+    context("exchange", &all[0].0);
+    context("session", "later");
+    let body = CASES[0].body("m", "now", false);
+    let fields = [("x-firedoor-session", "later")];
+    let answer = post(gateway.data, &CASES[0].target("m", false), &fields, &body);
+    let later = answer.head.field("x-firedoor-exchange").unwrap().to_owned();
+    closed(&data, &later);
     // One that no route takes.
     let unrouted = json!({ "model": "none", "prompt": format!("a {ASKED}") }).to_string();
     let answer = post(gateway.data, "/v1/nowhere", &[], &unrouted);
     closed(&data, answer.head.field("x-firedoor-exchange").unwrap());
-    let last = &all[all.len() - 1].0;
+    let last = &later;
     wait_for("the index", || {
         let (_, found, _) = said(&gateway, &["session", "search", &format!("exchange:{last}")]);
         (found["items"][0]["outcome"] == "completed").then_some(())
     });
-    for word in [ASKED, ANSWERED, "keep it", &SECRET[..20]] {
+    for word in [ASKED, RETRIEVED, ANSWERED, "keep it", &SECRET[..20]] {
         assert!(!is_anywhere(&data, word), "{word}");
     }
 
@@ -92,7 +107,7 @@ fn what_is_sealed_is_read_by_its_recipients_alone() {
     }
 
     let by_names = said(&gateway, &["session", "search", "outcome:completed verdict:redact"]).1;
-    assert_eq!(count(&by_names), all.len(), "facts are in the clear");
+    assert_eq!(count(&by_names), all.len() + 1, "facts are in the clear");
     assert_eq!(count(&said(&gateway, &["session", "search", ASKED]).1), 0);
     assert_eq!(count(&searched(&gateway, ASKED, false).1), 0);
     let (code, found, why) = searched(&gateway, ASKED, true);
@@ -100,8 +115,13 @@ fn what_is_sealed_is_read_by_its_recipients_alone() {
     // The one that no route took, too.
     assert_eq!(count(&found), all.len() + 1, "{found:#}");
     let (_, found, _) = searched(&gateway, &format!("answer:\"{ANSWERED}\""), true);
-    assert_eq!(count(&found), all.len(), "{found:#}");
+    assert_eq!(count(&found), all.len() + 1, "{found:#}");
+    let (_, found, _) = searched(&gateway, &format!("document:{RETRIEVED}"), true);
+    assert_eq!(found["items"][0]["id"], all[0].0, "{found:#}");
 
+    let (_, open, _) = with_identity(&gateway, &["session", "show", "later"]);
+    assert!(open["turns"][0]["notes"].to_string().contains("wombat for session"), "{open:#}");
+    let last = &all[all.len() - 1].0;
     let (_, closed, _) = said(&gateway, &["session", "show", last]);
     assert_eq!(closed["turns"][0]["asked"], json!([]));
     let (_, open, _) = with_identity(&gateway, &["session", "show", last]);
@@ -115,7 +135,7 @@ fn what_is_sealed_is_read_by_its_recipients_alone() {
     };
     let (code, played, why) = run(&["replay"]);
     assert_eq!(code, Some(0), "{why} {played:#}");
-    assert_eq!(played["summary"]["same"], all.len(), "{:#}", played["summary"]);
+    assert_eq!(played["summary"]["same"], all.len() + 1, "{:#}", played["summary"]);
     let (code, report, why) = run(&["backtest", "--pack", "secrets"]);
     assert_eq!(code, Some(0), "{why}");
     assert!(report["rules"].to_string().contains("openai"), "{report:#}");

@@ -91,6 +91,12 @@ fn told(provider: &Upstream) -> (Gateway, usize) {
     let late =
         tell(&gateway, "one", &[more[0], more[1], more[2], ("assistant", "cold"), ("user", "bye")]);
     indexed(&gateway.data_dir(), &late);
+    let context = json!({ "exchange": asked[0], "documents": [{ "text": "an otter's den" }] });
+    let taken = post(gateway.data, "/v1/context", &[], &context.to_string());
+    assert_eq!(taken.status(), 202, "{}", taken.text());
+    wait_for("what is attached behind an end", || {
+        (!ids(&found(&gateway.data_dir(), &["otter"])).is_empty()).then_some(())
+    });
     (gateway, asked.len() + 2)
 }
 
@@ -114,6 +120,11 @@ fn reading_finds_what_the_index_finds() {
         ("answer:hi", 0),
         ("weath*", 1),
         ("older", 1),
+        ("document:otter", 1),
+        ("hello otter", 1),
+        ("hello document:otter", 1),
+        ("!otter", all - 1),
+        ("!otter prompt:hello", 0),
         ("!older !hello", all - 2),
         ("session:one", 3),
         ("session:one -weather", 2),

@@ -142,7 +142,7 @@ impl Gather {
     fn unsealed(&mut self, line: &Line<'_>) -> Option<Vec<u8>> {
         let file = line.age.as_deref().filter(|_| &*line.kind != "original")?;
         let identity = self.wanted.identity.as_deref();
-        let text = identity.and_then(|identity| age::open(&unbase64(file)?, identity));
+        let text = identity.and_then(|identity| age::opened(file, identity));
         self.exchange.sealed.lines += 1;
         self.exchange.sealed.closed += u64::from(text.is_none());
         text
@@ -224,11 +224,10 @@ impl Gather {
                 exchange.known = known.with_beginning(std::mem::take(&mut exchange.known));
                 exchange.is_closed = true;
             }
-            "note" => exchange.notes.push(Noted {
-                at_unix_ms: line::unix_ms(&line.at).unwrap_or(0),
-                what: line.what.as_deref().unwrap_or_default().to_owned(),
-                about_json: line.about.map(RawValue::get).unwrap_or_default().into(),
-            }),
+            "note" => {
+                let what = line.what.as_deref().unwrap_or_default();
+                exchange.notes.push(Noted::of(&line.at, what, line.about, body.as_deref()));
+            }
             "gap" => {
                 exchange.gaps.push(Gap { records: line.records, bytes: line.bytes.unwrap_or(0) });
             }

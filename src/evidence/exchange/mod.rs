@@ -34,7 +34,8 @@ pub use stream::{Arrival, Hole, Stream};
 use crate::id::ExchangeId;
 use crate::wire::Dialect;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 /// How an exchange ended whose end a crash took.
 pub const UNFINISHED: &str = "unfinished";
@@ -279,6 +280,27 @@ impl<'e> Answer<'e> {
 }
 
 impl Noted {
+    /// As a line has it; `sealed` is the part that was for recipients alone, where it was opened.
+    pub(super) fn of(
+        at: &str,
+        what: &str,
+        about: Option<&RawValue>,
+        sealed: Option<&[u8]>,
+    ) -> Noted {
+        let about = about.map(RawValue::get).unwrap_or_default();
+        let opened: Option<Map<String, Value>> =
+            sealed.and_then(|sealed| serde_json::from_slice(sealed).ok());
+        let about_json = match (opened, serde_json::from_str::<Map<String, Value>>(about)) {
+            (Some(opened), Ok(mut about)) => {
+                about.extend(opened);
+                Value::Object(about).to_string().into()
+            }
+            (None, _) | (_, Err(_)) => about.into(),
+        };
+        let at_unix_ms = super::line::unix_ms(at).unwrap_or(0);
+        Noted { at_unix_ms, what: what.to_owned(), about_json }
+    }
+
     /// The rest; null where it was too large.
     pub fn about(&self) -> Value {
         serde_json::from_str(&self.about_json).unwrap_or_default()

@@ -4,9 +4,9 @@
 //! app puts words into another's record. Only where they stand is kept here; a note whose session
 //! never asks goes with its segment, or gives way to later ones ([`keep`]).
 
+use super::super::age::{self, Identity};
 use super::super::disk::Disk;
 use super::super::exchange::{Exchange, Noted, Place};
-use super::super::line::unix_ms;
 use super::super::read::{Segment, Text};
 use super::integer;
 use rusqlite::{Connection, params};
@@ -58,6 +58,8 @@ struct Note<'l> {
     what: Text<'l>,
     #[serde(borrow)]
     about: &'l RawValue,
+    #[serde(borrow, default)]
+    age: Option<Text<'l>>,
 }
 
 #[derive(Deserialize)]
@@ -177,7 +179,11 @@ pub(super) fn forget(connection: &Connection, segment: u64) -> rusqlite::Result<
 ///
 /// # Errors
 /// The disk cannot be read.
-pub fn read(disk: &dyn Disk, contexts: &[Context]) -> io::Result<Vec<Noted>> {
+pub fn read(
+    disk: &dyn Disk,
+    contexts: &[Context],
+    identity: Option<&Identity>,
+) -> io::Result<Vec<Noted>> {
     let mut notes = Vec::new();
     for context in contexts {
         let mut segment = match Segment::open(disk, context.place.segment, context.place.frame) {
@@ -191,11 +197,8 @@ pub fn read(disk: &dyn Disk, contexts: &[Context]) -> io::Result<Vec<Noted>> {
         while let Some((_, line)) = segment.line_of_frame() {
             let Ok(note) = serde_json::from_slice::<Note<'_>>(line) else { continue };
             if note.seq == context.seq {
-                notes.push(Noted {
-                    at_unix_ms: unix_ms(&note.at).unwrap_or(0),
-                    what: note.what.to_string(),
-                    about_json: note.about.get().into(),
-                });
+                let sealed = note.age.and_then(|file| age::opened(&file, identity?));
+                notes.push(Noted::of(&note.at, &note.what, Some(note.about), sealed.as_deref()));
             }
         }
     }

@@ -458,7 +458,7 @@ impl Follower {
             }
             let writing = if is_late { Writing::Again } else { Writing::New };
             let contexts = context::of(&transaction, &exchange, pending.row)?;
-            exchange.notes.extend(context::read(&*self.disk, &contexts).map_err(unreadable)?);
+            exchange.notes.extend(context::read(&*self.disk, &contexts, None).map_err(unreadable)?);
             let texts = if pending.end.is_some() || is_late {
                 let part = part(&transaction, id, pending.row, &exchange)?;
                 Some(Texts::of(&exchange, part))

@@ -99,7 +99,7 @@ fn note(text: &str) -> Entry {
     Entry {
         at_unix_ms: NOW,
         exchange: None,
-        what: What::Note { what: "test".into(), about },
+        what: What::Note { what: "test".into(), about, sealed: None },
         seal_to: None,
     }
 }

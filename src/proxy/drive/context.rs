@@ -11,11 +11,12 @@ use crate::exchange::facts::Outcome;
 use crate::id::ExchangeId;
 use crate::proxy::answer;
 use crate::proxy::client::{Client, Framing};
-use crate::table::Capture;
+use crate::table::{Capture, Recipient};
 use crate::wire::refusal::{Class, Refusal};
 use http::{HeaderValue, Method, StatusCode, header};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use tokio::time::Instant;
 
 /// The path.
@@ -68,20 +69,31 @@ impl Exchange<'_> {
         let wanted = self.read_view(body, book)?;
         self.count(book, &wanted, None)?;
         let (exchange, session, documents) = belongs(&raw)?;
-        if !self.table.routes.iter().any(|route| route.capture == Capture::Full) {
+        let routes = &self.table.routes;
+        // It does not say on which route it will be used: where one is sealed, it is too.
+        let sealed = routes.iter().filter(|route| route.capture == Capture::Sealed);
+        let sealed_to: BTreeSet<Recipient> =
+            sealed.flat_map(|route| route.originals_to.iter().copied()).collect();
+        if sealed_to.is_empty() && !routes.iter().any(|route| route.capture == Capture::Full) {
             let message =
-                "no route here keeps texts in the clear (`capture`), so no context is kept";
+                "no route here keeps all texts on record (`capture`), so no context is kept";
             return refuse(Class::Unavailable, message.to_owned());
         }
         let app = self.admission.app.map(|app| self.table.apps[usize::from(app.0)].name.clone());
         let app = app.as_ref().map(crate::id::AppName::as_str);
-        let note = Note {
-            at_unix_ms: self.gate.clock.unix_ms(),
-            what: "context".into(),
-            exchange,
-            about: json!({ "app": app, "session": session, "documents": documents }),
+        let mut about = json!({ "app": app, "session": session });
+        let part = json!({ "documents": documents });
+        if sealed_to.is_empty() {
+            about["documents"] = part["documents"].clone();
+        }
+        let (at_unix_ms, what) = (self.gate.clock.unix_ms(), "context".into());
+        let note = Note { at_unix_ms, what, exchange, about };
+        let noted = if sealed_to.is_empty() {
+            self.gate.tap.note(note)
+        } else {
+            self.gate.tap.note_sealed(note, &part, sealed_to.into_iter().collect())
         };
-        match self.gate.tap.note(note) {
+        match noted {
             Noted::Taken => {}
             Noted::TooLarge => return Err(too_large().into()),
             Noted::Lost => {
