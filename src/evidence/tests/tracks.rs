@@ -1,17 +1,22 @@
 //! What a track is told is what can be read back, however it was cut.
 
+use super::super::age::Identity;
 use super::super::disk::Disk;
-use super::super::exchange::{self, Exchange, Gather};
+use super::super::exchange::{self, Exchange, Gather, Wants};
 use super::super::store::{Options, Store};
 use super::super::{RequestHead, SentBody, TAIL_BYTES_MAX, Tap};
 use super::*;
-use crate::table::Capture;
+use crate::table::{Capture, Recipient};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method};
 use proptest::prelude::*;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
+
+/// A key pair of age.
+const IDENTITY: &str = "AGE-SECRET-KEY-1XMWWC06LY3EE5RYTXM9MFLAZ2U56JJJ36S0MYPDRWSVLUL66MV4QX3S7F6";
+const RECIPIENT: &str = "age1w3tyke4gev25vaxxsvcgqu4484rf6ejpmavs57p6yz6lhy2sfs5swrvwyn";
 
 const LONG: Duration = Duration::from_mins(1);
 
@@ -85,8 +90,9 @@ fn read_back(lines: &[Value]) -> (BTreeMap<u64, Stream>, Stream) {
 }
 
 /// The exchange, put together from its lines.
-fn gathered(lines: &[Value]) -> Exchange {
-    let mut gather = Gather::new(ExchangeId(1), super::super::exchange::Wants::default());
+fn gathered(lines: &[Value], identity: Option<Identity>) -> Exchange {
+    let wanted = Wants { identity: identity.map(Arc::new), ..Wants::default() };
+    let mut gather = Gather::new(ExchangeId(1), wanted);
     for line in lines {
         gather.line(&serde_json::to_vec(line).unwrap()).unwrap();
     }
@@ -138,10 +144,12 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_was_received_and_delivered_is_read_back(steps in steps()) {
+    fn what_was_received_and_delivered_is_read_back(steps in steps(), is_sealed in any::<bool>()) {
         let disk = MemoryDisk::new();
         let store = store_on(&disk, options());
-        let mut track = store.tap().open(Capture::Full, opened(1)).unwrap();
+        let capture = if is_sealed { Capture::Sealed } else { Capture::Full };
+        let mut track = store.tap().open(capture, opened(1)).unwrap();
+        track.seal_to(&[Recipient::parse(RECIPIENT).unwrap()].into());
         let (mut received, mut delivered) = (BTreeMap::<u64, Stream>::new(), Stream::default());
         let (mut attempt, mut us, mut waiting) = (1_u16, 0_u64, Vec::new());
         track.received_head(Tick(0), attempt, 200, vec![]);
@@ -180,15 +188,19 @@ proptest! {
         let counters = store.close(LONG);
         prop_assert_eq!(counters.dropped, super::super::Loss::default());
         let lines = lines(&*disk);
-        let (back_received, back_delivered) = read_back(&lines);
-        prop_assert_eq!(&back_received, &received);
-        prop_assert_eq!(&back_delivered, &delivered);
+        if is_sealed {
+            prop_assert!(lines.iter().all(|line| line["text"].is_null() && line["base64"].is_null()));
+        } else {
+            let (back_received, back_delivered) = read_back(&lines);
+            prop_assert_eq!(&back_received, &received);
+            prop_assert_eq!(&back_delivered, &delivered);
+        }
         let close = of_kind(&lines, "close");
         prop_assert_eq!(close.len(), 1);
         prop_assert_eq!(&close[0]["outcome"], "abandoned");
         prop_assert_eq!(&close[0]["delivered_bytes"], &serde_json::json!(delivered.bytes.len()));
-        let back = gathered(&lines);
-        prop_assert!(back.is_whole());
+        let back = gathered(&lines, Identity::parse(IDENTITY).filter(|_| is_sealed));
+        prop_assert!(back.is_whole() && back.sealed.closed == 0);
         prop_assert_eq!(of(&back.delivered.body), delivered);
         for one in &back.attempts {
             let told = received.remove(&u64::from(one.number)).unwrap_or_default();
