@@ -27,7 +27,7 @@ pub fn teller() -> MockServer {
 }
 
 /// A gateway under the pack `secrets`.
-pub fn under_secrets(mock: &MockServer, more: &str) -> Gateway {
+fn under_secrets(mock: &MockServer, more: &str) -> Gateway {
     Gateway::start(
         &("rules = [\"secrets\"]\n[server]\n".to_owned() + &routes_to(&mock.url(), more)),
     )

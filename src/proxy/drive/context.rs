@@ -5,18 +5,18 @@
 //! nowhere else.
 
 use super::book::Book;
+use super::record::sealed_to;
 use super::{BODY_TIME_MAX, Body, Exchange, Ran, Stop, flush_answer};
 use crate::evidence::{Note, Noted, PIECE_BYTES_MAX};
 use crate::exchange::facts::Outcome;
 use crate::id::ExchangeId;
 use crate::proxy::answer;
 use crate::proxy::client::{Client, Framing};
-use crate::table::{Capture, Recipient};
+use crate::table::Capture;
 use crate::wire::refusal::{Class, Refusal};
 use http::{HeaderValue, Method, StatusCode, header};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
 use tokio::time::Instant;
 
 /// The path.
@@ -71,9 +71,7 @@ impl Exchange<'_> {
         let (exchange, session, documents) = belongs(&raw)?;
         let routes = &self.table.routes;
         // It does not say on which route it will be used: where one is sealed, it is too.
-        let sealed = routes.iter().filter(|route| route.capture == Capture::Sealed);
-        let sealed_to: BTreeSet<Recipient> =
-            sealed.flat_map(|route| route.originals_to.iter().copied()).collect();
+        let sealed_to = sealed_to(routes);
         if sealed_to.is_empty() && !routes.iter().any(|route| route.capture == Capture::Full) {
             let message =
                 "no route here keeps all texts on record (`capture`), so no context is kept";
@@ -91,7 +89,7 @@ impl Exchange<'_> {
         let noted = if sealed_to.is_empty() {
             self.gate.tap.note(note)
         } else {
-            self.gate.tap.note_sealed(note, &part, sealed_to.into_iter().collect())
+            self.gate.tap.note_sealed(note, &part, sealed_to)
         };
         match noted {
             Noted::Taken => {}

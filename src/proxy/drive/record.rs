@@ -17,6 +17,7 @@ use crate::proxy::{Gate, h1, relay};
 use crate::table::{Capture, Recipient, Route, Target, WhenFull};
 use crate::wire::refusal::{Class, Refusal};
 use bytes::Bytes;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::time::Instant;
 
@@ -72,8 +73,16 @@ fn begin<C: Client>(
     client.record(track, closing.clone());
 }
 
+/// Who may read what belongs to no certain route: the recipients of all routes that are sealed.
+pub(super) fn sealed_to(routes: &[Route]) -> Arc<[Recipient]> {
+    let sealed = routes.iter().filter(|route| route.capture == Capture::Sealed);
+    let all: BTreeSet<Recipient> =
+        sealed.flat_map(|route| route.originals_to.iter().copied()).collect();
+    all.into_iter().collect()
+}
+
 /// Puts an exchange on record that is refused before it has a route, as far as the route that says
-/// most would.
+/// most would; sealed, where any route is.
 pub(super) fn begin_unrouted<C: Client>(
     gate: &Gate,
     asked: &Asked<'_>,
@@ -87,11 +96,13 @@ pub(super) fn begin_unrouted<C: Client>(
     }
     let (capture, recipients, epoch) = {
         let table = gate.board.peek();
-        let most = table.routes.iter().max_by_key(|route| route.capture);
-        let capture = most.map_or(Capture::Off, |route| route.capture);
-        // What nothing was taken out of has no originals beside it.
-        let sealed = most.filter(|_| capture == Capture::Sealed);
-        let recipients = sealed.map_or_else(Arc::default, |route| Arc::clone(&route.originals_to));
+        let recipients = sealed_to(&table.routes);
+        // It may have been meant for a route that is sealed.
+        let capture = if recipients.is_empty() {
+            table.routes.iter().map(|route| route.capture).max().unwrap_or(Capture::Off)
+        } else {
+            Capture::Sealed
+        };
         (capture, recipients, table.epoch)
     };
     let under = Under { epoch, ..Under::default() };
